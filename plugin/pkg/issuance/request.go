@@ -1,0 +1,20 @@
+package issuance
+
+// CertificateType says which Property Tags bind a request.
+type CertificateType uint8
+
+// The kinds of certificate that a CAA property can restrict.
+const (
+	TLS   CertificateType = iota // issue and, for a wildcard, issuewild (RFC 8659 4.2, 4.3)
+	SMIME                        // issuemail (RFC 9495)
+	VMC                          // issuevmc (BIMI mark certificates)
+)
+
+// Request is what a CA holds against the Relevant RRset.
+type Request struct {
+	Issuers  []string        // the Issuer Domain Names that the CA answers to
+	Type     CertificateType // TLS unless said otherwise
+	Wildcard bool            // a Wildcard Domain Name; only TLS asks for one
+	Account  string          // the applicant's account URI (RFC 8657 3); "" is an account that matches no accounturi
+	Method   string          // the validation method's label (RFC 8657 4); "" matches no validationmethods
+}
