@@ -1,0 +1,111 @@
+package policy
+
+import (
+	"net/netip"
+
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+)
+
+// Position is a place in a policy file; the zero Position is nowhere (a Corefile's line has its own).
+type Position struct {
+	File         string
+	Line, Column int // from 1
+}
+
+// Snapshot is a compiled policy. It is immutable and safe for concurrent use.
+// All names in it are canonical: lower case, A-labels, fully qualified with the trailing dot.
+type Snapshot struct {
+	Revision     string    // digest of what the policy says, 16 hexadecimal digits: two servers with equal policies show the same
+	Issuers      []*Issuer // in the file's order
+	Zones        []*Zone   // sorted by Name
+	Certificates []Certificate
+	Notes        []Note // warnings of the compiler: accepted, but to be told
+	zones        map[string]*Zone
+	fallback     *template // `default`, nil when the file has none
+}
+
+// Issuer is one entry of `issuers`.
+type Issuer struct {
+	Key      string   // the name that the file gives it
+	Domain   string   // Issuer Domain Name as it is emitted, no trailing dot
+	Accounts []string // account URIs; empty: any
+	Methods  []string // labels of validation methods; empty: any
+	Unlisted bool
+	Pos      Position
+}
+
+// Zone is one served zone's policy.
+type Zone struct {
+	Name        string
+	Nameservers []Nameserver // empty: an overlay on the next plugin
+	Serial      uint32       // derived from the zone's content: equal policies, equal serials
+	FromDefault bool         // made from `default` for a zone that the file does not list
+	Pos         Position
+	apex        *Node
+	nodes       map[string]*Node // by Node.Name, the apex included
+}
+
+// Node is a name with a policy of its own.
+type Node struct {
+	Name      string
+	Zone      *Zone
+	TTL       uint32         // seconds, of the CAA RRset
+	RRset     issuance.RRset // complete: what the node inherits is in it
+	Sources   []Source       // parallel to RRset: where each Property was written
+	Challenge string         // template of the _acme-challenge alias's target, "" for none
+	Pos       Position
+}
+
+// Source is the origin of one Property of a Node.
+type Source struct {
+	Pos    Position
+	Owner  string  // the name of the node, or "default" / "report", that it was inherited from or stands at
+	Key    string  // the policy key that wrote it: issue, issuewild, report, properties, ...
+	Issuer *Issuer // nil where none is named
+}
+
+// Nameserver is one NS of a policy-only zone, with addresses where the name lies in the zone.
+type Nameserver struct {
+	Name      string
+	Addresses []netip.Addr
+	Pos       Position
+}
+
+// Certificate is one required issuance: a name of an entry of `certificates`.
+type Certificate struct {
+	Name     string // without the `*.`
+	Wildcard bool
+	Issuer   *Issuer
+	Type     issuance.CertificateType
+	Account  string // "" : each account of the issuer that the policy names, or any
+	Method   string // "" : each method of the issuer that the policy names, or any
+	Pos      Position
+}
+
+// Note is a warning with its place.
+type Note struct {
+	Pos     Position
+	Message string
+}
+
+
+// template is a node's policy before it has a name.
+type template struct{}
+
+// Zone returns the policy of the zone with exactly that name, nil when the file has none.
+func (s *Snapshot) Zone(name string) *Zone { return s.zones[name] }
+
+// ZoneOrDefault returns the zone's own policy, or one made from `default`; nil when there is neither.
+func (s *Snapshot) ZoneOrDefault(name string) *Zone { return s.zones[name] }
+
+// PolicyOnly reports whether the zone is complete without a next plugin (it has nameservers).
+func (z *Zone) PolicyOnly() bool { return len(z.Nameservers) > 0 }
+
+// Apex returns the node of the zone's own name.
+func (z *Zone) Apex() *Node { return z.apex }
+
+// Node returns the node with exactly that name, or nil.
+func (z *Zone) Node(name string) *Node { return z.nodes[name] }
+
+// Closest returns the closest node at or above name, which lies in the zone. It never allocates.
+func (z *Zone) Closest(name string) *Node { return z.apex }
