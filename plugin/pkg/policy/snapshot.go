@@ -88,7 +88,6 @@ type Note struct {
 	Message string
 }
 
-
 // template is a node's policy before it has a name.
 type template struct{}
 
