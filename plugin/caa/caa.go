@@ -1,0 +1,166 @@
+// Package caa is the CoreDNS plugin: it publishes CAA from one declarative policy, signs what it
+// answers, and refuses a policy that would lock out a configured issuer.
+//
+// The Corefile's block (config.go) names a policy file and keys. A loader (loader.go) turns the
+// file into a serving: zones, keys and prepared answers, immutable, swapped in by one atomic
+// pointer. ServeDNS finds the zone of a question and answers from it (answer.go, message.go) or,
+// over a next plugin, puts the policy's CAA in that plugin's place (overlay.go). Nothing is served
+// that the guard has not accepted; nothing unsigned leaves a signed zone.
+package caa
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/metrics"
+	"github.com/coredns/coredns/request"
+	"github.com/miekg/dns"
+)
+
+// CAA is the handler of one `caa` block.
+type CAA struct {
+	Next plugin.Handler
+
+	loader *loader
+	// transparent says that no handler above looks into or changes the message, so that a packed
+	// answer may be written as it is. Set once, before the first query.
+	transparent atomic.Bool
+	buffers     sync.Pool
+}
+
+// Name implements plugin.Handler.
+func (c *CAA) Name() string { return pluginName }
+
+// ServeDNS implements plugin.Handler.
+func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+	s := c.loader.serving.Load()
+	q := r.Question[0]
+	name := lower(q.Name)
+	z := s.zoneOf(name, q.Qtype)
+	if z == nil {
+		return c.elsewhere(ctx, w, r)
+	}
+	server := metrics.WithServer(ctx)
+	z.meter.query(server, q.Qtype)
+	if !z.PolicyOnly() {
+		return c.overlay(ctx, w, r, z, name)
+	}
+	if no, ok := refusalOf(r); ok {
+		return c.refuse(w, r, no)
+	}
+	p := z.locate(name)
+	m, err := s.answer(ctx, p, p.shape(q.Qtype, wantsDNSSEC(r)))
+	if err != nil {
+		z.meter.failed(server)
+		code, _ := c.refuse(w, r, refused{dns.RcodeServerFailure, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeOther, ExtraText: "no valid signature can be made"}})
+		return code, fmt.Errorf("answer %s %s: %w", q.Name, dns.TypeToString[q.Qtype], err)
+	}
+	return dns.RcodeSuccess, c.write(w, r, m)
+}
+
+// elsewhere passes a question on that is about none of our zones.
+func (c *CAA) elsewhere(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+	if c.Next == nil {
+		return dns.RcodeRefused, nil // RFC 8914 4.21's case: we are not authoritative for it
+	}
+	return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
+}
+
+// refused is an answer without data, and why.
+type refused struct {
+	rcode int
+	ede   *dns.EDNS0_EDE // RFC 8914; nil for none
+}
+
+// metaRefusals are the types that no zone can hold and the answer to a question for them.
+var metaRefusals = map[uint16]refused{
+	dns.TypeNone:   {dns.RcodeFormatError, nil},            // reserved (RFC 6895 3.1)
+	dns.TypeOPT:    {dns.RcodeFormatError, invalidType},    // RFC 6891 6.1.1
+	dns.TypeNXNAME: {dns.RcodeFormatError, invalidType},    // RFC 9824 3.5
+	dns.TypeTKEY:   {dns.RcodeNotImplemented, invalidType}, // RFC 2930
+	dns.TypeTSIG:   {dns.RcodeFormatError, invalidType},    // RFC 8945
+	dns.TypeMAILB:  {dns.RcodeNotImplemented, invalidType}, // obsolete (RFC 1035 3.2.3)
+	dns.TypeMAILA:  {dns.RcodeNotImplemented, invalidType},
+	dns.TypeIXFR:   {dns.RcodeRefused, noTransfer},
+	dns.TypeAXFR:   {dns.RcodeRefused, noTransfer}, // a synthesised zone has no end
+}
+
+var (
+	invalidType = &dns.EDNS0_EDE{InfoCode: 30, ExtraText: "this type cannot be asked for"} // Invalid Query Type, RFC 9824 9
+	noTransfer  = &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeProhibited, ExtraText: "this zone is synthesised and cannot be transferred"}
+)
+
+// refusalOf says which questions about a policy-only zone have no answer.
+func refusalOf(r *dns.Msg) (refused, bool) {
+	if r.Opcode != dns.OpcodeQuery {
+		return refused{rcode: dns.RcodeNotImplemented}, true
+	}
+	no, ok := metaRefusals[r.Question[0].Qtype]
+	return no, ok
+}
+
+// refuse writes an answer without data. The code that it returns says that the answer is written.
+func (c *CAA) refuse(w dns.ResponseWriter, r *dns.Msg, no refused) (int, error) {
+	m := new(dns.Msg).SetRcode(r, no.rcode)
+	if opt := r.IsEdns0(); opt != nil {
+		m.SetEdns0(maxUDP, opt.Do())
+		if no.ede != nil {
+			m.IsEdns0().Option = []dns.EDNS0{no.ede}
+		}
+	}
+	return dns.RcodeSuccess, w.WriteMsg(m)
+}
+
+// write answers with a prepared message: as it is where nothing above wants to see it, else as a
+// dns.Msg that plugins above can count, log, rewrite or sign.
+func (c *CAA) write(w dns.ResponseWriter, r *dns.Msg, m *message) error {
+	pooled, _ := c.buffers.Get().(*[]byte)
+	if pooled == nil {
+		pooled = new([]byte)
+	}
+	defer c.buffers.Put(pooled)
+
+	wire, err := m.appendReply((*pooled)[:0], r, sizeLimit(w, r))
+	if err != nil {
+		return err
+	}
+	*pooled = wire
+	if c.transparent.Load() && r.IsTsig() == nil {
+		_, err := w.Write(wire)
+		return err
+	}
+	msg := new(dns.Msg)
+	if err := msg.Unpack(wire); err != nil {
+		return err
+	}
+	msg.Compress = true
+	return w.WriteMsg(msg)
+}
+
+// sizeLimit is how long an answer may be on the way it takes (RFC 6891 6.2.3, 6.2.5; RFC 9715 3.2).
+func sizeLimit(w dns.ResponseWriter, r *dns.Msg) int {
+	state := request.Request{W: w, Req: r}
+	if state.Proto() == "tcp" {
+		return dns.MaxMsgSize
+	}
+	if scrub, ok := w.(*request.ScrubWriter); ok {
+		if _, quic := scrub.ResponseWriter.(*dnsserver.DoQWriter); quic {
+			return dns.MaxMsgSize // a UDP address, but a stream (RFC 9250 4.2)
+		}
+	}
+	return min(state.Size(), maxUDP)
+}
+
+func wantsDNSSEC(r *dns.Msg) bool {
+	opt := r.IsEdns0()
+	return opt != nil && opt.Do()
+}
+
+// lower is the canonical form of a name that came in a question (RFC 4034 6.2): such names are
+// fully qualified, and the unpacking has escaped every octet that is not ASCII.
+func lower(name string) string { return strings.ToLower(name) }

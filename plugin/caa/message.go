@@ -1,0 +1,198 @@
+package caa
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
+)
+
+// maxUDP is the largest answer over UDP (RFC 9715 3.2): beyond it a fragment may be lost on the way
+// to a CA, so the answer is truncated and fetched over TCP.
+const maxUDP = 1232
+
+const (
+	headerLen   = 12 // RFC 1035 4.1.1
+	fixedRRLen  = 10 // type, class, TTL and RDLENGTH (RFC 1035 4.1.3)
+	qtypeLen    = 4  // QTYPE and QCLASS
+	pointerMark = 0xC000
+)
+
+// section numbers the sections of a message that hold records, in their order on the wire.
+type section int
+
+const (
+	answerSection section = iota
+	authoritySection
+	additionalSection
+)
+
+// message is a prepared answer: everything but what each query brings itself (id, flags, the case
+// of the name, the type asked, EDNS). It is copied, never packed anew. Immutable.
+type message struct {
+	name    string // the name asked, canonical
+	shape   shape
+	wire    []byte
+	nameLen int       // octets of the name in the question
+	refresh time.Time // when its first signature wants renewal; zero for none
+	expires time.Time // until when it may be served; zero for ever
+}
+
+// fresh reports whether the message may be served without looking at its signatures again.
+func (m *message) fresh(now time.Time) bool { return m.refresh.IsZero() || now.Before(m.refresh) }
+
+// alive reports whether every signature in the message outlives the TTL that goes with it.
+func (m *message) alive(now time.Time) bool { return m.expires.IsZero() || now.Before(m.expires) }
+
+// builder packs a message. Owner names at or above the name asked become pointers into the
+// question, so that they follow the case of each query (RFC 1035 4.1.4).
+type builder struct {
+	message
+	counts [3]uint16
+}
+
+func newBuilder(name string, s shape) (*builder, error) {
+	b := &builder{message: message{name: name, shape: s, wire: make([]byte, headerLen+256, 512)}}
+	end, err := dns.PackDomainName(name, b.wire, headerLen, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	b.nameLen = end - headerLen
+	b.wire = append(b.wire[:end], 0, 0, 0, dns.ClassINET)
+	return b, nil
+}
+
+// add appends an RRset and the RRSIGs over it to a section.
+func (b *builder) add(in section, set zonesign.RRset, sigs zonesign.Signatures) error {
+	for _, rdata := range set.RDATA {
+		if err := b.record(in, set.Owner, set.Type, set.TTL, rdata); err != nil {
+			return err
+		}
+	}
+	return b.signatures(in, set, sigs)
+}
+
+// signatures appends only the RRSIGs over an RRset, and keeps the earliest of their times.
+func (b *builder) signatures(in section, set zonesign.RRset, sigs zonesign.Signatures) error {
+	for _, rdata := range sigs.RDATA {
+		if err := b.record(in, set.Owner, dns.TypeRRSIG, set.TTL, rdata); err != nil {
+			return err
+		}
+	}
+	if len(sigs.RDATA) == 0 {
+		return nil
+	}
+	b.refresh = earliest(b.refresh, sigs.Refresh)
+	b.expires = earliest(b.expires, sigs.Expires.Add(-time.Duration(set.TTL)*time.Second))
+	return nil
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (b *builder) record(in section, owner string, rrtype uint16, ttl uint32, rdata []byte) error {
+	if err := b.owner(owner); err != nil {
+		return err
+	}
+	w := binary.BigEndian.AppendUint16(b.wire, rrtype)
+	w = binary.BigEndian.AppendUint16(w, dns.ClassINET)
+	w = binary.BigEndian.AppendUint32(w, ttl)
+	w = binary.BigEndian.AppendUint16(w, uint16(len(rdata)))
+	b.wire = append(w, rdata...)
+	b.counts[in]++
+	return nil
+}
+
+func (b *builder) owner(owner string) error {
+	var name [256]byte
+	end, err := dns.PackDomainName(owner, name[:], 0, nil, false)
+	if err != nil {
+		return err
+	}
+	offset := headerLen + b.nameLen - end // where owner begins in the question, if it is a suffix of it
+	if owner != "." && dns.IsSubDomain(owner, b.name) {
+		b.wire = binary.BigEndian.AppendUint16(b.wire, pointerMark|uint16(offset))
+		return nil
+	}
+	b.wire = append(b.wire, name[:end]...)
+	return nil
+}
+
+// finish writes the counts and hands the message out.
+func (b *builder) finish() *message {
+	binary.BigEndian.PutUint16(b.wire[4:], 1)
+	for i, n := range b.counts {
+		binary.BigEndian.PutUint16(b.wire[6+2*i:], n)
+	}
+	m := b.message
+	m.wire = append(make([]byte, 0, len(b.wire)), b.wire...) // no spare capacity: these are kept
+	return &m
+}
+
+// Header flag bits (RFC 1035 4.1.1, RFC 4035 3.1.6).
+const (
+	flagQR = 1 << 15
+	flagAA = 1 << 10
+	flagTC = 1 << 9
+	flagRD = 1 << 8
+	flagCD = 1 << 4
+)
+
+// appendReply appends the answer to query r to buf. Over limit octets it is a truncated answer
+// without records, so that no RRset is ever seen without its signatures (RFC 2181 9).
+func (m *message) appendReply(buf []byte, r *dns.Msg, limit int) ([]byte, error) {
+	start := len(buf)
+	buf = append(buf, m.wire...)
+	reply := buf[start:]
+
+	flags := uint16(flagQR | flagAA)
+	flags |= bit(r.RecursionDesired, flagRD) | bit(r.CheckingDisabled, flagCD)
+	binary.BigEndian.PutUint16(reply, r.Id)
+	q := r.Question[0]
+	if _, err := dns.PackDomainName(q.Name, reply, headerLen, nil, false); err != nil {
+		return nil, err
+	}
+	binary.BigEndian.PutUint16(reply[headerLen+m.nameLen:], q.Qtype)
+
+	opt := r.IsEdns0()
+	size := len(reply)
+	if opt != nil {
+		size += optLen
+	}
+	if size > limit {
+		flags |= flagTC
+		buf = buf[:start+headerLen+m.nameLen+qtypeLen]
+		clear(reply[6:headerLen])
+	}
+	binary.BigEndian.PutUint16(reply[2:], flags)
+	if opt != nil {
+		buf = appendOPT(buf, opt.Do())
+		binary.BigEndian.PutUint16(reply[10:], binary.BigEndian.Uint16(reply[10:])+1)
+	}
+	return buf, nil
+}
+
+func bit(set bool, mask uint16) uint16 {
+	if set {
+		return mask
+	}
+	return 0
+}
+
+const optLen = 1 + fixedRRLen
+
+// appendOPT appends an OPT record without options: DO copied (RFC 3225 3), the rest of the flags
+// clear, our own limit as the size (RFC 6891 6.1.2, 6.2.3).
+func appendOPT(buf []byte, do bool) []byte {
+	var dnssecOK byte
+	if do {
+		dnssecOK = 0x80
+	}
+	return append(buf, 0, 0, byte(dns.TypeOPT), maxUDP>>8, maxUDP&0xFF, 0, 0, dnssecOK, 0, 0, 0)
+}

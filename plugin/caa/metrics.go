@@ -1,0 +1,99 @@
+package caa
+
+import (
+	"sync"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+const pluginName = "caa"
+
+// Metrics, by CoreDNS's conventions (plugin.md). The registry keeps one of each for the process.
+var (
+	queryCount = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "queries_total",
+		Help: "Questions about a zone of a caa block, by what they mean for issuance: CAA, a key or delegation type, the challenge's types, or another.",
+	}, []string{"server", "zone", "type"})
+	failureCount = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "failures_total",
+		Help: "Questions answered with SERVFAIL because no valid signature could be made.",
+	}, []string{"server", "zone"})
+	signatureCount = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "signatures",
+		Help: "Signatures since the start, by policy file and outcome: made, failed, reused (answered from the signature cache).",
+	}, []string{"file", "outcome"})
+	cacheEntries = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "signature_cache_entries",
+		Help: "Signatures kept.",
+	}, []string{"file"})
+	expiryTime = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "signature_earliest_expiry_timestamp_seconds",
+		Help: "When the first of a zone's kept signatures ends.",
+	}, []string{"zone"})
+	policyInfo = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_info",
+		Help: "1 for the revision of the policy that is served; equal policies have equal revisions on every server.",
+	}, []string{"file", "revision"})
+	policyTime = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_loaded_timestamp_seconds",
+		Help: "When the policy that is served was accepted.",
+	}, []string{"file"})
+	policyRefusals = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_refusals",
+		Help: "Refusals of the policy file as it lies on disk; 0 when it is the one that is served.",
+	}, []string{"file"})
+	policyStale = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_stale",
+		Help: "1 while an earlier policy is served because the file was refused or cannot be read.",
+	}, []string{"file"})
+	reloadCount = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_reloads_total",
+		Help: "Changes of the policy file that were looked at, by outcome: accepted, refused, unreadable.",
+	}, []string{"file", "outcome"})
+)
+
+// relevant are the types that decide about an issuance; all others count as "other", so that a
+// flood of odd types makes no new series.
+var relevant = map[uint16]string{
+	dns.TypeCAA:    "CAA",
+	dns.TypeDNSKEY: "DNSKEY",
+	dns.TypeDS:     "DS",
+	dns.TypeTXT:    "TXT", // dns-01 (RFC 8555 8.4)
+	dns.TypeCNAME:  "CNAME",
+	dns.TypeNS:     "NS",
+	dns.TypeSOA:    "SOA",
+	dns.TypeA:      "A",
+	dns.TypeAAAA:   "AAAA",
+}
+
+const otherType = "other"
+
+// meter holds one zone's counters, each resolved when it first counts: a look-up by labels at every
+// query would cost more than the answer, and resolving all at once would cost memory for zones that
+// nobody asks.
+type meter struct {
+	zone     string
+	counters sync.Map // counterKey to prometheus.Counter
+}
+
+type counterKey struct{ server, kind string }
+
+// query counts a question that came in at one of CoreDNS's server addresses.
+func (m *meter) query(server string, qtype uint16) {
+	kind, ok := relevant[qtype]
+	if !ok {
+		kind = otherType
+	}
+	key := counterKey{server, kind}
+	counter, ok := m.counters.Load(key)
+	if !ok {
+		counter, _ = m.counters.LoadOrStore(key, queryCount.WithLabelValues(server, m.zone, kind))
+	}
+	counter.(prometheus.Counter).Inc()
+}
+
+// failed counts a question that no valid signature could be made for.
+func (m *meter) failed(server string) { failureCount.WithLabelValues(server, m.zone).Inc() }

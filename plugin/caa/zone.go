@@ -1,0 +1,164 @@
+package caa
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
+)
+
+// TTLs of what the policy language does not name, in seconds.
+const (
+	// apexTTL is that of NS, DNSKEY and name server addresses: an hour, as for CAA, so that a
+	// change of keys or servers never waits longer than a change of policy.
+	apexTTL = 3600
+	// negativeTTL bounds how long a denial outlives its cause (RFC 2308 5, RFC 9077 3); a resolver
+	// with aggressive NSEC answers from it (RFC 8198), so it is short.
+	negativeTTL = 300
+	// aliasTTL is that of the _acme-challenge aliases: short, since they are asked once a renewal
+	// and must follow a change of the policy at once.
+	aliasTTL = 300
+)
+
+// SOA timers (RFC 1035 3.3.13). Nobody transfers a synthesised zone; the values are RIPE-203's.
+const (
+	soaRefresh = 86400
+	soaRetry   = 7200
+	soaExpire  = 3600000
+)
+
+// acmeLabel starts the names of RFC 8555 8.4 (dns-01).
+const acmeLabel = "_acme-challenge."
+
+// zone is one served zone of a serving: the policy and what it needs on the wire. Immutable but for
+// the answers kept with its names.
+type zone struct {
+	*policy.Zone
+	meter meter
+	keys  *zonesign.KeySet // nil when unsigned
+	soa   zonesign.RRset   // from here on only in policy-only zones
+	ns    zonesign.RRset
+	glue  []zonesign.RRset          // addresses of the name servers inside the zone
+	ds    map[string]zonesign.RRset // DS of the signed zones below that are served here, too
+	caa   map[*policy.Node][][]byte // each node's CAA RDATA in canonical order
+	named map[string]*named         // the names that the policy names: their answers are never pushed out
+}
+
+// named is a name that the policy names, with what exists there and the answers made so far.
+type named struct {
+	types   []uint16 // the first one answers ANY (RFC 8482 4.1)
+	answers answerList
+}
+
+// newZone prepares the wire forms of a policy-only zone; an overlay needs the CAA sets alone.
+func newZone(p *policy.Zone, keys *zonesign.KeySet) (*zone, error) {
+	z := &zone{Zone: p, meter: meter{zone: p.Name}, keys: keys, ds: map[string]zonesign.RRset{},
+		caa: map[*policy.Node][][]byte{}, named: map[string]*named{}}
+	interned := map[string][][]byte{}
+	for node := range p.Nodes() {
+		z.caa[node] = caaRDATA(node, interned)
+		z.named[node.Name] = &named{types: caaOnly}
+	}
+	if !p.PolicyOnly() {
+		return z, nil
+	}
+	return z, z.buildApex()
+}
+
+// buildApex makes SOA, NS and the addresses of a policy-only zone.
+func (z *zone) buildApex() (err error) {
+	mname := z.Nameservers[0].Name
+	rname := "hostmaster." + z.Name
+	if _, ok := dns.IsDomainName(rname); !ok || len(rname) > 254 {
+		rname = z.Name // a zone name so long that no label fits above it
+	}
+	soa := &dns.SOA{Hdr: header(z.Name, dns.TypeSOA, negativeTTL), Ns: mname, Mbox: rname, Serial: z.Serial,
+		Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: negativeTTL}
+	if z.soa, err = zonesign.NewRRset(soa); err != nil {
+		return fmt.Errorf("SOA of %s: %w", z.Name, err)
+	}
+	var ns []dns.RR
+	for _, server := range z.Nameservers {
+		ns = append(ns, &dns.NS{Hdr: header(z.Name, dns.TypeNS, apexTTL), Ns: server.Name})
+		glue, err := addressSets(server)
+		if err != nil {
+			return err
+		}
+		z.glue = append(z.glue, glue...)
+		for _, set := range glue {
+			z.exists(server.Name, set.Type)
+		}
+	}
+	z.exists(z.Name, dns.TypeSOA, dns.TypeNS)
+	if z.keys != nil {
+		z.exists(z.Name, dns.TypeDNSKEY)
+	}
+	if z.ns, err = zonesign.NewRRset(ns...); err != nil {
+		return fmt.Errorf("NS of %s: %w", z.Name, err)
+	}
+	return nil
+}
+
+// exists notes that a name of the zone has these types beside CAA.
+func (z *zone) exists(name string, types ...uint16) {
+	had := caaOnly
+	if n := z.named[name]; n != nil {
+		had = n.types
+	}
+	z.named[name] = &named{types: append(slices.Clone(had), types...)}
+}
+
+func addressSets(server policy.Nameserver) ([]zonesign.RRset, error) {
+	byType := map[uint16][]dns.RR{}
+	for _, addr := range server.Addresses {
+		rr := addressRR(server.Name, addr)
+		byType[rr.Header().Rrtype] = append(byType[rr.Header().Rrtype], rr)
+	}
+	var sets []zonesign.RRset
+	for _, t := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		if len(byType[t]) == 0 {
+			continue
+		}
+		set, err := zonesign.NewRRset(byType[t]...)
+		if err != nil {
+			return nil, fmt.Errorf("addresses of %s: %w", server.Name, err)
+		}
+		sets = append(sets, set)
+	}
+	return sets, nil
+}
+
+func addressRR(name string, addr netip.Addr) dns.RR {
+	if addr.Is4() {
+		return &dns.A{Hdr: header(name, dns.TypeA, apexTTL), A: addr.AsSlice()}
+	}
+	return &dns.AAAA{Hdr: header(name, dns.TypeAAAA, apexTTL), AAAA: addr.AsSlice()}
+}
+
+// caaRDATA is a node's RRset on the wire (RFC 8659 4.1), in canonical order without duplicates
+// (RFC 4034 6.3). Nodes with equal content share it.
+func caaRDATA(node *policy.Node, interned map[string][][]byte) [][]byte {
+	rdata := make([][]byte, len(node.RRset))
+	for i, p := range node.RRset {
+		octets := append([]byte{p.Flags, byte(len(p.Tag))}, p.Tag...)
+		rdata[i] = append(octets, p.Value...)
+	}
+	slices.SortFunc(rdata, bytes.Compare)
+	rdata = slices.CompactFunc(rdata, bytes.Equal)
+
+	key := fmt.Sprintf("%q", rdata)
+	if shared, ok := interned[key]; ok {
+		return shared
+	}
+	interned[key] = rdata
+	return rdata
+}
+
+func header(name string, rrtype uint16, ttl uint32) dns.RR_Header {
+	return dns.RR_Header{Name: name, Rrtype: rrtype, Class: dns.ClassINET, Ttl: ttl}
+}
