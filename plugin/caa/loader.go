@@ -1,0 +1,332 @@
+package caa
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
+)
+
+// reminder is how often a refused policy is told again while an earlier one is served.
+const reminder = 10 * time.Minute
+
+// loader brings the policy file into service, once at the start and again whenever it changes:
+// text, policy, guard, serving, swap. Whatever fails on the way leaves served what was served.
+type loader struct {
+	cfg     *config
+	hasNext bool // whether a plugin stands below, that overlays need
+	keys    keyring
+	signer  *zonesign.Signer
+	now     func() time.Time
+	state   lastGood
+	source  source
+	serving atomic.Pointer[serving]
+
+	trouble  string    // the problem told last; "" while the file is the policy served
+	told     time.Time // when it was told
+	revision string    // of the policy_info metric
+	unserved string    // the zones of the file told of as not served here
+}
+
+func newLoader(cfg *config) (*loader, error) {
+	keys, err := newKeyring(cfg)
+	if err != nil {
+		return nil, err
+	}
+	state, err := newLastGood(cfg.stateDir, cfg.file, cfg.zones)
+	if err != nil {
+		return nil, err
+	}
+	return &loader{cfg: cfg, keys: keys, state: state, now: time.Now, source: source{path: cfg.file},
+		signer: zonesign.NewSigner(zonesign.Config{})}, nil
+}
+
+// start brings the first policy into service: the file's or, when that is refused, the last good
+// one. Without either the server does not start.
+func (l *loader) start() error {
+	text, kept, err := l.lastServed()
+	if err != nil {
+		log.Warningf("The last good policy in %s is of no use: %v", l.state.path, err)
+	}
+	refused := l.load(kept)
+	if refused == nil {
+		return nil
+	}
+	if kept == nil {
+		return refused
+	}
+	// What the last good policy itself requires was proved when it was accepted; the operator's
+	// lines may be new, so it is proved again.
+	if err := l.serve(kept, nil, text, false); err != nil {
+		return errors.Join(refused, fmt.Errorf("and the last good policy, %s, is of no help:\n%w", l.state.path, err))
+	}
+	l.complain("refused", refused)
+	return nil
+}
+
+// lastServed is the policy kept in the state folder, nil when there is none.
+func (l *loader) lastServed() ([]byte, *policy.Snapshot, error) {
+	text, err := l.state.load()
+	if err != nil || text == nil {
+		return nil, nil, err
+	}
+	p, err := policy.Load(l.state.path, text)
+	return text, p, err
+}
+
+// load reads the file and serves it unless it is refused. previous is the policy that it replaces.
+func (l *loader) load(previous *policy.Snapshot) error {
+	text, err := l.source.read()
+	if err != nil {
+		return err
+	}
+	p, err := policy.Load(l.cfg.file, text)
+	if err != nil {
+		return err
+	}
+	return l.serve(p, previous, text, true)
+}
+
+// serve brings an accepted policy into service and, if it is the file's, keeps its text.
+func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) error {
+	zones, err := l.zones(p)
+	if err != nil {
+		return err
+	}
+	report := guard.Check(p, guard.Options{Zones: l.apexes(), Operator: l.cfg.requirements(apexNames(zones)), Previous: previous, At: l.now()})
+	if err := report.Err(); err != nil {
+		return err
+	}
+	next, err := newServing(p, zones, l.keys, l.signer, l.now)
+	if err != nil {
+		return err
+	}
+	if keep {
+		if err := l.state.save(text); err != nil {
+			// The policy is good and must be served; a restart with a bad one would not have it.
+			log.Errorf("The policy is served, but it could not be kept as the last good one: %v", err)
+		}
+	}
+	l.serving.Store(next)
+	l.announce(next, report)
+	return nil
+}
+
+// zones are the zones to be served: those of the file that lie in the block's zones, and those of
+// the block that the file does not list, which `default` protects.
+func (l *loader) zones(p *policy.Snapshot) ([]*policy.Zone, error) {
+	var zones []*policy.Zone
+	var unserved []string
+	for _, z := range p.Zones {
+		if l.cfg.covers(z.Name) {
+			zones = append(zones, z)
+		} else {
+			unserved = append(unserved, z.Name)
+		}
+	}
+	l.tellUnserved(unserved)
+	for _, apex := range l.apexes() {
+		if p.Zone(apex) != nil {
+			continue
+		}
+		z := p.ZoneOrDefault(apex)
+		if z == nil {
+			return nil, fmt.Errorf("%s: the block serves %s, but the policy lists no such zone and has no default; add one of them, or name the zones that the block shall serve after the policy file", l.cfg.file, apex)
+		}
+		zones = append(zones, z)
+	}
+	for _, z := range zones {
+		if err := l.possible(z); err != nil {
+			return nil, err
+		}
+	}
+	if len(zones) == 0 {
+		return nil, fmt.Errorf("%s: none of its zones lies in those of the block (%s)", l.cfg.file, strings.Join(l.cfg.zones, " "))
+	}
+	return zones, nil
+}
+
+// apexes are the block's zones as zones of their own. The root is none: `.` says that the block
+// answers for whatever the file lists.
+func (l *loader) apexes() []string {
+	var apexes []string
+	for _, zone := range l.cfg.zones {
+		if zone != "." {
+			apexes = append(apexes, zone)
+		}
+	}
+	return apexes
+}
+
+// possible says why a zone cannot be served by this block, nil when it can.
+func (l *loader) possible(z *policy.Zone) error {
+	switch {
+	case z.PolicyOnly():
+		return nil
+	case !l.hasNext:
+		return fmt.Errorf("%v: the zone %s has no nameservers, and no plugin below caa holds its data; give it nameservers, or put a plugin such as file into the server block", z.Pos, z.Name)
+	case !l.cfg.unsigned:
+		return fmt.Errorf("%v: the zone %s has no nameservers, so a plugin below caa answers for it, and signing such answers is not supported yet; give the zone nameservers, or serve it from a block with unsigned", z.Pos, z.Name)
+	}
+	return nil
+}
+
+func apexNames(zones []*policy.Zone) []string {
+	names := make([]string, len(zones))
+	for i, z := range zones {
+		names[i] = z.Name
+	}
+	return names
+}
+
+// tellUnserved says once which zones of the file are other servers' business.
+func (l *loader) tellUnserved(names []string) {
+	told := strings.Join(names, " ")
+	if told != l.unserved && told != "" {
+		log.Infof("%s: %s not served by this block", l.cfg.file, count(names, "zone is", "zones are"))
+	}
+	l.unserved = told
+}
+
+// count says how many names there are, and the first few of them.
+func count(names []string, one, many string) string {
+	const shown = 3
+	switch n := len(names); {
+	case n == 1:
+		return fmt.Sprintf("the %s %s", one, names[0])
+	case n <= shown:
+		return fmt.Sprintf("%d %s (%s)", n, many, strings.Join(names, ", "))
+	default:
+		return fmt.Sprintf("%d %s (%s and %d more)", n, many, strings.Join(names[:shown], ", "), n-shown)
+	}
+}
+
+// watch looks at the file until stop is closed.
+func (l *loader) watch(stop <-chan struct{}) {
+	tick := time.NewTicker(l.cfg.reload)
+	defer tick.Stop()
+	seen := l.source.last
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			seen = l.look(seen)
+		}
+	}
+}
+
+// look loads the file if it has changed and rests. A file that was replaced as a whole rests at
+// once; one that is written in place has to look the same twice, for half a policy may well be
+// valid. It returns the stamp to compare with next time.
+func (l *loader) look(seen stamp) stamp {
+	now := stampOf(l.cfg.file)
+	l.remind()
+	if now == l.source.last || (now != seen && now.sameFile(l.source.last) && now.missing == "") {
+		return now
+	}
+	if now.missing != "" && now == seen {
+		return now // told already
+	}
+	err := l.load(l.serving.Load().policy)
+	switch {
+	case errors.Is(err, errUnsettled):
+		return stamp{} // looks new at the next tick, whatever it is
+	case err != nil && now.missing != "":
+		l.complain("unreadable", err)
+	case err != nil:
+		l.source.last = now // looked at: it is told once, and again by the reminder
+		l.complain("refused", err)
+	default:
+		reloadCount.WithLabelValues(l.cfg.file, "accepted").Inc()
+	}
+	return now
+}
+
+// complain tells of a policy file that is not served.
+func (l *loader) complain(outcome string, err error) {
+	l.trouble, l.told = err.Error(), l.now()
+	reloadCount.WithLabelValues(l.cfg.file, outcome).Inc()
+	policyRefusals.WithLabelValues(l.cfg.file).Set(float64(refusals(err)))
+	policyStale.WithLabelValues(l.cfg.file).Set(1)
+	l.tell()
+}
+
+func (l *loader) tell() {
+	log.Errorf("The policy file is not served; revision %s still is.\n%s", l.serving.Load().policy.Revision, l.trouble)
+}
+
+// remind repeats the trouble while it lasts.
+func (l *loader) remind() {
+	if l.trouble != "" && l.now().Sub(l.told) >= reminder {
+		l.told = l.now()
+		l.tell()
+	}
+}
+
+// refusals counts what an error holds against a policy.
+func refusals(err error) int {
+	var list policy.ErrorList
+	if errors.As(err, &list) {
+		return len(list)
+	}
+	var report *guard.Error
+	if errors.As(err, &report) {
+		return len(report.Report.Refusals)
+	}
+	return 1
+}
+
+// announce tells of a policy that came into service.
+func (l *loader) announce(s *serving, report guard.Report) {
+	l.trouble = ""
+	p := s.policy
+	for _, note := range p.Notes {
+		log.Warningf("%v: %s", note.Pos, note.Message)
+	}
+	for _, warning := range report.Warnings {
+		log.Warning(warning.String())
+	}
+	log.Infof("Serving %s, revision %s: %d zones, %d required issuances proved", l.cfg.file, p.Revision, len(s.zones), len(guard.Requirements(p)))
+	if l.revision != "" {
+		policyInfo.DeleteLabelValues(l.cfg.file, l.revision)
+	}
+	l.revision = p.Revision
+	policyInfo.WithLabelValues(l.cfg.file, p.Revision).Set(1)
+	policyTime.WithLabelValues(l.cfg.file).Set(float64(l.now().Unix()))
+	policyRefusals.WithLabelValues(l.cfg.file).Set(0)
+	policyStale.WithLabelValues(l.cfg.file).Set(0)
+}
+
+// shownZones is how many zones the start prints an example question for.
+const shownZones = 8
+
+// greet prints what to ask and what to publish, for a newcomer's first minute.
+func (l *loader) greet(address, port string) {
+	s := l.serving.Load()
+	if len(s.zones) > shownZones {
+		return
+	}
+	for _, z := range s.policy.Zones {
+		served := s.zones[z.Name]
+		if served == nil {
+			continue
+		}
+		log.Infof("Ask: dig @%s -p %s %s CAA +dnssec", address, port, strings.TrimSuffix(z.Name, "."))
+		if served.keys == nil {
+			continue
+		}
+		for _, ds := range served.keys.DS() {
+			log.Infof("Publish at the parent: %s", dsText(ds))
+		}
+	}
+}
+
+func dsText(ds *dns.DS) string { return strings.ReplaceAll(ds.String(), "\t", " ") }

@@ -1,0 +1,77 @@
+package caa
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// lastGood keeps the text of the policy that was accepted last, so that a restart with a refused or
+// unreadable file still serves. The zero value keeps nothing.
+type lastGood struct{ path string }
+
+// newLastGood names the file after the policy file and the zones, for several blocks may share a
+// folder.
+func newLastGood(dir, policyFile string, zones []string) (lastGood, error) {
+	if dir == "" {
+		return lastGood{}, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return lastGood{}, fmt.Errorf("state: %w", err)
+	}
+	absolute, err := filepath.Abs(policyFile)
+	if err != nil {
+		return lastGood{}, fmt.Errorf("state: %w", err)
+	}
+	digest := sha256.Sum256([]byte(absolute + "\n" + strings.Join(zones, "\n")))
+	base := strings.TrimSuffix(filepath.Base(policyFile), filepath.Ext(policyFile))
+	return lastGood{filepath.Join(dir, fmt.Sprintf("%s-%s.last-good.yaml", base, hex.EncodeToString(digest[:6])))}, nil
+}
+
+// load returns the text kept, nil when there is none.
+func (l lastGood) load() ([]byte, error) {
+	if l.path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, err
+}
+
+// save replaces the text kept: written beside, synced, renamed over, the folder synced, so that a
+// crash leaves the old one or the new one.
+func (l lastGood) save(text []byte) error {
+	if l.path == "" {
+		return nil
+	}
+	dir := filepath.Dir(l.path)
+	temp, err := os.CreateTemp(dir, ".last-good-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	if err := writeSync(temp, text); err != nil {
+		return err
+	}
+	if err := os.Rename(temp.Name(), l.path); err != nil {
+		return err
+	}
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
+}
+
+func writeSync(file *os.File, text []byte) error {
+	_, err := file.Write(text)
+	return errors.Join(err, file.Sync(), file.Close())
+}
