@@ -93,4 +93,3 @@ func (f fileKeys) of(zone string) (*zonesign.KeySet, error) {
 	}
 	return nil, fmt.Errorf("no key for the zone %s: add its files to key file, use key auto DIRECTORY, or serve it from an unsigned block", zone)
 }
-
