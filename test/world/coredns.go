@@ -1,0 +1,93 @@
+package world
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Main runs a package's tests and removes the server that was built for them. A package whose tests
+// start CoreDNS has `func TestMain(m *testing.M) { os.Exit(world.Main(m)) }`.
+func Main(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "caa-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binaryDir = dir
+	return m.Run()
+}
+
+// binaryDir is set before the first test runs, and only read afterwards.
+var binaryDir string
+
+// binary builds cmd/coredns once for a package's tests.
+var binary = sync.OnceValues(func() (string, error) {
+	if binaryDir == "" {
+		return "", fmt.Errorf("the package's TestMain does not call world.Main")
+	}
+	path := filepath.Join(binaryDir, "coredns")
+	args := append([]string{"build", "-o", path}, buildFlags...)
+	out, err := exec.Command("go", append(args, "github.com/coredns-caa/caa/cmd/coredns")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build ./cmd/coredns: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// CoreDNS starts this repository's server. In the Corefile, $ADDR and $PORT stand for where it
+// shall answer and $DIR for its folder, which holds the files:
+//
+//	example.org:$PORT {
+//	    bind $ADDR
+//	    file $DIR/example.org.db
+//	}
+//
+// A server that does not start fails the test and shows its log; see RunCoreDNS for refusals.
+func CoreDNS(t testing.TB, corefile string, files map[string]string) *Process {
+	t.Helper()
+	server, dir, addr := prepare(t, corefile, files)
+	// The banner with the version is what CoreDNS prints last, once every listener is bound.
+	return start(t, addr, dir, "\nCoreDNS-", server, "-conf", filepath.Join(dir, "Corefile"))
+}
+
+// RunCoreDNS runs the server with a Corefile that it must refuse, and returns what it said.
+func RunCoreDNS(t testing.TB, corefile string, files map[string]string) string {
+	t.Helper()
+	server, dir, _ := prepare(t, corefile, files)
+	ctx := t.Context()
+	cmd := exec.CommandContext(ctx, server, "-conf", filepath.Join(dir, "Corefile"))
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Fatalf("CoreDNS ended without an error:\n%s", out)
+	}
+	return string(out)
+}
+
+// prepare builds the server and lays out its folder.
+func prepare(t testing.TB, corefile string, files map[string]string) (server, dir string, addr netip.AddrPort) {
+	t.Helper()
+	server, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, addr = t.TempDir(), freeAddr(t)
+	for name, text := range files {
+		WriteFile(t, filepath.Join(dir, name), text)
+	}
+	corefile = strings.NewReplacer(
+		"$ADDR", addr.Addr().String(),
+		"$PORT", strconv.Itoa(int(addr.Port())),
+		"$DIR", dir,
+	).Replace(corefile)
+	WriteFile(t, filepath.Join(dir, "Corefile"), corefile)
+	return server, dir, addr
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package world
+
+// buildFlags make the server that is tested as the test is: with the race detector.
+var buildFlags = []string{"-race"}

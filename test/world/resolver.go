@@ -1,0 +1,123 @@
+package world
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Zone is what a resolver is told of a zone.
+type Zone struct {
+	Name   string
+	Server netip.AddrPort // its authoritative server
+	Anchor string         // DS or DNSKEY record in zone file syntax; "": unsigned
+}
+
+// Resolver starts a validating resolver with an empty cache that knows these zones and no others.
+type Resolver func(t testing.TB, zones ...Zone) *Process
+
+// Resolvers are those that a test of "every resolver" asks, by name. Each uses what it has
+// validated to answer further questions by itself (RFC 8198).
+var Resolvers = map[string]Resolver{
+	"unbound":       Unbound,
+	"knot-resolver": KnotResolver,
+}
+
+// Unbound starts unbound as strict as it can be set: aggressive NSEC, mixed-case questions (0x20)
+// and hardened against whatever it knows to harden against.
+func Unbound(t testing.TB, zones ...Zone) *Process {
+	t.Helper()
+	program := Program(t, "unbound")
+	dir, addr := t.TempDir(), freeAddr(t)
+	conf := filepath.Join(dir, "unbound.conf")
+	WriteFile(t, conf, unboundConf(dir, addr, zones))
+	return start(t, addr, dir, "start of service", program, "-d", "-p", "-c", conf)
+}
+
+const unboundServer = `server:
+    directory: "%s"
+    interface: %s@%d
+    outgoing-interface: 127.0.0.1  # nothing leaves the machine
+    do-ip6: no
+    do-not-query-localhost: no
+    access-control: 127.0.0.0/8 allow
+    username: ""
+    chroot: ""
+    use-syslog: no
+    logfile: ""
+    verbosity: 1
+    val-log-level: 2
+    num-threads: 1
+    so-reuseport: no
+    module-config: "validator iterator"
+    trust-anchor-signaling: no
+    root-key-sentinel: no
+    aggressive-nsec: yes
+    use-caps-for-id: yes
+    qname-minimisation: yes
+    harden-algo-downgrade: yes
+    harden-below-nxdomain: yes
+    harden-dnssec-stripped: yes
+    harden-glue: yes
+    harden-referral-path: no  # would ask for the addresses of servers that no zone here holds
+    target-fetch-policy: "0 0 0 0 0"
+    local-zone: "." refuse
+`
+
+func unboundConf(dir string, addr netip.AddrPort, zones []Zone) string {
+	var conf, stubs strings.Builder
+	fmt.Fprintf(&conf, unboundServer, dir, addr.Addr(), addr.Port())
+	for _, z := range zones {
+		fmt.Fprintf(&conf, "    local-zone: %q transparent\n", z.Name)
+		if z.Anchor != "" {
+			fmt.Fprintf(&conf, "    trust-anchor: '%s'\n", oneLine(z.Anchor))
+		}
+		fmt.Fprintf(&stubs, "stub-zone:\n    name: %q\n    stub-addr: %s@%d\n", z.Name, z.Server.Addr(), z.Server.Port())
+	}
+	// An alias may lead out of the zones: the root is a port that nobody listens on.
+	stubs.WriteString("stub-zone:\n    name: \".\"\n    stub-addr: 127.0.0.1@1\n")
+	return conf.String() + stubs.String() + "remote-control:\n    control-enable: no\n"
+}
+
+// KnotResolver starts knot-resolver. It uses aggressive NSEC by default. FORWARD is its mode that
+// validates and takes a port; STUB would not validate.
+func KnotResolver(t testing.TB, zones ...Zone) *Process {
+	t.Helper()
+	program := Program(t, "kresd")
+	dir, addr := t.TempDir(), freeAddr(t)
+	conf := filepath.Join(dir, "kresd.conf")
+	WriteFile(t, conf, kresdConf(addr, zones))
+	return start(t, addr, dir, kresdReady, program, "-n", "-c", conf, dir)
+}
+
+const (
+	kresdReady  = "world: ready"
+	kresdServer = `net.listen('%s', %d, { kind = 'dns' })
+net.ipv6 = false
+net.outgoing_v4('127.0.0.1')  -- nothing leaves the machine
+cache.size = 10 * MB
+for _, name in ipairs({ 'priming', 'ta_update', 'ta_signal_query', 'ta_sentinel', 'detect_time_skew', 'detect_time_jump' }) do
+    modules.unload(name)
+end
+trust_anchors.remove('.')
+`
+)
+
+func kresdConf(addr netip.AddrPort, zones []Zone) string {
+	var conf strings.Builder
+	fmt.Fprintf(&conf, kresdServer, addr.Addr(), addr.Port())
+	for _, z := range zones {
+		if z.Anchor != "" {
+			fmt.Fprintf(&conf, "trust_anchors.add([[%s]])\n", oneLine(z.Anchor))
+		}
+		fmt.Fprintf(&conf, "policy.add(policy.suffix(policy.FORWARD({'%s@%d'}), {todname('%s')}))\n", z.Server.Addr(), z.Server.Port(), z.Name)
+	}
+	conf.WriteString("policy.add(policy.all(policy.REFUSE))\n")
+	fmt.Fprintf(&conf, "io.stdout:write('%s\\n') io.stdout:flush()\n", kresdReady)
+	return conf.String()
+}
+
+// oneLine is a record with single spaces, as both configurations read it.
+func oneLine(record string) string { return strings.Join(strings.Fields(record), " ") }

@@ -1,0 +1,130 @@
+// Package world starts the real programs that an end-to-end test needs, each a process of its own
+// on loopback: CoreDNS from this repository, and the validating resolvers unbound and knot-resolver.
+//
+// In go a Corefile or a list of zones with their trust anchors; out comes a running Process with
+// its address and its log. A process is ready when it says so in its log, so nothing here sleeps,
+// and it ends with the test. The resolvers know the zones they are given and nothing else: their
+// sockets are bound to loopback, so that no query can leave the machine.
+//
+// A program that is missing skips the test with a word of what to install; with CI=true it fails,
+// since test/all has installed it.
+package world
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// patience is how long a step may take on a loaded machine with the race detector. It is a limit,
+// never a pause: it passes only when a test fails.
+const patience = 30 * time.Second
+
+// freeAddr finds a loopback address and port that are free for UDP and TCP. The port is the
+// kernel's choice.
+func freeAddr(t testing.TB) netip.AddrPort {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := l.Addr().(*net.TCPAddr).AddrPort()
+		u, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+		l.Close()
+		if err == nil {
+			u.Close()
+			return addr
+		}
+	}
+	t.Fatal("no port of 127.0.0.1 is free for UDP and TCP")
+	return netip.AddrPort{}
+}
+
+// debianPackages are what to install for a program.
+var debianPackages = map[string]string{
+	"unbound": "unbound",
+	"kresd":   "knot-resolver",
+	"dig":     "bind9-dnsutils",
+	"delv":    "bind9-dnsutils",
+	"kdig":    "knot-dnsutils",
+	"dnsperf": "dnsperf",
+}
+
+// Program finds a program, also in the folders of the system's services, which a user's PATH may
+// lack. It skips the test when there is none.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	say := t.Skipf
+	if os.Getenv("CI") == "true" {
+		say = t.Fatalf
+	}
+	say("%s is not installed: on Debian, apt-get install %s", name, debianPackages[name])
+	return ""
+}
+
+// WriteFile puts a file in its place as a whole: a reader sees the old text or the new.
+func WriteFile(t testing.TB, path, text string) {
+	t.Helper()
+	next := path + ".next"
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Ask sends one question with the DO bit, as a CA's resolver would, and returns the answer. A
+// truncated answer is asked for again over TCP.
+func Ask(t testing.TB, server netip.AddrPort, name string, qtype uint16) *dns.Msg {
+	t.Helper()
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
+	m.SetEdns0(1232, true)
+	m.AuthenticatedData = true
+	return Exchange(t, server, m)
+}
+
+// Exchange sends a message over UDP, and over TCP when the answer says that it is truncated. No
+// answer at all fails the test.
+func Exchange(t testing.TB, server netip.AddrPort, m *dns.Msg) *dns.Msg {
+	t.Helper()
+	for _, network := range []string{"udp", "tcp"} {
+		client := dns.Client{Net: network, Timeout: patience}
+		answer, _, err := client.Exchange(m, server.String())
+		if err != nil {
+			t.Fatalf("%s %s at %v over %s: %v", m.Question[0].Name, dns.TypeToString[m.Question[0].Qtype], server, network, err)
+		}
+		if !answer.Truncated {
+			return answer
+		}
+	}
+	t.Fatalf("%s: truncated over TCP", m.Question[0].Name)
+	return nil
+}
+
+// Texts are the rdata of the records of one type in a section, in zone file syntax.
+func Texts(section []dns.RR, rrtype uint16) []string {
+	var texts []string
+	for _, rr := range section {
+		if rr.Header().Rrtype == rrtype {
+			texts = append(texts, strings.TrimPrefix(rr.String(), rr.Header().String()))
+		}
+	}
+	return texts
+}

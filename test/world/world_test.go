@@ -1,0 +1,85 @@
+package world_test
+
+import (
+	"maps"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/test/world"
+)
+
+func TestMain(m *testing.M) { os.Exit(world.Main(m)) }
+
+const zoneFile = `$ORIGIN example.org.
+$TTL 3600
+@    SOA ns1 hostmaster 1 7200 3600 1209600 300
+@    NS  ns1
+@    CAA 0 issue "letsencrypt.org"
+ns1  A   127.0.0.1
+www  A   192.0.2.1
+www  CAA 0 issue ";"
+`
+
+// stock is CoreDNS as it comes: the plugin dnssec over the plugin file.
+func stock(t *testing.T) world.Zone {
+	t.Helper()
+	key := world.NewKey(t, "example.org")
+	files := map[string]string{"example.org.db": zoneFile}
+	maps.Copy(files, key.Files)
+	server := world.CoreDNS(t, `example.org:$PORT {
+    bind $ADDR
+    dnssec {
+        key file $DIR/`+key.Name+`
+    }
+    file $DIR/example.org.db
+}
+`, files)
+	return world.Zone{Name: "example.org", Server: server.Addr, Anchor: key.DS}
+}
+
+// The harness itself: with the right anchor the resolvers say that an answer is authentic, with
+// another key's anchor they refuse to give it.
+func TestResolversValidate(t *testing.T) {
+	t.Parallel()
+	zone := stock(t)
+	other := zone
+	other.Anchor = world.NewKey(t, zone.Name).DS
+	for name, start := range world.Resolvers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			answer := world.Ask(t, start(t, zone).Addr, "www.example.org", dns.TypeA)
+			if got := world.Texts(answer.Answer, dns.TypeA); !answer.AuthenticatedData || len(got) != 1 || got[0] != "192.0.2.1" {
+				t.Errorf("want the address, authentic; got\n%v", answer)
+			}
+			answer = world.Ask(t, start(t, other).Addr, "www.example.org", dns.TypeA)
+			if answer.Rcode != dns.RcodeServerFailure {
+				t.Errorf("with another key's anchor: want SERVFAIL, got\n%v", answer)
+			}
+		})
+	}
+}
+
+// A resolver of a world knows the zones that it is given; for any other it asks nobody.
+func TestResolversKnowNothingElse(t *testing.T) {
+	t.Parallel()
+	zone := stock(t)
+	for name, start := range world.Resolvers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if answer := world.Ask(t, start(t, zone).Addr, "example.net", dns.TypeA); answer.Rcode != dns.RcodeRefused {
+				t.Errorf("want REFUSED, got\n%v", answer)
+			}
+		})
+	}
+}
+
+func TestRefusedCorefileSaysWhy(t *testing.T) {
+	t.Parallel()
+	said := world.RunCoreDNS(t, ".:$PORT {\n    kubernetes\n}\n", nil)
+	if !strings.Contains(said, "Corefile:2") || !strings.Contains(said, "build with -tags full") {
+		t.Errorf("CoreDNS said:\n%s", said)
+	}
+}
