@@ -72,7 +72,7 @@ func rrsigs(t testing.TB, set RRset, sigs Signatures) []*dns.RRSIG {
 	return out
 }
 
-var caaLines = []string{`www.Example.org. 600 IN CAA 0 issue "letsencrypt.org"`, `www.example.org. 600 IN CAA 128 issuewild ";"`}
+var caaLines = []string{`www.Example.org. 600 IN CAA 0 issue "letsencrypt.org"`, `www.Example.org. 600 IN CAA 128 issuewild ";"`}
 
 func TestSignVerifiesWithEveryAlgorithm(t *testing.T) {
 	t.Parallel()
