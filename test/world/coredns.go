@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -33,6 +34,9 @@ var binary = sync.OnceValues(func() (string, error) {
 	if binaryDir == "" {
 		return "", fmt.Errorf("the package's TestMain does not call world.Main")
 	}
+	if err := dependOnSources(); err != nil {
+		return "", err
+	}
 	path := filepath.Join(binaryDir, "coredns")
 	args := append([]string{"build", "-o", path}, buildFlags...)
 	out, err := exec.Command("go", append(args, "github.com/coredns-caa/caa/cmd/coredns")...).CombinedOutput()
@@ -41,6 +45,24 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// dependOnSources lists the folders of the module. The tests do not import the server that they run;
+// go test remembers which folders a test has listed, and repeats a remembered result only while
+// what lies in them is the same.
+func dependOnSources() error {
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return fmt.Errorf("go env GOMOD: %w", err)
+	}
+	root := filepath.Dir(strings.TrimSpace(string(mod)))
+	for _, dir := range []string{"cmd", "plugin"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(_ string, _ fs.DirEntry, err error) error { return err })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // CoreDNS starts this repository's server. In the Corefile, $ADDR and $PORT stand for where it
 // shall answer and $DIR for its folder, which holds the files:
