@@ -1,7 +1,19 @@
+// Package policy reads the policy file: text with positions in, an immutable Snapshot out.
+//
+// Parse reads YAML and refuses what the language has not (anchors, tags, duplicates); Compile checks
+// every value, resolves inheritance and gives each node its complete RRset, for in RFC 8659 the
+// closest RRset replaces those above it. All errors are gathered, each with its line and column.
+// Nothing here reads a file or looks anything up.
 package policy
 
 import (
+	"iter"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
@@ -88,14 +100,45 @@ type Note struct {
 	Message string
 }
 
-// template is a node's policy before it has a name.
-type template struct{}
+// template makes zones of `default`.
+type template struct {
+	rrset   issuance.RRset
+	sources []Source
+	ttl     uint32
+	pos     Position
+}
+
+// acmeLabel begins the names of dns-01 challenges (RFC 8555 8.4).
+const acmeLabel = "_acme-challenge."
 
 // Zone returns the policy of the zone with exactly that name, nil when the file has none.
 func (s *Snapshot) Zone(name string) *Zone { return s.zones[name] }
 
 // ZoneOrDefault returns the zone's own policy, or one made from `default`; nil when there is neither.
-func (s *Snapshot) ZoneOrDefault(name string) *Zone { return s.zones[name] }
+func (s *Snapshot) ZoneOrDefault(name string) *Zone {
+	if z := s.zones[name]; z != nil {
+		return z
+	}
+	d := s.fallback
+	if d == nil {
+		return nil
+	}
+	z := &Zone{Name: name, FromDefault: true, Pos: d.pos, nodes: map[string]*Node{}}
+	z.apex = &Node{Name: name, Zone: z, TTL: d.ttl, RRset: d.rrset, Sources: d.sources, Pos: d.pos}
+	z.nodes[name] = z.apex
+	z.Serial = serialOf(z.digest())
+	return z
+}
+
+// Covering returns the closest zone of the file at or above a canonical name, or nil.
+func (s *Snapshot) Covering(name string) *Zone {
+	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
+		if z := s.zones[name[off:]]; z != nil {
+			return z
+		}
+	}
+	return s.zones["."]
+}
 
 // PolicyOnly reports whether the zone is complete without a next plugin (it has nameservers).
 func (z *Zone) PolicyOnly() bool { return len(z.Nameservers) > 0 }
@@ -106,5 +149,41 @@ func (z *Zone) Apex() *Node { return z.apex }
 // Node returns the node with exactly that name, or nil.
 func (z *Zone) Node(name string) *Node { return z.nodes[name] }
 
-// Closest returns the closest node at or above name, which lies in the zone. It never allocates.
-func (z *Zone) Closest(name string) *Node { return z.apex }
+// Nodes yields the zone's nodes, sorted by name.
+func (z *Zone) Nodes() iter.Seq[*Node] {
+	return func(yield func(*Node) bool) {
+		for _, name := range slices.Sorted(maps.Keys(z.nodes)) {
+			if !yield(z.nodes[name]) {
+				return
+			}
+		}
+	}
+}
+
+// Closest returns the closest node at or above a canonical name that lies in the zone. It allocates
+// nothing.
+func (z *Zone) Closest(name string) *Node {
+	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
+		if n := z.nodes[name[off:]]; n != nil {
+			return n
+		}
+	}
+	return z.apex
+}
+
+// Alias returns the target of a name of the zone that is an alias by `challenge`: _acme-challenge.X,
+// where the closest node of X has a template. A target that would be no domain name makes no alias.
+func (z *Zone) Alias(name string) (target string, ok bool) {
+	validated, ok := strings.CutPrefix(name, acmeLabel)
+	if !ok || !dns.IsSubDomain(z.Name, validated) {
+		return "", false
+	}
+	template := z.Closest(validated).Challenge
+	if template == "" {
+		return "", false
+	}
+	target = strings.ReplaceAll(template, "{name}", strings.TrimSuffix(validated, "."))
+	var wire [256]byte
+	_, err := dns.PackDomainName(target, wire[:], 0, nil, false)
+	return target, err == nil
+}

@@ -1,0 +1,132 @@
+// Package issuers is the directory of public CAs' Issuer Domain Names, as data collected in November
+// 2026 from the CCADB's report and the CAs' own documents. The list moves within months: a name that
+// is not in it may still be right.
+package issuers
+
+import (
+	_ "embed"
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+)
+
+//go:embed directory.json
+var data []byte
+
+// CA is one operator.
+type CA struct {
+	Operator        string            `json:"operator"`
+	Domains         []string          `json:"domains"`
+	Preferred       string            `json:"preferred"`
+	Deprecated      []string          `json:"deprecated"`
+	Retired         []string          `json:"retired"`          // once published, honoured no more
+	Resellers       []string          `json:"resellers"`        // names found in CAA records that authorise nobody
+	AccountPrefixes []string          `json:"account_prefixes"` // of its ACME accounts' URIs
+	StagingPrefixes []string          `json:"staging_prefixes"`
+	Shared          map[string]string `json:"shared"`     // domains that other operators accept, too
+	Parameters      bool              `json:"parameters"` // whether it says that it processes RFC 8657
+}
+
+// ParametersBindFrom is when every public CA has to process RFC 8657 (ballot SC-098v2).
+var ParametersBindFrom = time.Date(2027, 3, 15, 0, 0, 0, 0, time.UTC)
+
+// Status says what a name is to the directory.
+type Status int
+
+// The kinds of names.
+const (
+	Unknown Status = iota
+	Listed
+	Deprecated
+	Retired
+	Reseller
+)
+
+// Entry is what the directory knows of a name. For a reseller CAs are those that it buys from.
+type Entry struct {
+	Status Status
+	CAs    []*CA
+}
+
+// directory is built once: it never changes afterwards.
+var directory = sync.OnceValue(func() (d struct {
+	cas     []*CA
+	entries map[string]Entry
+}) {
+	var file struct {
+		CAs []*CA `json:"cas"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		panic("issuers: the embedded directory is damaged: " + err.Error()) // a test reads it all
+	}
+	d.cas, d.entries = file.CAs, map[string]Entry{}
+	for _, row := range []struct {
+		status Status
+		names  func(*CA) []string
+	}{
+		{Listed, func(ca *CA) []string { return ca.Domains }},
+		{Deprecated, func(ca *CA) []string { return ca.Deprecated }},
+		{Reseller, func(ca *CA) []string { return ca.Resellers }},
+		{Retired, func(ca *CA) []string { return ca.Retired }},
+	} {
+		for _, ca := range d.cas {
+			for _, name := range row.names(ca) {
+				e, known := d.entries[name]
+				if known && e.Status != row.status && row.status != Deprecated {
+					continue // listed by one operator: what others say of it matters less
+				}
+				if row.status == Deprecated {
+					e = Entry{}
+				}
+				d.entries[name] = Entry{row.status, append(e.CAs, ca)}
+			}
+		}
+	}
+	return d
+})
+
+// Lookup finds a name, in lower case without a trailing dot.
+func Lookup(domain string) Entry { return directory().entries[domain] }
+
+// Names are all the listed names.
+func Names() []string {
+	var names []string
+	for _, ca := range directory().cas {
+		names = append(names, ca.Domains...)
+	}
+	return names
+}
+
+// ByAccount finds the CA that an ACME account's URI belongs to, and whether it is one of its staging
+// environment; nil when no CA's is known to look so.
+func ByAccount(uri string) (ca *CA, staging bool) {
+	for _, ca := range directory().cas {
+		if hasPrefix(uri, ca.AccountPrefixes) {
+			return ca, false
+		}
+		if hasPrefix(uri, ca.StagingPrefixes) {
+			return ca, true
+		}
+	}
+	return nil, false
+}
+
+func hasPrefix(s string, prefixes []string) bool {
+	for _, prefix := range prefixes {
+		if strings.HasPrefix(s, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// Answers reports whether the CA honours a name.
+func (ca *CA) Answers(domain string) bool {
+	for _, own := range ca.Domains {
+		if own == domain {
+			return true
+		}
+	}
+	return false
+}
