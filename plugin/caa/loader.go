@@ -210,7 +210,11 @@ func count(names []string, one, many string) string {
 
 // watch looks at the file until stop is closed.
 func (l *loader) watch(stop <-chan struct{}) {
-	tick := time.NewTicker(l.cfg.reload)
+	interval := l.cfg.reload
+	if interval == 0 {
+		interval = defaultReload
+	}
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	seen := l.source.last
 	for {
@@ -218,8 +222,24 @@ func (l *loader) watch(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-tick.C:
-			seen = l.look(seen)
+			if l.cfg.reload > 0 {
+				seen = l.look(seen)
+			}
+			l.remind()
+			l.measure()
 		}
+	}
+}
+
+// measure updates the gauges that change with time.
+func (l *loader) measure() {
+	stats := l.signer.Stats()
+	for outcome, n := range map[string]uint64{"made": stats.Made, "failed": stats.Failed, "reused": stats.Hits} {
+		signatureCount.WithLabelValues(l.cfg.file, outcome).Set(float64(n))
+	}
+	cacheEntries.WithLabelValues(l.cfg.file).Set(float64(stats.Kept))
+	for zone, first := range stats.Earliest {
+		expiryTime.WithLabelValues(zone).Set(float64(first.Unix()))
 	}
 }
 
@@ -228,7 +248,6 @@ func (l *loader) watch(stop <-chan struct{}) {
 // valid. It returns the stamp to compare with next time.
 func (l *loader) look(seen stamp) stamp {
 	now := stampOf(l.cfg.file)
-	l.remind()
 	if now == l.source.last || (now != seen && now.sameFile(l.source.last) && now.missing == "") {
 		return now
 	}

@@ -39,14 +39,15 @@ const acmeLabel = "_acme-challenge."
 // the answers kept with its names.
 type zone struct {
 	*policy.Zone
-	meter meter
-	keys  *zonesign.KeySet // nil when unsigned
-	soa   zonesign.RRset   // from here on only in policy-only zones
-	ns    zonesign.RRset
-	glue  []zonesign.RRset          // addresses of the name servers inside the zone
-	ds    map[string]zonesign.RRset // DS of the signed zones below that are served here, too
-	caa   map[*policy.Node][][]byte // each node's CAA RDATA in canonical order
-	named map[string]*named         // the names that the policy names: their answers are never pushed out
+	meter    meter
+	keys     *zonesign.KeySet // nil when unsigned
+	soa      zonesign.RRset   // from here on only in policy-only zones
+	ns       zonesign.RRset
+	glue     []zonesign.RRset          // addresses of the name servers inside the zone
+	ds       map[string]zonesign.RRset // DS of the signed zones below that are served here, too
+	caa      map[*policy.Node][][]byte // each node's CAA RDATA in canonical order
+	existing map[string]bool           // the names that the policy gives existence: nodes and what stands above them
+	named    map[string]*named         // the names that the policy names: their answers are never pushed out
 }
 
 // named is a name that the policy names, with what exists there and the answers made so far.
@@ -58,11 +59,14 @@ type named struct {
 // newZone prepares the wire forms of a policy-only zone; an overlay needs the CAA sets alone.
 func newZone(p *policy.Zone, keys *zonesign.KeySet) (*zone, error) {
 	z := &zone{Zone: p, meter: meter{zone: p.Name}, keys: keys, ds: map[string]zonesign.RRset{},
-		caa: map[*policy.Node][][]byte{}, named: map[string]*named{}}
+		caa: map[*policy.Node][][]byte{}, named: map[string]*named{}, existing: map[string]bool{}}
 	interned := map[string][][]byte{}
 	for node := range p.Nodes() {
 		z.caa[node] = caaRDATA(node, interned)
 		z.named[node.Name] = &named{types: caaOnly}
+		for name := node.Name; name != z.Name; name = name[next(name):] {
+			z.existing[name] = true
+		}
 	}
 	if !p.PolicyOnly() {
 		return z, nil
@@ -102,6 +106,12 @@ func (z *zone) buildApex() (err error) {
 		return fmt.Errorf("NS of %s: %w", z.Name, err)
 	}
 	return nil
+}
+
+// next is where a name's second label begins.
+func next(name string) int {
+	offset, _ := dns.NextLabel(name, 0)
+	return offset
 }
 
 // exists notes that a name of the zone has these types beside CAA.

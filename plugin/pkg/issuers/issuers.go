@@ -16,16 +16,16 @@ var data []byte
 
 // CA is one operator.
 type CA struct {
-	Operator        string            `json:"operator"`
-	Domains         []string          `json:"domains"`
-	Preferred       string            `json:"preferred"`
-	Deprecated      []string          `json:"deprecated"`
-	Retired         []string          `json:"retired"`          // once published, honoured no more
-	Resellers       []string          `json:"resellers"`        // names found in CAA records that authorise nobody
-	AccountPrefixes []string          `json:"account_prefixes"` // of its ACME accounts' URIs
-	StagingPrefixes []string          `json:"staging_prefixes"`
-	Shared          map[string]string `json:"shared"`     // domains that other operators accept, too
-	Parameters      bool              `json:"parameters"` // whether it says that it processes RFC 8657
+	Operator        string              `json:"operator"`
+	Domains         []string            `json:"domains"`
+	Preferred       string              `json:"preferred"`
+	Deprecated      []string            `json:"deprecated"`
+	Retired         []string            `json:"retired"`          // once published, honoured no more
+	Resellers       []string            `json:"resellers"`        // names found in CAA records that authorise nobody
+	AccountPrefixes []string            `json:"account_prefixes"` // of its ACME accounts' URIs
+	StagingPrefixes []string            `json:"staging_prefixes"`
+	Shared          map[string][]string `json:"shared"`     // domains that other operators accept, too
+	Parameters      bool                `json:"parameters"` // whether it says that it processes RFC 8657
 }
 
 // ParametersBindFrom is when every public CA has to process RFC 8657 (ballot SC-098v2).

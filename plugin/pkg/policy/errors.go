@@ -87,3 +87,14 @@ func meant(word string, candidates []string) string {
 	}
 	return "; known here: " + strings.Join(candidates, ", ")
 }
+
+// Nearest is the candidate that is most like a word, whatever the distance; "" without candidates.
+func Nearest(word string, candidates []string) string {
+	best, distance := "", -1
+	for _, c := range candidates {
+		if d := editDistance(word, c); distance < 0 || d < distance {
+			best, distance = c, d
+		}
+	}
+	return best
+}
