@@ -10,6 +10,8 @@ import (
 
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/coremain"
+
+	_ "github.com/coredns-caa/caa/plugin/caa" // the plugin itself
 )
 
 // The plugin caa stands right above cache. What holds or computes data, from cache to whoami, lies

@@ -190,21 +190,21 @@ func apexNames(zones []*policy.Zone) []string {
 func (l *loader) tellUnserved(names []string) {
 	told := strings.Join(names, " ")
 	if told != l.unserved && told != "" {
-		log.Infof("%s: %s not served by this block", l.cfg.file, count(names, "zone is", "zones are"))
+		log.Infof("%s: this block does not serve %s of the file", l.cfg.file, count(names))
 	}
 	l.unserved = told
 }
 
-// count says how many names there are, and the first few of them.
-func count(names []string, one, many string) string {
+// count says how many zones there are, and the first few of them.
+func count(names []string) string {
 	const shown = 3
 	switch n := len(names); {
 	case n == 1:
-		return fmt.Sprintf("the %s %s", one, names[0])
+		return "the zone " + names[0]
 	case n <= shown:
-		return fmt.Sprintf("%d %s (%s)", n, many, strings.Join(names, ", "))
+		return fmt.Sprintf("the zones %s", strings.Join(names, ", "))
 	default:
-		return fmt.Sprintf("%d %s (%s and %d more)", n, many, strings.Join(names[:shown], ", "), n-shown)
+		return fmt.Sprintf("%d zones (%s and %d more)", n, strings.Join(names[:shown], ", "), n-shown)
 	}
 }
 

@@ -173,6 +173,7 @@ func (m *message) appendReply(buf []byte, r *dns.Msg, limit int) ([]byte, error)
 	binary.BigEndian.PutUint16(reply[2:], flags)
 	if opt != nil {
 		buf = appendOPT(buf, opt.Do())
+		reply = buf[start:] // it may have moved
 		binary.BigEndian.PutUint16(reply[10:], binary.BigEndian.Uint16(reply[10:])+1)
 	}
 	return buf, nil
