@@ -23,6 +23,10 @@ type Process struct {
 	exited chan struct{} // closed when the process has ended and its log is complete
 }
 
+// faults are what no server may say, whatever it answers: a race (the server is built with the
+// detector when the test is) and a panic, from which CoreDNS recovers.
+var faults = []string{"WARNING: DATA RACE", "panic: ", "Recovered from panic"}
+
 // start runs a program and waits until its log has the text that says it is ready.
 func start(t testing.TB, addr netip.AddrPort, dir, ready string, program string, args ...string) *Process {
 	t.Helper()
@@ -44,6 +48,11 @@ func start(t testing.TB, addr netip.AddrPort, dir, ready string, program string,
 	}()
 	t.Cleanup(func() {
 		p.Stop(t)
+		for _, fault := range faults {
+			if strings.Contains(p.Log(), fault) {
+				t.Errorf("%s said %q", program, fault)
+			}
+		}
 		if t.Failed() {
 			t.Logf("%s said:\n%s", program, p.Log())
 		}
