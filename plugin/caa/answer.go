@@ -118,6 +118,8 @@ func (p place) set(rrtype uint16) (zonesign.RRset, error) {
 		return p.ns, nil
 	case dns.TypeDNSKEY:
 		return p.keys.DNSKEYs(), nil
+	case dns.TypeDS:
+		return p.ds[p.name], nil // only where delegate put it
 	case dns.TypeNSEC:
 		return zonesign.NSEC(p.name, negativeTTL, p.types...)
 	}

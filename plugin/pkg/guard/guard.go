@@ -122,12 +122,13 @@ type check struct {
 	options  Options
 	defaults map[string]*policy.Zone
 	refusals map[string]*Refusal // by place and cause, so that a cause is told once
+	warned   map[Warning]bool
 	report   Report
 }
 
 // Check proves every required issuance and reads every property as real CAs do.
 func Check(p *policy.Snapshot, o Options) Report {
-	c := &check{policy: p, options: o, defaults: map[string]*policy.Zone{}, refusals: map[string]*Refusal{}}
+	c := &check{policy: p, options: o, defaults: map[string]*policy.Zone{}, refusals: map[string]*Refusal{}, warned: map[Warning]bool{}}
 	for _, name := range o.Zones {
 		if z := p.ZoneOrDefault(name); z != nil && z.FromDefault {
 			c.defaults[name] = z
@@ -135,7 +136,8 @@ func Check(p *policy.Snapshot, o Options) Report {
 	}
 	c.issuers()
 	c.properties()
-	for _, r := range slices.Concat(Requirements(p), o.Operator, previous(o.Previous)) {
+	own := Requirements(p)
+	for _, r := range slices.Concat(own, o.Operator, inherited(own, o.Previous)) {
 		c.require(r)
 	}
 	for _, r := range c.refusals {
@@ -176,15 +178,29 @@ func open(named string, declared []string) []string {
 	return declared
 }
 
-func previous(p *policy.Snapshot) []Requirement {
-	if p == nil {
+// inherited is what the policy being replaced required and the new one does not by itself.
+func inherited(own []Requirement, previous *policy.Snapshot) []Requirement {
+	if previous == nil {
 		return nil
 	}
-	out := Requirements(p)
-	for i := range out {
-		out[i].Origin = Previous
+	told := make(map[Requirement]bool, len(own))
+	for _, r := range own {
+		told[r.issuance()] = true
+	}
+	var out []Requirement
+	for _, r := range Requirements(previous) {
+		if !told[r.issuance()] {
+			r.Origin = Previous
+			out = append(out, r)
+		}
 	}
 	return out
+}
+
+// issuance is the requirement without where it was written and who wrote it.
+func (r Requirement) issuance() Requirement {
+	r.Pos, r.Origin, r.IssuerKey = policy.Position{}, "", ""
+	return r
 }
 
 func (c *check) refuse(r Refusal) {
@@ -202,7 +218,8 @@ func (c *check) refuse(r Refusal) {
 
 func (c *check) warn(pos policy.Position, code, format string, args ...any) {
 	w := Warning{pos, code, fmt.Sprintf(format, args...)}
-	if !slices.Contains(c.report.Warnings, w) {
+	if !c.warned[w] {
+		c.warned[w] = true
 		c.report.Warnings = append(c.report.Warnings, w)
 	}
 }

@@ -1,0 +1,482 @@
+package caa
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/coredns/caddy"
+	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/pkg/dnstest"
+	"github.com/coredns/coredns/plugin/test"
+	"github.com/miekg/dns"
+)
+
+const testPolicy = `version: 1
+report: [mailto:pki@example.org]
+issuers: {le: {domain: letsencrypt.org}}
+zones:
+  example.org:
+    nameservers: [{name: ns1.example.org, addresses: [192.0.2.1, "2001:db8::1"]}, {name: ns2.example.net}]
+    issue: [le]
+    issuewild: none
+    challenge: "{name}.acme.example.net"
+    names: {shop: {issue: none}, plain: {challenge: none}}
+  sub.example.org:
+    nameservers: [{name: ns.example.net}]
+    issue: [le]
+certificates: [{names: [www.example.org], issuer: le}]
+`
+
+// build makes a handler as the Corefile's block would, without a server around it.
+func build(t testing.TB, policy, options string, next plugin.Handler) (*CAA, string) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "caa.yaml")
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options = strings.ReplaceAll(options, "$DIR", dir)
+	c := caddy.NewTestController("dns", fmt.Sprintf("caa %s example.org {\n%s\n}", file, options))
+	cfg, err := parseConfig(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLoader(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.hasNext = next != nil
+	if err := l.start(); err != nil {
+		t.Fatal(err)
+	}
+	return &CAA{Next: next, loader: l}, dir
+}
+
+// ask sends a question through the handler; the message returned has been packed and unpacked.
+func ask(t testing.TB, h plugin.Handler, r *dns.Msg, tcp bool) *dns.Msg {
+	t.Helper()
+	rec := dnstest.NewRecorder(&test.ResponseWriter{TCP: tcp})
+	if _, err := h.ServeDNS(context.Background(), rec, r); err != nil {
+		t.Fatal(err)
+	}
+	if rec.Msg == nil {
+		t.Fatalf("no answer to %v", r.Question)
+	}
+	wire, err := rec.Msg.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := new(dns.Msg)
+	if err := m.Unpack(wire); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func question(name string, qtype uint16) *dns.Msg {
+	r := new(dns.Msg).SetQuestion(name, qtype)
+	r.SetEdns0(1232, true)
+	return r
+}
+
+func types(section []dns.RR) string {
+	var out []string
+	for _, rr := range section {
+		out = append(out, dns.TypeToString[rr.Header().Rrtype])
+	}
+	slices.Sort(out)
+	return strings.Join(slices.Compact(out), " ")
+}
+
+// DESIGN 5: what exists in a policy-only zone, and what each type is answered with.
+func TestPolicyOnlyZone(t *testing.T) {
+	t.Parallel()
+	h, _ := build(t, testPolicy, "key auto $DIR/keys", nil)
+	for _, c := range []struct {
+		name           string
+		qtype          uint16
+		rcode          int
+		answer, denial string // types of the answer; of the NSEC's bitmap
+	}{
+		{"example.org.", dns.TypeCAA, 0, "CAA RRSIG", ""},
+		{"example.org.", dns.TypeSOA, 0, "RRSIG SOA", ""},
+		{"example.org.", dns.TypeNS, 0, "NS RRSIG", ""},
+		{"example.org.", dns.TypeDNSKEY, 0, "DNSKEY RRSIG", ""},
+		{"example.org.", dns.TypeMX, 0, "", "NS SOA RRSIG NSEC DNSKEY CAA"},
+		{"example.org.", dns.TypeDS, 0, "", "NS SOA RRSIG NSEC DNSKEY CAA"}, // the parent's question (RFC 4035 3.1.4.1)
+		{"example.org.", dns.TypeANY, 0, "CAA RRSIG", ""},                   // RFC 8482 4.1
+		{"example.org.", dns.TypeRRSIG, 0, "RRSIG", ""},
+		{"ns1.example.org.", dns.TypeA, 0, "A RRSIG", ""},
+		{"ns1.example.org.", dns.TypeAAAA, 0, "AAAA RRSIG", ""},
+		{"ns1.example.org.", dns.TypeMX, 0, "", "A AAAA RRSIG NSEC CAA"},
+		{"shop.example.org.", dns.TypeCAA, 0, "CAA RRSIG", ""},
+		{"deep.er.shop.example.org.", dns.TypeCAA, 0, "CAA RRSIG", ""},
+		{"deep.er.shop.example.org.", dns.TypeA, 0, "", "RRSIG NSEC CAA"},
+		{"*.example.org.", dns.TypeCAA, 0, "CAA RRSIG", ""},
+		{"WwW.eXample.ORG.", dns.TypeCAA, 0, "CAA RRSIG", ""},
+		{"www.example.org.", dns.TypeNSEC, 0, "NSEC RRSIG", ""},
+		{"_acme-challenge.www.example.org.", dns.TypeTXT, 0, "CNAME RRSIG", ""},
+		{"_acme-challenge.www.example.org.", dns.TypeCAA, 0, "CNAME RRSIG", ""}, // RFC 1034 3.6.2
+		{"_acme-challenge.www.example.org.", dns.TypeNSEC, 0, "NSEC RRSIG", ""},
+		{"_acme-challenge.plain.example.org.", dns.TypeTXT, 0, "", "RRSIG NSEC CAA"},
+		{"sub.example.org.", dns.TypeDS, 0, "DS RRSIG", ""},
+		{"x.sub.example.org.", dns.TypeCAA, 0, "CAA RRSIG", ""},
+		{"www.example.org.", dns.TypeNXNAME, dns.RcodeFormatError, "", ""}, // RFC 9824 3.5
+		{"example.org.", dns.TypeAXFR, dns.RcodeRefused, "", ""},
+	} {
+		m := ask(t, h, question(c.name, c.qtype), true)
+		name := c.name + " " + dns.TypeToString[c.qtype]
+		if m.Rcode != c.rcode || types(m.Answer) != c.answer {
+			t.Errorf("%s: rcode %d, answer %q; want %d, %q", name, m.Rcode, types(m.Answer), c.rcode, c.answer)
+		}
+		if m.Question[0].Name != c.name {
+			t.Errorf("%s: the question came back as %s", name, m.Question[0].Name)
+		}
+		for _, rr := range m.Ns {
+			if nsec, ok := rr.(*dns.NSEC); ok && bitmap(nsec) != c.denial {
+				t.Errorf("%s: denied with the bitmap %s, want %s", name, bitmap(nsec), c.denial)
+			}
+		}
+		if c.denial != "" && types(m.Ns) != "NSEC RRSIG SOA" {
+			t.Errorf("%s: authority %q", name, types(m.Ns))
+		}
+		verify(t, h, m)
+	}
+}
+
+func bitmap(nsec *dns.NSEC) string {
+	var out []string
+	for _, n := range nsec.TypeBitMap {
+		out = append(out, dns.TypeToString[n])
+	}
+	return strings.Join(out, " ")
+}
+
+// verify checks every RRSIG of an answer with the keys as served, and that nothing is unsigned.
+func verify(t *testing.T, h *CAA, m *dns.Msg) {
+	t.Helper()
+	for _, section := range [][]dns.RR{m.Answer, m.Ns, m.Extra} {
+		sets := map[string][]dns.RR{}
+		var sigs []*dns.RRSIG
+		for _, rr := range section {
+			switch rr := rr.(type) {
+			case *dns.RRSIG:
+				sigs = append(sigs, rr)
+			case *dns.OPT:
+			default:
+				key := fmt.Sprintf("%s %d", strings.ToLower(rr.Header().Name), rr.Header().Rrtype)
+				sets[key] = append(sets[key], rr)
+			}
+		}
+		for _, sig := range sigs {
+			key := fmt.Sprintf("%s %d", strings.ToLower(sig.Hdr.Name), sig.TypeCovered)
+			if sets[key] == nil {
+				continue // RRSIG was asked for by itself
+			}
+			keys := ask(t, h, question(sig.SignerName, dns.TypeDNSKEY), true)
+			if err := sig.Verify(keys.Answer[0].(*dns.DNSKEY), sets[key]); err != nil {
+				t.Errorf("%s does not verify: %v", sig, err)
+			}
+			delete(sets, key)
+		}
+		if len(sets) > 0 && len(sigs) > 0 {
+			t.Errorf("unsigned in a signed answer: %v", sets)
+		}
+	}
+}
+
+func TestEDNS(t *testing.T) {
+	t.Parallel()
+	h, _ := build(t, testPolicy, "key auto $DIR/keys", nil)
+	plain := new(dns.Msg).SetQuestion("www.example.org.", dns.TypeMX)
+	if m := ask(t, h, plain, false); m.IsEdns0() != nil || types(m.Ns) != "SOA" {
+		t.Errorf("without EDNS there is no OPT and no DNSSEC: %v", m)
+	}
+	r := question("www.example.org.", dns.TypeCAA)
+	r.IsEdns0().SetDo(false)
+	if m := ask(t, h, r, false); m.IsEdns0() == nil || m.IsEdns0().Do() || types(m.Answer) != "CAA" {
+		t.Errorf("DO is copied (RFC 3225 3): %v", m)
+	}
+	r = question("www.example.org.", dns.TypeCAA)
+	r.CheckingDisabled, r.RecursionDesired = true, false
+	if m := ask(t, h, r, false); !m.CheckingDisabled || m.RecursionDesired || !m.Authoritative {
+		t.Errorf("CD and RD are copied (RFC 4035 3.1.6): %v", m.MsgHdr)
+	}
+}
+
+func TestTruncation(t *testing.T) {
+	t.Parallel()
+	var accounts []string
+	for i := range 40 {
+		accounts = append(accounts, fmt.Sprintf("'https://acme-v02.api.letsencrypt.org/acme/acct/%d'", i))
+	}
+	long := strings.Replace(testPolicy, "{domain: letsencrypt.org}", "{domain: letsencrypt.org, accounts: ["+strings.Join(accounts, ", ")+"]}", 1)
+	h, _ := build(t, long, "key auto $DIR/keys", nil)
+	m := ask(t, h, question("www.example.org.", dns.TypeCAA), false)
+	if !m.Truncated || len(m.Answer) > 0 || m.IsEdns0() == nil {
+		t.Errorf("over UDP: TC %v, %d records (RFC 9715 3.2)", m.Truncated, len(m.Answer))
+	}
+	if m := ask(t, h, question("www.example.org.", dns.TypeCAA), true); m.Truncated || len(m.Answer) != 40+2+1 {
+		t.Errorf("over TCP: TC %v, %d records", m.Truncated, len(m.Answer))
+	}
+}
+
+// A flood of random names leaves the answers of the policy's names where they are.
+func TestFloodEvictsNothing(t *testing.T) {
+	t.Parallel()
+	h, _ := build(t, testPolicy, "key auto $DIR/keys", nil)
+	before := ask(t, h, question("www.example.org.", dns.TypeCAA), true)
+	for i := range 2 * transientAnswers / 16 {
+		ask(t, h, question(fmt.Sprintf("r%d.example.org.", i), dns.TypeA), true)
+	}
+	s := h.loader.serving.Load()
+	if s.zones["example.org."].named["www.example.org."].answers.get(dnssecOK|shape(dns.TypeCAA)) == nil {
+		t.Error("the answer for a required name was pushed out")
+	}
+	after := ask(t, h, question("www.example.org.", dns.TypeCAA), true)
+	if fmt.Sprint(before.Answer) != fmt.Sprint(after.Answer) {
+		t.Error("the answer for a required name was signed anew")
+	}
+}
+
+// below is a next plugin with a few names.
+var below = test.HandlerFunc(func(_ context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+	m := new(dns.Msg).SetReply(r)
+	m.Authoritative = true
+	soa := test.SOA("example.org. 300 IN SOA ns. h. 1 1 1 1 300")
+	switch name := strings.ToLower(r.Question[0].Name); {
+	case name == "alias.example.org.":
+		m.Answer = []dns.RR{test.CNAME("alias.example.org. 300 IN CNAME elsewhere.example.com.")}
+	case strings.HasSuffix(name, "cut.example.org."):
+		m.Authoritative = false
+		m.Ns = []dns.RR{test.NS("cut.example.org. 300 IN NS ns.example.com.")}
+	case name == "broken.example.org." || name == "shop.example.org.":
+		return dns.RcodeServerFailure, nil
+	case name == "www.example.org." && r.Question[0].Qtype == dns.TypeA:
+		m.Answer = []dns.RR{test.A("www.example.org. 300 IN A 192.0.2.1")}
+	case name == "www.example.org." || name == "example.org.":
+		m.Ns = []dns.RR{soa}
+	default:
+		m.Rcode, m.Ns = dns.RcodeNameError, []dns.RR{soa}
+	}
+	w.WriteMsg(m)
+	return m.Rcode, nil
+})
+
+func TestUnsignedOverlay(t *testing.T) {
+	t.Parallel()
+	const overlay = "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones:\n  example.org: {issue: [le], names: {shop: {issue: none}, new.ent: {issue: none}}}\n"
+	h, _ := build(t, overlay, "unsigned", below)
+	for _, c := range []struct {
+		name   string
+		qtype  uint16
+		rcode  int
+		answer string
+	}{
+		{"www.example.org.", dns.TypeCAA, 0, "CAA"},
+		{"www.example.org.", dns.TypeA, 0, "A"},
+		{"www.example.org.", dns.TypeMX, 0, ""},
+		{"example.org.", dns.TypeCAA, 0, "CAA"},
+		{"nope.example.org.", dns.TypeCAA, dns.RcodeNameError, ""},
+		{"alias.example.org.", dns.TypeCAA, 0, "CNAME"},
+		{"x.cut.example.org.", dns.TypeCAA, 0, ""},
+		{"new.ent.example.org.", dns.TypeCAA, 0, "CAA"}, // a node exists, and so does what stands above it
+		{"ent.example.org.", dns.TypeCAA, 0, "CAA"},
+		{"ent.example.org.", dns.TypeA, 0, ""},
+		{"shop.example.org.", dns.TypeCAA, 0, "CAA"}, // the next plugin fails, the policy knows the name
+	} {
+		m := ask(t, h, question(c.name, c.qtype), true)
+		if m.Rcode != c.rcode || types(m.Answer) != c.answer {
+			t.Errorf("%s %s: rcode %d, answer %q; want %d, %q", c.name, dns.TypeToString[c.qtype], m.Rcode, types(m.Answer), c.rcode, c.answer)
+		}
+	}
+	rec := dnstest.NewRecorder(&test.ResponseWriter{})
+	if code, _ := h.ServeDNS(context.Background(), rec, question("broken.example.org.", dns.TypeCAA)); code != dns.RcodeServerFailure || rec.Msg != nil {
+		t.Errorf("a name that nobody knows of must fail: %d, %v", code, rec.Msg)
+	}
+}
+
+func TestSigningOverANextPluginIsRefused(t *testing.T) {
+	t.Parallel()
+	cfg := &config{file: filepath.Join(t.TempDir(), "caa.yaml"), zones: []string{"example.org."}, keyDir: t.TempDir()}
+	if err := os.WriteFile(cfg.file, []byte("version: 1\nzones:\n  example.org: {issue: none}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLoader(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.hasNext = true
+	if err := l.start(); err == nil || !strings.Contains(err.Error(), "caa.yaml:3:3: the zone example.org. has no nameservers") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCorefileErrors(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ block, want string }{
+		{"caa", "the policy file is missing"},
+		{"caa p.yaml", "say how the zones are signed"},
+		{"caa p.yaml {\nunsigned\nkey auto k\n}", "exclude each other"},
+		{"caa p.yaml {\nunsigned\nunsigned\n}", `option "unsigned" stands twice; the first is in line 2`},
+		{"caa p.yaml {\nkeys auto k\n}", `unknown option "keys"`},
+		{"caa p.yaml {\nkey auto\n}", "write key auto DIRECTORY"},
+		{"caa p.yaml {\nkey auto a b\n}", "takes one directory"},
+		{"caa p.yaml {\nunsigned\nreload soon\n}", "reload takes a duration"},
+		{"caa p.yaml {\nunsigned\nreload 1ms\n}", "at least 100ms"},
+		{"caa p.yaml {\nunsigned\nissuer\n}", "write issuer DOMAIN"},
+		{"caa p.yaml {\nunsigned\n}\ncaa q.yaml {\nunsigned\n}", "one caa block"},
+	} {
+		_, err := parseConfig(caddy.NewTestController("dns", c.block))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: got %v, want %s", c.block, err, c.want)
+		}
+	}
+}
+
+func TestReloadAndLastGood(t *testing.T) {
+	t.Parallel()
+	h, dir := build(t, testPolicy, "key auto $DIR/keys\nstate $DIR/state", nil)
+	l := h.loader
+	file := filepath.Join(dir, "caa.yaml")
+	good := l.serving.Load().policy.Revision
+	replace := func(text string) {
+		t.Helper()
+		next := file + ".next"
+		if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(next, file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := l.source.last
+	for name, text := range map[string]string{
+		"broken YAML":             "version: [",
+		"empty":                   "",
+		"locks a certificate out": strings.Replace(testPolicy, "issue: [le]\n    issuewild", "issue: none\n    issuewild", 1),
+		"drops the certificate and its issuer at once": "version: 1\nzones:\n  example.org: {issue: none, nameservers: [{name: ns.example.net}]}\n",
+	} {
+		replace(text)
+		seen = l.look(seen)
+		if got := l.serving.Load().policy.Revision; got != good || l.trouble == "" {
+			t.Errorf("%s: revision %s is served, want %s; trouble %q", name, got, good, l.trouble)
+		}
+	}
+	// A restart with the refused file serves the last good one.
+	again, err := newLoader(l.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.start(); err != nil || again.serving.Load().policy.Revision != good || again.trouble == "" {
+		t.Errorf("restart: %v", err)
+	}
+	// Deleted: told, and served on.
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	seen = l.look(seen)
+	if l.serving.Load().policy.Revision != good {
+		t.Error("a deleted file took its policy along")
+	}
+	replace(strings.Replace(testPolicy, "names: {shop: {issue: none}", "names: {shop: {issue: [le]}", 1))
+	l.look(seen)
+	if l.serving.Load().policy.Revision == good || l.trouble != "" {
+		t.Errorf("the mended policy is not served: %s", l.trouble)
+	}
+}
+
+// A file that is written in place is taken only when it has rested for a whole look.
+func TestHalfWrittenFileIsNotTaken(t *testing.T) {
+	t.Parallel()
+	h, dir := build(t, testPolicy, "key auto $DIR/keys", nil)
+	l := h.loader
+	file := filepath.Join(dir, "caa.yaml")
+	good := l.serving.Load().policy.Revision
+	seen := l.source.last
+	half := strings.Replace(testPolicy, "certificates: [{names: [www.example.org], issuer: le}]\n", "", 1)
+	if err := os.WriteFile(file, []byte(half), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seen = l.look(seen)
+	if l.serving.Load().policy.Revision != good {
+		t.Fatal("taken while it may still be written")
+	}
+	l.look(seen)
+	if l.serving.Load().policy.Revision == good {
+		t.Error("not taken after it rested")
+	}
+}
+
+// Any question that CoreDNS lets through gets one answer that can be packed, and no panic.
+func FuzzRequest(f *testing.F) {
+	for _, r := range []*dns.Msg{question("www.example.org.", dns.TypeCAA), question("_acme-challenge.x.example.org.", dns.TypeTXT), question("example.org.", dns.TypeANY)} {
+		wire, _ := r.Pack()
+		f.Add(wire)
+	}
+	h, _ := build(f, testPolicy, "key auto $DIR/keys", nil)
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		r := new(dns.Msg)
+		if r.Unpack(wire) != nil || len(r.Question) != 1 || r.Response {
+			return
+		}
+		rec := dnstest.NewRecorder(&test.ResponseWriter{})
+		code, err := h.ServeDNS(context.Background(), rec, r)
+		if rec.Msg == nil && plugin.ClientWrite(code) {
+			t.Fatalf("no answer to %v: %d, %v", r, code, err)
+		}
+		if rec.Msg != nil {
+			if _, err := rec.Msg.Pack(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func FuzzCorefile(f *testing.F) {
+	f.Add("caa p.yaml {\nunsigned\n}")
+	f.Add("caa p.yaml a b {\nkey file x y\nissuer a b\nreload 3s\nstate s\n}")
+	f.Fuzz(func(t *testing.T, block string) {
+		cfg, err := parseConfig(caddy.NewTestController("dns", block))
+		if err == nil && cfg.file != "" && cfg.unsigned == (cfg.keyDir != "" || len(cfg.keyFiles) > 0) {
+			t.Errorf("%q: neither signed nor unsigned, or both: %+v", block, cfg)
+		}
+	})
+}
+
+// discard is a writer that costs nothing.
+type discard struct{ test.ResponseWriter }
+
+func (*discard) Write(b []byte) (int, error) { return len(b), nil }
+func (*discard) WriteMsg(*dns.Msg) error     { return nil }
+func (*discard) RemoteAddr() net.Addr        { return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4000} }
+
+func BenchmarkWarm(b *testing.B) {
+	h, _ := build(b, testPolicy, "key auto $DIR/keys", nil)
+	h.transparent.Store(true)
+	r, w := question("www.example.org.", dns.TypeCAA), &discard{}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := h.ServeDNS(context.Background(), w, r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRandom(b *testing.B) {
+	h, _ := build(b, testPolicy, "key auto $DIR/keys", nil)
+	h.transparent.Store(true)
+	w := &discard{}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if _, err := h.ServeDNS(context.Background(), w, question(fmt.Sprintf("r%d.example.org.", i), dns.TypeA)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
