@@ -7,10 +7,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
-	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 
 	"github.com/miekg/dns"
@@ -18,123 +17,169 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// algorithm is how one DNSSEC algorithm signs, as a row of a table.
+// Bounds of an RSA modulus in bits: below, it is factored within reach of the rich; above, a signature
+// fills a UDP answer and some validators refuse it.
+const (
+	minRSABits = 2048
+	maxRSABits = 4096
+)
+
+// algorithm is one DNSSEC algorithm as a row of a table: how its key, its input and its signature look.
 type algorithm struct {
-	public func(*dns.DNSKEY) (crypto.PublicKey, error)
-	sign   func(signer crypto.Signer, rand io.Reader, data []byte) ([]byte, error)
-	verify func(public crypto.PublicKey, data, signature []byte) bool
+	hash      crypto.Hash                                 // what the crypto.Signer is given: a digest, or with 0 the message itself
+	public    func(wire []byte) (crypto.PublicKey, error) // the Public Key field of a DNSKEY (RFC 4034 2.1.4)
+	private   func(keyFields) (crypto.Signer, error)      // the fields of a BIND .private file
+	signature func(made []byte) ([]byte, error)           // from what a crypto.Signer returns to the Signature field
+	verify    func(crypto.PublicKey, []byte, []byte) bool // input as the signer had it, Signature field
 }
 
-// algorithms are those that RFC 8624 3.1 asks signers to use.
-var algorithms = map[uint8]algorithm{
-	dns.ECDSAP256SHA256: {publicP256, signP256, verifyP256},
-	dns.ED25519:         {publicEd25519, signEd25519, verifyEd25519},
-	dns.RSASHA256:       {publicRSA, signRSA, verifyRSA},
+// algorithms are those that RFC 8624 3.1 wants signers to use, and RSA for zones that come with it.
+var algorithms = map[uint8]*algorithm{
+	dns.RSASHA256:       {crypto.SHA256, publicRSA, privateRSA, asIs, verifyRSA},
+	dns.ECDSAP256SHA256: {crypto.SHA256, publicP256, privateP256, joinECDSA, verifyP256},
+	dns.ED25519:         {0, publicEd25519, privateEd25519, asIs, verifyEd25519},
 }
 
-func decodeKey(k *dns.DNSKEY) ([]byte, error) {
-	return base64.StdEncoding.DecodeString(k.PublicKey)
-}
+// supported is the table for people.
+const supported = "ECDSAP256SHA256 (13), ED25519 (15) or RSASHA256 (8)"
 
-// ECDSA P-256 (RFC 6605): x||y as the key, r||s as the signature, 32 octets each.
-func publicP256(k *dns.DNSKEY) (crypto.PublicKey, error) {
-	raw, err := decodeKey(k)
-	if err != nil {
-		return nil, err
+// input returns what the crypto.Signer signs for a message. The digest is written to buf.
+func (a *algorithm) input(message []byte, buf *[sha256.Size]byte) []byte {
+	if a.hash == 0 {
+		return message
 	}
-	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{4}, raw...))
-	if err != nil {
-		return nil, fmt.Errorf("not an ECDSA P-256 key: %w", err)
-	}
-	return key, nil
+	*buf = sha256.Sum256(message)
+	return buf[:]
 }
 
-func signP256(signer crypto.Signer, rand io.Reader, data []byte) ([]byte, error) {
-	digest := sha256.Sum256(data)
-	der, err := signer.Sign(rand, digest[:], crypto.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	r, s, err := parseECDSA(der)
-	if err != nil {
-		return nil, err
-	}
-	signature := make([]byte, 64)
-	copy(signature[32-len(r):], r)
-	copy(signature[64-len(s):], s)
-	return signature, nil
-}
+func asIs(made []byte) ([]byte, error) { return made, nil }
 
-// parseECDSA takes the two integers out of an ASN.1 signature (RFC 3279 2.2.3), without leading zeros.
-func parseECDSA(der []byte) (r, s []byte, err error) {
-	input, inner := cryptobyte.String(der), cryptobyte.String(nil)
-	if !input.ReadASN1(&inner, asn1.SEQUENCE) || !inner.ReadASN1Integer(&r) || !inner.ReadASN1Integer(&s) || len(r) > 32 || len(s) > 32 {
-		return nil, nil, errors.New("the signer returned no ECDSA P-256 signature")
+// RSA/SHA-256 (RFC 5702). The public key is the exponent behind its length, then the modulus
+// (RFC 3110 2).
+func publicRSA(wire []byte) (crypto.PublicKey, error) {
+	if len(wire) < 3 {
+		return nil, errors.New("the public key is no RSA key (RFC 3110 2)")
 	}
-	return r, s, nil
-}
-
-func verifyP256(public crypto.PublicKey, data, signature []byte) bool {
-	digest := sha256.Sum256(data)
-	r, s := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
-	return ecdsa.Verify(public.(*ecdsa.PublicKey), digest[:], r, s)
-}
-
-// Ed25519 (RFC 8080): it signs the data themselves.
-func publicEd25519(k *dns.DNSKEY) (crypto.PublicKey, error) {
-	raw, err := decodeKey(k)
-	if err != nil {
-		return nil, err
-	}
-	if len(raw) != ed25519.PublicKeySize {
-		return nil, errors.New("not an Ed25519 key")
-	}
-	return ed25519.PublicKey(raw), nil
-}
-
-func signEd25519(signer crypto.Signer, rand io.Reader, data []byte) ([]byte, error) {
-	return signer.Sign(rand, data, crypto.Hash(0))
-}
-
-func verifyEd25519(public crypto.PublicKey, data, signature []byte) bool {
-	return ed25519.Verify(public.(ed25519.PublicKey), data, signature)
-}
-
-// RSA/SHA-256 (RFC 5702); the key as in RFC 3110 2.
-func publicRSA(k *dns.DNSKEY) (crypto.PublicKey, error) {
-	raw, err := decodeKey(k)
-	if err != nil {
-		return nil, err
-	}
-	if len(raw) < 3 {
-		return nil, errors.New("not an RSA key")
-	}
-	length, rest := int(raw[0]), raw[1:]
+	length, rest := int(wire[0]), wire[1:]
 	if length == 0 {
-		length, rest = int(raw[1])<<8|int(raw[2]), raw[3:]
+		length, rest = int(binary.BigEndian.Uint16(wire[1:])), wire[3:]
 	}
-	if length == 0 || length > 4 || len(rest) <= length {
-		return nil, errors.New("not an RSA key with a common exponent")
+	if length == 0 || length > len(rest) {
+		return nil, errors.New("the public key is no RSA key (RFC 3110 2)")
 	}
-	key := &rsa.PublicKey{N: new(big.Int).SetBytes(rest[length:]), E: int(new(big.Int).SetBytes(rest[:length]).Int64())}
-	if bits := key.N.BitLen(); bits < minRSABits {
-		return nil, fmt.Errorf("an RSA key of %d bits is too short; make one of %d, or better one of ECDSAP256SHA256", bits, minRSABits)
+	exponent, modulus := new(big.Int).SetBytes(rest[:length]), new(big.Int).SetBytes(rest[length:])
+	if exponent.BitLen() > 31 || exponent.Bit(0) == 0 || exponent.BitLen() < 2 {
+		return nil, errors.New("the public exponent is not an odd number from 3 to 2^31-1: use 65537")
+	}
+	if bits := modulus.BitLen(); bits < minRSABits || bits > maxRSABits {
+		return nil, fmt.Errorf("the modulus has %d bits, where %d to %d are supported: make a new key, best with ECDSAP256SHA256", bits, minRSABits, maxRSABits)
+	}
+	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
+}
+
+func privateRSA(f keyFields) (crypto.Signer, error) {
+	var key rsa.PrivateKey
+	var n, e, d, p, q big.Int
+	for name, number := range map[string]*big.Int{"Modulus": &n, "PublicExponent": &e, "PrivateExponent": &d, "Prime1": &p, "Prime2": &q} {
+		octets, err := f.octets(name)
+		if err != nil {
+			return nil, err
+		}
+		number.SetBytes(octets)
+	}
+	if e.BitLen() > 31 || n.BitLen() > maxRSABits || max(d.BitLen(), p.BitLen(), q.BitLen()) > maxRSABits {
+		return nil, errors.New("the RSA key is larger than supported")
+	}
+	key.N, key.E, key.D, key.Primes = &n, int(e.Int64()), &d, []*big.Int{&p, &q}
+	if err := key.Validate(); err != nil {
+		return nil, fmt.Errorf("the numbers are no RSA key: %w", err)
+	}
+	key.Precompute()
+	return &key, nil
+}
+
+func verifyRSA(public crypto.PublicKey, input, signature []byte) bool {
+	return rsa.VerifyPKCS1v15(public.(*rsa.PublicKey), crypto.SHA256, input, signature) == nil
+}
+
+// ECDSA P-256 (RFC 6605 4): x | y as the key, r | s as the signature, 32 octets each.
+const p256Octets = 32
+
+func publicP256(wire []byte) (crypto.PublicKey, error) {
+	const uncompressed = 4
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{uncompressed}, wire...))
+	if err != nil {
+		return nil, fmt.Errorf("the public key is no point of P-256 (RFC 6605 4): %w", err)
 	}
 	return key, nil
 }
 
-func signRSA(signer crypto.Signer, rand io.Reader, data []byte) ([]byte, error) {
-	digest := sha256.Sum256(data)
-	return signer.Sign(rand, digest[:], crypto.SHA256)
+func privateP256(f keyFields) (crypto.Signer, error) {
+	scalar, err := f.octets("PrivateKey")
+	if err != nil {
+		return nil, err
+	}
+	if len(scalar) > p256Octets {
+		return nil, errors.New("the PrivateKey is longer than 32 octets")
+	}
+	padded := make([]byte, p256Octets) // some writers leave out leading zeros
+	copy(padded[p256Octets-len(scalar):], scalar)
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), padded)
+	if err != nil {
+		return nil, fmt.Errorf("the PrivateKey is no key of P-256: %w", err)
+	}
+	return key, nil
 }
 
-func verifyRSA(public crypto.PublicKey, data, signature []byte) bool {
-	digest := sha256.Sum256(data)
-	return rsa.VerifyPKCS1v15(public.(*rsa.PublicKey), crypto.SHA256, digest[:], signature) == nil
+// joinECDSA turns the ASN.1 signature that a crypto.Signer returns (RFC 3279 2.2.3) into r | s.
+func joinECDSA(der []byte) ([]byte, error) {
+	input, sequence := cryptobyte.String(der), cryptobyte.String(nil)
+	var r, s []byte
+	if !input.ReadASN1(&sequence, asn1.SEQUENCE) || !input.Empty() ||
+		!sequence.ReadASN1Integer(&r) || !sequence.ReadASN1Integer(&s) || !sequence.Empty() ||
+		len(r) > p256Octets || len(s) > p256Octets {
+		return nil, errors.New("the signer returned no ECDSA signature of P-256")
+	}
+	joined := make([]byte, 2*p256Octets)
+	copy(joined[p256Octets-len(r):], r)
+	copy(joined[2*p256Octets-len(s):], s)
+	return joined, nil
 }
 
-// inMemory reports whether a signer is a key of this process, which cannot change.
-func inMemory(signer crypto.Signer) bool {
+func verifyP256(public crypto.PublicKey, input, signature []byte) bool {
+	if len(signature) != 2*p256Octets {
+		return false
+	}
+	r, s := new(big.Int).SetBytes(signature[:p256Octets]), new(big.Int).SetBytes(signature[p256Octets:])
+	return ecdsa.Verify(public.(*ecdsa.PublicKey), input, r, s)
+}
+
+// Ed25519 (RFC 8080): it signs the message, not a digest.
+func publicEd25519(wire []byte) (crypto.PublicKey, error) {
+	if len(wire) != ed25519.PublicKeySize {
+		return nil, errors.New("the public key is no Ed25519 key: it has 32 octets (RFC 8080 3)")
+	}
+	return ed25519.PublicKey(wire), nil
+}
+
+func privateEd25519(f keyFields) (crypto.Signer, error) {
+	seed, err := f.octets("PrivateKey")
+	if err != nil {
+		return nil, err
+	}
+	if len(seed) != ed25519.SeedSize {
+		return nil, errors.New("the PrivateKey has not the 32 octets of an Ed25519 key")
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+func verifyEd25519(public crypto.PublicKey, input, signature []byte) bool {
+	return ed25519.Verify(public.(ed25519.PublicKey), input, signature)
+}
+
+// inProcess reports whether a signer is a key of Go's own library: it computes in this process, in
+// bounded time, and cannot change its key.
+func inProcess(signer crypto.Signer) bool {
 	switch signer.(type) {
 	case *ecdsa.PrivateKey, ed25519.PrivateKey, *rsa.PrivateKey:
 		return true

@@ -1,91 +1,107 @@
 package zonesign
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/miekg/dns"
 )
 
-const (
-	maxNameLen  = 255
-	maxLabelLen = 63
-)
-
-// NSEC is the compact denial at a name (RFC 9824 3): it covers nothing but owner itself, and its
-// bitmap lists the types given, RRSIG and NSEC.
+// NSEC returns the NSEC record of compact denial (RFC 9824 3): it stands at the name itself and says
+// which types exist there, while its Next Domain Name is the very next name that could exist, so that
+// it denies nothing else. RRSIG and NSEC are in every bitmap and need not be given.
 //
-// The types must be all that exist at the name: a type left out is denied, and a resolver may deny
-// it to others for the TTL (RFC 8198). CNAME, DNAME and NS say more than that the type exists (NS
-// without SOA is an insecure delegation, RFC 6840 4.4), so they belong in the list only where they
-// stand. For a name that does not exist the only type is dns.TypeNXNAME (RFC 9824 2).
+// The bitmap must hold every type that the name has, for a resolver keeps it and answers from it
+// (RFC 8198): one type left out is a denial of that type. And some types say more than "this exists":
+// CNAME sends the resolver elsewhere for all types, DNAME for all names below, and NS without SOA is
+// a zone cut that proves whatever is below to be unsigned when DS is missing (RFC 6840 4.1, 4.4).
+// Which of them stand at a name is the caller's to know.
+//
+// Errors: a name that is none, a pseudo-type, NXNAME beside another type. The last name that a zone can
+// hold, of 255 octets with all labels at their maximum, has its successor outside the zone; Sign
+// refuses to sign that one.
 func NSEC(owner string, ttl uint32, types ...uint16) (RRset, error) {
-	wire, err := OwnerWire(owner)
+	rdata, err := appendSuccessor(make([]byte, 0, len(owner)+2+16), owner)
 	if err != nil {
 		return RRset{}, err
 	}
-	bitmap := append(slices.Clone(types), dns.TypeRRSIG, dns.TypeNSEC)
+	var few [16]uint16
+	bitmap := append(few[:0], dns.TypeRRSIG, dns.TypeNSEC)
+	for _, t := range types {
+		if !isData(t) && t != dns.TypeNXNAME {
+			return RRset{}, fmt.Errorf("NSEC of %s: %s is a pseudo-type, which no bitmap holds (RFC 4034 4.1.2)", owner, dns.Type(t))
+		}
+		bitmap = append(bitmap, t)
+	}
 	slices.Sort(bitmap)
-	next := successor(wire)
-	rdata := appendBitmap(next, slices.Compact(bitmap))
-	return RRset{Owner: owner, Type: dns.TypeNSEC, TTL: ttl, RDATA: [][]byte{rdata}}, nil
+	bitmap = slices.Compact(bitmap)
+	if len(bitmap) > 3 && slices.Contains(bitmap, dns.TypeNXNAME) {
+		return RRset{}, fmt.Errorf("NSEC of %s: NXNAME says that the name does not exist and stands beside no other type (RFC 9824 3.2)", owner)
+	}
+	return RRset{Owner: owner, Type: dns.TypeNSEC, TTL: ttl, RDATA: [][]byte{appendBitmap(rdata, bitmap)}}, nil
 }
 
-// appendBitmap appends the type bitmap of sorted types (RFC 4034 4.1.2).
-func appendBitmap(wire []byte, types []uint16) []byte {
-	for len(types) > 0 {
-		window := types[0] >> 8
-		var bits [32]byte
-		last := 0
-		for len(types) > 0 && types[0]>>8 == window {
-			low := types[0] & 0xFF
-			bits[low/8] |= 0x80 >> (low % 8)
-			last = int(low / 8)
-			types = types[1:]
+// NXNAME returns the NSEC record that says: this name does not exist (RFC 9824 3.2).
+func NXNAME(owner string, ttl uint32) (RRset, error) { return NSEC(owner, ttl, dns.TypeNXNAME) }
+
+// appendSuccessor appends the immediate successor of a name in canonical order (RFC 4034 6.1).
+func appendSuccessor(dst []byte, owner string) ([]byte, error) {
+	var buf [2 + maxName]byte
+	name, err := AppendName(append(buf[:0], 1, 0), owner) // \000.owner
+	if err != nil {
+		return nil, fmt.Errorf("NSEC: %w", err)
+	}
+	if len(name) > maxName {
+		if name, err = nextSibling(name[2:]); err != nil {
+			return nil, fmt.Errorf("NSEC of %s: %w", owner, err)
 		}
-		wire = append(wire, byte(window), byte(last+1))
-		wire = append(wire, bits[:last+1]...)
 	}
-	return wire
+	return append(dst, name...), nil
 }
 
-// successor is the first name after a canonical name in canonical order (RFC 4034 6.1): the name
-// with the label \000 before it or, where that would be too long, the name with its first label
-// increased (RFC 4471 3.1.1), without regard to the zone's apex, which is never that long.
-func successor(name []byte) []byte {
-	if len(name)+2 <= maxNameLen {
-		return append([]byte{1, 0}, name...)
-	}
-	for len(name) > 1 {
-		label, rest := name[1:1+name[0]], name[1+name[0]:]
-		if longer := len(label) < maxLabelLen && len(name)+1 <= maxNameLen; longer {
-			return joinLabel(append(slices.Clone(label), 0), rest)
+// nextSibling returns the first name after a name too long to have any below it (RFC 4471 3.1.2,
+// steps 2 to 4). It changes name.
+func nextSibling(name []byte) ([]byte, error) {
+	for name[0] != 0 {
+		end := 1 + int(name[0])
+		if name[0] < maxLabel && len(name) < maxName {
+			return slices.Concat([]byte{name[0] + 1}, name[1:end], []byte{0}, name[end:]), nil
 		}
-		if larger, ok := increased(label); ok {
-			return joinLabel(larger, rest)
+		for last := end - 1; last > 0; last-- {
+			if name[last] < 0xFF {
+				name[last] = following(name[last])
+				return slices.Concat([]byte{byte(last)}, name[1:last+1], name[end:]), nil
+			}
 		}
-		name = rest
+		name = name[end:] // nothing sorts after this label: what follows its parent?
 	}
-	return []byte{0}
+	return nil, errors.New("no name sorts after it")
 }
 
-// increased is the smallest label after all that begin with the given one, without its own length
-// growing: trailing octets of the highest value go, the last one left is increased. Upper-case
-// letters do not occur in canonical names, so they are passed over.
-func increased(label []byte) ([]byte, bool) {
-	label = slices.Clone(label)
-	for len(label) > 0 && label[len(label)-1] == 0xFF {
-		label = label[:len(label)-1]
+// following returns the next octet in canonical order, which has no capitals.
+func following(octet byte) byte {
+	if octet == 'A'-1 {
+		return 'Z' + 1
 	}
-	if len(label) == 0 {
-		return nil, false
-	}
-	end := &label[len(label)-1]
-	if *end++; *end == 'A' {
-		*end = 'Z' + 1
-	}
-	return label, true
+	return octet + 1
 }
 
-func joinLabel(label, rest []byte) []byte {
-	return append(append([]byte{byte(len(label))}, label...), rest...)
+// appendBitmap appends the Type Bit Maps of sorted types: a window per 256 types, each as long as its
+// highest type needs (RFC 4034 4.1.2).
+func appendBitmap(dst []byte, types []uint16) []byte {
+	window, length := -1, 0
+	for _, t := range types {
+		if int(t>>8) != window {
+			window, length = int(t>>8), len(dst)+1
+			dst = append(dst, byte(t>>8), 0)
+		}
+		octet := int(t&0xFF) / 8
+		for int(dst[length]) <= octet {
+			dst = append(dst, 0)
+			dst[length]++
+		}
+		dst[length+1+octet] |= 0x80 >> (t & 7)
+	}
+	return dst
 }

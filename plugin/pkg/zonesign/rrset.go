@@ -1,12 +1,8 @@
-// Package zonesign signs RRsets online and denies existence, on the wire form of the records.
-//
-// Keys and canonical RRsets go in, RRSIG RDATA comes out (RFC 4034, RFC 4035 2). Time and randomness
-// are parameters. A Signer never signs with a key outside the DNSKEY RRset as served, and never
-// returns nothing: it is signatures or an error.
 package zonesign
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,32 +10,30 @@ import (
 	"github.com/miekg/dns"
 )
 
-// RRset is one RRset of class IN in canonical wire form (RFC 4034 6.2, 6.3).
+// RRset is one RRset of class IN in canonical wire form (RFC 4034 6.2, 6.3): RDATA sorted, without
+// duplicates, and names in it in lower case where RFC 4034 6.2 and RFC 6840 5.1 say so. What is signed
+// is what is served. Nothing in it may be changed once it was handed to a Signer, which keeps it.
 type RRset struct {
-	Owner string // fully qualified, lower case, presentation format
+	Owner string // a fully qualified name in presentation format, lower case
 	Type  uint16
-	TTL   uint32
-	RDATA [][]byte // sorted, without duplicates
+	TTL   uint32 // seconds; the Original TTL of the signatures over it
+	RDATA [][]byte
 }
 
-// ErrNotRRset is returned for records that do not form one RRset.
-var ErrNotRRset = errors.New("the records do not form one RRset")
-
-// NewRRset makes the canonical form of records that share owner, type and TTL.
+// NewRRset returns the canonical form of an RRset: all records of one owner, type and TTL, in class IN.
 func NewRRset(rrs ...dns.RR) (RRset, error) {
 	if len(rrs) == 0 {
-		return RRset{}, ErrNotRRset
+		return RRset{}, errors.New("an RRset holds at least one record")
 	}
 	h := rrs[0].Header()
-	set := RRset{Owner: dns.CanonicalName(h.Name), Type: h.Rrtype, TTL: h.Ttl}
+	set := RRset{Owner: dns.CanonicalName(h.Name), Type: h.Rrtype, TTL: h.Ttl, RDATA: make([][]byte, 0, len(rrs))}
 	for _, rr := range rrs {
-		other := rr.Header()
-		if dns.CanonicalName(other.Name) != set.Owner || other.Rrtype != set.Type || other.Ttl != set.TTL || other.Class != dns.ClassINET {
-			return RRset{}, fmt.Errorf("%w: %s beside %s", ErrNotRRset, other.String(), h.String())
+		if err := set.admit(rr.Header()); err != nil {
+			return RRset{}, fmt.Errorf("%s: %w", dns.TypeToString[h.Rrtype], err)
 		}
 		rdata, err := canonicalRDATA(rr)
 		if err != nil {
-			return RRset{}, err
+			return RRset{}, fmt.Errorf("%s of %s: %w", dns.TypeToString[h.Rrtype], h.Name, err)
 		}
 		set.RDATA = append(set.RDATA, rdata)
 	}
@@ -48,42 +42,126 @@ func NewRRset(rrs ...dns.RR) (RRset, error) {
 	return set, nil
 }
 
-// canonicalRDATA packs a record's RDATA with the names in it in lower case, for the types that
-// RFC 4034 6.2 (as corrected by RFC 6840 5.1) lists and a zone of ours can hold.
-func canonicalRDATA(rr dns.RR) ([]byte, error) {
-	rr = dns.Copy(rr)
-	switch rr := rr.(type) {
-	case *dns.NS:
-		rr.Ns = dns.CanonicalName(rr.Ns)
-	case *dns.CNAME:
-		rr.Target = dns.CanonicalName(rr.Target)
-	case *dns.SOA:
-		rr.Ns, rr.Mbox = dns.CanonicalName(rr.Ns), dns.CanonicalName(rr.Mbox)
-	case *dns.PTR:
-		rr.Ptr = dns.CanonicalName(rr.Ptr)
-	case *dns.MX:
-		rr.Mx = dns.CanonicalName(rr.Mx)
-	case *dns.SRV:
-		rr.Target = dns.CanonicalName(rr.Target)
-	case *dns.DNAME:
-		rr.Target = dns.CanonicalName(rr.Target)
+// admit says why a record is not one of the set (RFC 2181 5; one TTL: 5.2).
+func (r RRset) admit(h *dns.RR_Header) error {
+	switch {
+	case h.Class != dns.ClassINET:
+		return fmt.Errorf("%s is in class %s: only IN is signed", h.Name, dns.Class(h.Class))
+	case dns.CanonicalName(h.Name) != r.Owner || h.Rrtype != r.Type:
+		return fmt.Errorf("%s %s in the RRset %s %s: one owner and one type make an RRset", h.Name, dns.Type(h.Rrtype), r.Owner, dns.Type(r.Type))
+	case h.Ttl != r.TTL:
+		return fmt.Errorf("%s has the TTLs %d and %d: an RRset has one (RFC 2181 5.2)", r.Owner, r.TTL, h.Ttl)
 	}
-	rr.Header().Name = "."
+	return nil
+}
+
+// canonicalRDATA packs a record's RDATA without compression and lowers the names in it.
+func canonicalRDATA(rr dns.RR) ([]byte, error) {
 	wire := make([]byte, dns.Len(rr)+1)
 	end, err := dns.PackRR(rr, wire, 0, nil, false)
 	if err != nil {
 		return nil, err
 	}
-	const fixed = 1 + 2 + 2 + 4 + 2 // the root's octet, type, class, TTL, RDLENGTH
-	return wire[fixed:end], nil
-}
-
-// OwnerWire is the wire form of a name in presentation format, in the case it has.
-func OwnerWire(name string) ([]byte, error) {
-	var buf [256]byte
-	end, err := dns.PackDomainName(name, buf[:], 0, nil, false)
+	_, owner, err := dns.UnpackDomainName(wire[:end], 0)
 	if err != nil {
 		return nil, err
 	}
-	return slices.Clone(buf[:end]), nil
+	const fixed = 10 // type, class, TTL, RDLENGTH (RFC 1035 4.1.3)
+	rdata := slices.Clip(slices.Clone(wire[owner+fixed : end]))
+	if int(binary.BigEndian.Uint16(wire[owner+fixed-2:])) != len(rdata) {
+		return nil, errors.New("its RDATA is longer than 65535 octets")
+	}
+	lowerNames(rdata, rdataNames[rr.Header().Rrtype])
+	return rdata, nil
+}
+
+// layout says where the domain names of an RDATA lie: behind so many octets and character strings.
+type layout struct{ octets, strings, names int }
+
+// rdataNames lists the types whose names are lowered in canonical form: those of RFC 4034 6.2 item 3,
+// without HINFO, which has none, and without NSEC and RRSIG's like in newer types (RFC 6840 5.1).
+// A6 is missing: it is historic (RFC 6563), and no name is to be found in it without parsing more.
+var rdataNames = map[uint16]layout{
+	dns.TypeNS:    {names: 1},
+	dns.TypeMD:    {names: 1},
+	dns.TypeMF:    {names: 1},
+	dns.TypeCNAME: {names: 1},
+	dns.TypeSOA:   {names: 2},
+	dns.TypeMB:    {names: 1},
+	dns.TypeMG:    {names: 1},
+	dns.TypeMR:    {names: 1},
+	dns.TypePTR:   {names: 1},
+	dns.TypeMINFO: {names: 2},
+	dns.TypeMX:    {octets: 2, names: 1},
+	dns.TypeRP:    {names: 2},
+	dns.TypeAFSDB: {octets: 2, names: 1},
+	dns.TypeRT:    {octets: 2, names: 1},
+	dns.TypeSIG:   {octets: 18, names: 1},
+	dns.TypePX:    {octets: 2, names: 2},
+	dns.TypeNXT:   {names: 1},
+	dns.TypeNAPTR: {octets: 4, strings: 3, names: 1},
+	dns.TypeKX:    {octets: 2, names: 1},
+	dns.TypeSRV:   {octets: 6, names: 1},
+	dns.TypeDNAME: {names: 1},
+}
+
+// lowerNames lowers the names of an RDATA in place. RDATA that is shorter than its type wants (it came
+// in as unknown RDATA, RFC 3597) is left as it is from there on.
+func lowerNames(rdata []byte, l layout) {
+	rest := rdata[min(l.octets, len(rdata)):]
+	for range l.strings {
+		if len(rest) == 0 {
+			return
+		}
+		rest = rest[min(1+int(rest[0]), len(rest)):]
+	}
+	for range l.names {
+		rest = lowerName(rest)
+	}
+}
+
+// lowerName lowers the wire name that wire begins with, and returns what follows it.
+func lowerName(wire []byte) []byte {
+	for len(wire) > 0 && wire[0] != 0 {
+		end := min(1+int(wire[0]), len(wire))
+		for i := 1; i < end; i++ {
+			wire[i] = lower(wire[i])
+		}
+		wire = wire[end:]
+	}
+	return wire[min(1, len(wire)):]
+}
+
+// equal reports whether two RRsets are the same in every octet.
+func (r RRset) equal(o RRset) bool {
+	return r.Type == o.Type && r.TTL == o.TTL && r.Owner == o.Owner && slices.EqualFunc(r.RDATA, o.RDATA, bytes.Equal)
+}
+
+// check says why an RRset cannot be signed, whoever asks.
+func (r RRset) check() error {
+	switch {
+	case len(r.RDATA) == 0:
+		return errors.New("an RRset holds at least one record")
+	case r.Type == dns.TypeRRSIG:
+		return errors.New("RRSIG records are not signed (RFC 4035 2.2)")
+	case !isData(r.Type):
+		return fmt.Errorf("%s is a pseudo-type and is not signed (RFC 6895 3.1)", dns.Type(r.Type))
+	case r.TTL > maxTTL:
+		return fmt.Errorf("the TTL of %d seconds is too long for signatures that last 14 days: lower it to %d", r.TTL, maxTTL)
+	}
+	for i, rdata := range r.RDATA {
+		if len(rdata) > 0xFFFF {
+			return errors.New("an RDATA is longer than 65535 octets")
+		}
+		if i > 0 && bytes.Compare(r.RDATA[i-1], rdata) >= 0 {
+			return errors.New("the RDATA is not in canonical order without duplicates (RFC 4034 6.3)")
+		}
+	}
+	return nil
+}
+
+// isData tells types of data from the pseudo-types: 0, OPT, and the range of question and meta-types
+// 128 to 255 (RFC 6895 3.1).
+func isData(rrtype uint16) bool {
+	return rrtype != 0 && rrtype != dns.TypeOPT && (rrtype < 128 || rrtype > 255)
 }
