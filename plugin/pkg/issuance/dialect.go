@@ -6,139 +6,153 @@ import (
 	"strings"
 )
 
-// Dialect is one way to read the RFCs where CAs differ. It is a row of choices, never code.
+// Dialect is one way to read the RFCs where CAs differ. It is a row of choices, never code: the
+// reading of one more CA is one more row.
 type Dialect struct {
 	Name         string
 	CriticalBits uint8    // the flag bits that make a Property critical
-	Known        []string // the tags that a critical flag does not turn into a denial
+	Known        []string // the tags that a critical flag does not turn into a denial, beside that of the request's own Properties
+	Syntax       Syntax   // what is forgiven in an issue-value
 
-	FoldIssuer      bool // Issuer Domain Names compare without regard to case and a trailing dot
-	TrailingSemi    bool // `ca.example; a=b;` is well-formed
-	HyphenInTag     bool // parameter tags may hold hyphens
-	ParametersBind  bool // RFC 8657 is processed at all
-	FoldTag         bool // parameter tags compare without regard to case
-	OddTagDenies    bool // a parameter tag with capitals makes the value unsatisfiable
-	FoldMethod      bool // method labels compare without regard to case
-	RepeatedMethods bool // several validationmethods may stand in one Property
+	FoldIssuer       bool     // Issuer Domain Names compare without regard to case
+	BoundTags        []string // the Property Tags under which the parameters of RFC 8657 bind
+	HyphenDenies     bool     // a hyphen in a parameter's tag makes the value malformed
+	CapitalDenies    bool     // a capital in a parameter's tag makes it unsatisfiable; else tags compare without regard to case
+	SeveralListsDeny bool     // two validationmethods in one Property are unsatisfiable; else each must name the method
 }
 
-// knownEverywhere are the tags that every CA must know (RFC 8659 4.2 to 4.4).
-var knownEverywhere = []string{TagIssue, TagIssueWild, TagIodef}
+// The rows. Boulder is Let's Encrypt's va/caa.go, MPIC is Open MPIC's checker, both as of 2026.
+//
+// Strict is the strictest reading found among CAs in each cell, so stricter than any one of them.
+var Strict = Dialect{
+	Name:             "strict",
+	CriticalBits:     FlagCritical | 1,                                            // Boulder, for many took bit 7 for bit 0
+	Known:            []string{TagIssue, TagIssueWild, TagIodef},                  // all that a CA must know; MPIC lacks issuevmc, Boulder the contacts
+	Syntax:           Syntax{},                                                    // Boulder, MPIC
+	FoldIssuer:       false,                                                       // Boulder compares octets
+	BoundTags:        []string{TagIssue, TagIssueWild, TagIssueMail, TagIssueVMC}, // no CA is known to bind the latter two: assumed
+	HyphenDenies:     true,                                                        // Boulder
+	CapitalDenies:    true,                                                        // assumed, the outcome of boulder#8614 being open: Boulder and MPIC drop such a parameter
+	SeveralListsDeny: true,                                                        // Boulder
+}
 
-var (
-	// Strict is the strictest reading found among CAs: Let's Encrypt's Boulder, va/caa.go (2026), and
-	// Open MPIC. Flag value 1 counts as critical, for many mean it so.
-	Strict = Dialect{Name: "strict", CriticalBits: FlagCritical | 1, Known: knownEverywhere, ParametersBind: true, OddTagDenies: true}
-	// RFC is what RFC 8659 and RFC 8657 say. Domain names compare without regard to case (RFC 4343);
-	// parameter tags are case-insensitive by their ABNF strings (RFC 5234 2.3).
-	RFC = Dialect{Name: "RFC", CriticalBits: FlagCritical, Known: append(slices.Clone(knownEverywhere), TagIssueMail),
-		FoldIssuer: true, HyphenInTag: true, ParametersBind: true, FoldTag: true}
-	// Lax is the most generous reading found: Open MPIC core 6.5 ignores RFC 8657 altogether, some
-	// checkers take flag 1 for the critical bit and 128 for none.
-	Lax = Dialect{Name: "lax", Known: append(slices.Clone(knownEverywhere), TagIssueMail, TagIssueVMC, TagContactEmail, TagContactPhone),
-		FoldIssuer: true, TrailingSemi: true, HyphenInTag: true, FoldTag: true, FoldMethod: true, RepeatedMethods: true}
+// RFC is RFC 8659, RFC 8657 and RFC 9495 as written. Where they are silent, it reads the owner's
+// restriction as meant.
+var RFC = Dialect{
+	Name:         "RFC",
+	CriticalBits: FlagCritical,                                             // 8659 4.1: the other bits are to be ignored
+	Known:        []string{TagIssue, TagIssueWild, TagIodef, TagIssueMail}, // 8659 4.2 to 4.4, 9495 4
+	FoldIssuer:   true,                                                     // a domain name: RFC 4343
+	BoundTags:    []string{TagIssue, TagIssueWild},                         // 8657 3 and 4 define parameters for these two alone
+	// HyphenDenies: 8659 4.2 has hyphens in the ABNF of tag.
+	// CapitalDenies: no RFC says how parameters' tags compare. As Property Tags do (8659 4.1), for
+	// AccountURI was meant to bind; MPIC and Boulder take it for an unknown parameter.
+	// SeveralListsDeny: 8657 4 lets each occurrence restrict (so MPIC), and forbids no second one.
+}
 
-	// Dialects are all of them, the strictest first.
-	Dialects = []Dialect{Strict, RFC, Lax}
-)
+// Lax is the most generous reading found among CAs in each cell.
+var Lax = Dialect{
+	Name:         "lax",
+	CriticalBits: FlagCritical,                                                                                            // BR 3.2.2.8 binds every public CA to it
+	Known:        []string{TagIssue, TagIssueWild, TagIodef, TagIssueMail, TagIssueVMC, TagContactEmail, TagContactPhone}, // Boulder and MPIC together
+	Syntax: Syntax{
+		LastSemicolon: true, // no CA is known to: assumed, since a human would read it so
+		EmptyTag:      true, // Boulder
+	},
+	FoldIssuer: true, // MPIC
+	BoundTags:  nil,  // MPIC core 6.5, and until 2027-03-15 whoever has not begun (ballot SC-098v2)
+}
 
-func (d Dialect) knows(tag string) bool { return slices.Contains(d.Known, strings.ToLower(tag)) }
+// Dialects are all of them, the strictest first.
+var Dialects = []Dialect{Strict, RFC, Lax}
 
-// judge says whether one issue-value permits a request: Authorized, or why not.
-func (d Dialect) judge(value string, req Request) Reason {
-	if d.TrailingSemi {
-		value = strings.TrimRight(value, " \t")
-		value = strings.TrimSuffix(value, ";")
-	}
-	v, err := ParseIssueValue(value)
-	if err != nil {
+func contains(tags []string, tag string) bool {
+	return slices.ContainsFunc(tags, func(t string) bool { return equalFold(t, tag) })
+}
+
+// judge says whether one Property of the tag that decides permits a request: Authorized, or why not.
+func (d Dialect) judge(p Property, req Request) Reason {
+	v, err := d.Syntax.parse(p.Value)
+	switch {
+	case err != nil, d.HyphenDenies && slices.ContainsFunc(v.Parameters, hyphened):
 		return Malformed
-	}
-	if v.Domain == "" {
+	case v.Domain == "":
 		return NobodyAuthorized
 	}
-	if reason := d.judgeIssuer(v.Domain, req.Issuers); reason != Authorized {
+	if reason := d.judgeIssuer(v.Domain, req.Issuers); reason != Authorized || !contains(d.BoundTags, p.Tag) {
 		return reason
 	}
 	return d.judgeParameters(v.Parameters, req)
 }
 
 func (d Dialect) judgeIssuer(domain string, issuers []string) Reason {
-	if slices.Contains(issuers, domain) && (d.FoldIssuer || domain == strings.ToLower(domain)) {
-		return Authorized
+	switch {
+	case !slices.ContainsFunc(issuers, func(issuer string) bool { return equalFold(issuer, domain) }):
+		return IssuerNotListed
+	case !d.FoldIssuer && (domain != lower(domain) || !slices.Contains(issuers, domain)):
+		return NameNotExact
 	}
-	for _, issuer := range issuers {
-		if strings.EqualFold(domain, issuer) {
-			if d.FoldIssuer {
-				return Authorized
-			}
-			return NameNotExact
-		}
-	}
-	return IssuerNotListed
+	return Authorized
 }
 
+// judgeParameters reads RFC 8657. A parameter that is neither of its two is the CA's own affair
+// (RFC 8659 4.2) and restricts nothing here.
 func (d Dialect) judgeParameters(parameters []Parameter, req Request) Reason {
-	if !d.ParametersBind {
-		return Authorized
+	if d.CapitalDenies && slices.ContainsFunc(parameters, capitalised) {
+		return BadParameters
 	}
-	var accounts, methods []string
-	for _, p := range parameters {
-		tag := p.Tag
-		if lower := strings.ToLower(tag); lower != tag {
-			if d.OddTagDenies {
-				return BadParameters
-			}
-			if d.FoldTag {
-				tag = lower
-			}
-		}
-		if !d.HyphenInTag && strings.Contains(tag, "-") {
-			return Malformed
-		}
-		switch tag {
-		case "accounturi":
-			accounts = append(accounts, p.Value)
-		case "validationmethods":
-			methods = append(methods, p.Value)
-		}
-	}
-	if len(accounts) > 1 || (len(methods) > 1 && !d.RepeatedMethods) {
+	accounts, lists := values(parameters, "accounturi"), values(parameters, "validationmethods")
+	if len(accounts) > 1 || d.SeveralListsDeny && len(lists) > 1 {
 		return BadParameters
 	}
 	for _, account := range accounts {
-		if _, err := url.Parse(account); err != nil || account != req.Account || account == "" {
-			return AccountMismatch
+		if reason := judgeAccount(account, req.Account); reason != Authorized {
+			return reason
 		}
 	}
-	for _, list := range methods {
-		if reason := d.judgeMethods(list, req.Method); reason != Authorized {
+	for _, list := range lists {
+		if reason := judgeMethods(list, req.Method); reason != Authorized {
 			return reason
 		}
 	}
 	return Authorized
 }
 
-// judgeMethods reads `value = [*(label ",") label]` (RFC 8657 4).
-func (d Dialect) judgeMethods(list, method string) Reason {
-	found := false
-	for label := range strings.SplitSeq(list, ",") {
-		if !isLabel(label) {
-			return BadParameters
+func hyphened(p Parameter) bool    { return strings.Contains(p.Tag, "-") }
+func capitalised(p Parameter) bool { return p.Tag != lower(p.Tag) }
+
+// values are those of all the parameters with a tag.
+func values(parameters []Parameter, tag string) []string {
+	var out []string
+	for _, p := range parameters {
+		if equalFold(p.Tag, tag) {
+			out = append(out, p.Value)
 		}
-		found = found || (method != "" && (label == method || (d.FoldMethod && strings.EqualFold(label, method))))
 	}
-	if !found {
-		return MethodNotAllowed
+	return out
+}
+
+// judgeAccount compares octets, and lets an invalid URI match nothing (RFC 8657 3).
+func judgeAccount(uri, account string) Reason {
+	if parsed, err := url.Parse(uri); err != nil || parsed.Scheme == "" {
+		return BadParameters
+	}
+	if uri != account {
+		return AccountMismatch
 	}
 	return Authorized
 }
 
-func isLabel(s string) bool {
-	for i := range len(s) {
-		if !isAlnum(s[i]) && s[i] != '-' {
-			return false
+// judgeMethods reads value = [*(label ",") label] (RFC 8657 4). An empty list names no method.
+func judgeMethods(list, method string) Reason {
+	labels := strings.Split(list, ",")
+	for _, label := range labels {
+		if !isLabel(label) {
+			return BadParameters
 		}
 	}
-	return s != ""
+	if !slices.Contains(labels, method) {
+		return MethodNotAllowed
+	}
+	return Authorized
 }

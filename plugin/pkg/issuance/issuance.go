@@ -1,9 +1,10 @@
 // Package issuance decides whether a CA may issue under a CAA RRset (RFC 8659, 8657, 9495).
 //
 // An RRset and a Request go in, a Decision with its reason comes out. Everything is a value; nothing
-// here looks anything up. Real CAs read the RFCs differently, so a decision is made in a Dialect:
-// RFC as written, Strict as the strictest CA, Lax as the most generous one. What Strict permits RFC
-// permits, and what RFC permits Lax permits.
+// here looks anything up. Real CAs read the RFCs differently, so a decision is made in a [Dialect]:
+// [RFC] as written, [Strict] as the strictest CA, [Lax] as the most generous one. What Strict permits
+// RFC permits, and what RFC permits Lax permits. Whoever must not be locked out asks [Everywhere];
+// whoever wants to know what could be issued asks [Anywhere].
 package issuance
 
 import "strings"
@@ -43,39 +44,51 @@ func (req Request) DecidingTag(rrset RRset) string {
 // Has reports whether the RRset holds a Property of the tag; tags are case-insensitive (RFC 8659 4.1).
 func (s RRset) Has(tag string) bool {
 	for _, p := range s {
-		if strings.EqualFold(p.Tag, tag) {
+		if equalFold(p.Tag, tag) {
 			return true
 		}
 	}
 	return false
 }
 
-// Decide holds a request against the Relevant RRset in a dialect. The order of the RRset has no
-// influence but on Index among equals.
+// Decide holds a request against the Relevant RRset in a dialect. Neither the RRset's order nor the
+// case of its tags has any influence on Permitted and Reason; among Properties that decide alike,
+// Index is the first.
 func Decide(rrset RRset, req Request, d Dialect) Decision {
 	if len(rrset) == 0 {
 		return Decision{true, NoRRset, -1}
 	}
+	tag := req.DecidingTag(rrset)
 	for i, p := range rrset {
-		if p.Flags&d.CriticalBits != 0 && !d.knows(p.Tag) {
+		// A CA knows the tag that it issues by, whatever else it does not know.
+		if p.Flags&d.CriticalBits != 0 && !contains(d.Known, p.Tag) && !equalFold(p.Tag, tag) {
 			return Decision{false, CriticalUnknown, i}
 		}
 	}
-	tag := req.DecidingTag(rrset)
-	best := Decision{true, NoProperty, -1}
+	best, nearest := Decision{true, NoProperty, -1}, -1
 	for i, p := range rrset {
-		if !strings.EqualFold(p.Tag, tag) {
+		if !equalFold(p.Tag, tag) {
 			continue
 		}
-		reason := d.judge(p.Value, req)
+		reason := d.judge(p, req)
 		if reason == Authorized {
 			return Decision{true, Authorized, i}
 		}
-		if best.Permitted || closeness[reason] > closeness[best.Reason] {
-			best = Decision{false, reason, i}
+		if n := nearness(reason, p.Value, req); n > nearest {
+			best, nearest = Decision{false, reason, i}, n
 		}
 	}
 	return best
+}
+
+// nearness orders denials by how little was missing. Of malformed values, one that begins with the
+// issuer's name is the one that was meant for it.
+func nearness(reason Reason, value string, req Request) int {
+	n := 2 * closeness[reason]
+	if name, _, _ := strings.Cut(value, ";"); reason == Malformed && contains(req.Issuers, trim(name)) {
+		n++
+	}
+	return n
 }
 
 // Everywhere decides in every dialect and returns the strictest reading that denies or, when all

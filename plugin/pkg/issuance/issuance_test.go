@@ -2,6 +2,8 @@ package issuance
 
 import (
 	"math/rand/v2"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -36,7 +38,13 @@ func TestDecide(t *testing.T) {
 		{"8659 4.3: issue governs wildcards", RRset{issue(le)}, wildcard, Authorized, Authorized, Authorized},
 		{"8659 4.3: issuewild ignored for plain", RRset{issue(";"), wild(le)}, plain, NobodyAuthorized, NobodyAuthorized, NobodyAuthorized},
 		{"8659 4.1: tag in capitals", RRset{{Tag: "ISSUE", Value: ";"}}, plain, NobodyAuthorized, NobodyAuthorized, NobodyAuthorized},
-		{"8659 4.1: critical unknown tag", RRset{issue(le), {Flags: 128, Tag: "future"}}, plain, CriticalUnknown, CriticalUnknown, Authorized},
+		{"8659 4.1: case is that of ASCII", RRset{{Tag: "i\u017f\u017fue", Value: ";"}}, plain, NoProperty, NoProperty, NoProperty},
+		{"8659 4.1: critical unknown tag", RRset{issue(le), {Flags: 128, Tag: "future"}}, plain, CriticalUnknown, CriticalUnknown, CriticalUnknown},
+		{"8659 4.1: other flag bits", RRset{issue(le), {Flags: 126, Tag: "future"}}, plain, Authorized, Authorized, Authorized},
+		{"BR A.1: critical contactemail", RRset{issue(le), {Flags: 128, Tag: "ContactEmail"}}, plain, CriticalUnknown, CriticalUnknown, Authorized},
+		{"9495 4: critical issuemail, asked for TLS", RRset{issue(le), {Flags: 128, Tag: TagIssueMail}}, plain, CriticalUnknown, Authorized, Authorized},
+		{"9495 4: critical issuemail, asked for mail", RRset{{Flags: 128, Tag: "IssueMail", Value: le}}, mail, Authorized, Authorized, Authorized},
+		{"VMC: critical issuevmc, asked for a VMC", RRset{{Flags: 128, Tag: TagIssueVMC, Value: le}}, vmc, Authorized, Authorized, Authorized},
 		{"8659 4.1: critical known tag", RRset{{Flags: 128, Tag: TagIssue, Value: le}}, plain, Authorized, Authorized, Authorized},
 		{"Boulder: flag 1 is critical", RRset{issue(le), {Flags: 1, Tag: "future"}}, plain, CriticalUnknown, Authorized, Authorized},
 		{"Boulder: name in capitals", RRset{issue("LetsEncrypt.org")}, plain, NameNotExact, Authorized, Authorized},
@@ -50,6 +58,20 @@ func TestDecide(t *testing.T) {
 		{"8657 4: method", RRset{issue(le + "; validationmethods=http-01,dns-01")}, plain, Authorized, Authorized, Authorized},
 		{"8657 4: another method", RRset{issue(le + "; validationmethods=http-01")}, plain, MethodNotAllowed, MethodNotAllowed, Authorized},
 		{"8657 4: malformed list", RRset{issue(le + "; validationmethods=dns-01,")}, plain, BadParameters, BadParameters, Authorized},
+		{"8659 4.2: trailing dot", RRset{issue(le + ".")}, plain, Malformed, Malformed, Malformed},
+		{"8659 4.2: unknown parameter", RRset{issue(le + "; policy=ev")}, plain, Authorized, Authorized, Authorized},
+		{"8659 4.2: empty issuer with parameters", RRset{issue("; policy=ev")}, plain, NobodyAuthorized, NobodyAuthorized, NobodyAuthorized},
+		{"Boulder: parameter without a tag", RRset{issue(le + "; =b")}, plain, Malformed, Malformed, Authorized},
+		{"boulder#8614: another account, capitals in the tag", RRset{issue(le + "; AccountURI=" + acct + "2")}, plain, BadParameters, AccountMismatch, Authorized},
+		{"8657 3: no URI", RRset{issue(le + "; accounturi=1234567")}, Request{Issuers: []string{le}, Account: "1234567"}, BadParameters, BadParameters, Authorized},
+		{"8657 3: octet by octet", RRset{issue(le + "; accounturi=HTTPS://ca.example/acct/1")}, plain, AccountMismatch, AccountMismatch, Authorized},
+		{"8657 3: no account", RRset{issue(le + "; accounturi=" + acct)}, Request{Issuers: []string{le}}, AccountMismatch, AccountMismatch, Authorized},
+		{"8657 4: no method", RRset{issue(le + "; validationmethods=dns-01")}, Request{Issuers: []string{le}}, MethodNotAllowed, MethodNotAllowed, Authorized},
+		{"8657 4: empty list", RRset{issue(le + "; validationmethods=")}, plain, BadParameters, BadParameters, Authorized},
+		{"8657 4: labels are case-sensitive", RRset{issue(le + "; validationmethods=DNS-01")}, plain, MethodNotAllowed, MethodNotAllowed, Authorized},
+		{"Boulder: two lists, both with the method", RRset{issue(le + "; validationmethods=dns-01; validationmethods=dns-01,http-01")}, plain, BadParameters, Authorized, Authorized},
+		{"8657 4: two lists, one with the method", RRset{issue(le + "; validationmethods=dns-01; validationmethods=http-01")}, plain, BadParameters, MethodNotAllowed, Authorized},
+		{"8657 3: no parameter of issuemail", RRset{{Tag: TagIssueMail, Value: le + "; accounturi=" + acct}}, mail, AccountMismatch, Authorized, Authorized},
 		{"9495: issuemail", RRset{issue(";"), {Tag: TagIssueMail, Value: le}}, mail, Authorized, Authorized, Authorized},
 		{"9495: issue does not bind mail", RRset{issue(";")}, mail, NoProperty, NoProperty, NoProperty},
 		{"VMC: issuevmc", RRset{{Tag: TagIssueVMC, Value: ";"}}, vmc, NobodyAuthorized, NobodyAuthorized, NobodyAuthorized},
@@ -62,6 +84,141 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// A denial names the Property that came nearest to permitting, wherever in the RRset it stands.
+func TestIndexIsTheNearest(t *testing.T) {
+	t.Parallel()
+	const acct = "https://ca.example/acct/1"
+	req := Request{Issuers: []string{le}, Account: acct, Method: "dns-01"}
+	byDistance := []string{
+		le + "; validationmethods=http-01",
+		le + "; accounturi=" + acct + "0",
+		le + "; accounturi=" + acct + "; accounturi=" + acct,
+		"LetsEncrypt.org",
+		le + "; validationmethods=dns-01;",
+		"%%",
+		"ca.example",
+		";",
+	}
+	for i := range byDistance {
+		rrset := RRset{{Tag: TagIodef, Value: "mailto:a@b"}}
+		for _, v := range slices.Backward(byDistance[i:]) {
+			rrset = append(rrset, Property{Tag: TagIssue, Value: v})
+		}
+		for range rrset {
+			rrset = append(rrset[1:], rrset[0])
+			if got := Decide(rrset, req, Strict); got.Permitted || rrset[got.Index].Value != byDistance[i] {
+				t.Errorf("of %+v, %d decided (%s), want %q", rrset, got.Index, got.Reason, byDistance[i])
+			}
+		}
+	}
+}
+
+// realCA is the reading of one CA, written from its sources without this package, so that Strict and
+// Lax can be held against it.
+type realCA struct {
+	name                                               string
+	critical                                           uint8
+	known                                              []string
+	foldName, refuseHyphen, emptyTag, checkName, binds bool
+}
+
+var realCAs = []realCA{
+	{"Boulder, 2026", 128 | 1, []string{TagIssueMail, TagIssueVMC}, false, true, true, false, true},
+	{"Open MPIC core, 2026", 128, []string{TagIssueMail, TagContactEmail, TagContactPhone}, true, false, false, true, true},
+	{"Open MPIC core 6.5", 128, []string{TagIssueMail, TagContactEmail, TagContactPhone}, true, false, false, true, false},
+}
+
+var (
+	tagPattern   = regexp.MustCompile(`^[a-zA-Z0-9]+(-*[a-zA-Z0-9]+)*$`)
+	valuePattern = regexp.MustCompile(`^[!-:<-~]*$`)
+)
+
+// permits decides about a TLS certificate.
+func (ca realCA) permits(s RRset, req Request) bool {
+	by := map[string][]string{}
+	for _, p := range s {
+		tag := strings.ToLower(p.Tag)
+		by[tag] = append(by[tag], p.Value)
+		if p.Flags&ca.critical != 0 && !slices.Contains(append([]string{TagIssue, TagIssueWild, TagIodef}, ca.known...), tag) {
+			return false
+		}
+	}
+	list := by[TagIssue]
+	if req.Wildcard && by[TagIssueWild] != nil {
+		list = by[TagIssueWild]
+	}
+	return list == nil || slices.ContainsFunc(list, func(v string) bool { return ca.grants(v, req) })
+}
+
+func (ca realCA) grants(value string, req Request) bool {
+	parts := strings.Split(value, ";")
+	name := strings.Trim(parts[0], " \t")
+	if ca.foldName {
+		name = strings.ToLower(name)
+	}
+	if name != req.Issuers[0] {
+		return false
+	}
+	if len(parts) == 2 && strings.Trim(parts[1], " \t") == "" {
+		return true
+	}
+	given := map[string][]string{}
+	for _, part := range parts[1:] {
+		tag, value, ok := strings.Cut(part, "=")
+		tag, value = strings.Trim(tag, " \t"), strings.Trim(value, " \t")
+		fine := tagPattern.MatchString(tag) && !(ca.refuseHyphen && strings.Contains(tag, "-")) || ca.emptyTag && tag == ""
+		if !ok || !fine || !valuePattern.MatchString(value) {
+			return false
+		}
+		given[tag] = append(given[tag], value)
+	}
+	if !ca.binds {
+		return true
+	}
+	if a := given["accounturi"]; len(a) > 1 || len(a) == 1 && a[0] != req.Account {
+		return false
+	}
+	methods := given["validationmethods"]
+	if ca.refuseHyphen && len(methods) > 1 {
+		return false
+	}
+	for _, list := range methods {
+		if !slices.Contains(strings.Split(list, ","), req.Method) {
+			return false
+		}
+	}
+	return true
+}
+
+// What Strict permits every CA permits, and what one CA permits Lax permits.
+func TestStrictAndLaxEncloseRealCAs(t *testing.T) {
+	t.Parallel()
+	w := world{rand.New(rand.NewPCG(2026, 11))}
+	differ := map[string]int{}
+	for range 200_000 {
+		rrset, req := w.rrset(), w.request()
+		req.Type = TLS
+		strict, lax := Decide(rrset, req, Strict), Decide(rrset, req, Lax)
+		for _, ca := range realCAs {
+			permits := ca.permits(rrset, req)
+			if strict.Permitted && !permits {
+				t.Fatalf("Strict permits what %s denies: %+v %+v", ca.name, rrset, req)
+			}
+			if permits && !lax.Permitted {
+				t.Fatalf("%s permits what Lax denies (%s): %+v %+v", ca.name, lax.Reason, rrset, req)
+			}
+			if permits != strict.Permitted || permits != lax.Permitted {
+				differ[ca.name]++
+			}
+		}
+	}
+	for _, ca := range realCAs {
+		if differ[ca.name] == 0 {
+			t.Errorf("%s never differed: the generator proves nothing", ca.name)
+		}
+	}
+}
+
 // world makes small random RRsets and requests, odd ones among them.
 type world struct{ *rand.Rand }
 
@@ -70,7 +227,7 @@ func (w world) pick(from ...string) string { return from[w.IntN(len(from))] }
 func (w world) property() Property {
 	value := w.pick("", " ", le, "LetsEncrypt.org", "ca.example", "%%", "-x")
 	for range w.IntN(3) {
-		value += ";" + w.pick("", " ", "accounturi=u:1", "accounturi=u:2", "AccountURI=u:1", "validationmethods=dns-01", "validationmethods=DNS-01", "a-b=c", "x", "cansign=yes")
+		value += ";" + w.pick("", " ", "accounturi=u:1", "accounturi=u:2", "AccountURI=u:1", "validationmethods=dns-01", "validationmethods=DNS-01", "a-b=c", "=b", "x", "cansign=yes")
 	}
 	return Property{Flags: []uint8{0, 0, 0, 1, 128}[w.IntN(5)], Value: value,
 		Tag: w.pick(TagIssue, TagIssue, TagIssueWild, "ISSUE", TagIssueMail, TagIssueVMC, TagIodef, TagContactEmail, "future")}
@@ -88,6 +245,17 @@ func (w world) request() Request {
 	r := Request{Issuers: []string{le}, Type: CertificateType(w.IntN(3)), Account: w.pick("", "u:1", "u:2"), Method: w.pick("", "dns-01", "http-01")}
 	r.Wildcard = r.Type == TLS && w.IntN(2) == 0
 	return r
+}
+
+// upper is the ASCII upper case.
+func upper(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'a' && c <= 'z' {
+			b[i] = c - 'a' + 'A'
+		}
+	}
+	return string(b)
 }
 
 func TestProperties(t *testing.T) {
@@ -114,7 +282,7 @@ func checkLaws(t *testing.T, w world, rrset RRset, req Request) {
 		shuffled := append(RRset(nil), rrset...)
 		w.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 		for i := range shuffled {
-			shuffled[i].Tag = w.pick(strings.ToUpper(shuffled[i].Tag), strings.ToLower(shuffled[i].Tag))
+			shuffled[i].Tag = w.pick(shuffled[i].Tag, upper(shuffled[i].Tag), lower(shuffled[i].Tag))
 		}
 		if other := Decide(shuffled, req, d); other.Permitted != got.Permitted || other.Reason != got.Reason {
 			t.Errorf("%s: order or case of tags matters: %+v %+v: %v, %v", d.Name, rrset, req, got, other)
@@ -130,7 +298,7 @@ func checkLaws(t *testing.T, w world, rrset RRset, req Request) {
 
 		open := RRset{}
 		for _, p := range rrset {
-			if lower := strings.ToLower(p.Tag); lower != TagIssue && lower != TagIssueWild {
+			if !equalFold(p.Tag, TagIssue) && !equalFold(p.Tag, TagIssueWild) {
 				open = append(open, p)
 			}
 		}
@@ -140,54 +308,45 @@ func checkLaws(t *testing.T, w world, rrset RRset, req Request) {
 			}
 		}
 		if got.Reason == Authorized {
-			if _, err := ParseIssueValue(strings.TrimSuffix(strings.TrimRight(rrset[got.Index].Value, " \t"), ";")); err != nil {
+			if _, err := ParseIssueValue(rrset[got.Index].Value); err != nil && d.Syntax == (Syntax{}) {
 				t.Errorf("%s: a malformed value permits: %+v", d.Name, rrset[got.Index])
 			}
 		}
 	}
 }
 
-func TestClimb(t *testing.T) {
-	t.Parallel()
-	asked := []string{}
-	_, owner, err := Climb(`a\.b.www.example.org.`, func(name string) (RRset, error) {
-		asked = append(asked, name)
-		if name == "example.org." {
-			return RRset{{Tag: TagIssue, Value: le}}, nil
-		}
-		return nil, nil
-	})
-	if err != nil || owner != "example.org." || strings.Join(asked, " ") != `a\.b.www.example.org. www.example.org. example.org.` {
-		t.Errorf("RFC 8659 3: found at %q after asking %v, %v", owner, asked, err)
-	}
-}
-
-func FuzzParseIssueValue(f *testing.F) {
-	for _, v := range []string{"", ";", le, le + "; accounturi=https://a/1", le + ";", "; ;", " a.b ; c = d ", "a;b=;"} {
-		f.Add(v)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		v, err := ParseIssueValue(s)
-		if err != nil {
-			return
-		}
-		again, err := ParseIssueValue(v.String())
-		if err != nil || again.String() != v.String() || again.Domain != v.Domain || len(again.Parameters) != len(v.Parameters) {
-			t.Errorf("%q reads as %+v, its normal form %q as %+v (%v)", s, v, v.String(), again, err)
-		}
-	})
-}
-
 func FuzzDecide(f *testing.F) {
 	f.Add(uint8(0), "issue", le, "u:1", "dns-01", false)
 	f.Add(uint8(128), "issuewild", ";", "", "", true)
+	f.Add(uint8(1), "contactemail", "a@b", "", "", false)
+	f.Add(uint8(0), "i\u017f\u017fue", ";", "", "", false)
+	f.Add(uint8(0), "Issue", le+"; AccountURI=u:1; validationmethods=dns-01,http-01;", "u:1", "dns-01", false)
+	f.Add(uint8(0), "issue", "LetsEncrypt.org; =b; a-b=c", "u:1", "dns-01", false)
+	f.Add(uint8(0), "issuewild", le+"; validationmethods=; accounturi=%", "%", "", true)
 	f.Fuzz(func(t *testing.T, flags uint8, tag, value, account, method string, wildcard bool) {
 		w := world{rand.New(rand.NewPCG(1, 2))}
-		checkLaws(t, w, RRset{{flags, strings.Map(func(r rune) rune {
-			if r > 127 {
-				return -1 // tags are ASCII (RFC 8659 4.1)
-			}
-			return r
-		}, tag), value}}, Request{Issuers: []string{le}, Account: account, Method: method, Wildcard: wildcard})
+		req := Request{Issuers: []string{le}, Account: account, Method: method, Wildcard: wildcard}
+		checkLaws(t, w, RRset{{flags, tag, value}}, req)
+		checkLaws(t, w, RRset{{flags, tag, value}, {Tag: TagIssue, Value: "ca.example"}}, req)
 	})
+}
+
+func BenchmarkDecide(b *testing.B) {
+	rrset := RRset{
+		{Tag: TagIssue, Value: "digicert.com"},
+		{Tag: TagIssue, Value: le + "; accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1234567; validationmethods=dns-01,http-01"},
+		{Tag: TagIssueWild, Value: ";"},
+		{Tag: TagIodef, Value: "mailto:pki@example.org"},
+	}
+	req := Request{Issuers: []string{le}, Account: "https://acme-v02.api.letsencrypt.org/acme/acct/1234567", Method: "dns-01"}
+	for _, d := range Dialects {
+		b.Run(d.Name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if !Decide(rrset, req, d).Permitted {
+					b.Fatal("denied")
+				}
+			}
+		})
+	}
 }

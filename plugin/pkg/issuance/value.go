@@ -20,28 +20,42 @@ type ValueError struct {
 	Text   string
 }
 
-// Error implements error.
+// Error implements error. It counts octets from 1, as people do.
 func (e *ValueError) Error() string { return fmt.Sprintf("%s, at octet %d", e.Text, e.Offset+1) }
 
-// ParseIssueValue reads an issue-value by the ABNF of RFC 8659 4.2:
+// ParseIssueValue reads an issue-value by the ABNF of RFC 8659 4.2; white space is space and tab:
 //
 //	issue-value = *WSP [issuer-domain-name *WSP] [";" *WSP [parameters *WSP]]
 //	parameters  = (parameter *WSP ";" *WSP parameters) / parameter
-func ParseIssueValue(s string) (IssueValue, error) {
+//	parameter   = tag *WSP "=" *WSP value
+//
+// So `ca.example;` is well-formed and `ca.example; a=b;` is not. An error is a *[ValueError].
+func ParseIssueValue(s string) (IssueValue, error) { return Syntax{}.parse(s) }
+
+// Syntax is what a reader of issue-values forgives beyond the ABNF. The zero Syntax forgives nothing.
+type Syntax struct {
+	LastSemicolon bool // `ca.example; a=b;` is well-formed
+	EmptyTag      bool // so is `ca.example; =b`
+}
+
+func (x Syntax) parse(s string) (IssueValue, error) {
 	head, rest, more := strings.Cut(s, ";")
-	domain := trim(head)
-	if domain != "" && !isDomain(domain) {
-		return IssueValue{}, &ValueError{strings.Index(s, domain), fmt.Sprintf("%q is not an Issuer Domain Name", domain)}
+	v := IssueValue{Domain: trim(head)}
+	if v.Domain != "" && !isDomain(v.Domain) {
+		return IssueValue{}, &ValueError{indent(head), fmt.Sprintf("%q is not an Issuer Domain Name", v.Domain)}
 	}
-	v := IssueValue{Domain: domain}
 	if !more || trim(rest) == "" {
 		return v, nil
 	}
+	if x.LastSemicolon {
+		rest = strings.TrimSuffix(strings.TrimRight(rest, wsp), ";")
+	}
 	offset := len(head) + 1
 	for part := range strings.SplitSeq(rest, ";") {
-		p, err := parseParameter(part)
+		p, err := x.parseParameter(part)
 		if err != nil {
-			return IssueValue{}, &ValueError{offset, err.Error()}
+			err.Offset += offset
+			return IssueValue{}, err
 		}
 		v.Parameters = append(v.Parameters, p)
 		offset += len(part) + 1
@@ -49,39 +63,46 @@ func ParseIssueValue(s string) (IssueValue, error) {
 	return v, nil
 }
 
-func parseParameter(s string) (Parameter, error) {
-	tag, value, ok := strings.Cut(s, "=")
-	tag, value = trim(tag), trim(value)
+func (x Syntax) parseParameter(s string) (Parameter, *ValueError) {
+	left, right, ok := strings.Cut(s, "=")
+	p := Parameter{trim(left), trim(right)}
 	switch {
 	case trim(s) == "":
-		return Parameter{}, fmt.Errorf("a parameter is missing after the semicolon")
+		return p, &ValueError{0, "a parameter is missing after the semicolon"}
 	case !ok:
-		return Parameter{}, fmt.Errorf("the parameter %q has no value", trim(s))
-	case !isHyphenated(tag):
-		return Parameter{}, fmt.Errorf("%q is not a parameter's tag", tag)
+		return p, &ValueError{indent(s), fmt.Sprintf("the parameter %q has no value", p.Tag)}
+	case !isHyphenated(p.Tag) && !(x.EmptyTag && p.Tag == ""):
+		return p, &ValueError{indent(left), fmt.Sprintf("%q is not a parameter's tag", p.Tag)}
 	}
-	for i := range len(value) {
-		if value[i] < 0x21 || value[i] > 0x7E { // *(%x21-3A / %x3C-7E)
-			return Parameter{}, fmt.Errorf("the value of %s holds the octet %#02x", tag, value[i])
+	for i := range len(p.Value) {
+		if c := p.Value[i]; c < 0x21 || c > 0x7E { // value = *(%x21-3A / %x3C-7E)
+			return p, &ValueError{len(left) + 1 + indent(right) + i, fmt.Sprintf("the value of %s holds the octet %#02x", p.Tag, c)}
 		}
 	}
-	return Parameter{tag, value}, nil
+	return p, nil
 }
 
-// String is the form that every CA reads alike: no white space but after semicolons, none at the end.
+// String is the normal form, the one that every CA reads alike: the Issuer Domain Name and the tags
+// in lower case, white space only after semicolons, no semicolon at the end. Values stand as they are,
+// for CAs compare them octet by octet (RFC 8657 3).
 func (v IssueValue) String() string {
 	if v.Domain == "" && len(v.Parameters) == 0 {
 		return ";"
 	}
 	var b strings.Builder
-	b.WriteString(v.Domain)
+	b.WriteString(lower(v.Domain))
 	for _, p := range v.Parameters {
-		b.WriteString("; " + p.Tag + "=" + p.Value)
+		b.WriteString("; " + lower(p.Tag) + "=" + p.Value)
 	}
 	return b.String()
 }
 
-func trim(s string) string { return strings.Trim(s, " \t") }
+const wsp = " \t" // RFC 5234 B.1
+
+func trim(s string) string { return strings.Trim(s, wsp) }
+
+// indent is how many octets of white space s begins with.
+func indent(s string) int { return len(s) - len(strings.TrimLeft(s, wsp)) }
 
 // isDomain checks issuer-domain-name = label *("." label).
 func isDomain(s string) bool {
@@ -93,9 +114,19 @@ func isDomain(s string) bool {
 	return true
 }
 
-// isHyphenated checks (ALPHA / DIGIT) *( *("-") (ALPHA / DIGIT)).
+// isHyphenated checks (ALPHA / DIGIT) *( *("-") (ALPHA / DIGIT)), a label or a parameter's tag.
 func isHyphenated(s string) bool {
 	return isLabel(s) && s[0] != '-' && s[len(s)-1] != '-'
+}
+
+// isLabel checks 1*(ALPHA / DIGIT / "-"), a method's label (RFC 8657 4).
+func isLabel(s string) bool {
+	for i := range len(s) {
+		if !isAlnum(s[i]) && s[i] != '-' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 func isAlnum(c byte) bool {
