@@ -356,7 +356,6 @@ func TestReloadAndLastGood(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	seen := l.source.last
 	for name, text := range map[string]string{
 		"broken YAML":             "version: [",
 		"empty":                   "",
@@ -364,7 +363,8 @@ func TestReloadAndLastGood(t *testing.T) {
 		"drops the certificate and its issuer at once": "version: 1\nzones:\n  example.org: {issue: none, nameservers: [{name: ns.example.net}]}\n",
 	} {
 		replace(text)
-		seen = l.look(seen)
+		l.look()
+		l.look()
 		if got := l.serving.Load().policy.Revision; got != good || l.trouble == "" {
 			t.Errorf("%s: revision %s is served, want %s; trouble %q", name, got, good, l.trouble)
 		}
@@ -381,12 +381,14 @@ func TestReloadAndLastGood(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	seen = l.look(seen)
-	if l.serving.Load().policy.Revision != good {
+	l.look()
+	l.look()
+	if l.serving.Load().policy.Revision != good || !strings.Contains(l.trouble, "no such file") {
 		t.Error("a deleted file took its policy along")
 	}
 	replace(strings.Replace(testPolicy, "names: {shop: {issue: none}", "names: {shop: {issue: [le]}", 1))
-	l.look(seen)
+	l.look()
+	l.look()
 	if l.serving.Load().policy.Revision == good || l.trouble != "" {
 		t.Errorf("the mended policy is not served: %s", l.trouble)
 	}
@@ -399,16 +401,15 @@ func TestHalfWrittenFileIsNotTaken(t *testing.T) {
 	l := h.loader
 	file := filepath.Join(dir, "caa.yaml")
 	good := l.serving.Load().policy.Revision
-	seen := l.source.last
 	half := strings.Replace(testPolicy, "certificates: [{names: [www.example.org], issuer: le}]\n", "", 1)
 	if err := os.WriteFile(file, []byte(half), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	seen = l.look(seen)
+	l.look()
 	if l.serving.Load().policy.Revision != good {
 		t.Fatal("taken while it may still be written")
 	}
-	l.look(seen)
+	l.look()
 	if l.serving.Load().policy.Revision == good {
 		t.Error("not taken after it rested")
 	}

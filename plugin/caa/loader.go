@@ -216,14 +216,13 @@ func (l *loader) watch(stop <-chan struct{}) {
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	seen := l.source.last
 	for {
 		select {
 		case <-stop:
 			return
 		case <-tick.C:
 			if l.cfg.reload > 0 {
-				seen = l.look(seen)
+				l.look()
 			}
 			l.remind()
 			l.measure()
@@ -243,30 +242,22 @@ func (l *loader) measure() {
 	}
 }
 
-// look loads the file if it has changed and rests. A file that was replaced as a whole rests at
-// once; one that is written in place has to look the same twice, for half a policy may well be
-// valid. It returns the stamp to compare with next time.
-func (l *loader) look(seen stamp) stamp {
-	now := stampOf(l.cfg.file)
-	if now == l.source.last || (now != seen && now.sameFile(l.source.last) && now.missing == "") {
-		return now
-	}
-	if now.missing != "" && now == seen {
-		return now // told already
+// look loads the file if it has changed and rests.
+func (l *loader) look() {
+	if !l.source.news() {
+		return
 	}
 	err := l.load(l.serving.Load().policy)
 	switch {
 	case errors.Is(err, errUnsettled):
-		return stamp{} // looks new at the next tick, whatever it is
-	case err != nil && now.missing != "":
+		return // it is news again when it rests
+	case err != nil && l.source.last.unreadable != "":
 		l.complain("unreadable", err)
 	case err != nil:
-		l.source.last = now // looked at: it is told once, and again by the reminder
 		l.complain("refused", err)
 	default:
 		reloadCount.WithLabelValues(l.cfg.file, "accepted").Inc()
 	}
-	return now
 }
 
 // complain tells of a policy file that is not served.

@@ -6,67 +6,88 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
-	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
-// source is the policy file. It is looked at by stat(2), and read when that says something new.
+// source is the policy file. It is looked at by its stamp, and read when that says something new.
 type source struct {
 	path string
-	last stamp // of the content that was read last
+	last stamp // of the state that was dealt with last, whether it was served, refused or unreadable
+	seen stamp // at the last look
 }
 
 // stamp identifies one state of a file, links followed: a Kubernetes ConfigMap changes by a swap of
 // a symbolic link, editors rename a new file into place or write into the old one.
 type stamp struct {
-	dev, ino uint64
-	size     int64
-	modified time.Time
-	missing  string // why there is no file to read; "" when there is one
+	info       os.FileInfo // nil where the file cannot be opened
+	unreadable string      // why it cannot be opened; "" where it can
 }
 
+// stampOf opens the file, since one that may not be read has the same status as one that may. What
+// is no file it leaves alone: opening a pipe would wait for its writer.
 func stampOf(path string) stamp {
 	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return stamp{info: info}
+	}
+	file, err := os.Open(path)
 	if err != nil {
-		return stamp{missing: errors.Unwrap(err).Error()}
+		return stamp{unreadable: err.Error()}
 	}
-	s := stamp{size: info.Size(), modified: info.ModTime()}
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		s.dev, s.ino = uint64(sys.Dev), sys.Ino
-	}
-	return s
+	defer file.Close()
+	return stampOfOpen(file)
 }
 
-// sameFile reports whether two stamps are states of one file, so that a writer may be at work on it.
-func (s stamp) sameFile(other stamp) bool { return s.dev == other.dev && s.ino == other.ino }
+func stampOfOpen(file *os.File) stamp {
+	info, err := file.Stat()
+	if err != nil {
+		return stamp{unreadable: err.Error()}
+	}
+	return stamp{info: info}
+}
+
+// equal reports whether nothing tells the two states apart.
+func (s stamp) equal(other stamp) bool {
+	if s.info == nil || other.info == nil {
+		return s.info == other.info && s.unreadable == other.unreadable
+	}
+	return os.SameFile(s.info, other.info) && s.info.Size() == other.info.Size() && s.info.ModTime().Equal(other.info.ModTime())
+}
+
+// news reports whether the file is in a new state and rests in it, that is, was in the same one at
+// the look before: half a policy may well be a valid one, and an editor that deletes a file to
+// write it anew has not taken it away.
+func (s *source) news() bool {
+	now := stampOf(s.path)
+	rests := now.equal(s.seen)
+	s.seen = now
+	return rests && !now.equal(s.last)
+}
 
 var errUnsettled = errors.New("the file is being written")
 
-// read returns the file's content. While somebody writes to it the error is errUnsettled.
+// read returns the file's content, and takes its state for dealt with. While somebody writes to it
+// the error is errUnsettled, and the state stays news.
 func (s *source) read() ([]byte, error) {
+	s.last = stampOf(s.path)
+	s.seen = s.last
+	if s.last.info != nil && !s.last.info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: s.path, Err: fmt.Errorf("it is not a regular file but %s", s.last.info.Mode().Type())}
+	}
 	file, err := os.Open(s.path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: s.path, Err: fmt.Errorf("it is not a regular file but %s", info.Mode().Type())}
-	}
-	before := stampOf(s.path)
 	// One octet more than the parser takes, so that it can refuse the file by its size.
 	data, err := io.ReadAll(io.LimitReader(file, policy.MaxSize+1))
 	if err != nil {
 		return nil, err
 	}
-	if before != stampOf(s.path) {
+	if !s.last.equal(stampOfOpen(file)) {
+		s.last, s.seen = stamp{}, stamp{}
 		return nil, errUnsettled
 	}
-	s.last = before
 	return data, nil
 }

@@ -21,9 +21,8 @@ type Dialect struct {
 	SeveralListsDeny bool     // two validationmethods in one Property are unsatisfiable; else each must name the method
 }
 
-// The rows. Boulder is Let's Encrypt's va/caa.go, MPIC is Open MPIC's checker, both as of 2026.
-//
 // Strict is the strictest reading found among CAs in each cell, so stricter than any one of them.
+// In the rows, Boulder is Let's Encrypt's va/caa.go and MPIC is Open MPIC's checker, both as of 2026.
 var Strict = Dialect{
 	Name:             "strict",
 	CriticalBits:     FlagCritical | 1,                                            // Boulder, for many took bit 7 for bit 0

@@ -13,18 +13,17 @@ import (
 // spec is what one node of the file says: a zone, a name in it, or `default`. A nil field says
 // nothing, so that the parent's holds.
 type spec struct {
-	owner       string // for messages: the node's name, or "default"
-	pos         Position
-	grants      map[string]*grant // by issue, issuewild, issuemail, issuevmc
-	report      *said[[]*yaml.Node]
-	email       *said[string]
-	phone       *said[string]
-	properties  *said[[]issuance.Property]
-	critical    *said[[]string]
-	ttl         *said[uint32]
-	challenge   *said[string]
-	nameservers []Nameserver
-	names       *yaml.Node
+	owner      string // for messages: the node's name, or "default"
+	pos        Position
+	grants     map[string]*grant // by issue, issuewild, issuemail, issuevmc
+	report     *said[[]*yaml.Node]
+	email      *said[string]
+	phone      *said[string]
+	properties *said[[]issuance.Property]
+	critical   *said[[]string]
+	ttl        *said[uint32]
+	challenge  *said[string]
+	names      *yaml.Node
 }
 
 // said is a value with the place and the node that said it.
