@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -131,10 +130,6 @@ func (p place) set(rrtype uint16) (zonesign.RRset, error) {
 	return zonesign.RRset{}, errNoSuchSet
 }
 
-// signWait bounds how long a query waits for a signature: within a resolver's patience, so that a
-// slow signer makes a SERVFAIL that says why instead of a silence.
-const signWait = 3 * time.Second
-
 var errNoSuchSet = errors.New("no RRset of that type at the name")
 
 // answer is the prepared answer to a question about a name of the zone: one that was made before,
@@ -145,8 +140,6 @@ func (s *serving) answer(ctx context.Context, p place, sh shape) (*message, erro
 	if kept != nil && kept.fresh(now) {
 		return kept, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, signWait)
-	defer cancel()
 	m, err := s.build(ctx, p, sh)
 	if err != nil {
 		if kept != nil && kept.alive(now) {

@@ -12,7 +12,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/coredns/coredns/core/dnsserver"
@@ -30,7 +29,6 @@ type CAA struct {
 	// transparent says that no handler above looks into or changes the message, so that a packed
 	// answer may be written as it is. Set once, before the first query.
 	transparent atomic.Bool
-	buffers     sync.Pool
 }
 
 // Name implements plugin.Handler.
@@ -119,17 +117,14 @@ func (c *CAA) refuse(w dns.ResponseWriter, r *dns.Msg, no refused) (int, error) 
 // write answers with a prepared message: as it is where nothing above wants to see it, else as a
 // dns.Msg that plugins above can count, log, rewrite or sign.
 func (c *CAA) write(w dns.ResponseWriter, r *dns.Msg, m *message) error {
-	pooled, _ := c.buffers.Get().(*[]byte)
-	if pooled == nil {
-		pooled = new([]byte)
-	}
-	defer c.buffers.Put(pooled)
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
 
-	wire, err := m.appendReply((*pooled)[:0], r, sizeLimit(w, r))
+	wire, err := m.appendReply((*buf)[:0], r, sizeLimit(w, r))
 	if err != nil {
 		return err
 	}
-	*pooled = wire
+	*buf = wire
 	if c.transparent.Load() && r.IsTsig() == nil {
 		_, err := w.Write(wire)
 		return err

@@ -1,7 +1,10 @@
 package caa
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -46,21 +49,29 @@ func (m *message) fresh(now time.Time) bool { return m.refresh.IsZero() || now.B
 // alive reports whether every signature in the message outlives the TTL that goes with it.
 func (m *message) alive(now time.Time) bool { return m.expires.IsZero() || now.Before(m.expires) }
 
+// buffers hold messages while they are made.
+var buffers = sync.Pool{New: func() any {
+	buf := make([]byte, 0, 1024)
+	return &buf
+}}
+
 // builder packs a message. Owner names at or above the name asked become pointers into the
 // question, so that they follow the case of each query (RFC 1035 4.1.4).
 type builder struct {
 	message
+	buf    *[]byte // to be given back; wire begins in it
 	counts [3]uint16
 }
 
+// newBuilder begins a message; finish ends it.
 func newBuilder(name string, s shape) (*builder, error) {
-	b := &builder{message: message{name: name, shape: s, wire: make([]byte, headerLen+256, 512)}}
-	end, err := dns.PackDomainName(name, b.wire, headerLen, nil, false)
+	buf := buffers.Get().(*[]byte)
+	wire, err := zonesign.AppendName(append((*buf)[:0], make([]byte, headerLen)...), name)
 	if err != nil {
 		return nil, err
 	}
-	b.nameLen = end - headerLen
-	b.wire = append(b.wire[:end], 0, 0, 0, dns.ClassINET)
+	b := &builder{message: message{name: name, shape: s, nameLen: len(wire) - headerLen}, buf: buf}
+	b.wire = append(wire, 0, 0, 0, dns.ClassINET)
 	return b, nil
 }
 
@@ -109,19 +120,28 @@ func (b *builder) record(in section, owner string, rrtype uint16, ttl uint32, rd
 	return nil
 }
 
-func (b *builder) owner(owner string) error {
-	var name [256]byte
-	end, err := dns.PackDomainName(owner, name[:], 0, nil, false)
+// owner appends an owner name, as a pointer where the question ends in it.
+func (b *builder) owner(name string) error {
+	start := len(b.wire)
+	wire, err := zonesign.AppendName(b.wire, name)
 	if err != nil {
 		return err
 	}
-	offset := headerLen + b.nameLen - end // where owner begins in the question, if it is a suffix of it
-	if owner != "." && dns.IsSubDomain(owner, b.name) {
-		b.wire = binary.BigEndian.AppendUint16(b.wire, pointerMark|uint16(offset))
-		return nil
+	b.wire = wire
+	if at, ok := b.suffix(wire[start:]); ok {
+		b.wire = binary.BigEndian.AppendUint16(wire[:start], pointerMark|uint16(at))
 	}
-	b.wire = append(b.wire, name[:end]...)
 	return nil
+}
+
+// suffix finds where in the message the question's name ends in another one. The root is shorter
+// than a pointer to it.
+func (b *builder) suffix(name []byte) (at int, ok bool) {
+	end := headerLen + b.nameLen
+	for at = headerLen; end-at > len(name); {
+		at += 1 + int(b.wire[at])
+	}
+	return at, len(name) > 1 && bytes.Equal(b.wire[at:end], name)
 }
 
 // finish writes the counts and hands the message out.
@@ -131,7 +151,9 @@ func (b *builder) finish() *message {
 		binary.BigEndian.PutUint16(b.wire[6+2*i:], n)
 	}
 	m := b.message
-	m.wire = append(make([]byte, 0, len(b.wire)), b.wire...) // no spare capacity: these are kept
+	m.wire = slices.Clone(b.wire)
+	*b.buf = b.wire
+	buffers.Put(b.buf)
 	return &m
 }
 

@@ -1,6 +1,7 @@
 package zonesign
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -46,24 +47,28 @@ type Signatures struct {
 // Config is what a Signer takes from outside. Its zero value is the machine's clock and randomness.
 type Config struct {
 	Now  func() time.Time
-	Rand io.Reader // for jitter and signatures
+	Rand io.Reader // for jitter, and the signatures of keys outside this process
+	// Patience is how long a request waits for a signature at most; 0 is three seconds, which is
+	// within a resolver's, so that a slow signer makes a SERVFAIL that says why rather than a silence.
+	Patience time.Duration
 }
 
 // Signer makes and keeps signatures. It is safe for concurrent use.
 type Signer struct {
-	now     func() time.Time
-	rand    io.Reader
-	seed    maphash.Seed
-	kept    *store
-	flights flights
-	places  map[Keep]chan struct{} // a signing holds one
+	now      func() time.Time
+	rand     io.Reader
+	patience time.Duration
+	seed     maphash.Seed
+	kept     *store
+	flights  flights
+	places   map[Keep]chan struct{} // a signing holds one
 
 	made, failed, hits, misses, stale atomic.Uint64
 }
 
 // NewSigner returns a Signer that has made nothing yet.
 func NewSigner(cfg Config) *Signer {
-	s := &Signer{now: cfg.Now, rand: cfg.Rand, seed: maphash.MakeSeed(), kept: newStore(maxKept),
+	s := &Signer{now: cfg.Now, rand: cfg.Rand, patience: cmp.Or(cfg.Patience, 3*time.Second), seed: maphash.MakeSeed(), kept: newStore(maxKept),
 		flights: flights{byID: map[uint64]*flight{}},
 		places: map[Keep]chan struct{}{
 			Kept:      make(chan struct{}, keptPlaces),
@@ -83,7 +88,7 @@ func NewSigner(cfg Config) *Signer {
 // Kept ones are answered from memory while they are valid. When they are due, they are still handed
 // out while new ones are made, so that nobody waits for a renewal, however slow the keys are; when
 // that fails, they stay, marked Stale, for as long as they outlive the RRset's TTL. Otherwise they are
-// made now, once for all who ask for the same RRset. Waiting ends with ctx.
+// made now, once for all who ask for the same RRset. Waiting ends with ctx and with Config.Patience.
 //
 // There are signatures or an error, never neither. Errors: an RRset that is not in the zone, not in
 // canonical form, of a type that is not signed or with a TTL over a week; a key that fails, or whose
@@ -143,45 +148,58 @@ func (s *Signer) renew(id uint64, r request) {
 	if !leads {
 		return
 	}
-	select {
-	case s.places[r.keep] <- struct{}{}:
+	if s.tryPlace(r.keep) {
 		go s.fly(f)
-	default:
+	} else {
 		s.flights.abandon(f)
 	}
 }
 
 // fresh makes signatures, or waits for the flight that makes them.
 func (s *Signer) fresh(ctx context.Context, id uint64, r request) (Signatures, error) {
-	for ctx.Err() == nil {
-		f, leads := s.flights.join(id, r)
+	f, leads := s.flights.join(id, r)
+	if leads && r.keys.local && s.tryPlace(r.keep) {
+		s.fly(f) // keys in memory sign at once, right here
+		return f.sigs, f.err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.patience) // after the above, for a timer costs half a microsecond
+	defer cancel()
+	for {
 		if leads {
 			s.lead(ctx, f)
 		}
 		select {
 		case <-f.done:
-			if !f.abandoned {
-				return f.sigs, f.err
-			}
 		case <-ctx.Done():
+			return Signatures{}, ctx.Err()
 		}
+		if !f.abandoned {
+			return f.sigs, f.err
+		}
+		if ctx.Err() != nil {
+			return Signatures{}, ctx.Err()
+		}
+		f, leads = s.flights.join(id, r)
 	}
-	return Signatures{}, ctx.Err()
 }
 
-// lead begins a flight as soon as there is a place for it. Keys in memory sign at once, right here;
-// others may take longer than the caller has, and do not know his ctx.
+// lead begins a flight as soon as there is a place for it. It may take longer than the caller has,
+// and does not know his ctx.
 func (s *Signer) lead(ctx context.Context, f *flight) {
 	select {
 	case s.places[f.keep] <- struct{}{}:
+		go s.fly(f)
 	case <-ctx.Done():
 		s.flights.abandon(f)
-		return
 	}
-	if f.keys.local {
-		s.fly(f)
-	} else {
-		go s.fly(f)
+}
+
+func (s *Signer) tryPlace(keep Keep) bool {
+	select {
+	case s.places[keep] <- struct{}{}:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -193,6 +211,9 @@ func (s *Signer) fly(f *flight) {
 		<-s.places[f.keep]
 		s.flights.land(f)
 	}()
+	if f.keys.local {
+		growStack()
+	}
 	f.sigs, f.err = s.sign(f.keys, f.set)
 	switch {
 	case f.err != nil:
@@ -202,6 +223,17 @@ func (s *Signer) fly(f *flight) {
 		s.kept.put(f.id, &entry{f.request, f.sigs})
 	}
 }
+
+// growStack makes room at once for what a crypto library needs. The goroutine of a query begins with
+// little, and to double that again and again, deeper each time, costs a twelfth of an ECDSA signature.
+//
+//go:noinline
+func growStack() byte {
+	var room [6 << 10]byte
+	return room[sink]
+}
+
+var sink uint8 // unknown to the compiler, which would else do without the room
 
 // sign makes one signature by each key that has to sign.
 func (s *Signer) sign(ks *KeySet, set RRset) (Signatures, error) {
