@@ -233,7 +233,7 @@ func (a assembly) onlySignatures(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.b.signatures(answerSection, set, sigs)
+	return a.b.signatures(answerSection, set, set.TTL, sigs)
 }
 
 // denial answers that the name has no such type: SOA (RFC 2308 3) and, signed, the NSEC at the name
@@ -258,7 +258,7 @@ func (a assembly) put(ctx context.Context, in section, set zonesign.RRset) error
 			return err
 		}
 	}
-	return a.b.add(in, set, sigs)
+	return a.b.add(in, set, set.TTL, sigs)
 }
 
 // sign signs one RRset of the place. What stands at names that the policy names is kept by the

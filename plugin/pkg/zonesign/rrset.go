@@ -145,8 +145,8 @@ func (r RRset) check() error {
 		return errors.New("RRSIG records are not signed (RFC 4035 2.2)")
 	case !isData(r.Type):
 		return fmt.Errorf("%s is a pseudo-type and is not signed (RFC 6895 3.1)", dns.Type(r.Type))
-	case r.TTL > maxTTL:
-		return fmt.Errorf("the TTL of %d seconds is too long for signatures that last 14 days: lower it to %d", r.TTL, maxTTL)
+	case r.TTL > MaxTTL:
+		return fmt.Errorf("the TTL of %d seconds is too long for signatures that last 14 days: lower it to %d", r.TTL, MaxTTL)
 	}
 	for i, rdata := range r.RDATA {
 		if len(rdata) > 0xFFFF {
