@@ -40,13 +40,13 @@ func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (i
 	q := r.Question[0]
 	name := lower(q.Name)
 	z := s.zoneOf(name, q.Qtype)
-	if z == nil {
+	if z == nil || q.Qclass != dns.ClassINET {
 		return c.elsewhere(ctx, w, r)
 	}
 	server := metrics.WithServer(ctx)
 	z.meter.query(server, q.Qtype)
 	if !z.PolicyOnly() {
-		return c.overlay(ctx, w, r, z, name)
+		return c.overlay(ctx, w, r, s, z, name)
 	}
 	if no, ok := refusalOf(r); ok {
 		return c.refuse(w, r, no)
@@ -107,6 +107,7 @@ func (c *CAA) refuse(w dns.ResponseWriter, r *dns.Msg, no refused) (int, error) 
 	m := new(dns.Msg).SetRcode(r, no.rcode)
 	if opt := r.IsEdns0(); opt != nil {
 		m.SetEdns0(maxUDP, opt.Do())
+		m.IsEdns0().SetCo(opt.Co())
 		if no.ede != nil {
 			m.IsEdns0().Option = []dns.EDNS0{no.ede}
 		}
@@ -125,7 +126,7 @@ func (c *CAA) write(w dns.ResponseWriter, r *dns.Msg, m *message) error {
 		return err
 	}
 	*buf = wire
-	if c.transparent.Load() && r.IsTsig() == nil {
+	if c.transparent.Load() && m.rcode == dns.RcodeSuccess && r.IsTsig() == nil {
 		_, err := w.Write(wire)
 		return err
 	}

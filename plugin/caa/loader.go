@@ -172,8 +172,6 @@ func (l *loader) possible(z *policy.Zone) error {
 		return nil
 	case !l.hasNext:
 		return fmt.Errorf("%v: the zone %s has no nameservers, and no plugin below caa holds its data; give it nameservers, or put a plugin such as file into the server block", z.Pos, z.Name)
-	case !l.cfg.unsigned:
-		return fmt.Errorf("%v: the zone %s has no nameservers, so a plugin below caa answers for it, and signing such answers is not supported yet; give the zone nameservers, or serve it from a block with unsigned", z.Pos, z.Name)
 	}
 	return nil
 }

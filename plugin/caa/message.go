@@ -123,6 +123,19 @@ func (b *builder) record(in section, owner string, rrtype uint16, ttl uint32, rd
 	return nil
 }
 
+// rr appends a record as somebody else said it.
+func (b *builder) rr(in section, rr dns.RR) error {
+	start := len(b.wire)
+	wire := slices.Grow(b.wire, dns.Len(rr)+1)
+	end, err := dns.PackRR(rr, wire[:cap(wire)], start, nil, false)
+	if err != nil {
+		return err
+	}
+	b.wire = wire[:end]
+	b.counts[in]++
+	return nil
+}
+
 // owner appends an owner name, as a pointer where the question ends in it.
 func (b *builder) owner(name string) error {
 	start := len(b.wire)

@@ -1,7 +1,6 @@
 package caa
 
 import (
-	"fmt"
 	"hash/maphash"
 	"time"
 
@@ -43,9 +42,7 @@ func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring, signer *
 		s.zones[pz.Name] = z
 	}
 	for _, z := range s.zones {
-		if err := s.delegate(z); err != nil {
-			return nil, err
-		}
+		s.delegate(z)
 	}
 	for _, cert := range p.Certificates {
 		s.protect(cert.Name)
@@ -53,29 +50,25 @@ func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring, signer *
 	return s, nil
 }
 
-// delegate tells the policy-only zone above z, where one is served here, of the zone cut: DS is the
-// one type that is asked of the parent's side (RFC 4035 3.1.4.1).
-func (s *serving) delegate(z *zone) error {
+// delegate tells the zone above z, where one is served here, of the zone cut: DS is the one type that
+// is asked of the parent's side (RFC 4035 3.1.4.1).
+func (s *serving) delegate(z *zone) {
 	above := s.above(z.Name)
-	if above == nil || !above.PolicyOnly() {
-		return nil
+	if above == nil {
+		return
 	}
-	if z.keys == nil {
-		above.named[z.Name] = &named{types: []uint16{dns.TypeNS}}
-		return nil
+	above.cuts[z.Name] = nil
+	types := []uint16{dns.TypeNS}
+	if z.keys != nil {
+		for _, ds := range z.keys.DS() {
+			ds.Hdr.Ttl = apexTTL
+			above.cuts[z.Name] = append(above.cuts[z.Name], ds)
+		}
+		types = []uint16{dns.TypeDS, dns.TypeNS}
 	}
-	var rrs []dns.RR
-	for _, ds := range z.keys.DS() {
-		ds.Hdr.Ttl = apexTTL
-		rrs = append(rrs, ds)
+	if above.PolicyOnly() {
+		above.named[z.Name] = &named{types: types}
 	}
-	set, err := zonesign.NewRRset(rrs...)
-	if err != nil {
-		return fmt.Errorf("DS of %s: %w", z.Name, err)
-	}
-	above.ds[z.Name] = set
-	above.named[z.Name] = &named{types: []uint16{dns.TypeDS, dns.TypeNS}}
-	return nil
 }
 
 // protect keeps the answers of a name that must stay issuable as those of the policy's own names.
