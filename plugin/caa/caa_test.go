@@ -158,6 +158,16 @@ func bitmap(nsec *dns.NSEC) string {
 	return strings.Join(out, " ")
 }
 
+// notSigned reports whether a record of an answer is one that has no signature: a CNAME made from
+// DNAME (RFC 6672 5.3.1), the NS of a referral and addresses beside them (RFC 4035 2.2), and what lies
+// in another zone.
+func notSigned(m *dns.Msg, rr dns.RR) bool {
+	h := rr.Header()
+	made := h.Rrtype == dns.TypeCNAME && len(m.Answer) > 0 && m.Answer[0].Header().Rrtype == dns.TypeDNAME
+	cut := !m.Authoritative && (h.Rrtype == dns.TypeNS || slices.Contains(m.Extra, rr))
+	return made || cut || !dns.IsSubDomain("example.org.", h.Name)
+}
+
 // verify checks every RRSIG of an answer with the keys as served, and that nothing is unsigned.
 func verify(t *testing.T, h *CAA, m *dns.Msg) {
 	t.Helper()
@@ -170,6 +180,9 @@ func verify(t *testing.T, h *CAA, m *dns.Msg) {
 				sigs = append(sigs, rr)
 			case *dns.OPT:
 			default:
+				if notSigned(m, rr) {
+					continue
+				}
 				key := fmt.Sprintf("%s %d", strings.ToLower(rr.Header().Name), rr.Header().Rrtype)
 				sets[key] = append(sets[key], rr)
 			}
