@@ -17,6 +17,11 @@ import (
 // than the time after which resolvers ask again, so that the answer comes at the first question.
 const patienceBelow = 1500 * time.Millisecond
 
+// prompt are the plugins that answer from memory, or hand on what those under them say. Any other may
+// wait for a network, so that waiting for it must end.
+var prompt = []string{"auto", "cache", "dnssec", "file", "header", "hosts", "k8s_external", "kubernetes", "loadbalance", "minimal",
+	"secondary", "sign", "template", "transfer", "whoami"}
+
 // below asks the plugin under caa, on behalf of one query. It asks without DNSSEC, since what is signed
 // there is signed anew here, and returns whole messages or an error, whatever that plugin does: it may
 // fail, panic, hang, truncate or write nothing.

@@ -29,6 +29,8 @@ type CAA struct {
 	// transparent says that no handler above looks into or changes the message, so that a packed
 	// answer may be written as it is. Set once, before the first query.
 	transparent atomic.Bool
+	// prompt says that no plugin below waits for a network. Set like transparent.
+	prompt atomic.Bool
 }
 
 // Name implements plugin.Handler.

@@ -30,7 +30,7 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if no, ok := refusalOf(r); ok {
 		return c.refuse(w, r, no)
 	}
-	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), qtype: qtype}
+	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), prompt: c.prompt.Load(), qtype: qtype}
 	if opt := r.IsEdns0(); opt != nil {
 		q.do, q.co = opt.Do(), opt.Co()
 	}
@@ -88,11 +88,12 @@ func (z *zone) knows(name string) bool { return name == z.Name || z.existing[nam
 // inquiry is one question about an overlay's zone on its way to an answer.
 type inquiry struct {
 	*serving
-	below *below
-	qtype uint16
-	do    bool // DNSSEC was asked for
-	co    bool // a compact denial may have the code NXDOMAIN (RFC 9824 5.1)
-	b     *builder
+	below  *below
+	prompt bool // what is below answers at once
+	qtype  uint16
+	do     bool // DNSSEC was asked for
+	co     bool // a compact denial may have the code NXDOMAIN (RFC 9824 5.1)
+	b      *builder
 }
 
 // answer finds out what the data say, and makes the message.
@@ -200,7 +201,7 @@ func ours(qtype uint16) bool { return qtype == dns.TypeCAA || qtype == dns.TypeA
 // ask puts a question to the next plugin and reads the answer.
 func (q *inquiry) ask(ctx context.Context, z *zone, name string, qtype uint16) (finding, error) {
 	ask := q.below.ask
-	if qtype == dns.TypeCAA && z.knows(name) {
+	if qtype == dns.TypeCAA && z.knows(name) && !q.prompt {
 		ask = q.below.askBriefly
 	}
 	m, err := ask(ctx, name, qtype)

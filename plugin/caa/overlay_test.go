@@ -461,3 +461,33 @@ func checkFuzzed(t *testing.T, name string, qtype uint16, m *dns.Msg) {
 		}
 	}
 }
+
+func BenchmarkOverlay(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+	}{{"shop", dns.TypeCAA}, {"www", dns.TypeCAA}, {"www", dns.TypeA}, {"www", dns.TypeMX}, {"", dns.TypeA}} {
+		b.Run(fmt.Sprintf("%s-%s", c.name, dns.TypeToString[c.qtype]), func(b *testing.B) {
+			h, _ := build(b, overlayPolicy, "key auto $DIR/keys", fileZone(b, overlayData))
+			h.transparent.Store(true)
+			h.prompt.Store(true)
+			r, w := question(c.name+".example.org.", c.qtype), &discard{}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if c.name == "" {
+					r = question(fmt.Sprintf("r%d.example.org.", i), c.qtype)
+				}
+				if _, err := h.ServeDNS(context.Background(), w, r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("%s-%s-below", c.name, dns.TypeToString[c.qtype]), func(b *testing.B) {
+			h, r, w := fileZone(b, overlayData), question(c.name+".example.org.", c.qtype), &discard{}
+			b.ReportAllocs()
+			for b.Loop() {
+				h.ServeDNS(context.Background(), w, r)
+			}
+		})
+	}
+}
