@@ -43,7 +43,7 @@ func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (i
 	name := lower(q.Name)
 	z := s.zoneOf(name, q.Qtype)
 	if z == nil || q.Qclass != dns.ClassINET {
-		return c.elsewhere(ctx, w, r)
+		return c.elsewhere(ctx, w, r, s, name)
 	}
 	server := metrics.WithServer(ctx)
 	z.meter.query(server, q.Qtype)
@@ -61,14 +61,6 @@ func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (i
 		return code, fmt.Errorf("answer %s %s: %w", q.Name, dns.TypeToString[q.Qtype], err)
 	}
 	return dns.RcodeSuccess, c.write(w, r, m)
-}
-
-// elsewhere passes a question on that is about none of our zones.
-func (c *CAA) elsewhere(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
-	if c.Next == nil {
-		return dns.RcodeRefused, nil // RFC 8914 4.21's case: we are not authoritative for it
-	}
-	return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
 }
 
 // refused is an answer without data, and why.

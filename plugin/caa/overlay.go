@@ -35,7 +35,14 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 		q.do, q.co = opt.Do(), opt.Co()
 	}
 	m, err := q.answer(ctx, z, name)
-	if err != nil {
+	var other *otherZone
+	switch {
+	case errors.As(err, &other):
+		return c.inside(ctx, w, r, s, other.apex, name)
+	case errors.Is(err, errNobody) && z.found:
+		s.forget(z)
+		return c.elsewhere(ctx, w, r, s, name)
+	case err != nil:
 		return c.unanswerable(ctx, w, r, z, err)
 	}
 	return dns.RcodeSuccess, c.write(w, r, m)
@@ -83,7 +90,7 @@ func (e *lostBelow) Error() string {
 func (e *lostBelow) Unwrap() error { return e.err }
 
 // knows reports whether the policy gives a name existence: it has a node, or stands above one.
-func (z *zone) knows(name string) bool { return name == z.Name || z.existing[name] }
+func (z *zone) knows(name string) bool { return name == z.Name && !z.found || z.existing[name] }
 
 // inquiry is one question about an overlay's zone on its way to an answer.
 type inquiry struct {
@@ -159,7 +166,7 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 	case qtype == dns.TypeDS && name == z.Name:
 		return finding{kind: noType}, nil // the parent's question (RFC 4035 3.1.4.1)
 	}
-	if ds, ours := z.cuts[name]; ours && qtype == dns.TypeDS {
+	if ds, ours := q.childDS(z, name); ours && qtype == dns.TypeDS {
 		return finding{kind: kindOf(ds), owner: name, set: ds, types: atCut}, nil
 	}
 	asked := qtype
@@ -167,7 +174,12 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 		asked = dns.TypeCAA // whose answer says whether the name exists
 	}
 	f, err := q.ask(ctx, z, name, asked)
+	var other *otherZone
 	switch {
+	case errors.As(err, &other) && other.apex == name && qtype == dns.TypeDS:
+		return q.findCut(name)
+	case other != nil:
+		return f, err
 	case err != nil && z.knows(name) && ours(qtype):
 		return finding{kind: exists, owner: name}, nil
 	case err != nil:
@@ -211,6 +223,9 @@ func (q *inquiry) ask(ctx context.Context, z *zone, name string, qtype uint16) (
 	if err != nil {
 		return finding{}, &lostBelow{name, qtype, err}
 	}
+	if apex, ok := apexOf(m, name); ok && apex != z.Name && dns.IsSubDomain(z.Name, apex) {
+		return finding{}, &otherZone{apex}
+	}
 	f, err := z.read(name, qtype, m)
 	if err != nil {
 		return f, &lostBelow{name, qtype, err}
@@ -226,6 +241,18 @@ func (q *inquiry) ask(ctx context.Context, z *zone, name string, qtype uint16) (
 func (q *inquiry) alive(ctx context.Context, z *zone) bool {
 	m, err := q.below.ask(ctx, z.Name, dns.TypeSOA)
 	return err == nil && len(recordsAt(m.Answer, z.Name, dns.TypeSOA)) > 0
+}
+
+// findCut is the cut above a zone that answers for itself below: the next plugin, asked for DS, answers
+// from that zone, so that the parent's data cannot be seen. With a zone of ours the DS are our keys'; any
+// other is proved unsigned, which is never bogus.
+func (q *inquiry) findCut(apex string) (finding, error) {
+	child, err := q.adopt(apex)
+	if err != nil || child == nil {
+		return finding{kind: noType, types: atCut}, err
+	}
+	ds := child.parentDS()
+	return finding{kind: kindOf(ds), owner: apex, set: ds, types: atCut}, nil
 }
 
 // findNoDS tells a cut without DS, which proves the zone below it unsigned, from an ordinary name.

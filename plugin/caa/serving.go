@@ -24,12 +24,15 @@ type serving struct {
 	now       func() time.Time
 	transient *cache.Cache[*message]
 	seed      maphash.Seed
+	keys      keyring
+	discovers bool       // whether the policy has a default
+	found     discovered // zones of the next plugin's that the policy does not list
 }
 
 // newServing lays out the zones that a block serves under a policy that the guard has accepted.
 func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring, signer *zonesign.Signer, now func() time.Time) (*serving, error) {
 	s := &serving{policy: p, zones: make(map[string]*zone, len(zones)), signer: signer, now: now,
-		transient: cache.New[*message](transientAnswers), seed: maphash.MakeSeed()}
+		transient: cache.New[*message](transientAnswers), seed: maphash.MakeSeed(), keys: keys, discovers: p.HasDefault()}
 	for _, pz := range zones {
 		set, err := keys.of(pz.Name)
 		if err != nil {
@@ -57,13 +60,9 @@ func (s *serving) delegate(z *zone) {
 	if above == nil {
 		return
 	}
-	above.cuts[z.Name] = nil
+	above.cuts[z.Name] = z.parentDS()
 	types := []uint16{dns.TypeNS}
 	if z.keys != nil {
-		for _, ds := range z.keys.DS() {
-			ds.Hdr.Ttl = apexTTL
-			above.cuts[z.Name] = append(above.cuts[z.Name], ds)
-		}
 		types = []uint16{dns.TypeDS, dns.TypeNS}
 	}
 	if above.PolicyOnly() {
@@ -82,8 +81,12 @@ func (s *serving) protect(name string) {
 // find returns the closest zone at or above a canonical name, or nil. Its cost grows with the
 // labels of the name, not with the number of zones.
 func (s *serving) find(name string) *zone {
+	found := s.found.all()
 	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
 		if z := s.zones[name[off:]]; z != nil {
+			return z
+		}
+		if z := found[name[off:]]; z != nil {
 			return z
 		}
 	}

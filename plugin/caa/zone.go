@@ -42,6 +42,7 @@ type zone struct {
 	*policy.Zone
 	meter    meter
 	keys     *zonesign.KeySet          // nil when unsigned
+	found    bool                      // in the next plugin's answers, and not in the policy
 	cuts     map[string][]dns.RR       // the zones below that are served here, too, with their DS
 	caa      map[*policy.Node][][]byte // each node's CAA RDATA in canonical order
 	existing map[string]bool           // the names that the policy gives existence: nodes and what stands above them
@@ -116,6 +117,18 @@ func (z *zone) buildApex() (err error) {
 		return fmt.Errorf("NS of %s: %w", z.Name, err)
 	}
 	return nil
+}
+
+// parentDS are the DS records of the zone for a parent that is served here, too; none when unsigned.
+func (z *zone) parentDS() (ds []dns.RR) {
+	if z.keys == nil {
+		return nil
+	}
+	for _, rr := range z.keys.DS() {
+		rr.Hdr.Ttl = apexTTL
+		ds = append(ds, rr)
+	}
+	return ds
 }
 
 // tellConflict says once that the data of an overlay hold CAA of their own.
