@@ -31,6 +31,8 @@ type CAA struct {
 	transparent atomic.Bool
 	// prompt says that no plugin below waits for a network. Set like transparent.
 	prompt atomic.Bool
+	// ready says that the self-check found every required issuance possible, once.
+	ready atomic.Bool
 }
 
 // Name implements plugin.Handler.
@@ -42,11 +44,18 @@ func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (i
 	q := r.Question[0]
 	name := lower(q.Name)
 	z := s.zoneOf(name, q.Qtype)
+	if z != nil {
+		z.meter.query(metrics.WithServer(ctx), q.Qtype)
+	}
+	return c.respond(ctx, w, r, s, z, name)
+}
+
+// respond answers a question about a name of a zone, nil for one that we know of none.
+func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *serving, z *zone, name string) (int, error) {
+	q := r.Question[0]
 	if z == nil || q.Qclass != dns.ClassINET {
 		return c.elsewhere(ctx, w, r, s, name)
 	}
-	server := metrics.WithServer(ctx)
-	z.meter.query(server, q.Qtype)
 	if !z.PolicyOnly() {
 		return c.overlay(ctx, w, r, s, z, name)
 	}
@@ -56,7 +65,7 @@ func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (i
 	p := z.locate(name)
 	m, err := s.answer(ctx, p, p.shape(q.Qtype, wantsDNSSEC(r)))
 	if err != nil {
-		z.meter.failed(server)
+		z.meter.failed(metrics.WithServer(ctx))
 		code, _ := c.refuse(w, r, refused{dns.RcodeServerFailure, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeOther, ExtraText: "no valid signature can be made"}})
 		return code, fmt.Errorf("answer %s %s: %w", q.Name, dns.TypeToString[q.Qtype], err)
 	}

@@ -51,7 +51,7 @@ func build(t testing.TB, policy, options string, next plugin.Handler) (*CAA, str
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.hasNext = next != nil
+	l.next = next
 	if err := l.start(); err != nil {
 		t.Fatal(err)
 	}

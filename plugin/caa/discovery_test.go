@@ -39,7 +39,7 @@ func buildIn(t testing.TB, zones, policy, options string, next plugin.Handler) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.hasNext = true
+	l.next = next
 	if err := l.start(); err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func (s *serving) delegate(z *zone) {
 // protect keeps the answers of a name that must stay issuable as those of the policy's own names.
 func (s *serving) protect(name string) {
 	z := s.find(name)
-	if z != nil && z.PolicyOnly() && z.named[name] == nil {
+	if z != nil && z.named[name] == nil {
 		z.named[name] = &named{types: z.locate(name).types}
 	}
 }

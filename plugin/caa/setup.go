@@ -2,6 +2,7 @@ package caa
 
 import (
 	"slices"
+	"time"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
@@ -35,15 +36,16 @@ func setup(c *caddy.Controller) error {
 
 	stop := make(chan struct{})
 	c.OnStartup(func() error {
-		l.hasNext = handler.Next != nil
-		if err := l.start(); err != nil {
-			return plugin.Error(pluginName, err)
-		}
 		above, under := around(site.Handlers())
 		handler.transparent.Store(all(above, blind))
 		handler.prompt.Store(all(under, prompt))
+		l.next, l.prompt = handler.Next, handler.prompt.Load()
+		if err := l.start(); err != nil {
+			return plugin.Error(pluginName, err)
+		}
 		l.greet(listenHost(site), site.Port)
 		go l.watch(stop)
+		go (&selfCheck{CAA: handler, rest: restUntil(stop)}).watch()
 		return nil
 	})
 	c.OnShutdown(func() error {
@@ -51,6 +53,20 @@ func setup(c *caddy.Controller) error {
 		return nil
 	})
 	return nil
+}
+
+// restUntil waits for a time, or until stop is closed: then it reports false.
+func restUntil(stop <-chan struct{}) func(time.Duration) bool {
+	return func(d time.Duration) bool {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-stop:
+			return false
+		case <-timer.C:
+			return true
+		}
+	}
 }
 
 // around splits the handlers of a site, which come in the order of the chain, at caa.
