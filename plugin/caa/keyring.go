@@ -3,6 +3,7 @@ package caa
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -12,6 +13,8 @@ import (
 type keyring interface {
 	// of returns the keys that sign a zone, nil where it is unsigned by wish.
 	of(zone string) (*zonesign.KeySet, error)
+	// prepare gets ready for many zones at once.
+	prepare(zones []string) error
 }
 
 // newKeyring opens the keys that the block names.
@@ -29,6 +32,7 @@ func newKeyring(cfg *config) (keyring, error) {
 type noKeys struct{}
 
 func (noKeys) of(string) (*zonesign.KeySet, error) { return nil, nil }
+func (noKeys) prepare([]string) error              { return nil }
 
 // autoKeys is `key auto`: a zone's key is made when the zone is first served, and kept.
 type autoKeys struct {
@@ -38,27 +42,44 @@ type autoKeys struct {
 }
 
 func (a *autoKeys) of(zone string) (*zonesign.KeySet, error) {
+	if err := a.prepare([]string{zone}); err != nil {
+		return nil, err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if set := a.sets[zone]; set != nil {
-		return set, nil
+	return a.sets[zone], nil
+}
+
+// shownKeys is how many new keys are logged one by one.
+const shownKeys = 20
+
+func (a *autoKeys) prepare(zones []string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	zones = slices.DeleteFunc(slices.Clone(zones), func(zone string) bool { return a.sets[zone] != nil })
+	if len(zones) == 0 {
+		return nil
 	}
-	key, made, err := zonesign.AutoKey(a.dir, zone)
+	keys, made, err := zonesign.AutoKeys(a.dir, zones...)
 	if err != nil {
-		return nil, fmt.Errorf("key auto %s: %w", a.dir, err)
+		return fmt.Errorf("key auto %s: %w", a.dir, err)
 	}
-	for _, warning := range key.Warnings {
-		log.Warning(warning)
+	for zone, key := range keys {
+		for _, warning := range key.Warnings {
+			log.Warning(warning)
+		}
+		if a.sets[zone], err = zonesign.NewKeySet(zone, apexTTL, key); err != nil {
+			return fmt.Errorf("key auto %s: %w", a.dir, err)
+		}
 	}
-	if made {
+	for i, zone := range made {
+		if i == shownKeys {
+			log.Infof("And keys for %d zones more", len(made)-i)
+			break
+		}
 		log.Infof("Made a key for %s in %s: publish its DS at the parent when the zone answers from everywhere", zone, a.dir)
 	}
-	set, err := zonesign.NewKeySet(zone, apexTTL, key)
-	if err != nil {
-		return nil, fmt.Errorf("key auto %s: %w", a.dir, err)
-	}
-	a.sets[zone] = set
-	return set, nil
+	return nil
 }
 
 // fileKeys is `key file`: what was given is all there is.
@@ -94,5 +115,7 @@ func (f fileKeys) of(zone string) (*zonesign.KeySet, error) {
 	}
 	return nil, fmt.Errorf("%w %s: add its files to key file, use key auto DIRECTORY, or serve it from an unsigned block", errNoKey, zone)
 }
+
+func (fileKeys) prepare([]string) error { return nil }
 
 var errNoKey = errors.New("no key for the zone")

@@ -33,6 +33,9 @@ type serving struct {
 func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring, signer *zonesign.Signer, now func() time.Time) (*serving, error) {
 	s := &serving{policy: p, zones: make(map[string]*zone, len(zones)), signer: signer, now: now,
 		transient: cache.New[*message](transientAnswers), seed: maphash.MakeSeed(), keys: keys, discovers: p.HasDefault()}
+	if err := keys.prepare(apexNames(zones)); err != nil {
+		return nil, err
+	}
 	for _, pz := range zones {
 		set, err := keys.of(pz.Name)
 		if err != nil {

@@ -277,7 +277,8 @@ func TestKeyFileStem(t *testing.T) {
 func TestAutoKeyTimes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	key, _, err := autoKey(dir, zone, start)
+	keys, _, err := autoKeys(dir, []string{zone}, start)
+	key := keys[zone]
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,6 +289,23 @@ func TestAutoKeyTimes(t *testing.T) {
 	} {
 		if got := readFile(t, path); !bytes.Contains([]byte(got), []byte(want)) {
 			t.Errorf("%s holds\n%s\nwithout\n%s", path, got, want)
+		}
+	}
+}
+
+// BenchmarkAutoKeys is the start of a server with 10,000 zones on a folder that holds their keys.
+func BenchmarkAutoKeys(b *testing.B) {
+	zones := make([]string, 10_000)
+	for i := range zones {
+		zones[i] = fmt.Sprintf("z%d.example.", i)
+	}
+	dir := b.TempDir()
+	if _, made, err := AutoKeys(dir, zones...); err != nil || len(made) != len(zones) {
+		b.Fatal(len(made), err)
+	}
+	for b.Loop() {
+		if keys, made, err := AutoKeys(dir, zones...); err != nil || len(made) > 0 || len(keys) != len(zones) {
+			b.Fatal(len(made), err)
 		}
 	}
 }
