@@ -30,7 +30,7 @@ var Resolvers = map[string]Resolver{
 func Unbound(t testing.TB, zones ...Zone) *Process {
 	t.Helper()
 	program := Program(t, "unbound")
-	dir, addr := t.TempDir(), freeAddr(t)
+	dir, addr := t.TempDir(), FreeAddr(t)
 	conf := filepath.Join(dir, "unbound.conf")
 	WriteFile(t, conf, unboundConf(dir, addr, zones))
 	return start(t, addr, dir, "start of service", program, "-d", "-p", "-c", conf)
@@ -86,7 +86,7 @@ func unboundConf(dir string, addr netip.AddrPort, zones []Zone) string {
 func KnotResolver(t testing.TB, zones ...Zone) *Process {
 	t.Helper()
 	program := Program(t, "kresd")
-	dir, addr := t.TempDir(), freeAddr(t)
+	dir, addr := t.TempDir(), FreeAddr(t)
 	conf := filepath.Join(dir, "kresd.conf")
 	WriteFile(t, conf, kresdConf(addr, zones))
 	return start(t, addr, dir, kresdReady, program, "-n", "-c", conf, dir)
