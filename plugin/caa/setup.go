@@ -33,7 +33,6 @@ func setup(c *caddy.Controller) error {
 		return handler
 	})
 
-	stop := make(chan struct{})
 	c.OnStartup(func() error {
 		l.hasNext = handler.Next != nil
 		if err := l.start(); err != nil {
@@ -41,13 +40,13 @@ func setup(c *caddy.Controller) error {
 		}
 		handler.transparent.Store(transparent(site.Handlers()))
 		l.greet(listenHost(site), site.Port)
-		go l.watch(stop)
+		live.add(l)
+		go l.watch()
 		return nil
 	})
-	c.OnShutdown(func() error {
-		close(stop)
-		return nil
-	})
+	c.OnRestart(func() error { live.restarting(); return nil })
+	c.OnRestartFailed(func() error { live.restartFailed(); return nil })
+	c.OnShutdown(func() error { live.remove(l); return nil })
 	return nil
 }
 
