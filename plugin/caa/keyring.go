@@ -2,6 +2,7 @@ package caa
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -21,7 +22,7 @@ func newKeyring(cfg *config) (keyring, error) {
 	case cfg.keyDir != "":
 		return &autoKeys{dir: cfg.keyDir, sets: map[string]*zonesign.KeySet{}}, nil
 	}
-	return readKeys(cfg.keyFiles)
+	return readKeys(cfg)
 }
 
 // noKeys is `unsigned`.
@@ -63,9 +64,9 @@ func (a *autoKeys) of(zone string) (*zonesign.KeySet, error) {
 // fileKeys is `key file`: what was given is all there is.
 type fileKeys map[string]*zonesign.KeySet
 
-func readKeys(files []string) (keyring, error) {
+func readKeys(cfg *config) (keyring, error) {
 	byZone := map[string][]*zonesign.Key{}
-	for _, file := range files {
+	for _, file := range cfg.keyFiles {
 		key, err := zonesign.LoadKey(file)
 		if err != nil {
 			return nil, fmt.Errorf("key file %s: %w", file, err)
@@ -74,6 +75,9 @@ func readKeys(files []string) (keyring, error) {
 			log.Warning(warning)
 		}
 		zone := lower(key.DNSKEY.Hdr.Name)
+		if !cfg.covers(zone) {
+			return nil, fmt.Errorf("key file %s: it is a key of %s, which this block does not serve; name the keys of its own zones (%s)", file, zone, strings.Join(cfg.zones, " "))
+		}
 		byZone[zone] = append(byZone[zone], key)
 	}
 	sets := fileKeys{}

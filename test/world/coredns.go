@@ -1,6 +1,7 @@
 package world
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -91,16 +92,18 @@ func CoreDNS(t testing.TB, corefile string, files map[string]string) *Process {
 	return start(t, addr, dir, "\nCoreDNS-", server, "-conf", filepath.Join(dir, "Corefile"))
 }
 
-// RunCoreDNS runs the server with a Corefile that it must refuse, and returns what it said.
+// RunCoreDNS runs the server with a Corefile that it must refuse, and returns what it said. One that
+// serves instead is ended, and fails the test.
 func RunCoreDNS(t testing.TB, corefile string, files map[string]string) string {
 	t.Helper()
 	server, dir, _ := prepare(t, corefile, files)
-	ctx := t.Context()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, server, "-conf", filepath.Join(dir, "Corefile"))
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
-	if err == nil {
-		t.Fatalf("CoreDNS ended without an error:\n%s", out)
+	if err == nil || ctx.Err() != nil {
+		t.Fatalf("CoreDNS ended without an error, or not by itself:\n%s", out)
 	}
 	return string(out)
 }

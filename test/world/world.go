@@ -56,6 +56,8 @@ var debianPackages = map[string]string{
 	"delv":    "bind9-dnsutils",
 	"kdig":    "knot-dnsutils",
 	"dnsperf": "dnsperf",
+
+	"dnssec-keygen": "bind9-utils",
 }
 
 // Program finds a program, also in the folders of the system's services, which a user's PATH may
