@@ -274,7 +274,7 @@ func (l *loader) complain(err error) {
 	if errors.As(err, new(unreadable)) {
 		outcome = "unreadable"
 	}
-	l.trouble, l.told = err.Error(), l.now()
+	l.trouble, l.told = brief(err.Error()), l.now()
 	reloadCount.WithLabelValues(l.cfg.file, outcome).Inc()
 	l.status.Store(&status{loaded: l.status.Load().loaded, refusals: refusals(err)})
 	l.tell()
@@ -282,6 +282,20 @@ func (l *loader) complain(err error) {
 
 func (l *loader) tell() {
 	log.Errorf("The policy file is not served; revision %s still is.\n%s", l.serving.Load().policy.Revision, l.trouble)
+}
+
+// shownLines is how much of a trouble is told at a time: enough to mend by, and no flood of the log
+// by a file that is none of ours.
+const shownLines = 100
+
+// brief is the beginning of a text of many lines.
+func brief(text string) string {
+	lines := strings.SplitAfterN(text, "\n", shownLines+1)
+	if len(lines) <= shownLines {
+		return text
+	}
+	more := 1 + strings.Count(lines[shownLines], "\n")
+	return strings.Join(lines[:shownLines], "") + fmt.Sprintf("and %d lines more: check the file before it is put in place", more)
 }
 
 // remind repeats the trouble while it lasts.
