@@ -48,6 +48,7 @@ zones:
     challenge: "{name}.acme.example.net"
     names:
       dev: {issuewild: [pebble]}
+      dev2: {issuewild: [pebble]}
       bare: {challenge: none}
 certificates:
   - {names: [vpn.corp.example.org, "*.dev.corp.example.org"], issuer: pebble, method: dns-01}
@@ -129,10 +130,21 @@ func TestInternalHostGetsItsCertificate(t *testing.T) {
 		wantDecision(t, authority, c.name, request, c.want)
 	}
 
-	for _, name := range []string{"vpn.corp.example.org", "*.dev.corp.example.org", "a.deep.host.corp.example.org"} {
-		t.Run("certificate for "+name, func(t *testing.T) {
+	for _, names := range [][]string{
+		{"vpn.corp.example.org"},
+		{"*.dev.corp.example.org"},
+		{"a.deep.host.corp.example.org", "corp.example.org"},
+		{"*.dev2.corp.example.org", "dev2.corp.example.org"}, // one name for two challenges
+	} {
+		t.Run("certificate for "+strings.Join(names, " and "), func(t *testing.T) {
 			t.Parallel()
-			if got, err := client.obtain(t.Context(), name); err != nil || !slices.Equal(got, []string{name}) {
+			for _, name := range names {
+				request := vpn
+				name, request.Wildcard = strings.CutPrefix(name, "*.")
+				wantDecision(t, authority, name, request, issuance.Authorized)
+			}
+			got, err := client.obtain(t.Context(), names...)
+			if slices.Sort(got); err != nil || !slices.Equal(got, names) {
 				t.Errorf("it holds %q, %v", got, err)
 			}
 		})
