@@ -22,6 +22,7 @@ var (
 	infoDesc       = describe("policy_info", "1 for each revision of the policy that is served; equal policies have equal revisions on every server.", "file", "revision")
 	loadedDesc     = describe("policy_loaded_timestamp_seconds", "When the policy that is served was accepted.", "file")
 	refusalsDesc   = describe("policy_refusals", "Refusals of the policy file as it lies on disk, 1 when it cannot be read; 0 when it is the one that is served.", "file")
+	requiredDesc   = describe("required_issuances", "Required issuances by issuer and what the self-check saw: may_issue, governed_elsewhere (an alias or zone cut leads out of our zones), locked_out, unanswered, bogus.", "file", "issuer", "state")
 	staleDesc      = describe("policy_stale", "1 while an earlier policy is served because the file was refused or cannot be read.", "file")
 )
 
@@ -108,11 +109,27 @@ type fileState struct {
 	revisions map[string]bool
 	loaded    time.Time // of the block that has the oldest
 	refusals  int       // of the block that has most
+	required  map[string]map[sight]int
+}
+
+// see adds what a block's self-check saw.
+func (s *fileState) see(sights *map[string]map[sight]int) {
+	if sights == nil {
+		return
+	}
+	for issuer, byState := range *sights {
+		if s.required[issuer] == nil {
+			s.required[issuer] = map[sight]int{}
+		}
+		for what, n := range byState {
+			s.required[issuer][what] += n
+		}
+	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{signaturesDesc, hitsDesc, missesDesc, entriesDesc, expiryDesc, infoDesc, loadedDesc, refusalsDesc, staleDesc} {
+	for _, d := range []*prometheus.Desc{signaturesDesc, hitsDesc, missesDesc, entriesDesc, expiryDesc, infoDesc, loadedDesc, refusalsDesc, staleDesc, requiredDesc} {
 		ch <- d
 	}
 }
@@ -137,6 +154,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		show(loadedDesc, prometheus.GaugeValue, float64(s.loaded.Unix()), file)
 		show(refusalsDesc, prometheus.GaugeValue, float64(s.refusals), file)
 		show(staleDesc, prometheus.GaugeValue, float64(min(s.refusals, 1)), file)
+		for issuer, byState := range s.required {
+			for _, what := range sights {
+				show(requiredDesc, prometheus.GaugeValue, float64(byState[what]), file, issuer, string(what))
+			}
+		}
 	}
 	for zone, first := range expiries {
 		show(expiryDesc, prometheus.GaugeValue, float64(first.Unix()), zone)
@@ -156,12 +178,13 @@ func (c *collector) states() (map[string]counts, map[string]*fileState, map[stri
 
 		s := files[l.cfg.file]
 		if s == nil {
-			s = &fileState{revisions: map[string]bool{}, loaded: status.loaded}
+			s = &fileState{revisions: map[string]bool{}, loaded: status.loaded, required: map[string]map[sight]int{}}
 			files[l.cfg.file] = s
 		}
 		s.entries += stats.Kept
 		s.revisions[l.serving.Load().policy.Revision] = true
 		s.refusals = max(s.refusals, status.refusals)
+		s.see(l.sights.Load())
 		if status.loaded.Before(s.loaded) {
 			s.loaded = status.loaded
 		}
