@@ -62,10 +62,14 @@ func TestCollectorOverBlocks(t *testing.T) {
 	second.loader.look()
 	second.loader.cfg.file = "caa.yaml"
 
+	first.loader.sights.Store(&map[string]map[sight]int{"letsencrypt.org": {mayIssue: 2, governed: 1}})
+	second.loader.sights.Store(&map[string]map[sight]int{"letsencrypt.org": {mayIssue: 1}, "digicert.com": {lockedOut: 1}})
 	revision := first.loader.serving.Load().policy.Revision
 	got := gathered(t, c)
 	for name, want := range map[string]float64{
 		"signatures_total caa.yaml made": 2, "signature_cache_entries caa.yaml": 2, "policy_info caa.yaml " + revision: 1,
+		"required_issuances caa.yaml letsencrypt.org may_issue": 3, "required_issuances caa.yaml letsencrypt.org governed_elsewhere": 1,
+		"required_issuances caa.yaml letsencrypt.org locked_out": 0, "required_issuances caa.yaml digicert.com locked_out": 1,
 		"policy_stale caa.yaml": 1, "policy_refusals caa.yaml": 3, // an unknown key, neither version nor zones
 	} {
 		if got[name] != want {
@@ -82,7 +86,7 @@ func TestCollectorOverBlocks(t *testing.T) {
 	if got["signatures_total caa.yaml made"] != 2 {
 		t.Errorf("a counter fell: %v", got)
 	}
-	for _, name := range []string{"policy_stale caa.yaml", "policy_info caa.yaml " + revision, "signature_cache_entries caa.yaml", "signature_earliest_expiry_timestamp_seconds example.org."} {
+	for _, name := range []string{"policy_stale caa.yaml", "required_issuances caa.yaml letsencrypt.org may_issue", "policy_info caa.yaml " + revision, "signature_cache_entries caa.yaml", "signature_earliest_expiry_timestamp_seconds example.org."} {
 		if _, there := got[name]; there {
 			t.Errorf("%s is shown, though nobody serves it", name)
 		}
