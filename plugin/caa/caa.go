@@ -14,9 +14,9 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/metrics"
+	"github.com/coredns/coredns/plugin/pkg/transport"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
 )
@@ -56,6 +56,10 @@ func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if z == nil || q.Qclass != dns.ClassINET {
 		return c.elsewhere(ctx, w, r, s, name)
 	}
+	server := metrics.WithServer(ctx)
+	if isStream(server) {
+		liftSize(r)
+	}
 	if !z.PolicyOnly() {
 		return c.overlay(ctx, w, r, s, z, name)
 	}
@@ -69,7 +73,7 @@ func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 		code, _ := c.refuse(w, r, refused{dns.RcodeServerFailure, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeOther, ExtraText: "no valid signature can be made"}})
 		return code, fmt.Errorf("answer %s %s: %w", q.Name, dns.TypeToString[q.Qtype], err)
 	}
-	return dns.RcodeSuccess, c.write(w, r, m)
+	return dns.RcodeSuccess, c.write(w, r, m, server)
 }
 
 // refused is an answer without data, and why.
@@ -120,18 +124,17 @@ func (c *CAA) refuse(w dns.ResponseWriter, r *dns.Msg, no refused) (int, error) 
 
 // write answers with a prepared message: as it is where nothing above wants to see it, else as a
 // dns.Msg that plugins above can count, log, rewrite or sign.
-func (c *CAA) write(w dns.ResponseWriter, r *dns.Msg, m *message) error {
+func (c *CAA) write(w dns.ResponseWriter, r *dns.Msg, m *message, server string) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 
-	wire, err := m.appendReply((*buf)[:0], r, sizeLimit(w, r))
+	wire, err := m.appendReply((*buf)[:0], r, sizeLimit(w, r, server))
 	if err != nil {
 		return err
 	}
 	*buf = wire
 	if c.transparent.Load() && m.rcode == dns.RcodeSuccess && r.IsTsig() == nil {
-		_, err := w.Write(wire)
-		return err
+		return writeWire(w, wire, server)
 	}
 	msg := new(dns.Msg)
 	if err := msg.Unpack(wire); err != nil {
@@ -141,16 +144,39 @@ func (c *CAA) write(w dns.ResponseWriter, r *dns.Msg, m *message) error {
 	return w.WriteMsg(msg)
 }
 
-// sizeLimit is how long an answer may be on the way it takes (RFC 6891 6.2.3, 6.2.5; RFC 9715 3.2).
-func sizeLimit(w dns.ResponseWriter, r *dns.Msg) int {
-	state := request.Request{W: w, Req: r}
-	if state.Proto() == "tcp" {
-		return dns.MaxMsgSize
+// How the addresses of CoreDNS's servers begin whose clients have a UDP address, and yet a stream.
+const (
+	quicServer  = transport.QUIC + "://"
+	http3Server = transport.HTTPS3 + "://"
+)
+
+func isStream(server string) bool {
+	return strings.HasPrefix(server, quicServer) || strings.HasPrefix(server, http3Server)
+}
+
+// liftSize takes the limit for datagrams from a question that came over a stream: what CoreDNS
+// writes itself, it cuts there. (Without EDNS it cuts at 512 octets, come what may.)
+func liftSize(r *dns.Msg) {
+	if opt := r.IsEdns0(); opt != nil {
+		opt.SetUDPSize(dns.MaxMsgSize)
 	}
-	if scrub, ok := w.(*request.ScrubWriter); ok {
-		if _, quic := scrub.ResponseWriter.(*dnsserver.DoQWriter); quic {
-			return dns.MaxMsgSize // a UDP address, but a stream (RFC 9250 4.2)
-		}
+}
+
+// writeWire writes a packed message. Over QUIC the stream must end with it (RFC 9250 4.2), which
+// CoreDNS's writer sees to in WriteMsg, but not in Write: the client would wait for more.
+func writeWire(w dns.ResponseWriter, wire []byte, server string) error {
+	_, err := w.Write(wire)
+	if err == nil && strings.HasPrefix(server, quicServer) {
+		err = w.Close()
+	}
+	return err
+}
+
+// sizeLimit is how long an answer may be on the way it takes (RFC 6891 6.2.3, 6.2.5; RFC 9715 3.2).
+func sizeLimit(w dns.ResponseWriter, r *dns.Msg, server string) int {
+	state := request.Request{W: w, Req: r}
+	if state.Proto() == "tcp" || isStream(server) {
+		return dns.MaxMsgSize
 	}
 	return min(state.Size(), maxUDP)
 }

@@ -2,6 +2,7 @@ package caa
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +71,8 @@ func (cfg *config) parseBlock(c *caddy.Controller) error {
 			return c.Errf("%q is not a zone's name", zone)
 		}
 	}
-	cfg.setZones(plugin.OriginsFromArgsOrServerBlock(args[1:], c.ServerBlockKeys))
+	// A block with a key for each transport names its zone once for each.
+	cfg.setZones(distinct(plugin.OriginsFromArgsOrServerBlock(args[1:], c.ServerBlockKeys)))
 
 	for c.NextBlock() {
 		name := c.Val()
@@ -237,6 +239,16 @@ func rooted(c *caddy.Controller, path string) string {
 		return path
 	}
 	return filepath.Join(root, path)
+}
+
+// distinct keeps the first of equal names.
+func distinct(names []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(names, func(name string) bool {
+		again := seen[name]
+		seen[name] = true
+		return again
+	})
 }
 
 func canonicalName(name string) (string, bool) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -25,7 +26,7 @@ func newKeyring(cfg *config) (keyring, error) {
 	case cfg.keyDir != "":
 		return &autoKeys{dir: cfg.keyDir, sets: map[string]*zonesign.KeySet{}}, nil
 	}
-	return readKeys(cfg.keyFiles)
+	return readKeys(cfg)
 }
 
 // noKeys is `unsigned`.
@@ -85,9 +86,9 @@ func (a *autoKeys) prepare(zones []string) error {
 // fileKeys is `key file`: what was given is all there is.
 type fileKeys map[string]*zonesign.KeySet
 
-func readKeys(files []string) (keyring, error) {
+func readKeys(cfg *config) (keyring, error) {
 	byZone := map[string][]*zonesign.Key{}
-	for _, file := range files {
+	for _, file := range cfg.keyFiles {
 		key, err := zonesign.LoadKey(file)
 		if err != nil {
 			return nil, fmt.Errorf("key file %s: %w", file, err)
@@ -96,6 +97,9 @@ func readKeys(files []string) (keyring, error) {
 			log.Warning(warning)
 		}
 		zone := lower(key.DNSKEY.Hdr.Name)
+		if !cfg.covers(zone) {
+			return nil, fmt.Errorf("key file %s: it is a key of %s, which this block does not serve; name the keys of its own zones (%s)", file, zone, strings.Join(cfg.zones, " "))
+		}
 		byZone[zone] = append(byZone[zone], key)
 	}
 	sets := fileKeys{}

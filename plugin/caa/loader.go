@@ -31,11 +31,19 @@ type loader struct {
 	state   lastGood
 	source  source
 	serving atomic.Pointer[serving]
+	status  atomic.Pointer[status]
+	sights  atomic.Pointer[map[string]map[sight]int] // by issuer, at the last self-check; nil before it
+	stop    chan struct{}                            // closed at the end of the watch
 
 	trouble  string    // the problem told last; "" while the file is the policy served
 	told     time.Time // when it was told
-	revision string    // of the policy_info metric
 	unserved string    // the zones of the file told of as not served here
+}
+
+// status is what the metrics show of a loader beside its serving. Immutable.
+type status struct {
+	loaded   time.Time // when the policy that is served was accepted
+	refusals int       // of the file as it lies on disk; 0 when it is the policy served
 }
 
 func newLoader(cfg *config) (*loader, error) {
@@ -48,7 +56,7 @@ func newLoader(cfg *config) (*loader, error) {
 		return nil, err
 	}
 	return &loader{cfg: cfg, keys: keys, state: state, now: time.Now, source: source{path: cfg.file},
-		signer: zonesign.NewSigner(zonesign.Config{})}, nil
+		signer: zonesign.NewSigner(zonesign.Config{}), stop: make(chan struct{})}, nil
 }
 
 // start brings the first policy into service: the file's or, when that is refused, the last good
@@ -58,8 +66,9 @@ func (l *loader) start() error {
 	if err != nil {
 		log.Warningf("The last good policy in %s is of no use: %v", l.state.path, err)
 	}
-	refused := l.load(kept)
+	next, refused := l.load(kept)
 	if refused == nil {
+		l.announce(l.cfg.file, next)
 		return nil
 	}
 	if kept == nil {
@@ -67,10 +76,12 @@ func (l *loader) start() error {
 	}
 	// What the last good policy itself requires was proved when it was accepted; the operator's
 	// lines may be new, so it is proved again.
-	if err := l.serve(kept, nil, text, false); err != nil {
+	next, err = l.serve(kept, nil, text, false)
+	if err != nil {
 		return errors.Join(refused, fmt.Errorf("and the last good policy, %s, is of no help:\n%w", l.state.path, err))
 	}
-	l.complain("refused", refused)
+	l.announce("the last good policy, "+l.state.path, next)
+	l.complain(refused)
 	return nil
 }
 
@@ -84,35 +95,46 @@ func (l *loader) lastServed() ([]byte, *policy.Snapshot, error) {
 	return text, p, err
 }
 
+// accepted is a policy that came into service, with what is to be told of it.
+type accepted struct {
+	*serving
+	report guard.Report
+}
+
+// unreadable is why there is no policy to be refused.
+type unreadable struct{ error }
+
+func (u unreadable) Unwrap() error { return u.error }
+
 // load reads the file and serves it unless it is refused. previous is the policy that it replaces.
-func (l *loader) load(previous *policy.Snapshot) error {
+func (l *loader) load(previous *policy.Snapshot) (accepted, error) {
 	text, err := l.source.read()
 	if err != nil {
-		return err
+		return accepted{}, unreadable{err}
 	}
 	p, err := policy.Load(l.cfg.file, text)
 	if err != nil {
-		return err
+		return accepted{}, err
 	}
 	return l.serve(p, previous, text, true)
 }
 
-// serve brings an accepted policy into service and, if it is the file's, keeps its text.
-func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) error {
+// serve brings a policy into service that the guard accepts and, if it is the file's, keeps its text.
+func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (accepted, error) {
 	zones, err := l.zones(p)
 	if err != nil {
-		return err
+		return accepted{}, err
 	}
 	report := guard.Check(p, guard.Options{Zones: l.apexes(), Operator: l.cfg.requirements(apexNames(zones)), Previous: previous, At: l.now()})
 	if err := report.Err(); err != nil {
-		return err
+		return accepted{}, err
 	}
 	next, err := newServing(p, zones, l.keys, l.signer, l.now)
 	if err != nil {
-		return err
+		return accepted{}, err
 	}
 	if err := l.nodesAtAliases(next); err != nil {
-		return err
+		return accepted{}, err
 	}
 	if keep {
 		if err := l.state.save(text); err != nil {
@@ -121,8 +143,9 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) err
 		}
 	}
 	l.serving.Store(next)
-	l.announce(next, report)
-	return nil
+	l.status.Store(&status{loaded: l.now()})
+	l.trouble = ""
+	return accepted{next, report}, nil
 }
 
 // zones are the zones to be served: those of the file that lie in the block's zones, and those of
@@ -248,8 +271,8 @@ func count(names []string) string {
 	}
 }
 
-// watch looks at the file until stop is closed.
-func (l *loader) watch(stop <-chan struct{}) {
+// watch looks at the file until the loader is stopped.
+func (l *loader) watch() {
 	interval := l.cfg.reload
 	if interval == 0 {
 		interval = defaultReload
@@ -258,27 +281,14 @@ func (l *loader) watch(stop <-chan struct{}) {
 	defer tick.Stop()
 	for {
 		select {
-		case <-stop:
+		case <-l.stop:
 			return
 		case <-tick.C:
 			if l.cfg.reload > 0 {
 				l.look()
 			}
 			l.remind()
-			l.measure()
 		}
-	}
-}
-
-// measure updates the gauges that change with time.
-func (l *loader) measure() {
-	stats := l.signer.Stats()
-	for outcome, n := range map[string]uint64{"made": stats.Made, "failed": stats.Failed, "reused": stats.Hits} {
-		signatureCount.WithLabelValues(l.cfg.file, outcome).Set(float64(n))
-	}
-	cacheEntries.WithLabelValues(l.cfg.file).Set(float64(stats.Kept))
-	for zone, first := range stats.Earliest {
-		expiryTime.WithLabelValues(zone).Set(float64(first.Unix()))
 	}
 }
 
@@ -287,30 +297,46 @@ func (l *loader) look() {
 	if !l.source.news() {
 		return
 	}
-	err := l.load(l.serving.Load().policy)
+	next, err := l.load(l.serving.Load().policy)
 	switch {
 	case errors.Is(err, errUnsettled):
 		return // it is news again when it rests
-	case err != nil && l.source.last.unreadable != "":
-		l.complain("unreadable", err)
 	case err != nil:
-		l.complain("refused", err)
+		l.complain(err)
 	default:
 		reloadCount.WithLabelValues(l.cfg.file, "accepted").Inc()
+		l.announce(l.cfg.file, next)
 	}
 }
 
 // complain tells of a policy file that is not served.
-func (l *loader) complain(outcome string, err error) {
-	l.trouble, l.told = err.Error(), l.now()
+func (l *loader) complain(err error) {
+	outcome := "refused"
+	if errors.As(err, new(unreadable)) {
+		outcome = "unreadable"
+	}
+	l.trouble, l.told = brief(err.Error()), l.now()
 	reloadCount.WithLabelValues(l.cfg.file, outcome).Inc()
-	policyRefusals.WithLabelValues(l.cfg.file).Set(float64(refusals(err)))
-	policyStale.WithLabelValues(l.cfg.file).Set(1)
+	l.status.Store(&status{loaded: l.status.Load().loaded, refusals: refusals(err)})
 	l.tell()
 }
 
 func (l *loader) tell() {
 	log.Errorf("The policy file is not served; revision %s still is.\n%s", l.serving.Load().policy.Revision, l.trouble)
+}
+
+// shownLines is how much of a trouble is told at a time: enough to mend by, and no flood of the log
+// by a file that is none of ours.
+const shownLines = 100
+
+// brief is the beginning of a text of many lines.
+func brief(text string) string {
+	lines := strings.SplitAfterN(text, "\n", shownLines+1)
+	if len(lines) <= shownLines {
+		return text
+	}
+	more := 1 + strings.Count(lines[shownLines], "\n")
+	return strings.Join(lines[:shownLines], "") + fmt.Sprintf("and %d lines more: check the file before it is put in place", more)
 }
 
 // remind repeats the trouble while it lasts.
@@ -334,25 +360,15 @@ func refusals(err error) int {
 	return 1
 }
 
-// announce tells of a policy that came into service.
-func (l *loader) announce(s *serving, report guard.Report) {
-	l.trouble = ""
-	p := s.policy
-	for _, note := range p.Notes {
+// announce tells of a policy that came into service, and where it was read.
+func (l *loader) announce(source string, a accepted) {
+	for _, note := range a.policy.Notes {
 		log.Warningf("%v: %s", note.Pos, note.Message)
 	}
-	for _, warning := range report.Warnings {
+	for _, warning := range a.report.Warnings {
 		log.Warning(warning.String())
 	}
-	log.Infof("Serving %s, revision %s: %d zones, %d required issuances proved", l.cfg.file, p.Revision, len(s.zones), len(guard.Requirements(p)))
-	if l.revision != "" {
-		policyInfo.DeleteLabelValues(l.cfg.file, l.revision)
-	}
-	l.revision = p.Revision
-	policyInfo.WithLabelValues(l.cfg.file, p.Revision).Set(1)
-	policyTime.WithLabelValues(l.cfg.file).Set(float64(l.now().Unix()))
-	policyRefusals.WithLabelValues(l.cfg.file).Set(0)
-	policyStale.WithLabelValues(l.cfg.file).Set(0)
+	log.Infof("Serving %s, revision %s: %d zones, %d required issuances proved", source, a.policy.Revision, len(a.zones), len(guard.Requirements(a.policy)))
 }
 
 // shownZones is how many zones the start prints an example question for.

@@ -11,7 +11,8 @@ import (
 
 const pluginName = "caa"
 
-// Metrics, by CoreDNS's conventions (plugin.md). The registry keeps one of each for the process.
+// Metrics, by CoreDNS's conventions (plugin.md): what is counted as it happens. What is a state is
+// read when somebody asks for it (collector.go). The registry keeps one of each for the process.
 var (
 	queryCount = promauto.NewCounterVec(prometheus.CounterOpts{
 		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "queries_total",
@@ -21,38 +22,6 @@ var (
 		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "failures_total",
 		Help: "Questions answered with SERVFAIL because no valid signature could be made.",
 	}, []string{"server", "zone"})
-	signatureCount = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "signatures",
-		Help: "Signatures since the start, by policy file and outcome: made, failed, reused (answered from the signature cache).",
-	}, []string{"file", "outcome"})
-	cacheEntries = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "signature_cache_entries",
-		Help: "Signatures kept.",
-	}, []string{"file"})
-	expiryTime = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "signature_earliest_expiry_timestamp_seconds",
-		Help: "When the first of a zone's kept signatures ends.",
-	}, []string{"zone"})
-	policyInfo = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_info",
-		Help: "1 for the revision of the policy that is served; equal policies have equal revisions on every server.",
-	}, []string{"file", "revision"})
-	policyTime = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_loaded_timestamp_seconds",
-		Help: "When the policy that is served was accepted.",
-	}, []string{"file"})
-	policyRefusals = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_refusals",
-		Help: "Refusals of the policy file as it lies on disk; 0 when it is the one that is served.",
-	}, []string{"file"})
-	policyStale = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_stale",
-		Help: "1 while an earlier policy is served because the file was refused or cannot be read.",
-	}, []string{"file"})
-	requiredIssuances = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "required_issuances",
-		Help: "Required issuances by issuer and what the self-check saw: may_issue, governed_elsewhere (an alias or zone cut leads out of our zones), locked_out, unanswered, bogus.",
-	}, []string{"file", "issuer", "state"})
 	reloadCount = promauto.NewCounterVec(prometheus.CounterOpts{
 		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_reloads_total",
 		Help: "Changes of the policy file that were looked at, by outcome: accepted, refused, unreadable.",

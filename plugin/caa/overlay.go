@@ -46,7 +46,7 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	case err != nil:
 		return c.unanswerable(ctx, w, r, z, err)
 	}
-	return dns.RcodeSuccess, c.write(w, r, m)
+	return dns.RcodeSuccess, c.write(w, r, m, metrics.WithServer(ctx))
 }
 
 // growStack makes room at once for the plugins below and for what is made of their answer. The goroutine

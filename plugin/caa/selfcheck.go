@@ -95,7 +95,7 @@ func (sc *selfCheck) run(ctx context.Context, s *serving) (fine, ok bool) {
 	}
 	sc.tell(told)
 	sc.valid = o.valid
-	sc.count(counts)
+	sc.loader.sights.Store(&counts)
 	return fine, true
 }
 
@@ -137,16 +137,6 @@ func (sc *selfCheck) tell(told map[guard.Requirement]string) {
 		log.Infof("%d required issuances that could not be relied on can be again, or are no longer required; %d are left", mended, len(told))
 	}
 	sc.told = told
-}
-
-// count sets the metric anew.
-func (sc *selfCheck) count(counts map[string]map[sight]int) {
-	requiredIssuances.DeletePartialMatch(map[string]string{"file": sc.loader.cfg.file})
-	for domain, byState := range counts {
-		for _, what := range sights {
-			requiredIssuances.WithLabelValues(sc.loader.cfg.file, domain, string(what)).Set(float64(byState[what]))
-		}
-	}
 }
 
 // observation is what was found at and above one name.

@@ -137,7 +137,7 @@ func TestNodeAtAlias(t *testing.T) {
 		t.Fatal("a name that cannot be looked at is no reason to refuse")
 	}
 	h.loader.next = aliased
-	err := h.loader.load(h.loader.serving.Load().policy)
+	_, err := h.loader.load(h.loader.serving.Load().policy)
 	if err == nil || !strings.Contains(err.Error(), "caa.yaml:4:38: locked.example.org: it is an alias to www.provider.example in the zone's data") {
 		t.Errorf("got %v", err)
 	}

@@ -34,7 +34,6 @@ func setup(c *caddy.Controller) error {
 		return handler
 	})
 
-	stop := make(chan struct{})
 	c.OnStartup(func() error {
 		above, under := around(site.Handlers())
 		handler.transparent.Store(all(above, blind))
@@ -44,14 +43,14 @@ func setup(c *caddy.Controller) error {
 			return plugin.Error(pluginName, err)
 		}
 		l.greet(listenHost(site), site.Port)
-		go l.watch(stop)
-		go (&selfCheck{CAA: handler, rest: restUntil(stop)}).watch()
+		live.add(l)
+		go l.watch()
+		go (&selfCheck{CAA: handler, rest: restUntil(l.stop)}).watch()
 		return nil
 	})
-	c.OnShutdown(func() error {
-		close(stop)
-		return nil
-	})
+	c.OnRestart(func() error { live.restarting(); return nil })
+	c.OnRestartFailed(func() error { live.restartFailed(); return nil })
+	c.OnShutdown(func() error { live.remove(l); return nil })
 	return nil
 }
 

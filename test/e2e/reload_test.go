@@ -122,9 +122,15 @@ type asker struct {
 
 func newAsker(t *testing.T, server netip.AddrPort) *asker {
 	t.Helper()
+	return &asker{t: t, random: rand.New(rand.NewPCG(8659, 8198)), server: server, key: zoneKey(t, server)}
+}
+
+// zoneKey is the one key at the zone's apex.
+func zoneKey(t *testing.T, server netip.AddrPort) *dns.DNSKEY {
+	t.Helper()
 	for _, rr := range world.Ask(t, server, "example.org", dns.TypeDNSKEY).Answer {
 		if key, ok := rr.(*dns.DNSKEY); ok {
-			return &asker{t: t, random: rand.New(rand.NewPCG(8659, 8198)), server: server, key: key}
+			return key
 		}
 	}
 	t.Fatal("no DNSKEY at the apex")
@@ -149,7 +155,7 @@ func (a *asker) ask() {
 	}
 	answer := world.Ask(a.t, a.server, name, qtype)
 	a.check(answer, name, qtype)
-	a.checkSignature(answer, name)
+	checkSignatures(a.t, a.key, answer)
 	a.asked += 1 + len(a.resolvers)
 }
 
@@ -189,9 +195,9 @@ func (a *asker) check(answer *dns.Msg, name string, qtype uint16) {
 	}
 }
 
-// checkSignature verifies the signature of each RRset that the server itself gives.
-func (a *asker) checkSignature(answer *dns.Msg, name string) {
-	a.t.Helper()
+// checkSignatures verifies the signature of each RRset that the server itself gives.
+func checkSignatures(t *testing.T, key *dns.DNSKEY, answer *dns.Msg) {
+	t.Helper()
 	sets := map[uint16][]dns.RR{}
 	signatures := map[uint16]*dns.RRSIG{}
 	for _, rr := range slices.Concat(answer.Answer, answer.Ns) {
@@ -202,13 +208,13 @@ func (a *asker) checkSignature(answer *dns.Msg, name string) {
 		}
 	}
 	if len(sets) == 0 {
-		a.t.Errorf("%s: neither data nor a denial:\n%v", name, answer)
+		t.Errorf("neither data nor a denial:\n%v", answer)
 	}
 	for rrtype, set := range sets {
 		if signature := signatures[rrtype]; signature == nil {
-			a.t.Errorf("%s: %s is not signed:\n%v", name, dns.TypeToString[rrtype], answer)
-		} else if err := signature.Verify(a.key, set); err != nil {
-			a.t.Errorf("%s: the signature over %s: %v:\n%v", name, dns.TypeToString[rrtype], err, answer)
+			t.Errorf("%s is not signed:\n%v", dns.TypeToString[rrtype], answer)
+		} else if err := signature.Verify(key, set); err != nil {
+			t.Errorf("the signature over %s: %v:\n%v", dns.TypeToString[rrtype], err, answer)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -34,27 +35,38 @@ var binary = sync.OnceValues(func() (string, error) {
 	if binaryDir == "" {
 		return "", fmt.Errorf("the package's TestMain does not call world.Main")
 	}
-	if err := dependOnSources(); err != nil {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	if err := dependOnSources(root); err != nil {
 		return "", err
 	}
 	path := filepath.Join(binaryDir, "coredns")
 	args := append([]string{"build", "-o", path}, buildFlags...)
-	out, err := exec.Command("go", append(args, "github.com/coredns-caa/caa/cmd/coredns")...).CombinedOutput()
+	build := exec.Command("go", append(args, "./cmd/coredns")...)
+	build.Dir = root
+	out, err := build.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build ./cmd/coredns: %w\n%s", err, out)
 	}
 	return path, nil
 })
 
+// moduleRoot is the folder of the module that has the server. The test that asks may lie in a
+// module of its own, whose dependencies are not the server's.
+func moduleRoot() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/coredns-caa/caa").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go list -m: %w\n%s", err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
 // dependOnSources lists the folders of the module. The tests do not import the server that they run;
 // go test remembers which folders a test has listed, and repeats a remembered result only while
 // what lies in them is the same.
-func dependOnSources() error {
-	mod, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		return fmt.Errorf("go env GOMOD: %w", err)
-	}
-	root := filepath.Dir(strings.TrimSpace(string(mod)))
+func dependOnSources(root string) error {
 	for _, dir := range []string{"cmd", "plugin"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(_ string, _ fs.DirEntry, err error) error { return err })
 		if err != nil {
@@ -80,16 +92,18 @@ func CoreDNS(t testing.TB, corefile string, files map[string]string) *Process {
 	return start(t, addr, dir, "\nCoreDNS-", server, "-conf", filepath.Join(dir, "Corefile"))
 }
 
-// RunCoreDNS runs the server with a Corefile that it must refuse, and returns what it said.
+// RunCoreDNS runs the server with a Corefile that it must refuse, and returns what it said. One that
+// serves instead is ended, and fails the test.
 func RunCoreDNS(t testing.TB, corefile string, files map[string]string) string {
 	t.Helper()
 	server, dir, _ := prepare(t, corefile, files)
-	ctx := t.Context()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, server, "-conf", filepath.Join(dir, "Corefile"))
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
-	if err == nil {
-		t.Fatalf("CoreDNS ended without an error:\n%s", out)
+	if err == nil || ctx.Err() != nil {
+		t.Fatalf("CoreDNS ended without an error, or not by itself:\n%s", out)
 	}
 	return string(out)
 }
@@ -101,7 +115,7 @@ func prepare(t testing.TB, corefile string, files map[string]string) (server, di
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, addr = t.TempDir(), freeAddr(t)
+	dir, addr = t.TempDir(), FreeAddr(t)
 	for name, text := range files {
 		WriteFile(t, filepath.Join(dir, name), text)
 	}

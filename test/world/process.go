@@ -67,8 +67,14 @@ func (p *Process) Log() string { return p.log.text() }
 // WaitLog waits until the log holds text. It fails the test if the process ends without it.
 func (p *Process) WaitLog(t testing.TB, text string) {
 	t.Helper()
-	if !p.log.wait(text, patience) {
-		t.Fatalf("%s did not say %q", p.name, text)
+	p.WaitLogs(t, text, 1)
+}
+
+// WaitLogs waits until the log holds text n times.
+func (p *Process) WaitLogs(t testing.TB, text string, n int) {
+	t.Helper()
+	if !p.log.wait(text, n, patience) {
+		t.Fatalf("%s did not say %q, or not %d times", p.name, text, n)
 	}
 }
 
@@ -136,12 +142,12 @@ func (j *journal) text() string {
 	return j.all.String()
 }
 
-// wait reports whether the text appears before the journal's end and the limit.
-func (j *journal) wait(text string, limit time.Duration) bool {
+// wait reports whether the text appears n times before the journal's end and the limit.
+func (j *journal) wait(text string, n int, limit time.Duration) bool {
 	deadline := time.After(limit)
 	for {
 		j.mu.Lock()
-		found, grown := strings.Contains(j.all.String(), text), j.grown
+		found, grown := strings.Count(j.all.String(), text) >= n, j.grown
 		j.mu.Unlock()
 		if found {
 			return true
@@ -149,7 +155,7 @@ func (j *journal) wait(text string, limit time.Duration) bool {
 		select {
 		case <-grown:
 		case <-j.closed:
-			return strings.Contains(j.text(), text)
+			return strings.Count(j.text(), text) >= n
 		case <-deadline:
 			return false
 		}

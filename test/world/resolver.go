@@ -12,7 +12,7 @@ import (
 type Zone struct {
 	Name   string
 	Server netip.AddrPort // its authoritative server
-	Anchor string         // DS or DNSKEY record in zone file syntax; "": unsigned
+	Anchor string         // DS or DNSKEY records in zone file syntax, one a line; "": unsigned
 }
 
 // Resolver starts a validating resolver with an empty cache that knows these zones and no others.
@@ -30,7 +30,7 @@ var Resolvers = map[string]Resolver{
 func Unbound(t testing.TB, zones ...Zone) *Process {
 	t.Helper()
 	program := Program(t, "unbound")
-	dir, addr := t.TempDir(), freeAddr(t)
+	dir, addr := t.TempDir(), FreeAddr(t)
 	conf := filepath.Join(dir, "unbound.conf")
 	WriteFile(t, conf, unboundConf(dir, addr, zones))
 	return start(t, addr, dir, "start of service", program, "-d", "-p", "-c", conf)
@@ -71,8 +71,8 @@ func unboundConf(dir string, addr netip.AddrPort, zones []Zone) string {
 	fmt.Fprintf(&conf, unboundServer, dir, addr.Addr(), addr.Port())
 	for _, z := range zones {
 		fmt.Fprintf(&conf, "    local-zone: %q transparent\n", z.Name)
-		if z.Anchor != "" {
-			fmt.Fprintf(&conf, "    trust-anchor: '%s'\n", oneLine(z.Anchor))
+		for _, anchor := range anchors(z) {
+			fmt.Fprintf(&conf, "    trust-anchor: '%s'\n", anchor)
 		}
 		fmt.Fprintf(&stubs, "stub-zone:\n    name: %q\n    stub-addr: %s@%d\n", z.Name, z.Server.Addr(), z.Server.Port())
 	}
@@ -86,7 +86,7 @@ func unboundConf(dir string, addr netip.AddrPort, zones []Zone) string {
 func KnotResolver(t testing.TB, zones ...Zone) *Process {
 	t.Helper()
 	program := Program(t, "kresd")
-	dir, addr := t.TempDir(), freeAddr(t)
+	dir, addr := t.TempDir(), FreeAddr(t)
 	conf := filepath.Join(dir, "kresd.conf")
 	WriteFile(t, conf, kresdConf(addr, zones))
 	return start(t, addr, dir, kresdReady, program, "-n", "-c", conf, dir)
@@ -109,8 +109,8 @@ func kresdConf(addr netip.AddrPort, zones []Zone) string {
 	var conf strings.Builder
 	fmt.Fprintf(&conf, kresdServer, addr.Addr(), addr.Port())
 	for _, z := range zones {
-		if z.Anchor != "" {
-			fmt.Fprintf(&conf, "trust_anchors.add([[%s]])\n", oneLine(z.Anchor))
+		for _, anchor := range anchors(z) {
+			fmt.Fprintf(&conf, "trust_anchors.add([[%s]])\n", anchor)
 		}
 		fmt.Fprintf(&conf, "policy.add(policy.suffix(policy.FORWARD({'%s@%d'}), {todname('%s')}))\n", z.Server.Addr(), z.Server.Port(), z.Name)
 	}
@@ -119,5 +119,13 @@ func kresdConf(addr netip.AddrPort, zones []Zone) string {
 	return conf.String()
 }
 
-// oneLine is a record with single spaces, as both configurations read it.
-func oneLine(record string) string { return strings.Join(strings.Fields(record), " ") }
+// anchors are a zone's, with single spaces, as both configurations read them.
+func anchors(z Zone) []string {
+	var records []string
+	for line := range strings.Lines(z.Anchor) {
+		if fields := strings.Fields(line); len(fields) > 0 {
+			records = append(records, strings.Join(fields, " "))
+		}
+	}
+	return records
+}

@@ -27,9 +27,9 @@ import (
 // never a pause: it passes only when a test fails.
 const patience = 30 * time.Second
 
-// freeAddr finds a loopback address and port that are free for UDP and TCP. The port is the
+// FreeAddr finds a loopback address and port that are free for UDP and TCP. The port is the
 // kernel's choice.
-func freeAddr(t testing.TB) netip.AddrPort {
+func FreeAddr(t testing.TB) netip.AddrPort {
 	t.Helper()
 	for range 100 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -56,6 +56,8 @@ var debianPackages = map[string]string{
 	"delv":    "bind9-dnsutils",
 	"kdig":    "knot-dnsutils",
 	"dnsperf": "dnsperf",
+
+	"dnssec-keygen": "bind9-utils",
 }
 
 // Program finds a program, also in the folders of the system's services, which a user's PATH may

@@ -1,0 +1,196 @@
+package caa
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
+)
+
+// The metrics that show a state. They are by policy file, over all the blocks that read it, for an
+// alarm is about a file and the log says which block.
+var (
+	signaturesDesc = describe("signatures_total", "Signatures by outcome: made, failed.", "file", "outcome")
+	hitsDesc       = describe("signature_cache_hits_total", "Signatures that were found in the cache.", "file")
+	missesDesc     = describe("signature_cache_misses_total", "Signatures that were not found in the cache.", "file")
+	entriesDesc    = describe("signature_cache_entries", "Signatures in the cache.", "file")
+	expiryDesc     = describe("signature_earliest_expiry_timestamp_seconds", "When the first of a zone's signatures in the cache ends.", "zone")
+	infoDesc       = describe("policy_info", "1 for each revision of the policy that is served; equal policies have equal revisions on every server.", "file", "revision")
+	loadedDesc     = describe("policy_loaded_timestamp_seconds", "When the policy that is served was accepted.", "file")
+	refusalsDesc   = describe("policy_refusals", "Refusals of the policy file as it lies on disk, 1 when it cannot be read; 0 when it is the one that is served.", "file")
+	requiredDesc   = describe("required_issuances", "Required issuances by issuer and what the self-check saw: may_issue, governed_elsewhere (an alias or zone cut leads out of our zones), locked_out, unanswered, bogus.", "file", "issuer", "state")
+	staleDesc      = describe("policy_stale", "1 while an earlier policy is served because the file was refused or cannot be read.", "file")
+)
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(plugin.Namespace, pluginName, name), help, labels, nil)
+}
+
+// live are the loaders at work in this process.
+var live = newCollector()
+
+func init() { prometheus.MustRegister(live) }
+
+// collector shows the loaders that are at work, so that no series outlives what it is about. While
+// CoreDNS restarts, those of the old instance and of the new one both are.
+type collector struct {
+	mu      sync.Mutex
+	loaders map[*loader]bool
+	proven  map[*loader]bool  // those at work before the restart that is under way
+	retired map[string]counts // of the loaders that have ended, for a counter never falls
+}
+
+// counts are those of a file's signers since the start of the process.
+type counts struct{ made, failed, hits, misses uint64 }
+
+func (c *counts) add(o counts) {
+	c.made += o.made
+	c.failed += o.failed
+	c.hits += o.hits
+	c.misses += o.misses
+}
+
+func countsOf(st zonesign.Stats) counts { return counts{st.Made, st.Failed, st.Hits, st.Misses} }
+
+func newCollector() *collector {
+	return &collector{loaders: map[*loader]bool{}, retired: map[string]counts{}}
+}
+
+func (c *collector) add(l *loader) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.loaders[l] = true
+}
+
+// remove ends a loader.
+func (c *collector) remove(l *loader) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.loaders[l] {
+		return
+	}
+	close(l.stop)
+	delete(c.loaders, l)
+	sum := c.retired[l.cfg.file]
+	sum.add(countsOf(l.signer.Stats()))
+	c.retired[l.cfg.file] = sum
+}
+
+// restarting notes who is at work before a new instance starts.
+func (c *collector) restarting() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.proven = maps.Clone(c.loaders)
+}
+
+// restartFailed ends those that the new instance had started. CoreDNS drops such an instance without
+// a word to its plugins, and these would watch the policy file for ever.
+func (c *collector) restartFailed() {
+	c.mu.Lock()
+	var dropped []*loader
+	for l := range c.loaders {
+		if !c.proven[l] {
+			dropped = append(dropped, l)
+		}
+	}
+	c.mu.Unlock()
+	for _, l := range dropped {
+		c.remove(l)
+	}
+}
+
+// fileState is what is shown of one policy file.
+type fileState struct {
+	entries   int
+	revisions map[string]bool
+	loaded    time.Time // of the block that has the oldest
+	refusals  int       // of the block that has most
+	required  map[string]map[sight]int
+}
+
+// see adds what a block's self-check saw.
+func (s *fileState) see(sights *map[string]map[sight]int) {
+	if sights == nil {
+		return
+	}
+	for issuer, byState := range *sights {
+		if s.required[issuer] == nil {
+			s.required[issuer] = map[sight]int{}
+		}
+		for what, n := range byState {
+			s.required[issuer][what] += n
+		}
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{signaturesDesc, hitsDesc, missesDesc, entriesDesc, expiryDesc, infoDesc, loadedDesc, refusalsDesc, staleDesc, requiredDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	sums, files, expiries := c.states()
+	show := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, kind, value, labels...)
+	}
+	for file, n := range sums {
+		show(signaturesDesc, prometheus.CounterValue, float64(n.made), file, "made")
+		show(signaturesDesc, prometheus.CounterValue, float64(n.failed), file, "failed")
+		show(hitsDesc, prometheus.CounterValue, float64(n.hits), file)
+		show(missesDesc, prometheus.CounterValue, float64(n.misses), file)
+	}
+	for file, s := range files {
+		show(entriesDesc, prometheus.GaugeValue, float64(s.entries), file)
+		for revision := range s.revisions {
+			show(infoDesc, prometheus.GaugeValue, 1, file, revision)
+		}
+		show(loadedDesc, prometheus.GaugeValue, float64(s.loaded.Unix()), file)
+		show(refusalsDesc, prometheus.GaugeValue, float64(s.refusals), file)
+		show(staleDesc, prometheus.GaugeValue, float64(min(s.refusals, 1)), file)
+		for issuer, byState := range s.required {
+			for _, what := range sights {
+				show(requiredDesc, prometheus.GaugeValue, float64(byState[what]), file, issuer, string(what))
+			}
+		}
+	}
+	for zone, first := range expiries {
+		show(expiryDesc, prometheus.GaugeValue, float64(first.Unix()), zone)
+	}
+}
+
+// states reads the loaders: the counts and what is shown by file, and each zone's first expiry.
+func (c *collector) states() (map[string]counts, map[string]*fileState, map[string]time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sums, files, expiries := maps.Clone(c.retired), map[string]*fileState{}, map[string]time.Time{}
+	for l := range c.loaders {
+		stats, status := l.signer.Stats(), l.status.Load()
+		sum := sums[l.cfg.file]
+		sum.add(countsOf(stats))
+		sums[l.cfg.file] = sum
+
+		s := files[l.cfg.file]
+		if s == nil {
+			s = &fileState{revisions: map[string]bool{}, loaded: status.loaded, required: map[string]map[sight]int{}}
+			files[l.cfg.file] = s
+		}
+		s.entries += stats.Kept
+		s.revisions[l.serving.Load().policy.Revision] = true
+		s.refusals = max(s.refusals, status.refusals)
+		s.see(l.sights.Load())
+		if status.loaded.Before(s.loaded) {
+			s.loaded = status.loaded
+		}
+		for zone, first := range stats.Earliest {
+			expiries[zone] = earliest(expiries[zone], first)
+		}
+	}
+	return sums, files, expiries
+}
