@@ -213,7 +213,7 @@ func (c *check) properties() {
 		for node := range z.Nodes() {
 			c.size(node)
 			for i, p := range node.RRset {
-				c.property(p, node.Sources[i])
+				c.property(p, *node.Sources[i])
 			}
 		}
 	}
