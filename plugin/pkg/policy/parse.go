@@ -147,10 +147,11 @@ func (f *File) checkYAML(sink *errorSink, n *yaml.Node, depth int) {
 		first := make(map[string]*yaml.Node, len(n.Content)/2)
 		for i := 0; i < len(n.Content); i += 2 {
 			key := n.Content[i]
-			if other := first[key.Value]; other != nil {
-				sink.add(f.pos(key), "the key %q stands twice; the first is in line %d", key.Value, other.Line)
+			if other := first[key.Value]; other == nil {
+				first[key.Value] = key
+			} else {
+				sink.add(f.pos(key), "the key %q stands twice; the first is in line %d", shorten(key.Value), other.Line)
 			}
-			first[key.Value] = key
 		}
 	}
 	for _, child := range n.Content {

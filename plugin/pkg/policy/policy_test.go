@@ -159,13 +159,6 @@ func TestValid(t *testing.T) {
 	}
 }
 
-func TestTooLarge(t *testing.T) {
-	t.Parallel()
-	if _, err := Load("caa.yaml", make([]byte, MaxSize+1)); err == nil || !strings.Contains(err.Error(), "larger than 32 MiB") {
-		t.Error(err)
-	}
-}
-
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte("version: 1\nzones: {a: {issue: none}}\n"))
