@@ -52,14 +52,14 @@ var policyRows = map[string]row[sections]{
 	"report":       func(_ *compiler, s *sections, _, v *yaml.Node) { s.report = v },
 	"issuers":      func(_ *compiler, s *sections, _, v *yaml.Node) { s.issuers = v },
 	"default":      func(_ *compiler, s *sections, key, v *yaml.Node) { s.fallbackKey, s.fallback = key, v },
-	"zones":        func(_ *compiler, s *sections, _, v *yaml.Node) { s.zones = v },
+	"zones":        func(c *compiler, s *sections, key, v *yaml.Node) { c.snap.ZonesPos, s.zones = c.pos(key), v },
 	"certificates": func(_ *compiler, s *sections, _, v *yaml.Node) { s.certificates = v },
 }
 
 // Compile checks a policy and builds its Snapshot. The error is an ErrorList.
 func Compile(f *File) (*Snapshot, error) {
 	c := &compiler{reader: reader{File: f}, issuers: map[string]*Issuer{}, used: map[*Issuer]bool{}, interned: map[string]issuance.RRset{},
-		snap: &Snapshot{File: f.name, zones: map[string]*Zone{}}, root: &spec{owner: "the file", pos: f.pos(f.root)}}
+		snap: &Snapshot{File: f.name, ZonesPos: f.pos(f.root), zones: map[string]*Zone{}}, root: &spec{owner: "the file", pos: f.pos(f.root)}}
 	var s sections
 	fields(c, f.root, "the policy", policyRows, &s)
 	c.checkSections(&s)
@@ -113,9 +113,11 @@ var issuerRows = map[string]row[issuerEntry]{
 		e.domain, e.DomainPos, e.Domain = v, c.pos(v), c.text(v, "domain")
 	},
 	"accounts": func(c *compiler, e *issuerEntry, _, v *yaml.Node) {
-		e.AccountsPos, e.Accounts = c.pos(v), c.texts(v, "accounts", account)
+		e.Accounts, e.AccountPos = c.texts(v, "accounts", account), c.places(v)
 	},
-	"methods":  func(c *compiler, e *issuerEntry, _, v *yaml.Node) { e.Methods = c.texts(v, "methods", method) },
+	"methods": func(c *compiler, e *issuerEntry, _, v *yaml.Node) {
+		e.Methods, e.MethodPos = c.texts(v, "methods", method), c.places(v)
+	},
 	"unlisted": func(c *compiler, e *issuerEntry, _, v *yaml.Node) { e.Unlisted = c.truth(v, "unlisted") },
 }
 

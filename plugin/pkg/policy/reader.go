@@ -33,13 +33,17 @@ func fields[T any](c *compiler, n *yaml.Node, what string, rows map[string]row[T
 		c.wrong(n, "%s is a mapping of keys to values, not %s", what, kind(n))
 		return false
 	}
+	var known []string // made when it is needed: a mapping may hold a million unknown keys
 	for i := 0; i < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if read, ok := rows[key.Value]; ok && key.Kind == yaml.ScalarNode {
 			read(c, into, key, value)
 			continue
 		}
-		c.wrong(key, "unknown key %s in %s%s", kind(key), what, meant(key.Value, slices.Sorted(maps.Keys(rows))))
+		if known == nil {
+			known = slices.Sorted(maps.Keys(rows))
+		}
+		c.wrong(key, "unknown key %s in %s%s", kind(key), what, meant(key.Value, known))
 	}
 	return len(c.errors) == before
 }
@@ -116,6 +120,15 @@ func (r *reader) texts(n *yaml.Node, what string, g grammar) []string {
 	}
 	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
 		r.wrong(n, "%s is an empty list; leave it out if there is nothing to name", what)
+	}
+	return out
+}
+
+// places are those of a list's entries.
+func (r *reader) places(n *yaml.Node) []Position {
+	out := make([]Position, len(n.Content))
+	for i, item := range n.Content {
+		out[i] = r.pos(item)
 	}
 	return out
 }

@@ -32,7 +32,8 @@ type Snapshot struct {
 	Issuers      []*Issuer // in the file's order
 	Zones        []*Zone   // sorted by Name
 	Certificates []Certificate
-	Notes        []Note // warnings of the compiler: accepted, but to be told
+	ZonesPos     Position // of the key zones or, without it, the file's start
+	Notes        []Note   // warnings of the compiler: accepted, but to be told
 	zones        map[string]*Zone
 	fallback     *Node // `default`, nil when the file has none
 }
@@ -46,7 +47,8 @@ type Issuer struct {
 	Unlisted bool
 	Pos      Position // of the key
 
-	DomainPos, AccountsPos Position // of the values; nowhere where there is none
+	DomainPos             Position
+	AccountPos, MethodPos []Position // parallel to Accounts and Methods
 }
 
 // Zone is one served zone's policy.
@@ -74,11 +76,12 @@ type Node struct {
 // Source is the origin of one Property of a Node.
 type Source struct {
 	Pos      Position
-	Owner    string   // the name of the node, or "default" / "report", that it was inherited from or stands at
-	Key      string   // the policy key that wrote it: issue, issuewild, report, properties, ...
-	Issuer   *Issuer  // nil where none is named
-	Narrowed []string // of accounts and methods, those that the entry gives itself
-	Critical Position // of the word in a `critical` list that set the flag; else nowhere
+	Owner    string    // the name of the node, or "default" / "report", that it was inherited from or stands at
+	Key      string    // the policy key that wrote it: issue, issuewild, report, properties, ...
+	Issuer   *Issuer   // nil where none is named
+	Critical *Position // of the word in a `critical` list that set the flag; nil where none did
+
+	OwnAccounts, OwnMethods bool // whether the entry itself gives them, rather than the issuer
 }
 
 // Nameserver is one NS of a policy-only zone, with addresses where the name lies in the zone.

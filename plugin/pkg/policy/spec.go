@@ -158,12 +158,12 @@ func (c *compiler) readGranted(into *words, n *yaml.Node, tag, owner string) {
 	}
 	src := &Source{Pos: c.pos(n), Owner: owner, Key: tag, Issuer: g.issuer}
 	if g.accounts != nil {
-		src.Narrowed = append(src.Narrowed, "accounts")
+		src.OwnAccounts = true
 		accounts = c.texts(g.accounts, "accounts", account)
 		c.narrow(g.accounts, "account", account, g.issuer.Accounts)
 	}
 	if g.methods != nil {
-		src.Narrowed = append(src.Narrowed, "methods")
+		src.OwnMethods = true
 		methods = c.texts(g.methods, "methods", method)
 		c.narrow(g.methods, "method", method, g.issuer.Methods)
 	}
@@ -407,7 +407,7 @@ func (s *spec) put(w *words) {
 		if place, ok := s.critical.place(p.Tag); ok {
 			p.Flags |= issuance.FlagCritical
 			made := *src
-			made.Critical = place
+			made.Critical = &place
 			src = &made
 		}
 		s.set.rrset, s.set.sources = append(s.set.rrset, p), append(s.set.sources, src)
