@@ -80,10 +80,16 @@ const longestWord = 64
 
 // nearest is the candidate that a word was probably meant to be, "" when none is near.
 func nearest(word string, candidates []string) string {
-	best, distance := "", len(word)/3+1
 	if len(word) > longestWord {
 		return ""
 	}
+	return Nearest(word, candidates, len(word)/3+1)
+}
+
+// Nearest is the candidate that differs least from a word, in distance letters at most, whatever
+// their case; "" when none is so near.
+func Nearest(word string, candidates []string, distance int) string {
+	best := ""
 	for _, c := range candidates {
 		if d := editDistance(strings.ToLower(word), strings.ToLower(c)); d <= distance && (best == "" || d < distance) {
 			best, distance = c, d
@@ -129,6 +135,3 @@ func meant(word string, candidates []string) string {
 
 // shownCandidates is how many known words a message lists: all keys that a mapping may have.
 const shownCandidates = 16
-
-// Nearest is the candidate that a word was probably meant to be, "" when none is near.
-func Nearest(word string, candidates []string) string { return nearest(word, candidates) }
