@@ -195,7 +195,7 @@ func issueValues(domain string, accounts, methods []string) []string {
 	}
 	var out []string
 	for _, account := range accounts {
-		v := issuance.IssueValue{Domain: domain}
+		v := issuance.IssueValue{Domain: strings.TrimSuffix(domain, ".")}
 		if account != "" {
 			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "accounturi", Value: account})
 		}
