@@ -38,6 +38,8 @@ func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entr
 	case entry.Status == issuers.Listed:
 	case entry.Status == issuers.Deprecated:
 		c.warn(issuer.DomainPos, "issuer-deprecated", "%s is deprecated by its CA; write domain: %s", name, names[0])
+	case entry.Status == issuers.Unconfirmed:
+		c.warn(issuer.DomainPos, "issuer-unconfirmed", "%s is not in the report of the CCADB of August 2026; ask %s whether it still answers to it", name, entry.CAs[0].Operator)
 	case issuer.Unlisted:
 	case entry.Status == issuers.Reseller:
 		or := ""
@@ -106,7 +108,7 @@ func preferred(entry issuers.Entry) []string {
 // accounts holds an issuer's account URIs against the CAs' known forms, and tells of parameters that
 // its CA does not process yet.
 func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry) {
-	known := entry.Status == issuers.Listed || entry.Status == issuers.Deprecated
+	known := slices.Contains([]issuers.Status{issuers.Listed, issuers.Deprecated, issuers.Unconfirmed}, entry.Status)
 	for i, account := range issuer.Accounts {
 		ca, staging := issuers.ByAccount(account)
 		switch {
