@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -85,6 +86,17 @@ func TestSchemaAgreesWithTheParser(t *testing.T) {
 			}
 		})
 	}
+	t.Run("valid: the example", func(t *testing.T) {
+		t.Parallel()
+		text, err := os.ReadFile("../../../examples/policy.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		load(t, string(text))
+		if err := validate(t, string(text)); err != nil {
+			t.Error(err)
+		}
+	})
 	refused := 0
 	for _, c := range invalids {
 		if c.beyond == notJSON {
