@@ -148,7 +148,8 @@ type property struct {
 // Check proves every required issuance and reads every property as real CAs do.
 func Check(p *policy.Snapshot, o Options) Report {
 	c := &check{policy: p, options: o, defaults: map[string]*policy.Zone{}, keys: map[string]string{},
-		faults: map[property][]*refused{}, lacking: map[property][]string{}, refusals: map[string]*refused{}, warned: map[Warning]bool{}}
+		faults: map[property][]*refused{}, lacking: map[property][]string{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
+		report: Report{Refusals: []Refusal{}, Warnings: []Warning{}}}
 	for _, name := range o.Zones {
 		if z := p.ZoneOrDefault(name); z != nil && z.FromDefault {
 			c.defaults[name] = z
@@ -161,6 +162,7 @@ func Check(p *policy.Snapshot, o Options) Report {
 	c.properties()
 	own := Requirements(p)
 	for _, r := range slices.Concat(own, o.Operator, inherited(own, o.Previous)) {
+		r.Domain = exact(r.Domain)
 		c.require(r)
 	}
 	for _, d := range c.denied {

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -216,6 +217,54 @@ func put(mapping *yaml.Node, e Edit, value *yaml.Node) {
 	}
 	mapping.Style = 0
 	mapping.Content = append(mapping.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: e.Key}, value)
+}
+
+// A report is one JSON document for tools: each refusal with its place, and its edit where it has one.
+func TestReportAsJSON(t *testing.T) {
+	t.Parallel()
+	p, err := policy.Load("caa.yaml", []byte("version: 1\nissuers: {le: {domain: letsencrypt.org}}\ndefault: {issue: [le]}\nzones: {example.org: {issuewild: none}}\ncertificates: [{names: [\"*.example.org\"], issuer: le}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.MarshalIndent(Check(p, Options{At: today}), "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{
+ "refusals": [
+  {
+   "position": {
+    "file": "caa.yaml",
+    "line": 4,
+    "column": 23
+   },
+   "code": "nobody-authorized",
+   "names": [
+    "*.example.org"
+   ],
+   "cause": "le cannot issue: issuewild none at example.org overrides issue for wildcards (RFC 8659 4.3)",
+   "remedy": "write issuewild: [le] there",
+   "edit": {
+    "position": {
+     "file": "caa.yaml",
+     "line": 4,
+     "column": 23
+    },
+    "op": "set",
+    "key": "issuewild",
+    "value": "[le]"
+   }
+  }
+ ],
+ "warnings": []
+}`
+	if string(got) != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	requirement, err := json.Marshal(Requirements(p)[0])
+	if want := `{"name":"example.org.","wildcard":true,"domain":"letsencrypt.org","issuer":"le","type":"tls","position":{"file":"caa.yaml","line":5,"column":25},"origin":"certificates"}`; err != nil || string(requirement) != want {
+		t.Errorf("got  %s\nwant %s", requirement, want)
+	}
 }
 
 // generator writes small policies, odd ones among them.

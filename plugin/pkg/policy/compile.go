@@ -507,7 +507,9 @@ func (c *compiler) certificate(cert Certificate, n *yaml.Node) {
 	c.snap.Certificates = append(c.snap.Certificates, cert)
 }
 
-var certificateTypes = map[string]issuance.CertificateType{"tls": issuance.TLS, "smime": issuance.SMIME, "vmc": issuance.VMC}
+var certificateTypes = map[string]issuance.CertificateType{
+	issuance.TLS.String(): issuance.TLS, issuance.SMIME.String(): issuance.SMIME, issuance.VMC.String(): issuance.VMC,
+}
 
 func (c *compiler) readType(n *yaml.Node) issuance.CertificateType {
 	t, ok := certificateTypes[n.Value]

@@ -20,8 +20,9 @@ import (
 
 // Position is a place in a policy file; the zero Position is nowhere (a Corefile's line has its own).
 type Position struct {
-	File         string
-	Line, Column int // from 1
+	File   string `json:"file"`
+	Line   int    `json:"line"`   // from 1
+	Column int    `json:"column"` // from 1, in characters
 }
 
 // Snapshot is a compiled policy. It is immutable and safe for concurrent use.
