@@ -121,7 +121,7 @@ var invalids = []invalid{
 	{"zone twice: normal forms of Unicode", "version: 1\nzones:\n  bücher.example: {issue: none}\n  BU\u0308CHER。example: {issue: none}\n", "4:3: the zone xn--bcher-kva.example stands twice; the first is in line 3", "names compare as DNS does"},
 	{"name twice: case", "zone:    names: {www: {issue: none}, WWW: {issue: none}}\n", "6:33: the name WWW stands twice; the first is in line 6", "names compare as DNS does"},
 	{"name twice: IDN and last dot", "zone:    names:\n      bücher: {issue: none}\n      xn--bcher-kva.: {issue: none}\n", "8:7: the name xn--bcher-kva. stands twice; the first is in line 7", "names compare as DNS does"},
-	{"zone left empty", "version: 1\nzones:\n  example.org:\n", "3:15: the zone example.org is a mapping of keys to values, not nothing", ""},
+	{"zone left empty", "version: 1\nzones:\n  example.org:\n", "3:15: the zone example.org is a mapping of keys to values, not nothing; write {} if there is nothing to say", ""},
 	{"name left empty", "zone:    names:\n      www:\n", "7:11: the name www is a mapping of keys to values, not nothing", ""},
 	{"unknown key of a zone names the nearest", "zone:    isue: [le]\n", `6:5: unknown key "isue" in the zone example.org; did you mean "issue"?`, ""},
 	{"unknown key of a name", "zone:    names:\n      www: {nameservers: []}\n", `7:13: unknown key "nameservers" in the name www`, ""},

@@ -30,7 +30,11 @@ type row[T any] func(c *compiler, into *T, key, v *yaml.Node)
 func fields[T any](c *compiler, n *yaml.Node, what string, rows map[string]row[T], into *T) bool {
 	before := len(c.errors)
 	if n.Kind != yaml.MappingNode {
-		c.wrong(n, "%s is a mapping of keys to values, not %s", what, kind(n))
+		hint := ""
+		if n.Tag == "!!null" {
+			hint = "; write {} if there is nothing to say"
+		}
+		c.wrong(n, "%s is a mapping of keys to values, not %s%s", what, kind(n), hint)
 		return false
 	}
 	var known []string // made when it is needed: a mapping may hold a million unknown keys
