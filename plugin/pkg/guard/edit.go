@@ -7,7 +7,8 @@ import (
 )
 
 // Edit is a change of the policy file that a tool can make. The remedies are written from it, and the
-// tests apply it, so that what is advised is what works.
+// tests apply it, so that what is advised is what works. Refusals with one remedy carry equal edits;
+// each is made once.
 //
 // At Pos stands a key, with the mapping or the list that is its value, or an entry of a list.
 type Edit struct {

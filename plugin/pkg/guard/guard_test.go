@@ -139,10 +139,15 @@ func applied(t *testing.T, text []byte, report Report) []byte {
 	if len(report.Refusals) == 0 || yaml.Unmarshal(text, &doc) != nil {
 		return nil
 	}
+	made := map[Edit]bool{}
 	for _, r := range report.Refusals {
 		if r.Edit == nil {
 			return nil
 		}
+		if made[*r.Edit] {
+			continue
+		}
+		made[*r.Edit] = true
 		var value yaml.Node
 		if err := yaml.Unmarshal([]byte(r.Edit.Value), &value); err != nil {
 			t.Fatalf("%v: %v", r.Edit, err)
@@ -313,7 +318,7 @@ func TestAcceptedMeansPermitted(t *testing.T) {
 		report := Check(p, options)
 		if report.Err() == nil {
 			accepted++
-			permitted(t, p, text)
+			permitted(t, p, p.Certificates, text)
 			continue
 		}
 		edited := applied(t, []byte(text), report)
@@ -328,16 +333,16 @@ func TestAcceptedMeansPermitted(t *testing.T) {
 		if after := Check(p, options); after.Err() != nil {
 			t.Fatalf("the edits make\n%s\nof\n%s\nwhich is refused:\n%v\nthe edits were of\n%v", edited, text, after.Err(), report.Err())
 		}
-		permitted(t, p, string(edited))
+		permitted(t, p, p.Certificates, string(edited))
 	}
 	if accepted < 100 || mended < 100 {
 		t.Errorf("only %d policies were accepted and %d mended: the generator proves nothing", accepted, mended)
 	}
 }
 
-func permitted(t *testing.T, p *policy.Snapshot, text string) {
+func permitted(t *testing.T, p *policy.Snapshot, certificates []policy.Certificate, text string) {
 	t.Helper()
-	for _, cert := range p.Certificates {
+	for _, cert := range certificates {
 		z := p.Covering(cert.Name)
 		if z == nil {
 			z = p.ZoneOrDefault("example.com.")
@@ -359,6 +364,44 @@ func permitted(t *testing.T, p *policy.Snapshot, text string) {
 				}
 			}
 		}
+	}
+}
+
+// What the policy being served requires stays permitted through any chain of accepted reloads, until a
+// reload has taken its certificates away.
+func TestReloadKeepsWhatIsServed(t *testing.T) {
+	t.Parallel()
+	g := generator{rand.New(rand.NewPCG(8657, 3))}
+	options := Options{At: today, Zones: []string{"example.com."}}
+	reloads, refused := 0, 0
+	for range 3000 {
+		text := g.policy()
+		p, err := policy.Load("caa.yaml", []byte(text))
+		if err != nil {
+			continue
+		}
+		report := Check(p, options)
+		if options.Previous != nil && report.Err() != nil {
+			refused++
+		}
+		if edited := applied(t, []byte(text), report); edited != nil {
+			text = string(edited)
+			if p, err = policy.Load("caa.yaml", edited); err != nil {
+				t.Fatal(err)
+			}
+			report = Check(p, options)
+		}
+		if report.Err() != nil {
+			continue
+		}
+		if options.Previous != nil {
+			reloads++
+			permitted(t, p, options.Previous.Certificates, text)
+		}
+		options.Previous = p
+	}
+	if reloads < 100 || refused < 100 {
+		t.Errorf("only %d reloads and %d refusals: the generator proves nothing", reloads, refused)
 	}
 }
 
