@@ -91,6 +91,9 @@ func nearest(word string, candidates []string) string {
 func Nearest(word string, candidates []string, distance int) string {
 	best := ""
 	for _, c := range candidates {
+		if max(len(c)-len(word), len(word)-len(c)) > distance {
+			continue // so many letters are missing or too many
+		}
 		if d := editDistance(strings.ToLower(word), strings.ToLower(c)); d <= distance && (best == "" || d < distance) {
 			best, distance = c, d
 		}
