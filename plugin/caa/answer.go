@@ -118,7 +118,7 @@ func (p place) set(rrtype uint16) (zonesign.RRset, error) {
 	case dns.TypeDNSKEY:
 		return p.keys.DNSKEYs(), nil
 	case dns.TypeDS:
-		return p.ds[p.name], nil // only where delegate put it
+		return zonesign.NewRRset(p.cuts[p.name]...) // only where delegate put it
 	case dns.TypeNSEC:
 		return zonesign.NSEC(p.name, negativeTTL, p.types...)
 	}
@@ -183,15 +183,7 @@ func (s *serving) build(ctx context.Context, p place, sh shape) (*message, error
 		return nil, err
 	}
 	a := assembly{place: p, signer: s.signer, b: b, signed: sh.do() && p.keys != nil}
-	switch sh.rrtype() {
-	case uint16(noData):
-		err = a.denial(ctx)
-	case dns.TypeRRSIG:
-		err = a.onlySignatures(ctx)
-	default:
-		err = a.data(ctx, sh.rrtype())
-	}
-	if err != nil {
+	if err := a.fill(ctx, sh.rrtype()); err != nil {
 		return nil, err
 	}
 	return b.finish(), nil
@@ -203,6 +195,17 @@ type assembly struct {
 	signer *zonesign.Signer
 	b      *builder
 	signed bool // whether RRSIGs go with it
+}
+
+// fill adds what answers a question for a type, 0 for one that is not there.
+func (a assembly) fill(ctx context.Context, rrtype uint16) error {
+	switch rrtype {
+	case uint16(noData):
+		return a.denial(ctx)
+	case dns.TypeRRSIG:
+		return a.onlySignatures(ctx)
+	}
+	return a.data(ctx, rrtype)
 }
 
 // data answers with the RRset asked for.
@@ -233,7 +236,7 @@ func (a assembly) onlySignatures(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.b.signatures(answerSection, set, sigs)
+	return a.b.signatures(answerSection, set, set.TTL, sigs)
 }
 
 // denial answers that the name has no such type: SOA (RFC 2308 3) and, signed, the NSEC at the name
@@ -258,7 +261,7 @@ func (a assembly) put(ctx context.Context, in section, set zonesign.RRset) error
 			return err
 		}
 	}
-	return a.b.add(in, set, sigs)
+	return a.b.add(in, set, set.TTL, sigs)
 }
 
 // sign signs one RRset of the place. What stands at names that the policy names is kept by the

@@ -29,6 +29,10 @@ type CAA struct {
 	// transparent says that no handler above looks into or changes the message, so that a packed
 	// answer may be written as it is. Set once, before the first query.
 	transparent atomic.Bool
+	// prompt says that no plugin below waits for a network. Set like transparent.
+	prompt atomic.Bool
+	// ready says that the self-check found every required issuance possible, once.
+	ready atomic.Bool
 }
 
 // Name implements plugin.Handler.
@@ -40,13 +44,20 @@ func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (i
 	q := r.Question[0]
 	name := lower(q.Name)
 	z := s.zoneOf(name, q.Qtype)
-	if z == nil {
-		return c.elsewhere(ctx, w, r)
+	if z != nil {
+		z.meter.query(metrics.WithServer(ctx), q.Qtype)
 	}
-	server := metrics.WithServer(ctx)
-	z.meter.query(server, q.Qtype)
+	return c.respond(ctx, w, r, s, z, name)
+}
+
+// respond answers a question about a name of a zone, nil for one that we know of none.
+func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *serving, z *zone, name string) (int, error) {
+	q := r.Question[0]
+	if z == nil || q.Qclass != dns.ClassINET {
+		return c.elsewhere(ctx, w, r, s, name)
+	}
 	if !z.PolicyOnly() {
-		return c.overlay(ctx, w, r, z, name)
+		return c.overlay(ctx, w, r, s, z, name)
 	}
 	if no, ok := refusalOf(r); ok {
 		return c.refuse(w, r, no)
@@ -54,19 +65,11 @@ func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (i
 	p := z.locate(name)
 	m, err := s.answer(ctx, p, p.shape(q.Qtype, wantsDNSSEC(r)))
 	if err != nil {
-		z.meter.failed(server)
+		z.meter.failed(metrics.WithServer(ctx))
 		code, _ := c.refuse(w, r, refused{dns.RcodeServerFailure, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeOther, ExtraText: "no valid signature can be made"}})
 		return code, fmt.Errorf("answer %s %s: %w", q.Name, dns.TypeToString[q.Qtype], err)
 	}
 	return dns.RcodeSuccess, c.write(w, r, m)
-}
-
-// elsewhere passes a question on that is about none of our zones.
-func (c *CAA) elsewhere(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
-	if c.Next == nil {
-		return dns.RcodeRefused, nil // RFC 8914 4.21's case: we are not authoritative for it
-	}
-	return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
 }
 
 // refused is an answer without data, and why.
@@ -107,6 +110,7 @@ func (c *CAA) refuse(w dns.ResponseWriter, r *dns.Msg, no refused) (int, error) 
 	m := new(dns.Msg).SetRcode(r, no.rcode)
 	if opt := r.IsEdns0(); opt != nil {
 		m.SetEdns0(maxUDP, opt.Do())
+		m.IsEdns0().SetCo(opt.Co())
 		if no.ede != nil {
 			m.IsEdns0().Option = []dns.EDNS0{no.ede}
 		}
@@ -125,7 +129,7 @@ func (c *CAA) write(w dns.ResponseWriter, r *dns.Msg, m *message) error {
 		return err
 	}
 	*buf = wire
-	if c.transparent.Load() && r.IsTsig() == nil {
+	if c.transparent.Load() && m.rcode == dns.RcodeSuccess && r.IsTsig() == nil {
 		_, err := w.Write(wire)
 		return err
 	}

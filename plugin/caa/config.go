@@ -26,10 +26,11 @@ const (
 
 // config is a `caa` block of the Corefile as written: nothing of it has been opened yet.
 type config struct {
-	file     string   // the policy file
-	zones    []string // the zones this block answers for, canonical
-	keyDir   string   // `key auto`; "" when absent
-	keyFiles []string // `key file`
+	file     string          // the policy file
+	zones    []string        // the zones this block answers for, canonical
+	covered  map[string]bool // the same, to be looked up: there may be ten thousand
+	keyDir   string          // `key auto`; "" when absent
+	keyFiles []string        // `key file`
 	unsigned bool
 	issuers  []operatorIssuer
 	reload   time.Duration // 0: off
@@ -69,7 +70,7 @@ func (cfg *config) parseBlock(c *caddy.Controller) error {
 			return c.Errf("%q is not a zone's name", zone)
 		}
 	}
-	cfg.zones = plugin.OriginsFromArgsOrServerBlock(args[1:], c.ServerBlockKeys)
+	cfg.setZones(plugin.OriginsFromArgsOrServerBlock(args[1:], c.ServerBlockKeys))
 
 	for c.NextBlock() {
 		name := c.Val()
@@ -86,6 +87,13 @@ func (cfg *config) parseBlock(c *caddy.Controller) error {
 		}
 	}
 	return cfg.check(c)
+}
+
+func (cfg *config) setZones(zones []string) {
+	cfg.zones, cfg.covered = zones, make(map[string]bool, len(zones))
+	for _, zone := range zones {
+		cfg.covered[zone] = true
+	}
 }
 
 // check holds the options against each other.
@@ -209,7 +217,14 @@ func (cfg *config) requirements(apexes []string) []guard.Requirement {
 }
 
 // covers reports whether the block answers for name: one of its zones is at or above it.
-func (cfg *config) covers(name string) bool { return plugin.Zones(cfg.zones).Matches(name) != "" }
+func (cfg *config) covers(name string) bool {
+	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
+		if cfg.covered[name[off:]] {
+			return true
+		}
+	}
+	return cfg.covered["."]
+}
 
 func position(c *caddy.Controller) policy.Position {
 	return policy.Position{File: c.File(), Line: c.Line(), Column: 1}

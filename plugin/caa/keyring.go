@@ -1,6 +1,7 @@
 package caa
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -91,5 +92,7 @@ func (f fileKeys) of(zone string) (*zonesign.KeySet, error) {
 	if set := f[zone]; set != nil {
 		return set, nil
 	}
-	return nil, fmt.Errorf("no key for the zone %s: add its files to key file, use key auto DIRECTORY, or serve it from an unsigned block", zone)
+	return nil, fmt.Errorf("%w %s: add its files to key file, use key auto DIRECTORY, or serve it from an unsigned block", errNoKey, zone)
 }
+
+var errNoKey = errors.New("no key for the zone")

@@ -1,12 +1,14 @@
 package caa
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/coredns/coredns/plugin"
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
@@ -21,7 +23,8 @@ const reminder = 10 * time.Minute
 // text, policy, guard, serving, swap. Whatever fails on the way leaves served what was served.
 type loader struct {
 	cfg     *config
-	hasNext bool // whether a plugin stands below, that overlays need
+	next    plugin.Handler // below, nil for none; it holds the data of overlays
+	prompt  bool           // it answers at once
 	keys    keyring
 	signer  *zonesign.Signer
 	now     func() time.Time
@@ -108,6 +111,9 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) err
 	if err != nil {
 		return err
 	}
+	if err := l.nodesAtAliases(next); err != nil {
+		return err
+	}
 	if keep {
 		if err := l.state.save(text); err != nil {
 			// The policy is good and must be served; a restart with a bad one would not have it.
@@ -153,6 +159,42 @@ func (l *loader) zones(p *policy.Snapshot) ([]*policy.Zone, error) {
 	return zones, nil
 }
 
+// patienceForNodes bounds the look for nodes at aliases: a next plugin that waits for a network is not
+// asked a hundred thousand questions before a policy is served. What it did not get to see the
+// self-check reports.
+const patienceForNodes = 2 * time.Second
+
+// nodesAtAliases refuses nodes of overlays that are aliases in the zone's data: their CAA could never be
+// answered (RFC 1034 3.6.2), whatever the policy says. A name that cannot be looked at passes.
+func (l *loader) nodesAtAliases(s *serving) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patienceForNodes)
+	defer cancel()
+	q := &inquiry{serving: s, prompt: l.prompt, below: newBelow(l.next, new(loopback), new(dns.Msg))}
+	var report guard.Report
+	for _, z := range s.zones {
+		if z.PolicyOnly() {
+			continue
+		}
+		for node := range z.Nodes() {
+			if ctx.Err() != nil {
+				log.Infof("The names of the policy were not all looked at in the data below within %v: the self-check will", patienceForNodes)
+				break
+			}
+			if f, err := q.ask(ctx, z, node.Name, dns.TypeCAA); err == nil && f.kind == alias {
+				report.Refusals = append(report.Refusals, nodeAtAlias(node, f.target))
+			}
+		}
+	}
+	return report.Err()
+}
+
+func nodeAtAlias(node *policy.Node, target string) guard.Refusal {
+	name, target := strings.TrimSuffix(node.Name, "."), strings.TrimSuffix(target, ".")
+	return guard.Refusal{Pos: node.Pos, Code: "node-at-alias", Names: []string{name},
+		Cause:  fmt.Sprintf("it is an alias to %s in the zone's data, so that its own CAA can never be answered (RFC 1034 3.6.2): a CA follows the alias and reads the CAA there (RFC 8659 3)", target),
+		Remedy: fmt.Sprintf("take the node away, and say at %s what shall hold, or make %s a name of its own", target, name)}
+}
+
 // apexes are the block's zones as zones of their own. The root is none: `.` says that the block
 // answers for whatever the file lists.
 func (l *loader) apexes() []string {
@@ -170,10 +212,8 @@ func (l *loader) possible(z *policy.Zone) error {
 	switch {
 	case z.PolicyOnly():
 		return nil
-	case !l.hasNext:
+	case l.next == nil:
 		return fmt.Errorf("%v: the zone %s has no nameservers, and no plugin below caa holds its data; give it nameservers, or put a plugin such as file into the server block", z.Pos, z.Name)
-	case !l.cfg.unsigned:
-		return fmt.Errorf("%v: the zone %s has no nameservers, so a plugin below caa answers for it, and signing such answers is not supported yet; give the zone nameservers, or serve it from a block with unsigned", z.Pos, z.Name)
 	}
 	return nil
 }

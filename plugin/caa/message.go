@@ -39,6 +39,8 @@ type message struct {
 	shape   shape
 	wire    []byte
 	nameLen int       // octets of the name in the question
+	rcode   uint16    // of the header
+	refers  bool      // a referral: not authoritative (RFC 1035 4.1.1)
 	refresh time.Time // when its first signature wants renewal; zero for none
 	expires time.Time // until when it may be served; zero for ever
 }
@@ -75,20 +77,21 @@ func newBuilder(name string, s shape) (*builder, error) {
 	return b, nil
 }
 
-// add appends an RRset and the RRSIGs over it to a section.
-func (b *builder) add(in section, set zonesign.RRset, sigs zonesign.Signatures) error {
+// add appends an RRset and the RRSIGs over it to a section, with a TTL that is at most the RRset's:
+// a negative answer lowers that of SOA (RFC 2308 3).
+func (b *builder) add(in section, set zonesign.RRset, ttl uint32, sigs zonesign.Signatures) error {
 	for _, rdata := range set.RDATA {
-		if err := b.record(in, set.Owner, set.Type, set.TTL, rdata); err != nil {
+		if err := b.record(in, set.Owner, set.Type, ttl, rdata); err != nil {
 			return err
 		}
 	}
-	return b.signatures(in, set, sigs)
+	return b.signatures(in, set, ttl, sigs)
 }
 
 // signatures appends only the RRSIGs over an RRset, and keeps the earliest of their times.
-func (b *builder) signatures(in section, set zonesign.RRset, sigs zonesign.Signatures) error {
+func (b *builder) signatures(in section, set zonesign.RRset, ttl uint32, sigs zonesign.Signatures) error {
 	for _, rdata := range sigs.RDATA {
-		if err := b.record(in, set.Owner, dns.TypeRRSIG, set.TTL, rdata); err != nil {
+		if err := b.record(in, set.Owner, dns.TypeRRSIG, ttl, rdata); err != nil {
 			return err
 		}
 	}
@@ -116,6 +119,19 @@ func (b *builder) record(in section, owner string, rrtype uint16, ttl uint32, rd
 	w = binary.BigEndian.AppendUint32(w, ttl)
 	w = binary.BigEndian.AppendUint16(w, uint16(len(rdata)))
 	b.wire = append(w, rdata...)
+	b.counts[in]++
+	return nil
+}
+
+// rr appends a record as somebody else said it.
+func (b *builder) rr(in section, rr dns.RR) error {
+	start := len(b.wire)
+	wire := slices.Grow(b.wire, dns.Len(rr)+1)
+	end, err := dns.PackRR(rr, wire[:cap(wire)], start, nil, false)
+	if err != nil {
+		return err
+	}
+	b.wire = wire[:end]
 	b.counts[in]++
 	return nil
 }
@@ -159,11 +175,17 @@ func (b *builder) finish() *message {
 
 // Header flag bits (RFC 1035 4.1.1, RFC 4035 3.1.6).
 const (
-	flagQR = 1 << 15
+	flagQR = uint16(1 << 15)
 	flagAA = 1 << 10
 	flagTC = 1 << 9
 	flagRD = 1 << 8
 	flagCD = 1 << 4
+)
+
+// EDNS flag bits (RFC 6891 6.1.4).
+const (
+	flagDO = 1 << 15 // RFC 3225
+	flagCO = 1 << 14 // RFC 9824 5.1
 )
 
 // appendReply appends the answer to query r to buf. Over limit octets it is a truncated answer
@@ -173,7 +195,7 @@ func (m *message) appendReply(buf []byte, r *dns.Msg, limit int) ([]byte, error)
 	buf = append(buf, m.wire...)
 	reply := buf[start:]
 
-	flags := uint16(flagQR | flagAA)
+	flags := flagQR | bit(!m.refers, flagAA) | m.rcode
 	flags |= bit(r.RecursionDesired, flagRD) | bit(r.CheckingDisabled, flagCD)
 	binary.BigEndian.PutUint16(reply, r.Id)
 	q := r.Question[0]
@@ -194,7 +216,7 @@ func (m *message) appendReply(buf []byte, r *dns.Msg, limit int) ([]byte, error)
 	}
 	binary.BigEndian.PutUint16(reply[2:], flags)
 	if opt != nil {
-		buf = appendOPT(buf, opt.Do())
+		buf = appendOPT(buf, opt)
 		reply = buf[start:] // it may have moved
 		binary.BigEndian.PutUint16(reply[10:], binary.BigEndian.Uint16(reply[10:])+1)
 	}
@@ -210,12 +232,10 @@ func bit(set bool, mask uint16) uint16 {
 
 const optLen = 1 + fixedRRLen
 
-// appendOPT appends an OPT record without options: DO copied (RFC 3225 3), the rest of the flags
-// clear, our own limit as the size (RFC 6891 6.1.2, 6.2.3).
-func appendOPT(buf []byte, do bool) []byte {
-	var dnssecOK byte
-	if do {
-		dnssecOK = 0x80
-	}
-	return append(buf, 0, 0, byte(dns.TypeOPT), maxUDP>>8, maxUDP&0xFF, 0, 0, dnssecOK, 0, 0, 0)
+// appendOPT appends an OPT record without options: DO and CO copied (RFC 3225 3, RFC 9824 5.1), the
+// rest of the flags clear, our own limit as the size (RFC 6891 6.1.2, 6.2.3).
+func appendOPT(buf []byte, asked *dns.OPT) []byte {
+	flags := bit(asked.Do(), flagDO) | bit(asked.Co(), flagCO)
+	buf = append(buf, 0, 0, byte(dns.TypeOPT), maxUDP>>8, maxUDP&0xFF, 0, 0)
+	return append(binary.BigEndian.AppendUint16(buf, flags), 0, 0)
 }

@@ -49,6 +49,10 @@ var (
 		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_stale",
 		Help: "1 while an earlier policy is served because the file was refused or cannot be read.",
 	}, []string{"file"})
+	requiredIssuances = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "required_issuances",
+		Help: "Required issuances by issuer and what the self-check saw: may_issue, governed_elsewhere (an alias or zone cut leads out of our zones), locked_out, unanswered, bogus.",
+	}, []string{"file", "issuer", "state"})
 	reloadCount = promauto.NewCounterVec(prometheus.CounterOpts{
 		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_reloads_total",
 		Help: "Changes of the policy file that were looked at, by outcome: accepted, refused, unreadable.",

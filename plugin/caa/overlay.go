@@ -2,87 +2,537 @@ package caa
 
 import (
 	"context"
-	"strings"
+	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/coredns/coredns/plugin"
-	"github.com/coredns/coredns/plugin/pkg/nonwriter"
+	"github.com/coredns/coredns/plugin/metrics"
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
-// overlay answers for an unsigned zone whose data a next plugin holds: everything but CAA is that
-// plugin's, and CAA is the policy's wherever the name is the zone's to answer for (RFC 8659 3).
-func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, z *zone, name string) (int, error) {
-	q := r.Question[0]
-	below := nonwriter.New(w)
-	code, err := plugin.NextOrFailure(pluginName, c.Next, ctx, below, r)
-	m := below.Msg
-	known := z.knows(name)
+// maxChain is how many aliases are followed inside the zones that are served here; beyond it a resolver
+// asks on by itself.
+const maxChain = 16
+
+// passed are the questions about an overlay that are not ours to answer or sign.
+func passed(r *dns.Msg) bool { return r.Opcode != dns.OpcodeQuery }
+
+// overlay answers for a zone whose data a next plugin holds: CAA is the policy's wherever the name is
+// the zone's to answer for (RFC 8659 3), everything else is that plugin's, completed and signed.
+func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *serving, z *zone, name string) (int, error) {
+	qtype := r.Question[0].Qtype
+	growStack()
+	if passed(r) || z.keys == nil && qtype != dns.TypeCAA {
+		return c.unsigned(ctx, w, r, z, name)
+	}
+	if no, ok := refusalOf(r); ok {
+		return c.refuse(w, r, no)
+	}
+	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), prompt: c.prompt.Load(), qtype: qtype}
+	if opt := r.IsEdns0(); opt != nil {
+		q.do, q.co = opt.Do(), opt.Co()
+	}
+	m, err := q.answer(ctx, z, name)
+	var other *otherZone
 	switch {
-	case m == nil && !(known && q.Qtype == dns.TypeCAA):
-		return code, err // nothing was written, so the server writes the code
-	case m == nil:
-		m = new(dns.Msg).SetReply(r) // the next plugin failed; the policy knows the name and its CAA
-	case known && m.Rcode == dns.RcodeNameError:
-		m.Rcode = dns.RcodeSuccess // a name with a node exists, and so do those above it (RFC 8020)
+	case errors.As(err, &other):
+		return c.inside(ctx, w, r, s, other.apex, name)
+	case errors.Is(err, errNobody) && z.found:
+		s.forget(z)
+		return c.elsewhere(ctx, w, r, s, name)
+	case err != nil:
+		return c.unanswerable(ctx, w, r, z, err)
 	}
-	if q.Qtype == dns.TypeCAA {
-		z.putCAA(m, name)
-	}
-	return dns.RcodeSuccess, w.WriteMsg(m)
+	return dns.RcodeSuccess, c.write(w, r, m)
 }
+
+// growStack makes room at once for the plugins below and for what is made of their answer. The goroutine
+// of a query begins with little, and to double that again and again, deeper each time, costs a tenth of
+// an answer.
+//
+//go:noinline
+func growStack() byte {
+	var room [8 << 10]byte
+	return room[sink]
+}
+
+var sink uint8 // unknown to the compiler, which would else do without the room
+
+// unsigned passes on what the next plugin says, but for names that the policy gives existence.
+func (c *CAA) unsigned(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, z *zone, name string) (int, error) {
+	if passed(r) || !z.knows(name) {
+		return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
+	}
+	below := &capture{ResponseWriter: w}
+	code, err := plugin.NextOrFailure(pluginName, c.Next, ctx, below, r)
+	if below.msg == nil {
+		return code, err // nothing was written, so the server writes the code
+	}
+	if m := below.msg; m.Rcode == dns.RcodeNameError && len(m.Answer) == 0 {
+		m.Rcode = dns.RcodeSuccess // RFC 8020: what stands above a name exists
+	}
+	return dns.RcodeSuccess, w.WriteMsg(below.msg)
+}
+
+// unanswerable is SERVFAIL with the reason (RFC 8914), never an unsigned answer or a denial.
+func (c *CAA) unanswerable(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, z *zone, err error) (int, error) {
+	z.meter.failed(metrics.WithServer(ctx))
+	ede := &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeOther, ExtraText: "no valid signature can be made"}
+	var lost *lostBelow
+	if errors.As(err, &lost) {
+		ede = &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeNotReady, ExtraText: "the zone's data cannot be had"}
+	}
+	code, _ := c.refuse(w, r, refused{dns.RcodeServerFailure, ede})
+	return code, fmt.Errorf("answer %s %s: %w", r.Question[0].Name, dns.TypeToString[r.Question[0].Qtype], err)
+}
+
+// lostBelow says that the next plugin gave no answer that could be used.
+type lostBelow struct {
+	name  string
+	qtype uint16
+	err   error
+}
+
+func (e *lostBelow) Error() string {
+	return fmt.Sprintf("the plugin below, asked for %s %s: %v", e.name, dns.TypeToString[e.qtype], e.err)
+}
+
+func (e *lostBelow) Unwrap() error { return e.err }
 
 // knows reports whether the policy gives a name existence: it has a node, or stands above one.
-func (z *zone) knows(name string) bool {
-	return z.existing[name]
+func (z *zone) knows(name string) bool { return name == z.Name && !z.found || z.existing[name] }
+
+// inquiry is one question about an overlay's zone on its way to an answer.
+type inquiry struct {
+	*serving
+	below  *below
+	prompt bool // what is below answers at once
+	qtype  uint16
+	do     bool // DNSSEC was asked for
+	co     bool // a compact denial may have the code NXDOMAIN (RFC 9824 5.1)
+	b      *builder
 }
 
-// putCAA sets the policy's CAA in an answer of the next plugin. Where the name is an alias, lies
-// under a zone cut or does not exist the answer says so already and stays as it is.
-func (z *zone) putCAA(m *dns.Msg, name string) {
-	if m.Rcode != dns.RcodeSuccess || isAlias(m, name) || isReferral(m) {
-		return
+// answer finds out what the data say, and makes the message.
+func (q *inquiry) answer(ctx context.Context, z *zone, name string) (*message, error) {
+	f, err := q.find(ctx, z, name, q.qtype)
+	if err != nil {
+		return nil, err
 	}
-	node := z.Closest(name)
-	m.Authoritative = true
-	m.Answer, m.Ns = nil, nil
-	for _, rdata := range z.caa[node] {
-		h := header(m.Question[0].Name, dns.TypeCAA, node.TTL)
-		h.Rdlength = uint16(len(rdata))
-		if rr, _, err := dns.UnpackRRWithHeader(h, rdata, 0); err == nil {
-			m.Answer = append(m.Answer, rr)
+	if f.kind == exists && (q.qtype == dns.TypeCAA || q.qtype == dns.TypeANY) {
+		// What CAs ask most: the answer is prepared.
+		p := place{zone: z, name: name, types: caaOnly, named: z.named[name]}
+		return q.serving.answer(ctx, p, p.shape(dns.TypeCAA, q.do))
+	}
+	if q.b, err = newBuilder(name, noData); err != nil {
+		return nil, err
+	}
+	if err := q.follow(ctx, z, name, f); err != nil {
+		return nil, err
+	}
+	return q.b.finish(), nil
+}
+
+// follow goes from alias to alias through the zones that are served here (RFC 1034 4.3.2 3a), and ends
+// with what the last name has. Where it cannot go on it stops: the resolver asks on by itself.
+func (q *inquiry) follow(ctx context.Context, z *zone, name string, f finding) error {
+	for visited := []string{name}; f.kind == alias && q.goesOn(f, name); visited = append(visited, name) {
+		if err := q.putAlias(ctx, z, name, f); err != nil {
+			return err
 		}
+		into := q.serving.find(f.target)
+		switch {
+		case into == nil:
+			return q.putForeign(f)
+		case slices.Contains(visited, f.target) || len(visited) > maxChain:
+			return nil
+		case into.PolicyOnly():
+			return q.putLocal(ctx, into, f.target)
+		}
+		next, err := q.find(ctx, into, f.target, q.qtype)
+		if err != nil || next.kind == cut {
+			return nil
+		}
+		z, name, f = into, f.target, next
 	}
+	return q.put(ctx, z, name, f)
 }
 
-// isAlias reports whether the answer begins with an alias at the name or above it (RFC 1034 3.6.2,
-// RFC 6672 3.2).
-func isAlias(m *dns.Msg, name string) bool {
-	for _, rr := range m.Answer {
-		switch rr.Header().Rrtype {
-		case dns.TypeCNAME:
-			return true
-		case dns.TypeDNAME:
-			if !strings.EqualFold(rr.Header().Name, name) {
-				return true // a DNAME's owner itself is not aliased
+// goesOn reports whether an alias leads the question on. NSEC and RRSIG stand beside CNAME (RFC 4034 4,
+// RFC 4035 2.5); below a DNAME nothing stands.
+func (q *inquiry) goesOn(f finding, name string) bool {
+	return !signing[q.qtype] || f.owner != name
+}
+
+// signing are the types that we add at every name of a signed zone.
+var signing = map[uint16]bool{dns.TypeNSEC: true, dns.TypeRRSIG: true}
+
+// find asks what the zone has at a name. Where the policy gives the name existence, a next plugin that
+// fails or knows no such name does not take the policy's CAA away.
+func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) (finding, error) {
+	switch {
+	case qtype == dns.TypeDNSKEY && name == z.Name && z.keys != nil:
+		return finding{kind: exists, owner: name}, nil
+	case qtype == dns.TypeDS && name == z.Name:
+		return finding{kind: noType}, nil // the parent's question (RFC 4035 3.1.4.1)
+	}
+	if ds, ours := q.childDS(z, name); ours && qtype == dns.TypeDS {
+		return finding{kind: kindOf(ds), owner: name, set: ds, types: atCut}, nil
+	}
+	asked := qtype
+	if ours(qtype) || replaced[qtype] {
+		asked = dns.TypeCAA // whose answer says whether the name exists
+	}
+	f, err := q.ask(ctx, z, name, asked)
+	var other *otherZone
+	switch {
+	case errors.As(err, &other) && other.apex == name && qtype == dns.TypeDS:
+		return q.findCut(name)
+	case other != nil:
+		return f, err
+	case err != nil && z.knows(name) && ours(qtype):
+		return finding{kind: exists, owner: name}, nil
+	case err != nil:
+		return f, err
+	case f.kind == noName && z.knows(name):
+		f.kind = noType
+	}
+	switch {
+	case f.kind == noType && ours(qtype):
+		f.kind, f.owner = exists, name
+	case f.kind == exists && replaced[qtype] && !signing[qtype]:
+		f.kind = noType
+	case f.kind == noType && qtype == dns.TypeDS:
+		return q.findNoDS(ctx, z, name, f)
+	}
+	return f, nil
+}
+
+// kindOf tells a set that is there from one that is not.
+func kindOf(rrs []dns.RR) kind {
+	if len(rrs) == 0 {
+		return noType
+	}
+	return exists
+}
+
+// ours reports whether the answer to a type is the policy's wherever the name exists. ANY is answered
+// with CAA (RFC 8482 4.1).
+func ours(qtype uint16) bool { return qtype == dns.TypeCAA || qtype == dns.TypeANY || signing[qtype] }
+
+// ask puts a question to the next plugin and reads the answer.
+func (q *inquiry) ask(ctx context.Context, z *zone, name string, qtype uint16) (finding, error) {
+	ask := q.below.ask
+	if qtype == dns.TypeCAA && z.knows(name) && !q.prompt {
+		ask = q.below.askBriefly
+	}
+	m, err := ask(ctx, name, qtype)
+	if errors.Is(err, errNobody) && q.alive(ctx, z) {
+		return finding{kind: noName}, nil
+	}
+	if err != nil {
+		return finding{}, &lostBelow{name, qtype, err}
+	}
+	if apex, ok := apexOf(m, name); ok && apex != z.Name && dns.IsSubDomain(z.Name, apex) {
+		return finding{}, &otherZone{apex}
+	}
+	f, err := z.read(name, qtype, m)
+	if err != nil {
+		return f, &lostBelow{name, qtype, err}
+	}
+	if f.kind == exists && qtype == dns.TypeCAA {
+		z.tellConflict(name)
+	}
+	return f, nil
+}
+
+// alive reports whether the next plugin has the zone at all: what a plugin says of one name while it
+// does not hold the zone, say because its file has gone, denies nothing.
+func (q *inquiry) alive(ctx context.Context, z *zone) bool {
+	m, err := q.below.ask(ctx, z.Name, dns.TypeSOA)
+	return err == nil && len(recordsAt(m.Answer, z.Name, dns.TypeSOA)) > 0
+}
+
+// findCut is the cut above a zone that answers for itself below: the next plugin, asked for DS, answers
+// from that zone, so that the parent's data cannot be seen. With a zone of ours the DS are our keys'; any
+// other is proved unsigned, which is never bogus.
+func (q *inquiry) findCut(apex string) (finding, error) {
+	child, err := q.adopt(apex)
+	if err != nil || child == nil {
+		return finding{kind: noType, types: atCut}, err
+	}
+	ds := child.parentDS()
+	return finding{kind: kindOf(ds), owner: apex, set: ds, types: atCut}, nil
+}
+
+// findNoDS tells a cut without DS, which proves the zone below it unsigned, from an ordinary name.
+func (q *inquiry) findNoDS(ctx context.Context, z *zone, name string, f finding) (finding, error) {
+	there, err := q.ask(ctx, z, name, dns.TypeCAA)
+	if err == nil && there.kind == cut && there.owner == name {
+		f.types = atCut
+	}
+	return f, err
+}
+
+// put adds what stands at the end of the way.
+func (q *inquiry) put(ctx context.Context, z *zone, name string, f finding) error {
+	switch {
+	case f.kind == cut:
+		return q.putReferral(ctx, z, f)
+	case f.kind == noName || f.kind == noType:
+		return q.putDenial(ctx, z, name, f)
+	case q.qtype == dns.TypeNSEC:
+		return q.putNSEC(ctx, z, name, f)
+	}
+	set, ttl, keep, err := q.dataOf(z, name, f)
+	if err != nil {
+		return err
+	}
+	if q.qtype == dns.TypeRRSIG { // those of one RRset: all would be a reflector's delight (RFC 8482 4.1)
+		sigs, err := q.sign(ctx, z, set, keep)
+		if err != nil {
+			return err
+		}
+		return q.b.signatures(answerSection, set, ttl, sigs)
+	}
+	return q.putSet(ctx, answerSection, z, set, ttl, keep)
+}
+
+// dataOf is the RRset that answers at a name: the policy's, the keys', or the data's.
+func (q *inquiry) dataOf(z *zone, name string, f finding) (set zonesign.RRset, ttl uint32, keep zonesign.Keep, err error) {
+	keep = zonesign.Found
+	switch {
+	case q.qtype == dns.TypeDNSKEY:
+		set, keep = z.keys.DNSKEYs(), zonesign.Kept
+	case f.kind == exists && ours(q.qtype):
+		node := z.Closest(name)
+		set = zonesign.RRset{Owner: name, Type: dns.TypeCAA, TTL: node.TTL, RDATA: z.caa[node]}
+		if z.named[name] != nil {
+			keep = zonesign.Kept
+		}
+	default:
+		set, err = dataSet(f.set)
+	}
+	return set, set.TTL, keep, err
+}
+
+// dataSet is the wire form of an RRset of the data. A TTL over a week would outlive its signatures, and
+// resolvers cap it there (RFC 8767 4).
+func dataSet(rrs []dns.RR) (zonesign.RRset, error) {
+	set, err := zonesign.NewRRset(rrs...)
+	set.TTL = min(set.TTL, zonesign.MaxTTL)
+	return set, err
+}
+
+// putAlias adds CNAME or, for a name below DNAME, that and the CNAME made from it, which has no
+// signature of its own (RFC 6672 5.3.1).
+func (q *inquiry) putAlias(ctx context.Context, z *zone, name string, f finding) error {
+	set, err := dataSet(f.set)
+	if err != nil {
+		return err
+	}
+	if err := q.putSet(ctx, answerSection, z, set, set.TTL, zonesign.Found); err != nil || set.Type != dns.TypeDNAME {
+		return err
+	}
+	made, err := zonesign.NewRRset(&dns.CNAME{Hdr: header(name, dns.TypeCNAME, set.TTL), Target: f.target})
+	if err != nil {
+		return err
+	}
+	return q.b.add(answerSection, made, made.TTL, zonesign.Signatures{})
+}
+
+// putForeign adds what the next plugin said of an alias's target that lies in no zone of ours. It is
+// not ours to sign (coredns/coredns#8138).
+func (q *inquiry) putForeign(f finding) error {
+	for _, rr := range f.extra.Answer {
+		if h := rr.Header(); h.Class == dns.ClassINET && !replaced[h.Rrtype] && q.serving.find(lower(h.Name)) == nil {
+			if err := q.b.rr(answerSection, rr); err != nil {
+				return err
 			}
 		}
 	}
-	return false
+	return nil
 }
 
-// isReferral reports whether the answer leads to another zone's servers (RFC 2308 2.1).
-func isReferral(m *dns.Msg) bool {
-	if len(m.Answer) > 0 || m.Authoritative {
-		return false
+// putLocal adds what a policy-only zone has at an alias's target.
+func (q *inquiry) putLocal(ctx context.Context, z *zone, name string) error {
+	p := z.locate(name)
+	a := assembly{place: p, signer: q.signer, b: q.b, signed: q.do && z.keys != nil}
+	return a.fill(ctx, p.shape(q.qtype, q.do).rrtype())
+}
+
+// putDenial adds SOA (RFC 2308 3) and, signed, the NSEC at the name itself (RFC 9824 3).
+func (q *inquiry) putDenial(ctx context.Context, z *zone, name string, f finding) error {
+	soa, ttl, err := q.soa(ctx, z, f)
+	if err != nil {
+		return err
 	}
-	ns := false
-	for _, rr := range m.Ns {
-		switch rr.Header().Rrtype {
-		case dns.TypeSOA:
-			return false
-		case dns.TypeNS:
-			ns = true
+	if err := q.putSet(ctx, authoritySection, z, soa, ttl, zonesign.Found); err != nil {
+		return err
+	}
+	if f.kind == noName && (q.co || !q.signs(z)) {
+		q.b.rcode = dns.RcodeNameError // else NOERROR with NXNAME says so (RFC 9824 3.1, 5.1)
+	}
+	if !q.signs(z) {
+		return nil
+	}
+	types, err := q.existence(ctx, z, name, f)
+	if err != nil {
+		return err
+	}
+	nsec, err := types.nsec(name, ttl, q.qtype)
+	if err != nil {
+		return err
+	}
+	return q.putSet(ctx, authoritySection, z, nsec, ttl, zonesign.Missing)
+}
+
+// putNSEC answers a question for NSEC itself.
+func (q *inquiry) putNSEC(ctx context.Context, z *zone, name string, f finding) error {
+	_, ttl, err := q.soa(ctx, z, f)
+	if err != nil {
+		return err
+	}
+	types, err := q.existence(ctx, z, name, f)
+	if err != nil {
+		return err
+	}
+	nsec, err := types.nsec(name, ttl, 0)
+	if err != nil {
+		return err
+	}
+	return q.putSet(ctx, answerSection, z, nsec, ttl, zonesign.Missing)
+}
+
+// existence is what the bitmap at a name says.
+func (q *inquiry) existence(ctx context.Context, z *zone, name string, f finding) (existence, error) {
+	switch {
+	case f.kind == noName:
+		return missing, nil
+	case f.kind == alias:
+		return atAlias, nil
+	case f.types != ordinary:
+		return f.types, nil
+	}
+	plain, dname := ordinary, withDNAME
+	if name == z.Name {
+		plain, dname = atApex, apexDNAME
+	}
+	if q.qtype == dns.TypeDNAME {
+		return plain, nil
+	}
+	switch there, err := q.ask(ctx, z, name, dns.TypeDNAME); {
+	case err != nil && !z.knows(name):
+		return plain, err
+	case err == nil && there.kind == exists:
+		return dname, nil
+	}
+	return plain, nil
+}
+
+// soa is the zone's SOA, which the next plugin may give with the answer, or when asked, or not at all;
+// and the TTL of a denial: the lowest of the SOA's, its minimum (RFC 9077 3) and our own bound.
+func (q *inquiry) soa(ctx context.Context, z *zone, f finding) (set zonesign.RRset, ttl uint32, err error) {
+	rrs := f.soa
+	if len(rrs) == 0 {
+		if there, err := q.ask(ctx, z, z.Name, dns.TypeSOA); err == nil && there.kind == exists {
+			rrs = there.set
 		}
 	}
-	return ns
+	if len(rrs) == 0 {
+		return z.soa, negativeTTL, nil
+	}
+	set, err = dataSet(rrs[:1])
+	if err != nil {
+		return set, 0, err
+	}
+	ttl = min(set.TTL, negativeTTL)
+	if soa, ok := rrs[0].(*dns.SOA); ok {
+		ttl = min(ttl, soa.Minttl)
+	}
+	return set, ttl, nil
 }
+
+// putReferral leads to the servers of the zone below: NS and addresses as they are, for they are not
+// the zone's to sign, and what proves that zone signed or unsigned (RFC 4035 3.1.4).
+func (q *inquiry) putReferral(ctx context.Context, z *zone, f finding) error {
+	q.b.refers = true
+	ns, err := dataSet(f.set)
+	if err != nil {
+		return err
+	}
+	if err := q.b.add(authoritySection, ns, ns.TTL, zonesign.Signatures{}); err != nil {
+		return err
+	}
+	if q.signs(z) {
+		if err := q.putDS(ctx, z, f.owner); err != nil {
+			return err
+		}
+	}
+	for _, rr := range f.extra.Extra {
+		if q.isGlue(rr, z, f.set) {
+			if err := q.b.rr(additionalSection, rr); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// isGlue reports whether a record is an address of one of the servers that lies in the zone. Without a
+// signature it is an address like those of servers in the zone below, and no more is claimed of it.
+func (q *inquiry) isGlue(rr dns.RR, z *zone, ns []dns.RR) bool {
+	h := rr.Header()
+	if (h.Rrtype != dns.TypeA && h.Rrtype != dns.TypeAAAA) || h.Class != dns.ClassINET || !dns.IsSubDomain(z.Name, h.Name) {
+		return false
+	}
+	return slices.ContainsFunc(ns, func(rr dns.RR) bool {
+		server, ok := rr.(*dns.NS)
+		return ok && lower(server.Ns) == lower(h.Name)
+	})
+}
+
+// putDS adds the DS of a cut or the proof that it has none.
+func (q *inquiry) putDS(ctx context.Context, z *zone, cutName string) error {
+	f, err := q.find(ctx, z, cutName, dns.TypeDS)
+	if err != nil {
+		return err
+	}
+	if f.kind == exists {
+		set, err := dataSet(f.set)
+		if err != nil {
+			return err
+		}
+		return q.putSet(ctx, authoritySection, z, set, set.TTL, zonesign.Found)
+	}
+	_, ttl, err := q.soa(ctx, z, f)
+	if err != nil {
+		return err
+	}
+	nsec, err := atCut.nsec(cutName, ttl, 0)
+	if err != nil {
+		return err
+	}
+	return q.putSet(ctx, authoritySection, z, nsec, ttl, zonesign.Missing)
+}
+
+// putSet adds an RRset of a zone and, where they were asked for, its signatures.
+func (q *inquiry) putSet(ctx context.Context, in section, z *zone, set zonesign.RRset, ttl uint32, keep zonesign.Keep) error {
+	sigs, err := q.sign(ctx, z, set, keep)
+	if err != nil {
+		return err
+	}
+	return q.b.add(in, set, ttl, sigs)
+}
+
+func (q *inquiry) sign(ctx context.Context, z *zone, set zonesign.RRset, keep zonesign.Keep) (zonesign.Signatures, error) {
+	if !q.signs(z) {
+		return zonesign.Signatures{}, nil
+	}
+	return q.signer.Sign(ctx, z.keys, set, keep)
+}
+
+func (q *inquiry) signs(z *zone) bool { return q.do && z.keys != nil }

@@ -1,7 +1,6 @@
 package caa
 
 import (
-	"fmt"
 	"hash/maphash"
 	"time"
 
@@ -25,12 +24,15 @@ type serving struct {
 	now       func() time.Time
 	transient *cache.Cache[*message]
 	seed      maphash.Seed
+	keys      keyring
+	discovers bool       // whether the policy has a default
+	found     discovered // zones of the next plugin's that the policy does not list
 }
 
 // newServing lays out the zones that a block serves under a policy that the guard has accepted.
 func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring, signer *zonesign.Signer, now func() time.Time) (*serving, error) {
 	s := &serving{policy: p, zones: make(map[string]*zone, len(zones)), signer: signer, now: now,
-		transient: cache.New[*message](transientAnswers), seed: maphash.MakeSeed()}
+		transient: cache.New[*message](transientAnswers), seed: maphash.MakeSeed(), keys: keys, discovers: p.HasDefault()}
 	for _, pz := range zones {
 		set, err := keys.of(pz.Name)
 		if err != nil {
@@ -43,9 +45,7 @@ func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring, signer *
 		s.zones[pz.Name] = z
 	}
 	for _, z := range s.zones {
-		if err := s.delegate(z); err != nil {
-			return nil, err
-		}
+		s.delegate(z)
 	}
 	for _, cert := range p.Certificates {
 		s.protect(cert.Name)
@@ -53,35 +53,27 @@ func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring, signer *
 	return s, nil
 }
 
-// delegate tells the policy-only zone above z, where one is served here, of the zone cut: DS is the
-// one type that is asked of the parent's side (RFC 4035 3.1.4.1).
-func (s *serving) delegate(z *zone) error {
+// delegate tells the zone above z, where one is served here, of the zone cut: DS is the one type that
+// is asked of the parent's side (RFC 4035 3.1.4.1).
+func (s *serving) delegate(z *zone) {
 	above := s.above(z.Name)
-	if above == nil || !above.PolicyOnly() {
-		return nil
+	if above == nil {
+		return
 	}
-	if z.keys == nil {
-		above.named[z.Name] = &named{types: []uint16{dns.TypeNS}}
-		return nil
+	above.cuts[z.Name] = z.parentDS()
+	types := []uint16{dns.TypeNS}
+	if z.keys != nil {
+		types = []uint16{dns.TypeDS, dns.TypeNS}
 	}
-	var rrs []dns.RR
-	for _, ds := range z.keys.DS() {
-		ds.Hdr.Ttl = apexTTL
-		rrs = append(rrs, ds)
+	if above.PolicyOnly() {
+		above.named[z.Name] = &named{types: types}
 	}
-	set, err := zonesign.NewRRset(rrs...)
-	if err != nil {
-		return fmt.Errorf("DS of %s: %w", z.Name, err)
-	}
-	above.ds[z.Name] = set
-	above.named[z.Name] = &named{types: []uint16{dns.TypeDS, dns.TypeNS}}
-	return nil
 }
 
 // protect keeps the answers of a name that must stay issuable as those of the policy's own names.
 func (s *serving) protect(name string) {
 	z := s.find(name)
-	if z != nil && z.PolicyOnly() && z.named[name] == nil {
+	if z != nil && z.named[name] == nil {
 		z.named[name] = &named{types: z.locate(name).types}
 	}
 }
@@ -89,8 +81,12 @@ func (s *serving) protect(name string) {
 // find returns the closest zone at or above a canonical name, or nil. Its cost grows with the
 // labels of the name, not with the number of zones.
 func (s *serving) find(name string) *zone {
+	found := s.found.all()
 	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
 		if z := s.zones[name[off:]]; z != nil {
+			return z
+		}
+		if z := found[name[off:]]; z != nil {
 			return z
 		}
 	}

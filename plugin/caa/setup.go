@@ -2,6 +2,7 @@ package caa
 
 import (
 	"slices"
+	"time"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
@@ -15,7 +16,7 @@ func init() { plugin.Register(pluginName, setup) }
 
 // blind are the handlers that may stand above caa and neither read nor change a message that passes
 // them; prometheus counts the length and takes NOERROR for granted, which prepared answers are.
-var blind = []string{"bind", "errors", "prometheus", "cancel", "acl", "any", "chaos", "ready", "health", "local", "loop", "metadata", pluginName}
+var blind = []string{"bind", "errors", "prometheus", "cancel", "acl", "any", "chaos", "ready", "health", "local", "loop", "metadata"}
 
 func setup(c *caddy.Controller) error {
 	cfg, err := parseConfig(c)
@@ -35,13 +36,16 @@ func setup(c *caddy.Controller) error {
 
 	stop := make(chan struct{})
 	c.OnStartup(func() error {
-		l.hasNext = handler.Next != nil
+		above, under := around(site.Handlers())
+		handler.transparent.Store(all(above, blind))
+		handler.prompt.Store(all(under, prompt))
+		l.next, l.prompt = handler.Next, handler.prompt.Load()
 		if err := l.start(); err != nil {
 			return plugin.Error(pluginName, err)
 		}
-		handler.transparent.Store(transparent(site.Handlers()))
 		l.greet(listenHost(site), site.Port)
 		go l.watch(stop)
+		go (&selfCheck{CAA: handler, rest: restUntil(stop)}).watch()
 		return nil
 	})
 	c.OnShutdown(func() error {
@@ -51,17 +55,42 @@ func setup(c *caddy.Controller) error {
 	return nil
 }
 
-// transparent reports whether every handler above caa is blind. They come in the order of the chain.
-func transparent(handlers []plugin.Handler) bool {
-	for _, h := range handlers {
-		if h.Name() == pluginName {
+// restUntil waits for a time, or until stop is closed: then it reports false.
+func restUntil(stop <-chan struct{}) func(time.Duration) bool {
+	return func(d time.Duration) bool {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-stop:
+			return false
+		case <-timer.C:
 			return true
 		}
-		if !slices.Contains(blind, h.Name()) {
-			return false
-		}
 	}
-	return false
+}
+
+// around splits the handlers of a site, which come in the order of the chain, at caa.
+func around(handlers []plugin.Handler) (above, under []string) {
+	for i, h := range handlers {
+		if h.Name() == pluginName {
+			return above, names(handlers[i+1:])
+		}
+		above = append(above, h.Name())
+	}
+	return above, nil
+}
+
+func names(handlers []plugin.Handler) []string {
+	var out []string
+	for _, h := range handlers {
+		out = append(out, h.Name())
+	}
+	return out
+}
+
+// all reports whether every name is one of those known.
+func all(names, known []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(known, name) })
 }
 
 func listenHost(site *dnsserver.Config) string {

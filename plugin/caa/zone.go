@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/miekg/dns"
 
@@ -40,14 +41,16 @@ const acmeLabel = "_acme-challenge."
 type zone struct {
 	*policy.Zone
 	meter    meter
-	keys     *zonesign.KeySet // nil when unsigned
-	soa      zonesign.RRset   // from here on only in policy-only zones
-	ns       zonesign.RRset
-	glue     []zonesign.RRset          // addresses of the name servers inside the zone
-	ds       map[string]zonesign.RRset // DS of the signed zones below that are served here, too
+	keys     *zonesign.KeySet          // nil when unsigned
+	found    bool                      // in the next plugin's answers, and not in the policy
+	cuts     map[string][]dns.RR       // the zones below that are served here, too, with their DS
 	caa      map[*policy.Node][][]byte // each node's CAA RDATA in canonical order
 	existing map[string]bool           // the names that the policy gives existence: nodes and what stands above them
 	named    map[string]*named         // the names that the policy names: their answers are never pushed out
+	soa      zonesign.RRset            // of an overlay, for when the data have none
+	ns       zonesign.RRset            // only in policy-only zones, as what follows
+	glue     []zonesign.RRset          // addresses of the name servers inside the zone
+	conflict sync.Once                 // tells that the data of an overlay have CAA
 }
 
 // named is a name that the policy names, with what exists there and the answers made so far.
@@ -56,9 +59,9 @@ type named struct {
 	answers answerList
 }
 
-// newZone prepares the wire forms of a policy-only zone; an overlay needs the CAA sets alone.
+// newZone prepares what answers are made from.
 func newZone(p *policy.Zone, keys *zonesign.KeySet) (*zone, error) {
-	z := &zone{Zone: p, meter: meter{zone: p.Name}, keys: keys, ds: map[string]zonesign.RRset{},
+	z := &zone{Zone: p, meter: meter{zone: p.Name}, keys: keys, cuts: map[string][]dns.RR{},
 		caa: map[*policy.Node][][]byte{}, named: map[string]*named{}, existing: map[string]bool{}}
 	interned := map[string][][]byte{}
 	for node := range p.Nodes() {
@@ -68,15 +71,18 @@ func newZone(p *policy.Zone, keys *zonesign.KeySet) (*zone, error) {
 			z.existing[name] = true
 		}
 	}
-	if !p.PolicyOnly() {
-		return z, nil
+	if err := z.buildSOA(); err != nil || !p.PolicyOnly() {
+		return z, err
 	}
 	return z, z.buildApex()
 }
 
-// buildApex makes SOA, NS and the addresses of a policy-only zone.
-func (z *zone) buildApex() (err error) {
-	mname := z.Nameservers[0].Name
+// buildSOA makes the SOA. An overlay has no server to name but the zone itself.
+func (z *zone) buildSOA() (err error) {
+	mname := z.Name
+	if z.PolicyOnly() {
+		mname = z.Nameservers[0].Name
+	}
 	rname := "hostmaster." + z.Name
 	if _, ok := dns.IsDomainName(rname); !ok || len(rname) > 254 {
 		rname = z.Name // a zone name so long that no label fits above it
@@ -86,6 +92,11 @@ func (z *zone) buildApex() (err error) {
 	if z.soa, err = zonesign.NewRRset(soa); err != nil {
 		return fmt.Errorf("SOA of %s: %w", z.Name, err)
 	}
+	return nil
+}
+
+// buildApex makes NS and the addresses of a policy-only zone.
+func (z *zone) buildApex() (err error) {
 	var ns []dns.RR
 	for _, server := range z.Nameservers {
 		ns = append(ns, &dns.NS{Hdr: header(z.Name, dns.TypeNS, apexTTL), Ns: server.Name})
@@ -106,6 +117,25 @@ func (z *zone) buildApex() (err error) {
 		return fmt.Errorf("NS of %s: %w", z.Name, err)
 	}
 	return nil
+}
+
+// parentDS are the DS records of the zone for a parent that is served here, too; none when unsigned.
+func (z *zone) parentDS() (ds []dns.RR) {
+	if z.keys == nil {
+		return nil
+	}
+	for _, rr := range z.keys.DS() {
+		rr.Hdr.Ttl = apexTTL
+		ds = append(ds, rr)
+	}
+	return ds
+}
+
+// tellConflict says once that the data of an overlay hold CAA of their own.
+func (z *zone) tellConflict(name string) {
+	z.conflict.Do(func() {
+		log.Warningf("The data of %s have CAA records, at %s for one; the policy's are served in their place: take them out of the data", z.Name, name)
+	})
 }
 
 // next is where a name's second label begins.

@@ -22,24 +22,70 @@ import (
 // hold, of 255 octets with all labels at their maximum, has its successor outside the zone; Sign
 // refuses to sign that one.
 func NSEC(owner string, ttl uint32, types ...uint16) (RRset, error) {
-	rdata, err := appendSuccessor(make([]byte, 0, len(owner)+2+16), owner)
+	bitmap, err := NewBitmap(types...)
+	if err != nil {
+		return RRset{}, fmt.Errorf("NSEC of %s: %w", owner, err)
+	}
+	return NSECWith(owner, ttl, bitmap)
+}
+
+// NSECWith is NSEC with a bitmap that was made before.
+func NSECWith(owner string, ttl uint32, bitmap Bitmap) (RRset, error) {
+	rdata, err := appendSuccessor(make([]byte, 0, len(owner)+4+len(bitmap)), owner)
 	if err != nil {
 		return RRset{}, err
 	}
+	return RRset{Owner: owner, Type: dns.TypeNSEC, TTL: ttl, RDATA: [][]byte{append(rdata, bitmap...)}}, nil
+}
+
+// Bitmap is the Type Bit Maps field of an NSEC record on the wire (RFC 4034 4.1.2). Immutable.
+type Bitmap []byte
+
+// NewBitmap returns the bitmap of types, with RRSIG and NSEC, which need not be given.
+func NewBitmap(types ...uint16) (Bitmap, error) {
 	var few [16]uint16
-	bitmap := append(few[:0], dns.TypeRRSIG, dns.TypeNSEC)
+	all := append(few[:0], dns.TypeRRSIG, dns.TypeNSEC)
 	for _, t := range types {
 		if !isData(t) && t != dns.TypeNXNAME {
-			return RRset{}, fmt.Errorf("NSEC of %s: %s is a pseudo-type, which no bitmap holds (RFC 4034 4.1.2)", owner, dns.Type(t))
+			return nil, fmt.Errorf("%s is a pseudo-type, which no bitmap holds (RFC 4034 4.1.2)", dns.Type(t))
 		}
-		bitmap = append(bitmap, t)
+		all = append(all, t)
 	}
-	slices.Sort(bitmap)
-	bitmap = slices.Compact(bitmap)
-	if len(bitmap) > 3 && slices.Contains(bitmap, dns.TypeNXNAME) {
-		return RRset{}, fmt.Errorf("NSEC of %s: NXNAME says that the name does not exist and stands beside no other type (RFC 9824 3.2)", owner)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if len(all) > 3 && slices.Contains(all, dns.TypeNXNAME) {
+		return nil, errors.New("NXNAME says that the name does not exist and stands beside no other type (RFC 9824 3.2)")
 	}
-	return RRset{Owner: owner, Type: dns.TypeNSEC, TTL: ttl, RDATA: [][]byte{appendBitmap(rdata, bitmap)}}, nil
+	return appendBitmap(nil, all), nil
+}
+
+// Without returns the bitmap without a type.
+func (b Bitmap) Without(t uint16) Bitmap {
+	out := make(Bitmap, 0, len(b))
+	for len(b) > 0 {
+		end := 2 + int(b[1])
+		start := len(out)
+		out = append(out, b[:end]...)
+		if octet := int(t & 0xFF / 8); b[0] == byte(t>>8) && octet < int(b[1]) {
+			out[start+2+octet] &^= 0x80 >> (t & 7)
+			out = trimWindow(out, start)
+		}
+		b = b[end:]
+	}
+	return out
+}
+
+// trimWindow takes trailing zero octets from the last window, which begins at start, and the window
+// itself where no type is left in it (RFC 4034 4.1.2).
+func trimWindow(b Bitmap, start int) Bitmap {
+	for len(b) > start+2 && b[len(b)-1] == 0 {
+		b = b[:len(b)-1]
+		b[start+1]--
+	}
+	if len(b) == start+2 {
+		return b[:start]
+	}
+	return b
 }
 
 // NXNAME returns the NSEC record that says: this name does not exist (RFC 9824 3.2).

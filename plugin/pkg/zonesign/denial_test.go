@@ -1,6 +1,7 @@
 package zonesign
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -212,4 +213,31 @@ func FuzzNSEC(f *testing.F) {
 			t.Errorf("%v is not sorted", nsec.TypeBitMap)
 		}
 	})
+}
+
+// RFC 4034 4.1.2: no window without types, no trailing zero octets.
+func TestBitmapWithout(t *testing.T) {
+	t.Parallel()
+	bitmap, err := NewBitmap(dns.TypeA, dns.TypeMX, dns.TypeCAA, 300, 65280)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		without uint16
+		left    []uint16
+	}{
+		{dns.TypeMX, []uint16{dns.TypeA, dns.TypeCAA, 300, 65280}},
+		{dns.TypeTXT, []uint16{dns.TypeA, dns.TypeMX, dns.TypeCAA, 300, 65280}}, // not in it
+		{300, []uint16{dns.TypeA, dns.TypeMX, dns.TypeCAA, 65280}},              // its octets go
+		{65280, []uint16{dns.TypeA, dns.TypeMX, dns.TypeCAA, 300}},              // its window goes
+		{1000, []uint16{dns.TypeA, dns.TypeMX, dns.TypeCAA, 300, 65280}},        // a window that is not there
+	} {
+		want, err := NewBitmap(c.left...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := bitmap.Without(c.without); !bytes.Equal(got, want) {
+			t.Errorf("without %d: % x, want % x", c.without, got, want)
+		}
+	}
 }

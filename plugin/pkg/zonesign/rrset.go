@@ -20,7 +20,8 @@ type RRset struct {
 	RDATA [][]byte
 }
 
-// NewRRset returns the canonical form of an RRset: all records of one owner, type and TTL, in class IN.
+// NewRRset returns the canonical form of an RRset: all records of one owner and type, in class IN. Where
+// their TTLs differ the lowest counts (RFC 2181 5.2).
 func NewRRset(rrs ...dns.RR) (RRset, error) {
 	if len(rrs) == 0 {
 		return RRset{}, errors.New("an RRset holds at least one record")
@@ -35,22 +36,20 @@ func NewRRset(rrs ...dns.RR) (RRset, error) {
 		if err != nil {
 			return RRset{}, fmt.Errorf("%s of %s: %w", dns.TypeToString[h.Rrtype], h.Name, err)
 		}
-		set.RDATA = append(set.RDATA, rdata)
+		set.RDATA, set.TTL = append(set.RDATA, rdata), min(set.TTL, rr.Header().Ttl)
 	}
 	slices.SortFunc(set.RDATA, bytes.Compare)
 	set.RDATA = slices.CompactFunc(set.RDATA, bytes.Equal)
 	return set, nil
 }
 
-// admit says why a record is not one of the set (RFC 2181 5; one TTL: 5.2).
+// admit says why a record is not one of the set (RFC 2181 5).
 func (r RRset) admit(h *dns.RR_Header) error {
 	switch {
 	case h.Class != dns.ClassINET:
 		return fmt.Errorf("%s is in class %s: only IN is signed", h.Name, dns.Class(h.Class))
 	case dns.CanonicalName(h.Name) != r.Owner || h.Rrtype != r.Type:
 		return fmt.Errorf("%s %s in the RRset %s %s: one owner and one type make an RRset", h.Name, dns.Type(h.Rrtype), r.Owner, dns.Type(r.Type))
-	case h.Ttl != r.TTL:
-		return fmt.Errorf("%s has the TTLs %d and %d: an RRset has one (RFC 2181 5.2)", r.Owner, r.TTL, h.Ttl)
 	}
 	return nil
 }
@@ -146,8 +145,8 @@ func (r RRset) check() error {
 		return errors.New("RRSIG records are not signed (RFC 4035 2.2)")
 	case !isData(r.Type):
 		return fmt.Errorf("%s is a pseudo-type and is not signed (RFC 6895 3.1)", dns.Type(r.Type))
-	case r.TTL > maxTTL:
-		return fmt.Errorf("the TTL of %d seconds is too long for signatures that last 14 days: lower it to %d", r.TTL, maxTTL)
+	case r.TTL > MaxTTL:
+		return fmt.Errorf("the TTL of %d seconds is too long for signatures that last 14 days: lower it to %d", r.TTL, MaxTTL)
 	}
 	for i, rdata := range r.RDATA {
 		if len(rdata) > 0xFFFF {

@@ -25,9 +25,9 @@ const (
 	// clockSkew is how far a validator's clock may be off: signatures begin that much earlier, and are
 	// not handed out when a clock that is ahead would see them end in a cache.
 	clockSkew = time.Hour
-	// maxTTL, in seconds, is what every signature outlives until its renewal is due. Resolvers cap TTLs
+	// MaxTTL, in seconds, is what every signature outlives until its renewal is due. Resolvers cap TTLs
 	// at a week anyway (RFC 8767 4).
-	maxTTL = 7 * 24 * 3600
+	MaxTTL = 7 * 24 * 3600
 )
 
 // validity is when signatures that are made now begin, want renewal, and end.

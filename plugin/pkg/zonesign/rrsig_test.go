@@ -144,7 +144,7 @@ func TestValidity(t *testing.T) {
 			t.Errorf("renewed with %v of %v left: half or less", v.expires.Sub(v.refresh), whole)
 		case !v.refresh.After(now.Add(life / 5)):
 			t.Errorf("renewed after %v: too often", v.refresh.Sub(now))
-		case !outlives(v.expires, v.refresh, maxTTL):
+		case !outlives(v.expires, v.refresh, MaxTTL):
 			t.Errorf("when renewal is due, %v are left: less than the largest TTL", v.expires.Sub(v.refresh))
 		case v.expires.Nanosecond() != 0:
 			t.Errorf("expires %v: RRSIG has whole seconds", v.expires)
@@ -218,7 +218,7 @@ func TestSignRefuses(t *testing.T) {
 		{"RFC 4035 2.2: RRSIG", "RRSIG", edited(func(s *RRset) { s.Type = dns.TypeRRSIG })},
 		{"OPT", "pseudo-type", edited(func(s *RRset) { s.Type = dns.TypeOPT })},
 		{"ANY", "pseudo-type", edited(func(s *RRset) { s.Type = dns.TypeANY })},
-		{"a TTL that outlives signatures", "604800", edited(func(s *RRset) { s.TTL = maxTTL + 1 })},
+		{"a TTL that outlives signatures", "604800", edited(func(s *RRset) { s.TTL = MaxTTL + 1 })},
 		{".de, 2026-05-05: a DNSKEY RRset that is not the one served", "as served", foreign.DNSKEYs()},
 		{"the DNSKEY RRset with another TTL", "as served", shorter},
 		{"CDS below the apex", "below the apex", newRRset(t, "a.example.org. 60 IN CDS 0 0 0 00")},

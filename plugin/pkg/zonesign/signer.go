@@ -17,24 +17,48 @@ import (
 )
 
 const (
-	// keptPlaces bounds the signatures for configured names that are made at once: plenty for a
+	// manyPlaces bounds the signatures that are made at once for names that exist: plenty for a
 	// network HSM, and an end to what piles up when it hangs.
-	keptPlaces = 64
+	manyPlaces = 64
 	// retryAfter is how long a failed renewal rests: with five eighths of a signature's life left
 	// there is no hurry, and a failing HSM needs no storm of requests.
 	retryAfter = 30 * time.Second
 )
 
-// Keep says whether signatures are stored.
-type Keep bool
+// Keep says whether and where signatures are stored. What is stored is renewed before it is due. Each
+// class has a store and places of its own, so that none delays or pushes out what another has.
+type Keep uint8
 
 const (
-	// Kept is for names that are configured: signatures are stored, and renewed before they are due.
-	Kept Keep = true
 	// Transient is for names that anybody can make up: signatures are made for those who ask at that
 	// moment and forgotten, and few are made at a time.
-	Transient Keep = false
+	Transient Keep = iota
+	// Kept is for names that are configured.
+	Kept
+	// Found is for what somebody else's data hold, a wildcard's unending names among them: what is no
+	// longer asked for goes first.
+	Found
+	// Missing is for denials about such data: likewise, with little room and few at a time.
+	Missing
 )
+
+// class is what the signatures of one Keep may take.
+type class struct {
+	capacity int  // RRsets whose signatures are stored
+	few      bool // as many at a time as there are processors: more would make no more, but delay others
+	// countsDown says that a cache may have lowered the TTL: a signature over a higher Original TTL
+	// serves, and is the right one (RFC 4035 5.3.3 lowers, it never raises).
+	countsDown bool
+}
+
+// classes are those of each Keep. A policy of 100,000 names needs two RRsets for each (CAA and NSEC),
+// which half of the store holds; full, it takes some 250 MB, that of Found 35 and that of Missing 9.
+var classes = [...]class{
+	Transient: {few: true},
+	Kept:      {capacity: 1 << 19},
+	Found:     {capacity: 1 << 16, countsDown: true},
+	Missing:   {capacity: 1 << 14, few: true, countsDown: true},
+}
 
 // Signatures are the RRSIGs over one RRset.
 type Signatures struct {
@@ -59,21 +83,24 @@ type Signer struct {
 	rand     io.Reader
 	patience time.Duration
 	seed     maphash.Seed
-	kept     *store
+	stores   [len(classes)]*store
 	flights  flights
-	places   map[Keep]chan struct{} // a signing holds one
+	places   [len(classes)]chan struct{} // a signing holds one
 
 	made, failed, hits, misses, stale atomic.Uint64
 }
 
 // NewSigner returns a Signer that has made nothing yet.
 func NewSigner(cfg Config) *Signer {
-	s := &Signer{now: cfg.Now, rand: cfg.Rand, patience: cmp.Or(cfg.Patience, 3*time.Second), seed: maphash.MakeSeed(), kept: newStore(maxKept),
-		flights: flights{byID: map[uint64]*flight{}},
-		places: map[Keep]chan struct{}{
-			Kept:      make(chan struct{}, keptPlaces),
-			Transient: make(chan struct{}, runtime.GOMAXPROCS(0)), // more would make no more, but delay Kept ones
-		}}
+	s := &Signer{now: cfg.Now, rand: cfg.Rand, patience: cmp.Or(cfg.Patience, 3*time.Second), seed: maphash.MakeSeed(),
+		flights: flights{byID: map[uint64]*flight{}}}
+	for keep, class := range classes {
+		places := manyPlaces
+		if class.few {
+			places = runtime.GOMAXPROCS(0)
+		}
+		s.stores[keep], s.places[keep] = newStore(class.capacity), make(chan struct{}, places)
+	}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -85,7 +112,7 @@ func NewSigner(cfg Config) *Signer {
 
 // Sign returns the signatures of a zone's keys over an RRset in it, one by each key that has to sign.
 //
-// Kept ones are answered from memory while they are valid. When they are due, they are still handed
+// Stored ones are answered from memory while they are valid. When they are due, they are still handed
 // out while new ones are made, so that nobody waits for a renewal, however slow the keys are; when
 // that fails, they stay, marked Stale, for as long as they outlive the RRset's TTL. Otherwise they are
 // made now, once for all who ask for the same RRset. Waiting ends with ctx and with Config.Patience.
@@ -96,7 +123,7 @@ func NewSigner(cfg Config) *Signer {
 func (s *Signer) Sign(ctx context.Context, ks *KeySet, set RRset, keep Keep) (Signatures, error) {
 	r := request{ks, set, keep}
 	id := s.id(r)
-	if keep == Kept {
+	if classes[keep].capacity > 0 {
 		if sigs, ok := s.stored(id, r); ok {
 			return sigs, nil
 		}
@@ -114,7 +141,11 @@ func (s *Signer) id(r request) uint64 {
 	h.SetSeed(s.seed)
 	maphash.WriteComparable(&h, r.keys)
 	maphash.WriteComparable(&h, r.keep)
-	maphash.WriteComparable(&h, uint64(r.set.TTL)<<16|uint64(r.set.Type))
+	var ttl uint32
+	if !classes[r.keep].countsDown {
+		ttl = r.set.TTL
+	}
+	maphash.WriteComparable(&h, uint64(ttl)<<16|uint64(r.set.Type))
 	h.WriteString(r.set.Owner)
 	for _, rdata := range r.set.RDATA {
 		maphash.WriteComparable(&h, len(rdata))
@@ -126,7 +157,7 @@ func (s *Signer) id(r request) uint64 {
 // stored answers from memory, and has renewed what is due.
 func (s *Signer) stored(id uint64, r request) (Signatures, bool) {
 	now := s.now()
-	e := s.kept.get(id, r)
+	e := s.stores[r.keep].get(id, r)
 	if e == nil || !e.usable(now) {
 		s.misses.Add(1)
 		return Signatures{}, false
@@ -218,9 +249,9 @@ func (s *Signer) fly(f *flight) {
 	switch {
 	case f.err != nil:
 		s.failed.Add(1)
-		s.kept.postpone(f.id, f.request, s.now().Add(retryAfter))
-	case f.keep == Kept:
-		s.kept.put(f.id, &entry{f.request, f.sigs})
+		s.stores[f.keep].postpone(f.id, f.request, s.now().Add(retryAfter))
+	case classes[f.keep].capacity > 0:
+		s.stores[f.keep].put(f.id, &entry{f.request, f.sigs})
 	}
 }
 
@@ -268,7 +299,10 @@ func (s *Signer) sign(ks *KeySet, set RRset) (Signatures, error) {
 // out, and says how many. Call it after a reload; without it, the store is bounded all the same.
 func (s *Signer) Sweep(live func(*KeySet) bool) (dropped int) {
 	now := s.now()
-	return s.kept.sweep(func(e *entry) bool { return !live(e.keys) || !e.usable(now) })
+	for _, store := range s.stores {
+		dropped += store.sweep(func(e *entry) bool { return !live(e.keys) || !e.usable(now) })
+	}
+	return dropped
 }
 
 // Stats are counts since the start, and what is kept now.
@@ -276,7 +310,7 @@ type Stats struct {
 	Made   uint64 // signatures
 	Failed uint64 // RRsets whose signing failed, renewals included
 	Hits   uint64 // requests answered from memory
-	Misses uint64 // requests for kept signatures that were not there
+	Misses uint64 // requests for stored signatures that were not there
 	Stale  uint64 // of the hits, those with signatures whose renewal had failed
 	Kept   int    // RRsets whose signatures are kept
 	// Earliest is, by zone, when the first of the kept signatures ends that may be in use. Those
@@ -289,11 +323,13 @@ func (s *Signer) Stats() Stats {
 	st := Stats{Made: s.made.Load(), Failed: s.failed.Load(), Hits: s.hits.Load(), Misses: s.misses.Load(),
 		Stale: s.stale.Load(), Earliest: map[string]time.Time{}}
 	now := s.now()
-	st.Kept = s.kept.each(func(e *entry) {
-		first, ok := st.Earliest[e.keys.zone]
-		if e.asked(now) && (!ok || e.sigs.Expires.Before(first)) {
-			st.Earliest[e.keys.zone] = e.sigs.Expires
-		}
-	})
+	for _, store := range s.stores {
+		st.Kept += store.each(func(e *entry) {
+			first, ok := st.Earliest[e.keys.zone]
+			if e.asked(now) && (!ok || e.sigs.Expires.Before(first)) {
+				st.Earliest[e.keys.zone] = e.sigs.Expires
+			}
+		})
+	}
 	return st
 }

@@ -88,6 +88,49 @@ func TestKeptAreMadeOnce(t *testing.T) {
 	}
 }
 
+// A cache below counts TTLs down: signatures keep the Original TTL of the data (RFC 4034 3.1.4), and
+// are made anew only for a higher one. What is configured has the TTL that it has.
+func TestTTLsThatCountDown(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		keep  Keep
+		fewer bool
+	}{{Kept, false}, {Found, true}, {Missing, true}} {
+		s, ks, set := NewSigner(Config{}), newKeySet(t, newCSK(t)), aSet(1)
+		original := func(ttl uint32) uint32 {
+			set.TTL = ttl
+			return rrsigs(t, set, mustSign(t, s, ks, set, c.keep))[0].OrigTtl
+		}
+		original(60)
+		if got := original(59); (got == 60) != c.fewer || s.Stats().Made != map[bool]uint64{true: 1, false: 2}[c.fewer] {
+			t.Errorf("class %d: the Original TTL for a TTL of 59 is %d, with %d signatures made", c.keep, got, s.Stats().Made)
+		}
+		if got := original(61); got != 61 {
+			t.Errorf("class %d: the Original TTL for a TTL of 61 is %d", c.keep, got)
+		}
+		if got := original(60); (got == 61) != c.fewer {
+			t.Errorf("class %d: the Original TTL for a TTL of 60 is then %d", c.keep, got)
+		}
+	}
+}
+
+// What anybody may ask for pushes nothing out of another class.
+func TestClassesKeepApart(t *testing.T) {
+	t.Parallel()
+	s, ks := NewSigner(Config{}), newKeySet(t, newCSK(t))
+	mustSign(t, s, ks, aSet(0), Kept)
+	mustSign(t, s, ks, aSet(0), Found)
+	for n := range classes[Missing].capacity {
+		s.stores[Missing].put(uint64(n), &entry{request: request{ks, aSet(n), Missing}})
+	}
+	made := s.Stats().Made
+	mustSign(t, s, ks, aSet(0), Kept)
+	mustSign(t, s, ks, aSet(0), Found)
+	if got := s.Stats(); got.Made != made || s.stores[Missing].each(func(*entry) {}) > classes[Missing].capacity {
+		t.Errorf("%d signatures made, %d kept: a flood of denials pushed out what exists", got.Made, got.Kept)
+	}
+}
+
 func TestTransientAreForgotten(t *testing.T) {
 	t.Parallel()
 	h, ks := newHSM(t)
@@ -306,7 +349,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 			}
 			close(gate)
 			synctest.Wait()
-			if got := s.Stats().Kept == 1; got != bool(keep) {
+			if got := s.Stats().Kept == 1; got != (keep == Kept) {
 				t.Errorf("keep %v: what was made after all is kept: %v", keep, got)
 			}
 			if len(s.flights.byID) != 0 || len(s.places[keep]) != 0 {
@@ -352,28 +395,28 @@ func TestRenewalsAreBounded(t *testing.T) {
 		h, ks := newHSM(t)
 		c := newClock()
 		s := NewSigner(Config{Now: c.Now, Rand: constant(0)})
-		for n := range 2 * keptPlaces {
+		for n := range 2 * manyPlaces {
 			mustSign(t, s, ks, aSet(n), Kept)
 		}
 		made := h.work()
 		gate := make(chan struct{})
 		h.blocks(gate)
 		c.set(start.Add(life / 2))
-		for n := range 2 * keptPlaces {
+		for n := range 2 * manyPlaces {
 			mustSign(t, s, ks, aSet(n), Kept)
 		}
 		synctest.Wait()
-		if got := h.work() - made; got != keptPlaces {
-			t.Errorf("%d renewals hang, want %d", got, keptPlaces)
+		if got := h.work() - made; got != manyPlaces {
+			t.Errorf("%d renewals hang, want %d", got, manyPlaces)
 		}
 		close(gate)
 		synctest.Wait()
-		for n := range 2 * keptPlaces { // the others come with the next request
+		for n := range 2 * manyPlaces { // the others come with the next request
 			mustSign(t, s, ks, aSet(n), Kept)
 			synctest.Wait()
 		}
-		if got := h.work() - made; got != 2*keptPlaces {
-			t.Errorf("%d renewed, want %d", got, 2*keptPlaces)
+		if got := h.work() - made; got != 2*manyPlaces {
+			t.Errorf("%d renewed, want %d", got, 2*manyPlaces)
 		}
 	})
 }
@@ -387,7 +430,7 @@ func TestManyAtOnce(t *testing.T) {
 		wg.Go(func() {
 			for n := range 200 {
 				set := aSet(n % 50)
-				sigs := mustSign(t, s, ks, set, g%2 == 0)
+				sigs := mustSign(t, s, ks, set, Keep(g%len(classes)))
 				if err := rrsigs(t, set, sigs)[0].Verify(key.DNSKEY, records(t, set)); err != nil {
 					t.Error(err)
 				}

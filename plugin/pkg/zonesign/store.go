@@ -5,14 +5,18 @@ import (
 	"time"
 )
 
-// maxKept bounds the RRsets whose signatures are kept. A policy of 100,000 names needs two for each
-// (CAA and NSEC), which half of the store holds; full, it takes some 250 MB.
-const maxKept = 1 << 19
-
 // entry is a request with its signatures. Immutable.
 type entry struct {
 	request
 	sigs Signatures
+}
+
+// serves reports whether the signatures are those that a request asks for.
+func (e *entry) serves(r request) bool {
+	if classes[r.keep].countsDown && e.set.TTL > r.set.TTL {
+		r.set.TTL = e.set.TTL
+	}
+	return e.request.equal(r)
 }
 
 // usable reports whether the signatures may still be handed out.
@@ -66,7 +70,7 @@ func (s *store) postpone(id uint64, r request, retry time.Time) {
 
 func (s *store) find(id uint64, r request) *entry {
 	for _, generation := range [...]map[uint64]*entry{s.young, s.old} {
-		if e := generation[id]; e != nil && e.request.equal(r) {
+		if e := generation[id]; e != nil && e.serves(r) {
 			return e
 		}
 	}

@@ -1,0 +1,134 @@
+package caa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/metrics/vars"
+	"github.com/coredns/coredns/request"
+	"github.com/miekg/dns"
+)
+
+// patienceBelow is how long the next plugin may take where the policy can answer without it: shorter
+// than the time after which resolvers ask again, so that the answer comes at the first question.
+const patienceBelow = 1500 * time.Millisecond
+
+// prompt are the plugins that answer from memory, or hand on what those under them say. Any other may
+// wait for a network, so that waiting for it must end.
+var prompt = []string{"auto", "cache", "dnssec", "file", "header", "hosts", "k8s_external", "kubernetes", "loadbalance", "minimal",
+	"secondary", "sign", "template", "transfer", "whoami"}
+
+// below asks the plugin under caa, on behalf of one query. It asks without DNSSEC, since what is signed
+// there is signed anew here, and returns whole messages or an error, whatever that plugin does: it may
+// fail, panic, hang, truncate or write nothing.
+type below struct {
+	next plugin.Handler
+	w    dns.ResponseWriter
+	r    *dns.Msg
+	opt  []dns.RR // of every question
+}
+
+func newBelow(next plugin.Handler, w dns.ResponseWriter, r *dns.Msg) *below {
+	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
+	opt.SetUDPSize(maxUDP)
+	if asked := r.IsEdns0(); asked != nil {
+		opt.Option = asked.Option // such as the client's subnet (RFC 7871)
+	}
+	return &below{next, w, r, []dns.RR{opt}}
+}
+
+// errNobody says that no plugin below has anything to say of a name: none wrote an answer, and the
+// last one's code is that of a server that does not hold the zone.
+var errNobody = errors.New("no plugin below has data for the name")
+
+// ask puts one question. The name is canonical.
+func (b *below) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
+	m, err := b.once(ctx, name, qtype, false)
+	if err == nil && m.Truncated {
+		m, err = b.once(ctx, name, qtype, true)
+		if err == nil && m.Truncated {
+			return nil, errors.New("its answer is truncated, over TCP too")
+		}
+	}
+	return m, err
+}
+
+// askBriefly is ask with an end to waiting.
+func (b *below) askBriefly(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
+	type outcome struct {
+		m   *dns.Msg
+		err error
+	}
+	ctx, cancel := context.WithTimeout(ctx, patienceBelow)
+	defer cancel()
+	done := make(chan outcome, 1)
+	go func() {
+		m, err := b.ask(ctx, name, qtype)
+		done <- outcome{m, err}
+	}()
+	select {
+	case o := <-done:
+		return o.m, o.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("it has not answered: %w", ctx.Err())
+	}
+}
+
+func (b *below) once(ctx context.Context, name string, qtype uint16, stream bool) (m *dns.Msg, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			vars.Panic.Inc()
+			m, err = nil, fmt.Errorf("it panicked: %v", p)
+		}
+	}()
+	w := &capture{ResponseWriter: b.w, stream: stream}
+	code, err := plugin.NextOrFailure(pluginName, b.next, ctx, w, b.question(name, qtype))
+	switch {
+	case w.msg != nil:
+		return w.msg, nil
+	case err != nil:
+		return nil, err
+	case code == dns.RcodeRefused:
+		return nil, errNobody
+	}
+	return nil, fmt.Errorf("it wrote no answer, and its code is %s", dns.RcodeToString[code])
+}
+
+// question is the query with another question.
+func (b *below) question(name string, qtype uint16) *dns.Msg {
+	return &dns.Msg{MsgHdr: b.r.MsgHdr, Question: []dns.Question{{Name: name, Qtype: qtype, Qclass: dns.ClassINET}}, Extra: b.opt}
+}
+
+// capture keeps what a plugin writes. CoreDNS's nonwriter does so too, but shows the plugin the real
+// transport, and for an answer that was truncated over UDP we ask again as over TCP.
+type capture struct {
+	dns.ResponseWriter
+	stream bool
+	msg    *dns.Msg
+}
+
+func (c *capture) WriteMsg(m *dns.Msg) error {
+	c.msg = m
+	return nil
+}
+
+func (c *capture) Write(wire []byte) (int, error) {
+	m := new(dns.Msg)
+	if err := m.Unpack(wire); err != nil {
+		return 0, err
+	}
+	c.msg = m
+	return len(wire), nil
+}
+
+func (c *capture) RemoteAddr() net.Addr {
+	addr := c.ResponseWriter.RemoteAddr()
+	if !c.stream {
+		return addr
+	}
+	return &net.TCPAddr{IP: net.ParseIP((&request.Request{W: c.ResponseWriter}).IP())}
+}

@@ -1,0 +1,76 @@
+package caa
+
+import (
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
+)
+
+// existence is a kind of name in an overlay, as the type bitmap of a denial describes it.
+//
+// Nobody can list the types that a name of the next plugin's data has: a plugin answers questions, one
+// type at a time. A bitmap that leaves out a type that exists denies it for everyone behind a
+// resolver that keeps denials (RFC 8198), which is the fault of CoreDNS's own dnssec plugin; one that
+// claims a type too many merely makes a resolver ask. So the denial of a type claims all others: every
+// data type that is assigned, with room for those that will be, and all of private use. The assigned
+// ones lie in the windows 0, 1 and 128 of the registry (RFC 6895 3.1), those of private use in window
+// 255. Together they take 127 octets.
+//
+// Five types must not be claimed, for they change what the others mean. CNAME sends a resolver
+// elsewhere for all types, DNAME for all names below; NS without SOA is a zone cut, SOA an apex (RFC
+// 6840 4.1, 4.4); and DS belongs to a cut. Whether they stand at the name is known: an alias, a cut and
+// the apex are other kinds of names, and DNAME is asked for. The types that DNSSEC adds are ours to know.
+type existence uint8
+
+const (
+	ordinary    existence = iota // an existing name below the apex
+	atApex                       // the zone's own name
+	withDNAME                    // an ordinary name with DNAME
+	apexDNAME                    // the apex with DNAME
+	atAlias                      // CNAME and nothing else
+	atCut                        // NS and nothing else that is the zone's to sign (RFC 4035 2.3)
+	atSecureCut                  // with DS
+	missing                      // no name at all (RFC 9824 3.2)
+	existences
+)
+
+// bitmaps are those of each existence.
+var bitmaps = func() (b [existences]zonesign.Bitmap) {
+	any := claimable()
+	for e, types := range [existences][]uint16{
+		ordinary:    any,
+		atApex:      append([]uint16{dns.TypeNS, dns.TypeSOA, dns.TypeDNSKEY}, any...),
+		withDNAME:   append([]uint16{dns.TypeDNAME}, any...),
+		apexDNAME:   append([]uint16{dns.TypeNS, dns.TypeSOA, dns.TypeDNSKEY, dns.TypeDNAME}, any...),
+		atAlias:     {dns.TypeCNAME},
+		atCut:       {dns.TypeNS},
+		atSecureCut: {dns.TypeNS, dns.TypeDS},
+		missing:     {dns.TypeNXNAME},
+	} {
+		bitmap, err := zonesign.NewBitmap(types...)
+		if err != nil {
+			panic("caa: a bitmap cannot be made: " + err.Error()) // every test makes them
+		}
+		b[e] = bitmap
+	}
+	return b
+}()
+
+// claimable are the types that a denial may claim at any name.
+func claimable() []uint16 {
+	telling := map[uint16]bool{dns.TypeCNAME: true, dns.TypeDNAME: true, dns.TypeNS: true, dns.TypeSOA: true, dns.TypeDS: true, dns.TypeOPT: true}
+	var types []uint16
+	for _, window := range [][2]int{{1, 127}, {256, 511}, {32768, 33023}, {65280, 65534}} {
+		for t := window[0]; t <= window[1]; t++ {
+			if t := uint16(t); !telling[t] && !replaced[t] {
+				types = append(types, t)
+			}
+		}
+	}
+	return types
+}
+
+// nsec is the NSEC record of a denial of qtype at a name; type 0 denies none.
+func (e existence) nsec(owner string, ttl uint32, qtype uint16) (zonesign.RRset, error) {
+	return zonesign.NSECWith(owner, ttl, bitmaps[e].Without(qtype))
+}

@@ -1,0 +1,160 @@
+package caa
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/test"
+	"github.com/miekg/dns"
+)
+
+// requiring is a policy that requires issuances for names of an overlay.
+func requiring(names ...string) string {
+	return fmt.Sprintf(`version: 1
+issuers: {le: {domain: letsencrypt.org}}
+zones:
+  example.org: {issue: [le], names: {locked: {issue: none}, www.locked: {issue: [le]}}}
+  corp.example.net: {issue: [le], issuewild: none, nameservers: [{name: ns.example.com}]}
+certificates: [{names: ["%s"], issuer: le}]
+`, strings.Join(names, `", "`))
+}
+
+// runOnce runs a self-check that does not rest.
+func runOnce(h *CAA) *selfCheck {
+	sc := &selfCheck{CAA: h, rest: func(time.Duration) bool { return true }}
+	fine, _ := sc.run(context.Background(), h.loader.serving.Load())
+	h.ready.Store(fine)
+	return sc
+}
+
+// What the policy alone cannot show: how a required name looks in what is really served.
+func TestSelfCheck(t *testing.T) {
+	t.Parallel()
+	const soa = "!example.org. 60 IN SOA ns. h. 7 1 1 1 60"
+	alias := func(target string) func(dns.ResponseWriter, *dns.Msg) (int, error) {
+		return saying(0, "www.example.org. 60 IN CNAME "+target)
+	}
+	for _, c := range []struct {
+		what  string
+		next  answers
+		name  string
+		ready bool
+		want  string // "" when all is well
+	}{
+		{"an ordinary name", answers{"": saying(0, soa)}, "www.example.org", true, ""},
+		{"a wildcard", answers{"": saying(0, soa)}, "*.www.example.org", true, ""},
+		{"no such name: the CA climbs (RFC 8659 3)", answers{"": saying(3, soa), "example.org.": saying(0, soa)}, "www.example.org", true, ""},
+		{"a policy-only zone", answers{}, "www.corp.example.net", true, ""},
+		{"an alias to a name that permits", answers{"www.example.org.": alias("ok.example.org."), "": saying(0, soa)}, "www.example.org", true, ""},
+		{"an alias to one that denies", answers{"www.example.org.": alias("locked.example.org."), "": saying(0, soa)}, "www.example.org", false,
+			"the CAA of locked.example.org, to which it is an alias, denies it (nobody-authorized)"},
+		{"an alias to no name: the CA climbs from the owner", answers{"www.example.org.": alias("no.example.org."), "no.example.org.": saying(3, soa), "": saying(0, soa)}, "www.example.org", true, ""},
+		{"an alias out of our zones", answers{"www.example.org.": alias("www.provider.example."), "": saying(0, soa)}, "www.example.org", true,
+			"it is an alias to www.provider.example, whose CAA is not ours"},
+		{"under a zone cut", answers{"www.example.org.": saying(0, "!www.example.org. 60 IN NS ns.provider.example."), "": saying(0, soa)}, "www.example.org", true,
+			"it lies under the zone cut www.example.org, whose servers give its CAA"},
+		{"a plugin that fails", answers{"www.example.org.": code(dns.RcodeServerFailure, nil), "": saying(0, soa)}, "www.example.org", false,
+			"its code is SERVFAIL"},
+		{"a node, though the plugin fails", answers{"": code(dns.RcodeServerFailure, nil)}, "www.locked.example.org", true, ""},
+	} {
+		h := buildServing(t, requiring(c.name), "key auto $DIR/keys", c.next)
+		sc := runOnce(h)
+		causes := slices.Collect(maps.Values(sc.told))
+		if got := strings.Join(causes, "; "); h.Ready() != c.ready || (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: ready %v, told %q; want %v, %q", c.what, h.Ready(), got, c.ready, c.want)
+		}
+	}
+}
+
+// buildServing is build for a block that serves all zones of the policy.
+func buildServing(t testing.TB, policy, options string, next plugin.Handler) *CAA {
+	t.Helper()
+	return buildIn(t, ".", policy, options, next)
+}
+
+// An answer that would not validate is found: here one of the signatures is by a key that is not served.
+func TestSelfCheckValidates(t *testing.T) {
+	t.Parallel()
+	h := buildServing(t, requiring("www.corp.example.net"), "key auto $DIR/keys", answers{})
+	other := buildServing(t, requiring("www.corp.example.net"), "key auto $DIR/keys", answers{})
+	mine, theirs := h.loader.serving.Load(), other.loader.serving.Load()
+	m, err := theirs.answer(context.Background(), theirs.zones["corp.example.net."].locate("www.corp.example.net."), shape(dns.TypeCAA)|dnssecOK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine.zones["corp.example.net."].named["www.corp.example.net."].answers.put(m)
+	sc := runOnce(h)
+	if got := slices.Collect(maps.Values(sc.told)); len(got) != 1 || !strings.Contains(got[0], "by a key that is not served") || h.Ready() {
+		t.Errorf("told %q", got)
+	}
+}
+
+// RFC 7344 4.1: CDS is about the keys that sign; that of the data is about others.
+func TestSelfCheckFindsForeignCDS(t *testing.T) {
+	t.Parallel()
+	for unsigned, want := range map[string]int{"key auto $DIR/keys": 1, "unsigned": 0} {
+		h := buildIn(t, "example.org", overlayPolicy, unsigned, fileZone(t, overlayData))
+		sc := runOnce(h)
+		if got := slices.Collect(maps.Values(sc.told)); len(got) != want || want > 0 && !strings.Contains(got[0], "hold CDS") || !h.Ready() {
+			t.Errorf("%s: told %q", unsigned, got)
+		}
+	}
+}
+
+// What has been told is not told again, and what is mended is.
+func TestSelfCheckTellsChanges(t *testing.T) {
+	t.Parallel()
+	broken := true
+	next := test.HandlerFunc(func(_ context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+		if broken {
+			return dns.RcodeServerFailure, nil
+		}
+		return saying(0, "!example.org. 60 IN SOA ns. h. 7 1 1 1 60")(w, r)
+	})
+	h := buildServing(t, requiring("www.example.org"), "key auto $DIR/keys", next)
+	sc := runOnce(h)
+	if h.Ready() || len(sc.told) != 1 {
+		t.Fatalf("ready %v, told %v", h.Ready(), sc.told)
+	}
+	broken = false
+	if fine, ok := sc.run(context.Background(), h.loader.serving.Load()); !fine || !ok || len(sc.told) != 0 {
+		t.Errorf("fine %v, told %v", fine, sc.told)
+	}
+}
+
+// A node that is an alias in the data can never answer (RFC 1034 3.6.2): refused where it can be seen.
+func TestNodeAtAlias(t *testing.T) {
+	t.Parallel()
+	aliased := answers{"locked.example.org.": saying(0, "locked.example.org. 60 IN CNAME www.provider.example."), "": saying(0, "!example.org. 60 IN SOA ns. h. 7 1 1 1 60")}
+	h := buildServing(t, requiring("www.example.org"), "key auto $DIR/keys", answers{"": code(dns.RcodeServerFailure, nil)})
+	if h.loader.serving.Load() == nil {
+		t.Fatal("a name that cannot be looked at is no reason to refuse")
+	}
+	h.loader.next = aliased
+	err := h.loader.load(h.loader.serving.Load().policy)
+	if err == nil || !strings.Contains(err.Error(), "caa.yaml:4:38: locked.example.org: it is an alias to www.provider.example in the zone's data") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// BenchmarkSelfCheck is a run over 10,000 required names of a signed overlay, as it is every few minutes:
+// ns/op is to be held against a twentieth of a minute.
+func BenchmarkSelfCheck(b *testing.B) {
+	names := make([]string, 10_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("h%d.example.org", i)
+	}
+	h := buildServing(b, requiring(names...), "key auto $DIR/keys", answers{"": saying(0, "!example.org. 60 IN SOA ns. h. 7 1 1 1 60")})
+	sc := runOnce(h)
+	for b.Loop() {
+		if fine, _ := sc.run(context.Background(), h.loader.serving.Load()); !fine {
+			b.Fatal(sc.told)
+		}
+	}
+}
