@@ -5,12 +5,6 @@ import "github.com/coredns-caa/caa/plugin/pkg/issuance"
 // Decide holds a requirement against a Relevant RRset, wherever that was found: the decision of the
 // strictest dialect that denies or, when all permit, the strictest one's permission.
 func Decide(r Requirement, rrset issuance.RRset) (issuance.Decision, issuance.Dialect) {
-	var decision issuance.Decision
-	var dialect issuance.Dialect
-	for _, req := range requests(r, rrset) {
-		if decision, dialect = issuance.Everywhere(rrset, req); !decision.Permitted {
-			break
-		}
-	}
-	return decision, dialect
+	r.Domain = exact(r.Domain)
+	return issuance.Everywhere(rrset, request(r, rrset))
 }

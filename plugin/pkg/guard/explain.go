@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
-	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
@@ -19,12 +18,14 @@ func (r Requirement) who() string {
 }
 
 // because says who requires an issuance, where that is not the policy itself.
-func (r Requirement) because() string {
-	switch r.Origin {
-	case Operator:
+func (c *check) because(r Requirement) string {
+	switch {
+	case r.Origin == Operator:
 		return fmt.Sprintf(" (required by the server's own issuer line, %v)", r.Pos)
-	case Previous:
-		return fmt.Sprintf(" (required by the policy that is being served, %v)", r.Pos)
+	case r.Origin == Previous && r.Pos.File == c.policy.File:
+		return fmt.Sprintf(" (required by the policy being replaced, in its line %d)", r.Pos.Line)
+	case r.Origin == Previous:
+		return fmt.Sprintf(" (required by the policy being replaced, %v)", r.Pos)
 	}
 	return ""
 }
@@ -35,260 +36,238 @@ func (r Requirement) drop() string {
 	case Operator:
 		return "; or take the issuer line out of the Corefile"
 	case Previous:
-		return "; to give it up on purpose, take its certificates away in one change and the permission in the next"
+		return "; to give it up on purpose, keep the permission in this change and take it away in the next"
 	}
 	return ""
 }
 
-func unprovable(r Requirement) Refusal {
-	cause := fmt.Sprintf("no zone of the policy answers for it, so %s cannot be proved to issue%s", r.who(), r.because())
-	return Refusal{Pos: r.Pos, Code: "not-covered", Names: []string{r.String()}, Cause: cause,
-		Remedy: "list its zone under zones, or take the name out of certificates" + r.drop()}
+// uncovered is the refusal of a name that no zone answers for.
+func (c *check) uncovered(r Requirement) Refusal {
+	pos, remedy := r.Pos, "list its zone under zones, or take the name out of certificates"
+	switch r.Origin {
+	case Operator:
+		remedy = "list its zone under zones"
+	case Previous:
+		pos, remedy = c.policy.ZonesPos, "list its zone again"
+	}
+	return Refusal{Pos: pos, Code: "not-covered", Names: []string{r.String()},
+		Cause:  fmt.Sprintf("no zone of the policy answers for it, so %s cannot be proved to issue%s", r.who(), c.because(r)),
+		Remedy: remedy + r.drop()}
 }
 
-// explain makes the refusal of a denied requirement: the property that decided, and what to write.
-func explain(r Requirement, req issuance.Request, node *policy.Node, d issuance.Decision, dialect issuance.Dialect) Refusal {
-	refusal := Refusal{Pos: node.Pos, Code: string(d.Reason), Names: []string{r.String()}}
-	tag := req.DecidingTag(node.RRset)
-	var property issuance.Property
-	owner := node.Name
-	if d.Index >= 0 {
-		property = node.RRset[d.Index]
-		refusal.Pos = node.Sources[d.Index].Pos
-		owner = node.Sources[d.Index].Owner
+// aliased is the refusal of a name whose CAA is that of its alias's target (RFC 8659 3).
+func (c *check) aliased(r Requirement, target string) Refusal {
+	return Refusal{Pos: r.Pos, Code: "alias", Names: []string{r.String()},
+		Cause:  fmt.Sprintf("by challenge it is an alias of %s, whose CAA decides, so %s cannot be proved to issue%s", bare(target), r.who(), c.because(r)),
+		Remedy: "take the name out of certificates, for certificates are for the name without _acme-challenge" + r.drop()}
+}
+
+func bare(name string) string { return strings.TrimSuffix(name, ".") }
+
+// denial is a required issuance that the policy denies, and the property that decided.
+type denial struct {
+	Requirement
+	node     *policy.Node
+	src      *policy.Source
+	tag      string
+	decision issuance.Decision
+}
+
+// explanations are the rows of each denial that the language itself can write; those of properties
+// written by hand are faults of their own.
+var explanations = map[issuance.Reason]func(c *check, d denial) Refusal{
+	issuance.NobodyAuthorized: (*check).explainNone,
+	issuance.IssuerNotListed:  (*check).explainOthers,
+	issuance.AccountMismatch:  (*check).explainAccount,
+	issuance.MethodNotAllowed: (*check).explainMethod,
+}
+
+// explain makes the refusal of a denied requirement.
+func (c *check) explain(d denial) Refusal {
+	row := explanations[d.decision.Reason]
+	if row == nil || d.src.Key == "properties" {
+		row = (*check).explainProperty
 	}
-	at := place(owner)
-	reading := ""
-	if dialect.Name != issuance.RFC.Name && issuance.Decide(node.RRset, req, issuance.RFC).Permitted {
-		reading = ", as the strictest CAs read it"
-	}
-	cause, remedy := causes[d.Reason](r, tag, at, property)
-	refusal.Cause = cause + reading + r.because()
-	refusal.Remedy = remedy + r.drop()
+	refusal := row(c, d)
+	refusal.Code = string(d.decision.Reason)
+	refusal.Names = []string{d.String()}
+	refusal.Cause = fmt.Sprintf("%s cannot issue%s%s", d.who(), refusal.Cause, c.because(d.Requirement))
+	refusal.Remedy += d.drop()
 	return refusal
 }
 
-func place(owner string) string {
-	if owner == "default" || owner == "report" || owner == "the file" {
-		return owner
+// where is the origin of the property that decided.
+func (d denial) where() string {
+	if d.src.Owner == "default" {
+		return "in default"
 	}
-	return strings.TrimSuffix(owner, ".")
+	return "at " + bare(d.src.Owner)
 }
 
-// causes are the sentences of each denial: the cause and the remedy.
-var causes = map[issuance.Reason]func(r Requirement, tag, at string, p issuance.Property) (cause, remedy string){
-	issuance.NobodyAuthorized: func(r Requirement, tag, at string, p issuance.Property) (string, string) {
-		over := ""
-		if tag == issuance.TagIssueWild {
-			over = ", which overrides issue for wildcards (RFC 8659 4.3)"
-		}
-		return fmt.Sprintf("%s cannot issue: %s none at %s%s", r.who(), tag, at, over), grantRemedy(r, tag)
-	},
-	issuance.IssuerNotListed: func(r Requirement, tag, at string, p issuance.Property) (string, string) {
-		return fmt.Sprintf("%s cannot issue: %s at %s names other issuers only, and replaces what stands above (RFC 8659 3)", r.who(), tag, at), grantRemedy(r, tag)
-	},
-	issuance.Malformed: func(r Requirement, tag, at string, p issuance.Property) (string, string) {
-		return fmt.Sprintf("%s cannot issue: the %s value %q at %s is malformed, which authorises nobody (RFC 8659 4.2)", r.who(), tag, p.Value, at), grantRemedy(r, tag)
-	},
-	issuance.NameNotExact: func(r Requirement, tag, at string, p issuance.Property) (string, string) {
-		return fmt.Sprintf("%s cannot issue: %q at %s is not the name that the CA compares byte for byte", r.who(), p.Value, at), fmt.Sprintf("write the Issuer Domain Name as %s", strings.ToLower(r.Domain))
-	},
-	issuance.AccountMismatch: func(r Requirement, tag, at string, p issuance.Property) (string, string) {
-		return fmt.Sprintf("%s cannot issue to the account %s: %s at %s is bound to another (RFC 8657 3)", r.who(), orNone(r.Account), tag, at),
-			"allow the account there, or name the account that is used in certificates (account: URI)"
-	},
-	issuance.MethodNotAllowed: func(r Requirement, tag, at string, p issuance.Property) (string, string) {
-		return fmt.Sprintf("%s cannot issue by %s: %s at %s allows other methods only (RFC 8657 4)", r.who(), orNone(r.Method), tag, at),
-			fmt.Sprintf("allow %s there, or name the method that is used in certificates (method: LABEL)", orNone(r.Method))
-	},
-	issuance.BadParameters: func(r Requirement, tag, at string, p issuance.Property) (string, string) {
-		return fmt.Sprintf("%s cannot issue: no request can satisfy the parameters of %q at %s (RFC 8657 3)", r.who(), p.Value, at),
-			"write the issuer under issue with accounts and methods, not as a property"
-	},
-	issuance.CriticalUnknown: func(r Requirement, tag, at string, p issuance.Property) (string, string) {
-		return fmt.Sprintf("%s cannot issue: the property %s at %s is critical (flags %d), and a CA that does not know it must not issue (RFC 8659 4.1)", r.who(), p.Tag, at, p.Flags),
-			fmt.Sprintf("take %s out of critical, or set its flags to 0", p.Tag)
-	},
+// fromDefault reports whether a zone of the file takes the property from `default`: then the zone is
+// the place to change, for default speaks for every other zone, too.
+func (d denial) fromDefault() bool { return d.src.Owner == "default" && !d.node.Zone.FromDefault }
+
+// place is where the grant has to be written that would permit, with its tag.
+func (d denial) place() property {
+	if d.fromDefault() {
+		return property{d.node.Zone.Pos, d.tag}
+	}
+	return property{d.src.Pos, d.tag}
 }
 
-func orNone(s string) string {
-	if s == "" {
-		return "(none named)"
+// explainNone: nobody may issue.
+func (c *check) explainNone(d denial) Refusal {
+	cause := fmt.Sprintf(": %s none %s", d.tag, d.where())
+	if d.tag == issuance.TagIssueWild {
+		cause += " overrides issue for wildcards (RFC 8659 4.3)"
 	}
-	return s
-}
-
-func grantRemedy(r Requirement, tag string) string {
-	if r.IssuerKey == "" {
-		return fmt.Sprintf("declare the issuer with domain: %s and add it to %s for this name", r.Domain, tag)
-	}
-	return fmt.Sprintf("add %s to %s for this name, or write %s: [%[1]s]", r.IssuerKey, tag, tag)
-}
-
-// issuers checks the names and accounts that the policy declares.
-func (c *check) issuers() {
-	for _, issuer := range c.policy.Issuers {
-		exact := strings.ToLower(strings.TrimSuffix(issuer.Domain, "."))
-		if exact != issuer.Domain {
-			c.refuse(Refusal{Pos: issuer.Pos, Code: "issuer-name-not-exact",
-				Cause:  fmt.Sprintf("the issuer %s is written %q, and CAs compare the Issuer Domain Name byte for byte", issuer.Key, issuer.Domain),
-				Remedy: "write domain: " + exact})
-		}
-		entry := issuers.Lookup(exact)
-		c.directory(issuer, exact, entry)
-		c.accounts(issuer, entry)
-	}
-}
-
-func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entry) {
-	refuse := func(code, cause, remedy string) {
-		c.refuse(Refusal{Pos: issuer.Pos, Code: code, Cause: cause, Remedy: remedy})
-	}
-	switch entry.Status {
-	case issuers.Listed:
-		return
-	case issuers.Deprecated:
-		c.warn(issuer.Pos, "issuer-deprecated", "%s is deprecated by its CA; write %s", name, preferred(entry))
-		return
-	}
-	if issuer.Unlisted {
-		return
-	}
-	switch entry.Status {
-	case issuers.Reseller:
-		refuse("issuer-is-reseller", fmt.Sprintf("%s sells certificates of others, and its name in CAA authorises nobody", name),
-			"write the CA that issues: domain: "+preferred(entry))
-	case issuers.Retired:
-		refuse("issuer-retired", fmt.Sprintf("%s is no longer an Issuer Domain Name of %s", name, entry.CAs[0].Operator), "write domain: "+preferred(entry))
+	_, declare := c.key(d.Requirement)
+	edit := &Edit{Pos: d.place().pos, Op: Set, Key: d.tag, Value: listed(c.lacking[d.place()])}
+	remedy := declare + edit.String()
+	switch {
+	case d.fromDefault():
+		remedy += " in the zone " + bare(d.node.Zone.Name)
+	case d.node.Zone.FromDefault:
+		remedy += " there; or list the zone with such a line of its own"
+	case d.src.Owner != d.Name:
+		remedy += " there; or leave that as it is, and write it for each name alone, under names"
 	default:
-		refuse("issuer-unknown", fmt.Sprintf("%s is not in the directory of public CAs", name),
-			fmt.Sprintf("write domain: %s if that is meant, or add unlisted: true for a private CA or one newer than the directory", policy.Nearest(name, issuers.Names())))
+		remedy += " there"
 	}
+	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: remedy, Edit: doable(edit, declare)}
 }
 
-func preferred(entry issuers.Entry) string {
-	var names []string
-	for _, ca := range entry.CAs {
-		if !slices.Contains(names, ca.Preferred) {
-			names = append(names, ca.Preferred)
+// explainOthers: other issuers may issue.
+func (c *check) explainOthers(d denial) Refusal {
+	others, narrowed := d.granted()
+	cause := fmt.Sprintf(": %s %s names only %s", d.tag, d.where(), few(others))
+	if d.src.Owner != "default" && d.src.Owner != d.node.Zone.Name {
+		cause += ", and replaces what stands above (RFC 8659 3)"
+	}
+	key, declare := c.key(d.Requirement)
+	edit, where := &Edit{Pos: d.src.Pos, Op: Add, Key: d.tag, Value: key}, " there"
+	if d.fromDefault() && !narrowed {
+		edit = &Edit{Pos: d.place().pos, Op: Set, Key: d.tag, Value: listed(append(others, c.lacking[d.place()]...))}
+		where = " in the zone " + bare(d.node.Zone.Name)
+	}
+	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: declare + edit.String() + where, Edit: doable(edit, declare)}
+}
+
+// granted are the issuers that the node's properties of the deciding tag name, and whether one of them
+// is narrowed there.
+func (d denial) granted() (keys []string, narrowed bool) {
+	for i, src := range d.node.Sources {
+		if d.node.RRset[i].Tag == d.tag && src.Issuer != nil && !slices.Contains(keys, src.Issuer.Key) {
+			keys = append(keys, src.Issuer.Key)
+			narrowed = narrowed || src.OwnAccounts || src.OwnMethods
 		}
 	}
-	return strings.Join(names, " or ")
+	return keys, narrowed
 }
 
-// accounts holds an issuer's account URIs against the CAs' known forms, and tells of parameters that
-// its CA does not process yet.
-func (c *check) accounts(issuer *policy.Issuer, entry issuers.Entry) {
-	for _, account := range issuer.Accounts {
-		ca, staging := issuers.ByAccount(account)
-		switch {
-		case ca != nil && !ca.Answers(issuer.Domain) && entry.Status == issuers.Listed:
-			c.refuse(Refusal{Pos: issuer.Pos, Code: "account-of-another-ca",
-				Cause:  fmt.Sprintf("the account %s belongs to %s, so %s would never match it", account, ca.Operator, issuer.Domain),
-				Remedy: "write the account of this CA, or declare another issuer with domain: " + ca.Preferred})
-		case staging:
-			c.refuse(Refusal{Pos: issuer.Pos, Code: "account-of-staging",
-				Cause:  fmt.Sprintf("the account %s is one of the staging environment; a production certificate never matches it", account),
-				Remedy: "register the ACME client at the production directory and write that account's URI"})
+func listed(keys []string) string { return "[" + strings.Join(keys, ", ") + "]" }
+
+// key is what the policy calls the issuer, and what to do first where it does not call it anything.
+func (c *check) key(r Requirement) (key, declare string) {
+	if key := c.keys[r.Domain]; key != "" {
+		return key, ""
+	}
+	key, _, _ = strings.Cut(r.Domain, ".")
+	return key, fmt.Sprintf("declare %s: {domain: %s} under issuers, and ", key, r.Domain)
+}
+
+// doable is the edit, unless something else has to be done first.
+func doable(edit *Edit, first string) *Edit {
+	if first != "" {
+		return nil
+	}
+	return edit
+}
+
+// explainAccount: the issuer may issue, to another account.
+func (c *check) explainAccount(d denial) Refusal {
+	return c.widen(d, binding{"accounts", "account", "accounturi", d.Account, d.src.OwnAccounts, d.src.Issuer.Accounts, d.src.Issuer.AccountPos,
+		" to the account " + d.Account, "is bound to", "RFC 8657 3"})
+}
+
+// explainMethod: the issuer may issue, by another method.
+func (c *check) explainMethod(d denial) Refusal {
+	return c.widen(d, binding{"methods", "method", "validationmethods", d.Method, d.src.OwnMethods, d.src.Issuer.Methods, d.src.Issuer.MethodPos,
+		" by " + d.Method, "allows only", "RFC 8657 4"})
+}
+
+// binding is one of the two ways in which RFC 8657 binds a property.
+type binding struct {
+	list, one, parameter string // the keys of the list and of a certificate, and the parameter
+	required             string
+	own                  bool // whether the entry gives the list itself
+	declared             []string
+	places               []policy.Position // of what is declared
+	how, verb, rfc       string
+}
+
+// widen adds what is required to the list that lacks it.
+func (c *check) widen(d denial, b binding) Refusal {
+	bound := bound(d.node.RRset, d.tag, d.Domain, b.parameter)
+	cause := fmt.Sprintf("%s: %s %s %s %s (%s)", b.how, d.tag, d.where(), b.verb, few(bound), b.rfc)
+	edit := &Edit{Pos: d.src.Pos, Op: Add, Key: b.list, Value: quoted(b.required)}
+	first, where := "", "there"
+	switch {
+	case !b.own && len(b.places) > 0:
+		edit.Pos, where = b.places[0], fmt.Sprintf("of the issuer %s", d.src.Issuer.Key)
+	case len(b.declared) > 0 && !slices.Contains(b.declared, b.required):
+		first = fmt.Sprintf("add it to %s of the issuer %s, and ", b.list, d.src.Issuer.Key)
+	}
+	remedy := first + edit.String() + " " + where
+	if d.Origin == Certificates && len(bound) > 0 {
+		remedy += fmt.Sprintf("; or, if it is never used, say so in certificates: %s: %s", b.one, quoted(bound[0]))
+	}
+	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: remedy, Edit: doable(edit, first)}
+}
+
+// bound are the values of a parameter that the RRset gives an issuer.
+func bound(rrset issuance.RRset, tag, domain, parameter string) []string {
+	var out []string
+	for _, p := range rrset {
+		v, err := issuance.ParseIssueValue(p.Value)
+		if p.Tag != tag || err != nil || v.Domain != domain {
+			continue
 		}
-	}
-	bound := len(issuer.Accounts) > 0 || len(issuer.Methods) > 0
-	if bound && entry.Status == issuers.Listed && !entry.CAs[0].Parameters && c.options.At.Before(issuers.ParametersBindFrom) {
-		c.warn(issuer.Pos, "parameters-not-yet-bound", "%s does not say that it processes accounts and methods (RFC 8657); they bind every public CA from %s: until then they protect nothing, and from then a wrong one locks out",
-			issuer.Domain, issuers.ParametersBindFrom.Format("2006-01-02"))
-	}
-}
-
-// udpSpace is what an RRset may take in an answer of 1232 octets beside the question, a signature
-// and EDNS; caaOverhead what each record needs beside its RDATA.
-const (
-	udpSpace    = 1232 - 12 - 64 - 120 - 11
-	tcpSpace    = 65535 - 1024
-	caaOverhead = 12
-)
-
-// properties reads every property as the strictest CAs do.
-func (c *check) properties() {
-	for _, z := range c.policy.Zones {
-		for node := range z.Nodes() {
-			c.size(node)
-			for i, p := range node.RRset {
-				c.property(p, node.Sources[i])
+		for _, given := range v.Parameters {
+			values := []string{given.Value}
+			if parameter == "validationmethods" {
+				values = strings.Split(given.Value, ",")
+			}
+			for _, value := range values {
+				if given.Tag == parameter && !slices.Contains(out, value) {
+					out = append(out, value)
+				}
 			}
 		}
 	}
+	return out
 }
 
-func (c *check) size(node *policy.Node) {
-	size := 0
-	for _, p := range node.RRset {
-		size += caaOverhead + 2 + len(p.Tag) + len(p.Value)
-	}
-	switch {
-	case size > tcpSpace:
-		c.refuse(Refusal{Pos: node.Pos, Code: "rrset-too-long", Names: []string{strings.TrimSuffix(node.Name, ".")},
-			Cause: fmt.Sprintf("its CAA RRset has %d octets, more than any DNS answer can hold", size), Remedy: "name fewer accounts"})
-	case size > udpSpace:
-		c.warn(node.Pos, "rrset-long", "the CAA RRset of %s has %d octets and does not fit a UDP answer: CAs ask again over TCP, which must work from everywhere", strings.TrimSuffix(node.Name, "."), size)
-	}
+// explainProperty: a property written by hand decides, and has no fault but that.
+func (c *check) explainProperty(d denial) Refusal {
+	key, declare := c.key(d.Requirement)
+	return Refusal{Pos: d.src.Pos, Cause: fmt.Sprintf(": the property %s %q %s does not let it", d.tag, d.node.RRset[d.decision.Index].Value, d.where()),
+		Remedy: fmt.Sprintf("%stake the property away and write %s: [%s] instead", declare, d.tag, key)}
 }
 
-// grants are the tags whose value is an issue-value.
-var grants = []string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIssueMail, issuance.TagIssueVMC}
-
-// knownParameters are those that some CA processes.
-var knownParameters = []string{"accounturi", "validationmethods", "cansignhttpexchanges"}
-
-// standardTags are those that the language writes by itself.
-var standardTags = append(slices.Clone(grants), issuance.TagIodef, issuance.TagContactEmail, issuance.TagContactPhone)
-
-func (c *check) property(p issuance.Property, src policy.Source) {
-	if p.Tag == issuance.TagIodef && strings.HasPrefix(p.Value, "http:") {
-		c.warn(src.Pos, "report-http", "CAs need not support http: in report (BR 3.2.2.8); write mailto: or https:")
+// few names the first of many.
+func few(names []string) string {
+	if n := len(names); n > shownNames {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:shownNames], ", "), n-shownNames)
 	}
-	if p.Flags&(issuance.FlagCritical|1) != 0 && !slices.Contains([]string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIodef}, p.Tag) {
-		c.refuse(Refusal{Pos: src.Pos, Code: "critical-unknown",
-			Cause:  fmt.Sprintf("the property %s is critical (flags %d) at %s: a CA that does not know it issues nothing at all (RFC 8659 4.1)", p.Tag, p.Flags, place(src.Owner)),
-			Remedy: fmt.Sprintf("take %s out of critical, or set its flags to 0", p.Tag)})
-	}
-	if !slices.Contains(standardTags, p.Tag) {
-		c.warn(src.Pos, "tag-unknown", "no CA is known to process the property %s; it restricts nobody", p.Tag)
-	}
-	if slices.Contains(grants, p.Tag) && src.Key == "properties" {
-		c.value(p, src)
-	}
+	return strings.Join(names, ", ")
 }
 
-// value checks an issue-value that the user wrote by hand.
-func (c *check) value(p issuance.Property, src policy.Source) {
-	refuse := func(code, cause, remedy string) {
-		c.refuse(Refusal{Pos: src.Pos, Code: code, Cause: fmt.Sprintf("the value %q of %s %s", p.Value, p.Tag, cause), Remedy: remedy})
+// quoted is a text that YAML might take for something else.
+func quoted(s string) string {
+	if strings.ContainsAny(s, ":#{}[],&*!|>'\"%@`") {
+		return "\"" + s + "\""
 	}
-	const instead = "write the issuer under issue, with accounts and methods"
-	v, err := issuance.ParseIssueValue(p.Value)
-	if err != nil {
-		refuse("malformed", fmt.Sprintf("is malformed (%v) and authorises nobody (RFC 8659 4.2)", err), instead)
-		return
-	}
-	if v.Domain != strings.ToLower(v.Domain) {
-		refuse("issuer-name-not-exact", "has capitals, and CAs compare the Issuer Domain Name byte for byte", "write it in lower case")
-	}
-	count := map[string]int{}
-	for _, parameter := range v.Parameters {
-		lower := strings.ToLower(parameter.Tag)
-		count[lower]++
-		switch {
-		case lower != parameter.Tag:
-			refuse("parameter-not-lower-case", fmt.Sprintf("has the parameter %s with capitals: some CAs ignore it, which opens, others deny", parameter.Tag), "write "+lower)
-		case strings.Contains(parameter.Tag, "-"):
-			refuse("parameter-hyphen", fmt.Sprintf("has the parameter %s: some CAs deny at a hyphen", parameter.Tag), instead)
-		case !slices.Contains(knownParameters, lower):
-			refuse("parameter-unknown", fmt.Sprintf("has the parameter %s, which no CA is known to process", parameter.Tag), instead)
-		}
-	}
-	for _, tag := range knownParameters[:2] {
-		if count[tag] > 1 {
-			refuse("unsatisfiable-parameters", fmt.Sprintf("has %s %d times, which no request can satisfy (RFC 8657 3)", tag, count[tag]), instead)
-		}
-	}
+	return s
 }

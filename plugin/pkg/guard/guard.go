@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
@@ -56,6 +58,7 @@ type Refusal struct {
 	Names  []string        `json:"names,omitempty"`
 	Cause  string          `json:"cause"`
 	Remedy string          `json:"remedy"`
+	Edit   *Edit           `json:"edit,omitempty"` // what Remedy proposes first, for tools; nil where it takes a person
 }
 
 // shownNames is how many locked-out names a refusal prints.
@@ -120,28 +123,53 @@ type Options struct {
 type check struct {
 	policy   *policy.Snapshot
 	options  Options
-	defaults map[string]*policy.Zone
-	refusals map[string]*Refusal // by place and cause, so that a cause is told once
-	warned   map[Warning]bool
+	defaults map[string]*policy.Zone // the served zones that `default` makes
+	keys     map[string]string       // the policy's own name of an Issuer Domain Name
+	faults   map[property][]*refused // of properties that deny by themselves
+	denied   []denial
+	lacking  map[property][]string // by place and tag, the issuers that a denied requirement asks for there
+	refusals map[string]*refused   // by place and cause, so that a cause is told once
+	warned   map[Warning]bool      // without their texts
 	report   Report
+}
+
+// refused is a Refusal in the making.
+type refused struct {
+	Refusal
+	named map[string]bool
+}
+
+// property is one that was written, whichever nodes inherit it.
+type property struct {
+	pos policy.Position
+	tag string
 }
 
 // Check proves every required issuance and reads every property as real CAs do.
 func Check(p *policy.Snapshot, o Options) Report {
-	c := &check{policy: p, options: o, defaults: map[string]*policy.Zone{}, refusals: map[string]*Refusal{}, warned: map[Warning]bool{}}
+	c := &check{policy: p, options: o, defaults: map[string]*policy.Zone{}, keys: map[string]string{},
+		faults: map[property][]*refused{}, lacking: map[property][]string{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
+		report: Report{Refusals: []Refusal{}, Warnings: []Warning{}}}
 	for _, name := range o.Zones {
 		if z := p.ZoneOrDefault(name); z != nil && z.FromDefault {
 			c.defaults[name] = z
 		}
 	}
+	for _, issuer := range slices.Backward(p.Issuers) {
+		c.keys[exact(issuer.Domain)] = issuer.Key
+	}
 	c.issuers()
 	c.properties()
 	own := Requirements(p)
 	for _, r := range slices.Concat(own, o.Operator, inherited(own, o.Previous)) {
+		r.Domain = exact(r.Domain)
 		c.require(r)
 	}
+	for _, d := range c.denied {
+		c.refuse(c.explain(d))
+	}
 	for _, r := range c.refusals {
-		c.report.Refusals = append(c.report.Refusals, *r)
+		c.report.Refusals = append(c.report.Refusals, r.Refusal)
 	}
 	slices.SortFunc(c.report.Refusals, func(a, b Refusal) int {
 		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Cause, b.Cause))
@@ -149,12 +177,15 @@ func Check(p *policy.Snapshot, o Options) Report {
 	return c.report
 }
 
+// exact is the Issuer Domain Name in the octets that CAs compare, and that the policy emits.
+func exact(domain string) string { return strings.ToLower(strings.TrimSuffix(domain, ".")) }
+
 // Requirements are the policy's certificates, one for each account and method that the issuer
 // declares and the certificate leaves open.
 func Requirements(p *policy.Snapshot) []Requirement {
 	var out []Requirement
 	for _, cert := range p.Certificates {
-		r := Requirement{Name: cert.Name, Wildcard: cert.Wildcard, Domain: cert.Issuer.Domain, IssuerKey: cert.Issuer.Key,
+		r := Requirement{Name: cert.Name, Wildcard: cert.Wildcard, Domain: exact(cert.Issuer.Domain), IssuerKey: cert.Issuer.Key,
 			Type: cert.Type, Account: cert.Account, Method: cert.Method, Pos: cert.Pos, Origin: Certificates}
 		accounts, methods := []string{cert.Account}, []string{cert.Method}
 		if cert.Type == issuance.TLS {
@@ -203,69 +234,110 @@ func (r Requirement) issuance() Requirement {
 	return r
 }
 
-func (c *check) refuse(r Refusal) {
+// refuse tells a refusal, or adds its names to the one with the same place and cause.
+func (c *check) refuse(r Refusal) *refused {
 	key := r.Pos.String() + r.Code + r.Cause
-	if known := c.refusals[key]; known != nil {
-		for _, name := range r.Names {
-			if !slices.Contains(known.Names, name) {
-				known.Names = append(known.Names, name)
-			}
-		}
-		return
+	known := c.refusals[key]
+	if known == nil {
+		known = &refused{Refusal: r, named: map[string]bool{}}
+		known.Names = nil
+		c.refusals[key] = known
 	}
-	c.refusals[key] = &r
+	known.name(r.Names...)
+	return known
 }
 
+func (r *refused) name(names ...string) {
+	for _, name := range names {
+		if !r.named[name] {
+			r.named[name] = true
+			r.Names = append(r.Names, name)
+		}
+	}
+}
+
+// warn tells a warning once for each place and code: nodes inherit it a hundred thousand times.
 func (c *check) warn(pos policy.Position, code, format string, args ...any) {
-	w := Warning{pos, code, fmt.Sprintf(format, args...)}
-	if !c.warned[w] {
+	if w := (Warning{Pos: pos, Code: code}); !c.warned[w] {
 		c.warned[w] = true
+		w.Text = fmt.Sprintf(format, args...)
 		c.report.Warnings = append(c.report.Warnings, w)
 	}
 }
 
-// node is the node that answers for a name; nil when no zone covers it.
-func (c *check) node(name string) *policy.Node {
-	z := c.policy.Covering(name)
-	for apex, other := range c.defaults {
-		if (name == apex || strings.HasSuffix(name, "."+apex)) && (z == nil || len(apex) > len(z.Name)) {
-			z = other
+// zone is the zone that answers for a name, the closest one at or above it; nil when none does.
+func (c *check) zone(name string) *policy.Zone {
+	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
+		if z := c.policy.Zone(name[off:]); z != nil {
+			return z
+		}
+		if z := c.defaults[name[off:]]; z != nil {
+			return z
 		}
 	}
-	if z == nil {
-		return nil
-	}
-	if _, alias := z.Alias(name); alias {
-		return nil
-	}
-	return z.Closest(name)
+	return c.policy.Zone(".")
 }
 
 // require proves one issuance.
 func (c *check) require(r Requirement) {
-	node := c.node(r.Name)
-	if node == nil {
-		c.refuse(unprovable(r))
+	z := c.zone(r.Name)
+	if z == nil {
+		c.refuse(c.uncovered(r))
 		return
 	}
-	for _, req := range requests(r, node.RRset) {
-		decision, dialect := issuance.Everywhere(node.RRset, req)
-		if !decision.Permitted {
-			c.refuse(explain(r, req, node, decision, dialect))
+	if target, alias := z.Alias(r.Name); alias {
+		c.refuse(c.aliased(r, target))
+		return
+	}
+	node := z.Closest(r.Name)
+	asked, rrset := r, node.RRset
+	for range len(rrset) + 1 {
+		req := request(asked, rrset)
+		decision, _ := issuance.Everywhere(rrset, req)
+		if decision.Permitted {
+			return
+		}
+		c.deny(denial{r, node, node.Sources[decision.Index], req.DecidingTag(rrset), decision})
+		// One cause may hide another: look on as if it were mended.
+		switch property := rrset[decision.Index]; decision.Reason {
+		case issuance.CriticalUnknown:
+			rrset = slices.Clone(rrset)
+			rrset[decision.Index].Flags = 0
+		case issuance.AccountMismatch:
+			asked.Account = bound(issuance.RRset{property}, property.Tag, r.Domain, "accounturi")[0]
+		default:
 			return
 		}
 	}
 }
 
-// requests are the ways in which a requirement may be met. One that leaves account and method open
-// is met by any that the RRset itself names for the issuer: the first that is permitted everywhere,
-// so the slice holds that one or, for the explanation, the plain request.
-func requests(r Requirement, rrset issuance.RRset) []issuance.Request {
+// deny notes a denial, with the fault of its property if that has one.
+func (c *check) deny(d denial) {
+	if known := c.faults[property{d.src.Pos, d.node.RRset[d.decision.Index].Tag}]; known != nil {
+		for _, fault := range known {
+			fault.name(d.String())
+		}
+		return
+	}
+	c.denied = append(c.denied, d)
+	if key, _ := c.key(d.Requirement); !slices.Contains(c.lacking[d.place()], key) {
+		c.lacking[d.place()] = append(c.lacking[d.place()], key)
+	}
+}
+
+// request is the requirement as a CA would hold it against the RRset. One that leaves account or
+// method open is met by any that the RRset itself names for the issuer: by the first that is permitted
+// everywhere; when none is, by the first, for the explanation.
+func request(r Requirement, rrset issuance.RRset) issuance.Request {
 	base := issuance.Request{Issuers: []string{r.Domain}, Type: r.Type, Wildcard: r.Wildcard, Account: r.Account, Method: r.Method}
+	if r.Account != "" && r.Method != "" {
+		return base
+	}
 	tag := base.DecidingTag(rrset)
-	for _, p := range rrset {
+	first := base
+	for _, p := range slices.Backward(rrset) {
 		v, err := issuance.ParseIssueValue(p.Value)
-		if !strings.EqualFold(p.Tag, tag) || err != nil {
+		if p.Tag != tag || err != nil || v.Domain != r.Domain {
 			continue
 		}
 		req := base
@@ -278,8 +350,9 @@ func requests(r Requirement, rrset issuance.RRset) []issuance.Request {
 			}
 		}
 		if decision, _ := issuance.Everywhere(rrset, req); decision.Permitted {
-			return []issuance.Request{req}
+			return req
 		}
+		first = req
 	}
-	return []issuance.Request{base}
+	return first
 }

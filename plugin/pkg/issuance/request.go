@@ -10,6 +10,17 @@ const (
 	VMC                          // issuevmc (BIMI mark certificates)
 )
 
+// String is the type as a policy and a report write it: tls, smime or vmc.
+func (t CertificateType) String() string {
+	if names := [...]string{TLS: "tls", SMIME: "smime", VMC: "vmc"}; int(t) < len(names) {
+		return names[t]
+	}
+	return "unknown"
+}
+
+// MarshalText makes it so in JSON, too.
+func (t CertificateType) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
 // Request is what a CA holds against the Relevant RRset.
 type Request struct {
 	Issuers  []string        // the Issuer Domain Names that the CA answers to

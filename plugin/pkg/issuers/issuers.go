@@ -6,6 +6,7 @@ package issuers
 import (
 	_ "embed"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,16 +17,16 @@ var data []byte
 
 // CA is one operator.
 type CA struct {
-	Operator        string              `json:"operator"`
-	Domains         []string            `json:"domains"`
-	Preferred       string              `json:"preferred"`
-	Deprecated      []string            `json:"deprecated"`
-	Retired         []string            `json:"retired"`          // once published, honoured no more
-	Resellers       []string            `json:"resellers"`        // names found in CAA records that authorise nobody
-	AccountPrefixes []string            `json:"account_prefixes"` // of its ACME accounts' URIs
-	StagingPrefixes []string            `json:"staging_prefixes"`
-	Shared          map[string][]string `json:"shared"`     // domains that other operators accept, too
-	Parameters      bool                `json:"parameters"` // whether it says that it processes RFC 8657
+	Operator        string   `json:"operator"`
+	Domains         []string `json:"domains"`          // all that it honours; some of them other operators honour, too
+	Preferred       string   `json:"preferred"`        // one of Domains
+	Deprecated      []string `json:"deprecated"`       // those of Domains that it advises against
+	Unconfirmed     []string `json:"unconfirmed"`      // those of Domains that the CCADB's report of August 2026 does not have
+	Retired         []string `json:"retired"`          // once published, honoured no more
+	Resellers       []string `json:"resellers"`        // names found in CAA records that authorise nobody
+	AccountPrefixes []string `json:"account_prefixes"` // of its ACME accounts' URIs
+	StagingPrefixes []string `json:"staging_prefixes"`
+	Parameters      bool     `json:"parameters"` // whether it says that it processes RFC 8657
 }
 
 // ParametersBindFrom is when every public CA has to process RFC 8657 (ballot SC-098v2).
@@ -39,6 +40,7 @@ const (
 	Unknown Status = iota
 	Listed
 	Deprecated
+	Unconfirmed
 	Retired
 	Reseller
 )
@@ -47,6 +49,19 @@ const (
 type Entry struct {
 	Status Status
 	CAs    []*CA
+}
+
+// rows are what the directory says of names, what decides first: a name is what its first row says, and
+// of the CAs in that row.
+var rows = []struct {
+	status Status
+	names  func(*CA) []string
+}{
+	{Deprecated, func(ca *CA) []string { return ca.Deprecated }},
+	{Unconfirmed, func(ca *CA) []string { return ca.Unconfirmed }},
+	{Listed, func(ca *CA) []string { return ca.Domains }},
+	{Retired, func(ca *CA) []string { return ca.Retired }},
+	{Reseller, func(ca *CA) []string { return ca.Resellers }},
 }
 
 // directory is built once: it never changes afterwards.
@@ -61,23 +76,12 @@ var directory = sync.OnceValue(func() (d struct {
 		panic("issuers: the embedded directory is damaged: " + err.Error()) // a test reads it all
 	}
 	d.cas, d.entries = file.CAs, map[string]Entry{}
-	for _, row := range []struct {
-		status Status
-		names  func(*CA) []string
-	}{
-		{Listed, func(ca *CA) []string { return ca.Domains }},
-		{Deprecated, func(ca *CA) []string { return ca.Deprecated }},
-		{Reseller, func(ca *CA) []string { return ca.Resellers }},
-		{Retired, func(ca *CA) []string { return ca.Retired }},
-	} {
+	for _, row := range rows {
 		for _, ca := range d.cas {
 			for _, name := range row.names(ca) {
 				e, known := d.entries[name]
-				if known && e.Status != row.status && row.status != Deprecated {
-					continue // listed by one operator: what others say of it matters less
-				}
-				if row.status == Deprecated {
-					e = Entry{}
+				if known && e.Status != row.status {
+					continue // an earlier row knows better
 				}
 				d.entries[name] = Entry{row.status, append(e.CAs, ca)}
 			}
@@ -89,11 +93,16 @@ var directory = sync.OnceValue(func() (d struct {
 // Lookup finds a name, in lower case without a trailing dot.
 func Lookup(domain string) Entry { return directory().entries[domain] }
 
-// Names are all the listed names.
+// Names are the names to offer: those that CAs honour and neither advise against nor left out of the
+// report, each once.
 func Names() []string {
 	var names []string
 	for _, ca := range directory().cas {
-		names = append(names, ca.Domains...)
+		for _, name := range ca.Domains {
+			if Lookup(name).Status == Listed && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
 	}
 	return names
 }
@@ -113,20 +122,8 @@ func ByAccount(uri string) (ca *CA, staging bool) {
 }
 
 func hasPrefix(s string, prefixes []string) bool {
-	for _, prefix := range prefixes {
-		if strings.HasPrefix(s, prefix) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(s, prefix) })
 }
 
 // Answers reports whether the CA honours a name.
-func (ca *CA) Answers(domain string) bool {
-	for _, own := range ca.Domains {
-		if own == domain {
-			return true
-		}
-	}
-	return false
-}
+func (ca *CA) Answers(domain string) bool { return slices.Contains(ca.Domains, domain) }

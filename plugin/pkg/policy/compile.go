@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,28 +27,48 @@ type compiler struct {
 	snap      *Snapshot
 	root      *spec // what every zone inherits: report and ttl of the file
 	issuers   map[string]*Issuer
-	used      map[*Issuer]bool
+	used      map[*Issuer]bool // named in some grant
 	fallback  *spec
 	challenge []challengeUse
+	interned  map[string]issuance.RRset // equal sets are one: most nodes of a large policy say the same
+	key       []byte                    // of the set that is looked for there
 }
 
 type challengeUse struct {
-	zone   *Zone
 	target string
 	pos    Position
 }
 
+// sections are the values of the file's top keys, which may stand in any order.
+type sections struct {
+	version, ttl, report, issuers, fallback, zones, certificates *yaml.Node
+
+	fallbackKey *yaml.Node
+}
+
+var policyRows = map[string]row[sections]{
+	"version":      func(_ *compiler, s *sections, _, v *yaml.Node) { s.version = v },
+	"ttl":          func(_ *compiler, s *sections, _, v *yaml.Node) { s.ttl = v },
+	"report":       func(_ *compiler, s *sections, _, v *yaml.Node) { s.report = v },
+	"issuers":      func(_ *compiler, s *sections, _, v *yaml.Node) { s.issuers = v },
+	"default":      func(_ *compiler, s *sections, key, v *yaml.Node) { s.fallbackKey, s.fallback = key, v },
+	"zones":        func(c *compiler, s *sections, key, v *yaml.Node) { c.snap.ZonesPos, s.zones = c.pos(key), v },
+	"certificates": func(_ *compiler, s *sections, _, v *yaml.Node) { s.certificates = v },
+}
+
 // Compile checks a policy and builds its Snapshot. The error is an ErrorList.
 func Compile(f *File) (*Snapshot, error) {
-	c := &compiler{reader: reader{File: f}, issuers: map[string]*Issuer{}, used: map[*Issuer]bool{},
-		snap: &Snapshot{zones: map[string]*Zone{}}, root: &spec{owner: "the file", grants: map[string]*grant{}}}
-	sections := c.sections()
-	for _, read := range []struct {
-		key string
-		fn  func(*yaml.Node)
-	}{{"version", c.version}, {"ttl", c.rootTTL}, {"report", c.rootReport}, {"issuers", c.readIssuers}, {"default", c.readDefault}, {"zones", c.readZones}, {"certificates", c.readCertificates}} {
-		if n := sections[read.key]; n != nil {
-			read.fn(n)
+	c := &compiler{reader: reader{File: f}, issuers: map[string]*Issuer{}, used: map[*Issuer]bool{}, interned: map[string]issuance.RRset{},
+		snap: &Snapshot{File: f.name, ZonesPos: f.pos(f.root), zones: map[string]*Zone{}}, root: &spec{owner: "the file", pos: f.pos(f.root)}}
+	var s sections
+	fields(c, f.root, "the policy", policyRows, &s)
+	c.checkSections(&s)
+	for _, section := range []struct {
+		node *yaml.Node
+		read func(*yaml.Node)
+	}{{s.version, c.readVersion}, {s.ttl, c.readTTL}, {s.report, c.readRootReport}, {s.issuers, c.readIssuers}, {s.fallback, func(v *yaml.Node) { c.readDefault(s.fallbackKey, v) }}, {s.zones, c.readZones}, {s.certificates, c.readCertificates}} {
+		if section.node != nil {
+			section.read(section.node)
 		}
 	}
 	c.checkChallenges()
@@ -55,74 +76,77 @@ func Compile(f *File) (*Snapshot, error) {
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	if d := c.fallback; d != nil {
-		c.snap.fallback = &template{ttl: defaultTTL, pos: d.pos}
-		c.snap.fallback.rrset, c.snap.fallback.sources = d.emit(c)
-		if d.ttl != nil {
-			c.snap.fallback.ttl = d.ttl.value
-		}
-	}
 	c.digest()
 	return c.snap, nil
 }
 
-// sections finds the file's top keys, so that they may stand in any order.
-func (c *compiler) sections() map[string]*yaml.Node {
-	found := map[string]*yaml.Node{}
-	rows := map[string]func(key, v *yaml.Node){}
-	for _, name := range []string{"version", "ttl", "report", "issuers", "default", "zones", "certificates"} {
-		rows[name] = func(_, v *yaml.Node) { found[name] = v }
+func (c *compiler) checkSections(s *sections) {
+	if c.File.root.Kind != yaml.MappingNode {
+		return
 	}
-	c.fields(c.File.root, "the policy", rows)
-	if found["version"] == nil && c.File.root.Kind == yaml.MappingNode {
+	if s.version == nil {
 		c.wrong(c.File.root, "the version is missing; begin with version: 1")
 	}
-	if found["zones"] == nil && found["default"] == nil && c.File.root.Kind == yaml.MappingNode {
+	if s.zones == nil && s.fallback == nil {
 		c.wrong(c.File.root, "the policy has neither zones nor default, so it says nothing")
 	}
-	return found
 }
 
-func (c *compiler) version(n *yaml.Node) {
-	if n.Value != "1" {
-		c.wrong(n, "version %s is unknown; this server reads version 1", kind(n))
+func (c *compiler) readVersion(n *yaml.Node) {
+	if n.Value != "1" || n.Tag != "!!int" {
+		c.wrong(n, "version %s is unknown; this server reads version: 1", kind(n))
 	}
 }
 
-func (c *compiler) rootTTL(n *yaml.Node) {
-	c.root.ttl = &said[uint32]{c.reader.ttl(n), c.pos(n), "the file"}
+func (c *compiler) readTTL(n *yaml.Node) { c.root.ttl = new(c.reader.ttl(n)) }
+
+func (c *compiler) readRootReport(n *yaml.Node) { c.root.report = c.readReport(n, "report") }
+
+// issuerEntry is an entry of `issuers` while it is read.
+type issuerEntry struct {
+	*Issuer
+	domain *yaml.Node
 }
 
-func (c *compiler) rootReport(n *yaml.Node) {
-	c.readReport(n)
-	c.root.report = &said[[]*yaml.Node]{n.Content, c.pos(n), "report"}
+var issuerRows = map[string]row[issuerEntry]{
+	"domain": func(c *compiler, e *issuerEntry, _, v *yaml.Node) {
+		e.domain, e.DomainPos, e.Domain = v, c.pos(v), c.text(v, "domain")
+	},
+	"accounts": func(c *compiler, e *issuerEntry, _, v *yaml.Node) {
+		e.Accounts, e.AccountPos = c.texts(v, "accounts", account), c.places(v)
+	},
+	"methods": func(c *compiler, e *issuerEntry, _, v *yaml.Node) {
+		e.Methods, e.MethodPos = c.texts(v, "methods", method), c.places(v)
+	},
+	"unlisted": func(c *compiler, e *issuerEntry, _, v *yaml.Node) { e.Unlisted = c.truth(v, "unlisted") },
 }
 
 func (c *compiler) readIssuers(n *yaml.Node) {
 	c.pairs(n, "issuers", func(key, v *yaml.Node) {
-		issuer := &Issuer{Key: key.Value, Pos: c.pos(key)}
+		e := issuerEntry{Issuer: &Issuer{Key: key.Value, Pos: c.pos(key)}}
 		if key.Value == "none" || key.Value == "any" {
 			c.wrong(key, "an issuer cannot be called %s, which has a meaning of its own in issue", key.Value)
 		}
-		domainNode := v
-		c.fields(v, "the issuer "+key.Value, map[string]func(key, v *yaml.Node){
-			"domain":   func(_, v *yaml.Node) { domainNode = v; issuer.Domain = c.text(v, "domain") },
-			"accounts": func(_, v *yaml.Node) { issuer.Accounts = c.readAccounts(v) },
-			"methods":  func(_, v *yaml.Node) { issuer.Methods = c.readMethods(v) },
-			"unlisted": func(_, v *yaml.Node) { issuer.Unlisted = c.truth(v, "unlisted") },
-		})
-		if issuer.Domain == "" && v.Kind == yaml.MappingNode && domainNode == v {
-			c.wrong(v, "the issuer %s has no domain; write its Issuer Domain Name, such as domain: letsencrypt.org", key.Value)
+		fields(c, v, "the issuer "+shorten(key.Value), issuerRows, &e)
+		if e.domain == nil && v.Kind == yaml.MappingNode {
+			c.wrong(key, "the issuer %s has no domain; write its Issuer Domain Name, such as domain: letsencrypt.org", shorten(key.Value))
 		}
-		if got, err := issuance.ParseIssueValue(strings.TrimSuffix(issuer.Domain, ".")); issuer.Domain != "" && (err != nil || got.Domain != strings.TrimSuffix(issuer.Domain, ".")) {
-			c.wrong(domainNode, "%q cannot be an Issuer Domain Name (RFC 8659 4.2)", shorten(issuer.Domain))
+		if !isIssuerDomain(e.Domain) {
+			c.wrong(e.domain, "%q cannot be an Issuer Domain Name (RFC 8659 4.2)", shorten(e.Domain))
 		}
-		c.issuers[key.Value] = issuer
-		c.snap.Issuers = append(c.snap.Issuers, issuer)
+		c.issuers[key.Value] = e.Issuer
+		c.snap.Issuers = append(c.snap.Issuers, e.Issuer)
 	})
 }
 
-// issuer resolves a key of `issuers`.
+// isIssuerDomain lets a last dot pass: the guard knows better what is wrong with it.
+func isIssuerDomain(s string) bool {
+	exact := strings.TrimSuffix(s, ".")
+	v, err := issuance.ParseIssueValue(exact)
+	return s == "" || exact != "" && err == nil && v.Domain == exact
+}
+
+// issuer resolves a key of `issuers`. Whatever a key looks like, it is a text.
 func (c *compiler) issuer(n *yaml.Node) *Issuer {
 	key := c.text(n, "an issuer")
 	if key == "" {
@@ -135,85 +159,111 @@ func (c *compiler) issuer(n *yaml.Node) *Issuer {
 	for i, issuer := range c.snap.Issuers {
 		known[i] = issuer.Key
 	}
-	c.wrong(n, "the issuer %q is not declared under issuers%s", key, meant(key, known))
+	if (key == "none" || key == "any") && len(known) > 0 {
+		c.wrong(n, "%s stands alone, not in a list; write it without the brackets", key)
+		return nil
+	}
+	c.wrong(n, "the issuer %q is not declared under issuers%s", shorten(key), meant(key, known))
 	return nil
 }
 
-func (c *compiler) readDefault(n *yaml.Node) {
-	c.fallback = c.readSpec(n, "default", "default", nil).over(c.root)
-	c.checkOpen(c.fallback, n)
+func (c *compiler) readDefault(key, v *yaml.Node) {
+	own := c.readSpec(v, "default", "default", c.pos(key))
+	c.fallback = own.over(c.root)
+	c.checkOpen(c.fallback, c.root)
+	c.checkCritical(c.fallback, own.critical)
+	c.snap.fallback = c.newNode("", c.fallback)
 }
 
-func (c *compiler) readZones(n *yaml.Node) {
-	type pending struct {
-		zone *Zone
-		spec *spec
-		node *yaml.Node
+// zoneSpec is what a zone says: what each node does, and what only a zone has.
+type zoneSpec struct {
+	spec
+	zone  *Zone
+	names *yaml.Node
+}
+
+var zoneRows = func() map[string]row[zoneSpec] {
+	rows := map[string]row[zoneSpec]{
+		"nameservers": func(c *compiler, z *zoneSpec, _, v *yaml.Node) {
+			z.zone.Nameservers = c.readNameservers(v, z.zone.Name)
+		},
+		"names": func(_ *compiler, z *zoneSpec, _, v *yaml.Node) { z.names = v },
 	}
-	var all []pending
+	for key, read := range specRows {
+		rows[key] = func(c *compiler, z *zoneSpec, key, v *yaml.Node) { read(c, &z.spec, key, v) }
+	}
+	return rows
+}()
+
+// readZones reads all zones before it compiles the first, so that each knows the others.
+func (c *compiler) readZones(n *yaml.Node) {
+	var all []*zoneSpec
 	c.pairs(n, "zones", func(key, v *yaml.Node) {
-		name, ok := c.name(key, "the zone")
+		name, ok := c.domain(key, key.Value, "the zone")
 		if !ok {
 			return
 		}
 		if first := c.snap.zones[name]; first != nil {
-			c.wrong(key, "the zone %s stands twice; the first is in line %d", name, first.Pos.Line)
+			c.wrong(key, "the zone %s stands twice; the first is in line %d", bare(name), first.Pos.Line)
 			return
 		}
-		zone := &Zone{Name: name, Pos: c.pos(key), nodes: map[string]*Node{}}
-		s := c.readSpec(v, "the zone "+key.Value, name, map[string]func(s *spec, v *yaml.Node){
-			"nameservers": func(_ *spec, v *yaml.Node) { zone.Nameservers = c.readNameservers(v, name) },
-			"names":       func(s *spec, v *yaml.Node) { s.names = v },
-		})
-		c.snap.zones[name] = zone
-		c.snap.Zones = append(c.snap.Zones, zone)
-		all = append(all, pending{zone, s, v})
+		z := &zoneSpec{zone: &Zone{Name: name, Pos: c.pos(key)}, spec: spec{owner: name, pos: c.pos(key)}}
+		fields(c, v, "the zone "+key.Value, zoneRows, z)
+		c.snap.zones[name] = z.zone
+		c.snap.Zones = append(c.snap.Zones, z.zone)
+		if v.Kind == yaml.MappingNode {
+			all = append(all, z)
+		}
 	})
-	for _, p := range all {
-		c.compileZone(p.zone, p.spec, p.node)
+	for _, z := range all {
+		c.compileZone(z)
 	}
 	slices.SortFunc(c.snap.Zones, func(a, b *Zone) int { return cmp.Compare(a.Name, b.Name) })
 }
 
+// named is an entry of `names`.
+type named struct {
+	name       string
+	key, value *yaml.Node
+}
+
 // compileZone makes the zone's nodes, each from its own words over those of the node above it.
-func (c *compiler) compileZone(z *Zone, s *spec, n *yaml.Node) {
+func (c *compiler) compileZone(z *zoneSpec) {
 	base := c.root
 	if c.fallback != nil {
 		base = c.fallback
 	}
-	s = s.over(base)
-	z.apex = c.node(z, z.Name, s, n)
-	specs := map[string]*spec{z.Name: s}
-	if s.names == nil {
+	apex := z.spec.over(base)
+	z.zone.apex = c.node(z.zone, z.zone.Name, &z.spec, apex, base)
+	if z.names == nil {
 		return
 	}
-	type named struct {
-		name  string
-		key   *yaml.Node
-		value *yaml.Node
-	}
 	var names []named
-	c.pairs(s.names, "names", func(key, v *yaml.Node) {
-		if name, ok := c.nodeName(z, key); ok {
+	c.pairs(z.names, "names", func(key, v *yaml.Node) {
+		if name, ok := c.nodeName(z.zone, key); ok {
 			names = append(names, named{name, key, v})
 		}
 	})
 	// A parent has fewer labels than its children, so it is made before them.
 	slices.SortStableFunc(names, func(a, b named) int { return cmp.Compare(dns.CountLabel(a.name), dns.CountLabel(b.name)) })
+	z.zone.nodes = make(map[string]*Node, len(names)+1)
+	z.zone.nodes[z.zone.Name] = z.zone.apex
+	specs := make(map[string]*spec, len(names)+1)
+	specs[z.zone.Name] = apex
 	for _, one := range names {
-		if first := z.nodes[one.name]; first != nil {
-			c.wrong(one.key, "the name %s stands twice; the first is in line %d", one.key.Value, first.Pos.Line)
+		if first := z.zone.nodes[one.name]; first != nil {
+			c.wrong(one.key, "the name %s stands twice; the first is in line %d", shorten(one.key.Value), first.Pos.Line)
 			continue
 		}
-		above := specs[z.Closest(one.name).Name]
-		own := c.readSpec(one.value, "the name "+one.key.Value, one.name, nil).over(above)
-		own.pos = c.pos(one.key)
-		specs[one.name] = own
-		c.node(z, one.name, own, one.key)
+		above := specs[z.zone.Closest(one.name).Name]
+		own := c.readSpec(one.value, "the name "+one.key.Value, one.name, c.pos(one.key))
+		merged := own.over(above)
+		specs[one.name] = merged
+		z.zone.nodes[one.name] = c.node(z.zone, one.name, own, merged, above)
 	}
 	for _, one := range names {
-		if _, ok := z.Alias(one.name); ok {
-			c.wrong(one.key, "%s is an alias by challenge, so it can never answer CAA (RFC 1034 3.6.2); take the node away", strings.TrimSuffix(one.name, "."))
+		if _, ok := z.zone.Alias(one.name); ok {
+			c.wrong(one.key, "%s is an alias by challenge, so it can never answer CAA (RFC 1034 3.6.2); take the node away", bare(one.name))
 		}
 	}
 }
@@ -229,97 +279,114 @@ func (c *compiler) nodeName(z *Zone, key *yaml.Node) (string, bool) {
 		c.wrong(key, "a node named %s is never asked: for a wildcard a CA asks CAA at the name without the `*.` (RFC 8659 3); write issuewild %s", text, where)
 		return "", false
 	}
-	if text == "@" {
-		c.wrong(key, "@ is the zone itself: its keys stand directly under the zone")
+	if text == "@" || text == "." {
+		c.wrong(key, "%s is the zone itself: its keys stand directly under the zone", text)
 		return "", false
 	}
-	relative, ok := c.name(key, "the name")
+	relative, ok := c.domain(key, text, "the name")
 	if !ok {
 		return "", false
 	}
-	if bare := strings.TrimSuffix(z.Name, "."); z.Name != "." && (relative == z.Name || strings.HasSuffix(relative, "."+z.Name)) {
-		c.wrong(key, "names are relative to their zone: %s would be %s.%s; write %q", text, strings.TrimSuffix(relative, "."), bare, strings.TrimSuffix(strings.TrimSuffix(relative, z.Name), "."))
+	if relative == z.Name {
+		c.wrong(key, "names are relative to their zone, and %s is the zone itself: its keys stand directly under the zone", text)
+		return "", false
+	}
+	if z.Name != "." && strings.HasSuffix(relative, "."+z.Name) {
+		c.wrong(key, "names are relative to their zone: %s would be %s.%s; write %q", text, bare(relative), bare(z.Name), strings.TrimSuffix(relative, "."+z.Name))
 		return "", false
 	}
 	full := relative + strings.TrimPrefix(z.Name, ".")
-	if _, ok := dns.IsDomainName(full); !ok || len(full) > 254 {
-		c.wrong(key, "the name %s is too long in the zone %s: at most 255 octets", shorten(text), z.Name)
+	if len(full) > maxName {
+		c.wrong(key, "the name %s is too long in the zone %s: at most 255 octets", shorten(text), bare(z.Name))
 		return "", false
 	}
 	if other := c.snap.Covering(full); other != nil && other != z {
-		c.wrong(key, "%s lies in the zone %s, which the file lists in line %d and which answers for it; move the name there", strings.TrimSuffix(full, "."), strings.TrimSuffix(other.Name, "."), other.Pos.Line)
+		c.wrong(key, "%s lies in the zone %s, which the file lists in line %d and which answers for it; move the name there", bare(full), bare(other.Name), other.Pos.Line)
 		return "", false
 	}
 	return full, true
 }
 
-// node makes one node and puts it into its zone.
-func (c *compiler) node(z *Zone, name string, s *spec, n *yaml.Node) *Node {
-	c.checkOpen(s, n)
-	node := &Node{Name: name, Zone: z, TTL: defaultTTL, Pos: c.pos(n)}
-	if s.ttl != nil {
-		node.TTL = s.ttl.value
+// node makes one node of a zone, from what it says itself and what it says with its parent's words.
+func (c *compiler) node(z *Zone, name string, own, merged, parent *spec) *Node {
+	c.checkOpen(merged, parent)
+	c.checkCritical(merged, own.critical)
+	node := c.newNode(name, merged)
+	node.Zone = z
+	switch said := merged.challenge; {
+	case said == nil || said.template == "":
+	case z.PolicyOnly():
+		node.Challenge = said.template
+		c.challenge = append(c.challenge, challengeUse{said.template, said.pos})
+	case said.owner == name:
+		c.add(said.pos, "challenge needs a zone with nameservers: in %s the next plugin holds the names", bare(z.Name))
 	}
-	node.RRset, node.Sources = s.emit(c)
-	if s.challenge != nil && s.challenge.value != "" {
-		if !z.PolicyOnly() {
-			if s.challenge.owner == name {
-				c.add(s.challenge.pos, "challenge needs a zone with nameservers: in %s the next plugin holds the names", strings.TrimSuffix(z.Name, "."))
-			}
-		} else {
-			node.Challenge = s.challenge.value
-			c.challenge = append(c.challenge, challengeUse{z, node.Challenge, s.challenge.pos})
-		}
-	}
-	z.nodes[name] = node
 	return node
 }
 
-// checkOpen holds the rule that nothing is open by accident.
-func (c *compiler) checkOpen(s *spec, n *yaml.Node) {
-	rrset, _ := s.emit(c)
-	pos := c.pos(n)
-	switch g := s.grants[issuance.TagIssue]; {
-	case g == nil && !rrset.Has(issuance.TagIssue):
-		c.add(pos, "%s has no issue, neither of its own nor from default, so anyone could issue; write issue: [ISSUER], issue: none, or issue: any if that is meant", s.owner)
-	case g != nil && g.any && len(rrset) == 0:
-		c.add(g.pos, "issue: any with nothing else to say is no RRset at all, and a CA would climb on to the parent (RFC 8659 3); add report")
+func (c *compiler) newNode(name string, s *spec) *Node {
+	node := &Node{Name: name, TTL: defaultTTL, Pos: s.pos, RRset: c.intern(s.emit().rrset), Sources: s.emit().sources}
+	if s.ttl != nil {
+		node.TTL = *s.ttl
 	}
+	return node
+}
+
+// intern returns the one set that is equal to this one, order included.
+func (c *compiler) intern(rrset issuance.RRset) issuance.RRset {
+	c.key = c.key[:0]
+	for _, p := range rrset {
+		c.key = fmt.Appendf(c.key, "%d %s %d %s", p.Flags, p.Tag, len(p.Value), p.Value)
+	}
+	if known, ok := c.interned[string(c.key)]; ok {
+		return known
+	}
+	c.interned[string(c.key)] = rrset
+	return rrset
+}
+
+var nameserverRows = map[string]row[Nameserver]{
+	"name":      func(c *compiler, ns *Nameserver, _, v *yaml.Node) { ns.Name, _ = c.name(v, "the name server") },
+	"addresses": func(c *compiler, ns *Nameserver, _, v *yaml.Node) { ns.Addresses = c.readAddresses(v) },
+}
+
+func (c *compiler) readAddresses(v *yaml.Node) []netip.Addr {
+	var out []netip.Addr
+	for _, item := range c.list(v, "addresses") {
+		addr, err := netip.ParseAddr(item.Value)
+		switch {
+		case err != nil || addr.Zone() != "" || addr.Is4In6() || !isText(item):
+			c.wrong(item, "%s is not an IP address", kind(item))
+		case slices.Contains(out, addr):
+			c.wrong(item, "%s stands twice in addresses", addr)
+		}
+		out = append(out, addr)
+	}
+	if v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
+		c.wrong(v, "addresses is an empty list; leave it out if there is nothing to name")
+	}
+	return out
 }
 
 func (c *compiler) readNameservers(n *yaml.Node, zone string) []Nameserver {
 	var out []Nameserver
 	for _, item := range c.list(n, "nameservers") {
 		ns := Nameserver{Pos: c.pos(item)}
-		c.fields(item, "a name server", map[string]func(key, v *yaml.Node){
-			"name": func(_, v *yaml.Node) { ns.Name, _ = c.name(v, "the name server") },
-			"addresses": func(_, v *yaml.Node) {
-				for i, text := range c.texts(v, "addresses") {
-					addr, err := netip.ParseAddr(text)
-					if err != nil || addr.Zone() != "" || addr.Is4In6() {
-						c.wrong(v.Content[i], "%q is not an IP address", shorten(text))
-						continue
-					}
-					ns.Addresses = append(ns.Addresses, addr)
-				}
-			},
-		})
-		if ns.Name == "" {
-			if item.Kind == yaml.MappingNode && !c.failed(item) {
-				c.wrong(item, "a name server needs a name")
-			}
+		if !fields(c, item, "a name server", nameserverRows, &ns) {
 			continue
 		}
 		inside := dns.IsSubDomain(zone, ns.Name)
 		switch {
+		case ns.Name == "":
+			c.wrong(item, "a name server needs a name")
 		case inside && len(ns.Addresses) == 0:
-			c.wrong(item, "%s lies in the zone, so nobody else can say its addresses; add addresses", ns.Name)
+			c.wrong(item, "%s lies in the zone, so nobody else can say its addresses; add addresses", bare(ns.Name))
 		case !inside && len(ns.Addresses) > 0:
-			c.wrong(item, "%s lies outside of the zone, whose answers cannot give its addresses; take them away", ns.Name)
+			c.wrong(item, "%s lies outside of the zone, whose answers cannot give its addresses; take them away", bare(ns.Name))
 		case strings.HasPrefix(ns.Name, acmeLabel):
-			c.wrong(item, "a name server cannot be called %s, which challenges use", ns.Name)
+			c.wrong(item, "a name server cannot be called %s, which challenges use", bare(ns.Name))
 		case slices.ContainsFunc(out, func(other Nameserver) bool { return other.Name == ns.Name }):
-			c.wrong(item, "the name server %s stands twice", ns.Name)
+			c.wrong(item, "the name server %s stands twice", bare(ns.Name))
 		}
 		out = append(out, ns)
 	}
@@ -336,7 +403,7 @@ func (c *compiler) checkChallenges() {
 		target := strings.ReplaceAll(use.target, "{name}", "name")
 		if into := c.snap.Covering(target); into != nil && into.PolicyOnly() && !told[use.pos] {
 			told[use.pos] = true
-			c.add(use.pos, "challenge leads into %s, which this policy synthesises and which holds no TXT; point it at a zone that the ACME client can write", strings.TrimSuffix(into.Name, "."))
+			c.add(use.pos, "challenge leads into %s, which this policy synthesises and which holds no TXT; point it at a zone that the ACME client can write", bare(into.Name))
 		}
 	}
 }
@@ -344,49 +411,91 @@ func (c *compiler) checkChallenges() {
 // checkUse tells of issuers that are declared and can issue nowhere.
 func (c *compiler) checkUse() {
 	for _, issuer := range c.snap.Issuers {
-		if !c.used[issuer] {
-			c.add(issuer.Pos, "the issuer %s is declared but may issue nowhere; name it in an issue, or take it away", issuer.Key)
+		if !c.used[issuer] && !c.mayIssue(issuer) {
+			c.add(issuer.Pos, "the issuer %s is declared but may issue nowhere; name it in an issue, or take it away", shorten(issuer.Key))
 		}
 	}
 }
 
+// mayIssue reports whether an issuer that no grant names may issue all the same: where a set is open
+// to anyone, or a property is written out.
+func (c *compiler) mayIssue(issuer *Issuer) bool {
+	for _, rrset := range c.interned {
+		for _, req := range []issuance.Request{{}, {Wildcard: true}, {Type: issuance.SMIME}, {Type: issuance.VMC}} {
+			req.Issuers = []string{issuer.Domain}
+			d := issuance.Decide(rrset, req, issuance.Lax)
+			if d.Reason == issuance.Authorized || d.Reason == issuance.NoProperty && req.Type == issuance.TLS {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// certificateEntry is an entry of `certificates` while it is read.
+type certificateEntry struct {
+	Certificate
+	names, account, method *yaml.Node
+}
+
+var certificateRows = map[string]row[certificateEntry]{
+	"names":  func(_ *compiler, e *certificateEntry, _, v *yaml.Node) { e.names = v },
+	"issuer": func(c *compiler, e *certificateEntry, _, v *yaml.Node) { e.Issuer = c.issuer(v) },
+	"account": func(c *compiler, e *certificateEntry, _, v *yaml.Node) {
+		e.account, e.Account = v, c.matching(v, "account", account)
+	},
+	"method": func(c *compiler, e *certificateEntry, _, v *yaml.Node) {
+		e.method, e.Method = v, c.matching(v, "method", method)
+	},
+	"type": func(c *compiler, e *certificateEntry, _, v *yaml.Node) { e.Type = c.readType(v) },
+}
+
 func (c *compiler) readCertificates(n *yaml.Node) {
 	for _, item := range c.list(n, "certificates") {
-		cert := Certificate{Pos: c.pos(item)}
-		var names []*yaml.Node
-		c.fields(item, "an entry of certificates", map[string]func(key, v *yaml.Node){
-			"names":   func(_, v *yaml.Node) { names = c.list(v, "names") },
-			"issuer":  func(_, v *yaml.Node) { cert.Issuer = c.issuer(v) },
-			"account": func(_, v *yaml.Node) { cert.Account = c.text(v, "account") },
-			"method":  func(_, v *yaml.Node) { cert.Method = c.text(v, "method") },
-			"type":    func(_, v *yaml.Node) { cert.Type = c.readType(v) },
-		})
-		if cert.Issuer == nil {
-			if item.Kind == yaml.MappingNode && !c.failed(item) {
-				c.wrong(item, "an entry of certificates names no issuer")
-			}
+		var e certificateEntry
+		fine := fields(c, item, "an entry of certificates", certificateRows, &e)
+		switch {
+		case item.Kind != yaml.MappingNode:
+			continue
+		case e.Issuer == nil && fine:
+			c.wrong(item, "an entry of certificates names no issuer")
+		case e.Issuer != nil && e.Type == issuance.TLS:
+			c.checkDeclared(&e)
+		}
+		if e.names == nil {
+			c.wrong(item, "an entry of certificates has no names")
 			continue
 		}
-		for _, name := range names {
-			c.certificate(cert, name)
+		if e.names.Kind == yaml.SequenceNode && len(e.names.Content) == 0 {
+			c.wrong(e.names, "an entry of certificates has no names")
 		}
-		if len(names) == 0 {
-			c.wrong(item, "an entry of certificates has no names")
+		for _, name := range c.list(e.names, "names") {
+			c.certificate(e.Certificate, name)
 		}
+	}
+}
+
+// checkDeclared refuses an account or a method that the issuer's own lists leave out.
+func (c *compiler) checkDeclared(e *certificateEntry) {
+	if e.account != nil {
+		c.declared(e.account, "account", account, e.Issuer.Accounts)
+	}
+	if e.method != nil {
+		c.declared(e.method, "method", method, e.Issuer.Methods)
 	}
 }
 
 func (c *compiler) certificate(cert Certificate, n *yaml.Node) {
 	text := c.text(n, "a name")
-	bare, wildcard := strings.CutPrefix(text, "*.")
+	host, wildcard := strings.CutPrefix(text, "*.")
 	if text == "" {
 		return
 	}
 	if wildcard && cert.Type != issuance.TLS {
-		c.wrong(n, "only TLS certificates have wildcards; write %s", bare)
+		c.wrong(n, "only TLS certificates have wildcards; write %s", host)
 		return
 	}
-	name, ok := c.domain(n, bare, "the name")
+	name, ok := c.domain(n, host, "the name")
 	if !ok {
 		return
 	}
@@ -398,11 +507,13 @@ func (c *compiler) certificate(cert Certificate, n *yaml.Node) {
 	c.snap.Certificates = append(c.snap.Certificates, cert)
 }
 
-var certificateTypes = map[string]issuance.CertificateType{"tls": issuance.TLS, "smime": issuance.SMIME, "vmc": issuance.VMC}
+var certificateTypes = map[string]issuance.CertificateType{
+	issuance.TLS.String(): issuance.TLS, issuance.SMIME.String(): issuance.SMIME, issuance.VMC.String(): issuance.VMC,
+}
 
 func (c *compiler) readType(n *yaml.Node) issuance.CertificateType {
 	t, ok := certificateTypes[n.Value]
-	if !ok {
+	if !ok || !isText(n) {
 		c.wrong(n, "type is tls, smime or vmc, not %s", kind(n))
 	}
 	return t
@@ -416,9 +527,9 @@ func (c *compiler) digest() {
 		z.Serial = serialOf(sum)
 		h.Write(sum[:])
 	}
-	if c.fallback != nil {
-		rrset, _ := c.fallback.emit(c)
-		fmt.Fprintf(h, "default %q", rrset)
+	if d := c.snap.fallback; d != nil {
+		h.Write([]byte("default\n"))
+		d.digest(h)
 	}
 	for _, cert := range c.snap.Certificates {
 		fmt.Fprintf(h, "%q %t %q %d %q %q\n", cert.Name, cert.Wildcard, cert.Issuer.Domain, cert.Type, cert.Account, cert.Method)
@@ -433,9 +544,16 @@ func (z *Zone) digest() [sha256.Size]byte {
 		fmt.Fprintf(h, "ns %q %v\n", ns.Name, ns.Addresses)
 	}
 	for n := range z.Nodes() {
-		fmt.Fprintf(h, "%q %d %q %q\n", n.Name, n.TTL, n.Challenge, n.RRset)
+		n.digest(h)
 	}
 	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func (n *Node) digest(h io.Writer) {
+	fmt.Fprintf(h, "%q %d %q %d\n", n.Name, n.TTL, n.Challenge, len(n.RRset))
+	for _, p := range n.RRset {
+		fmt.Fprintf(h, "%d %s %q\n", p.Flags, p.Tag, p.Value)
+	}
 }
 
 func serialOf(sum [sha256.Size]byte) uint32 { return max(binary.BigEndian.Uint32(sum[:4]), 1) }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,36 +23,77 @@ func (e *Error) Error() string { return fmt.Sprintf("%v: %s", e.Pos, e.Message) 
 // ErrorList is everything wrong with a policy file, in the file's order.
 type ErrorList []*Error
 
+// shownErrors is how many errors are printed: more are one mistake made often, and drown a log.
+const shownErrors = 100
+
 // Error implements error: one line for each.
 func (l ErrorList) Error() string {
-	lines := make([]string, len(l))
+	lines := make([]string, 0, min(len(l), shownErrors+1))
 	for i, e := range l {
-		lines[i] = e.Error()
+		if i == shownErrors {
+			lines = append(lines, fmt.Sprintf("%s: and %d errors more", e.Pos.File, len(l)-shownErrors))
+			break
+		}
+		lines = append(lines, e.Error())
 	}
 	return strings.Join(lines, "\n")
 }
 
+// joined are two lists in the file's order. What the second says of a place that the first has
+// refused is a consequence, and left out.
+func joined(first, second error) error {
+	var refused, consequent ErrorList
+	errors.As(first, &refused)
+	errors.As(second, &consequent)
+	places := make(map[Position]bool, len(refused))
+	for _, e := range refused {
+		places[e.Pos] = true
+	}
+	all := errorSink{slices.Clone(refused)}
+	for _, e := range consequent {
+		if !places[e.Pos] {
+			all.errors = append(all.errors, e)
+		}
+	}
+	return all.err()
+}
+
 // errors gathers what is wrong.
-type errorSink struct{ list ErrorList }
+type errorSink struct{ errors ErrorList }
 
 func (s *errorSink) add(pos Position, format string, args ...any) {
-	s.list = append(s.list, &Error{pos, fmt.Sprintf(format, args...)})
+	s.errors = append(s.errors, &Error{pos, fmt.Sprintf(format, args...)})
 }
 
 func (s *errorSink) err() error {
-	if len(s.list) == 0 {
+	if len(s.errors) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(s.list, func(a, b *Error) int {
+	slices.SortStableFunc(s.errors, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
-	return s.list
+	return s.errors
 }
+
+// longestWord is the longest that somebody may have mistyped. Anything longer is no key.
+const longestWord = 64
 
 // nearest is the candidate that a word was probably meant to be, "" when none is near.
 func nearest(word string, candidates []string) string {
-	best, distance := "", len(word)/3+1
+	if len(word) > longestWord {
+		return ""
+	}
+	return Nearest(word, candidates, len(word)/3+1)
+}
+
+// Nearest is the candidate that differs least from a word, in distance letters at most, whatever
+// their case; "" when none is so near.
+func Nearest(word string, candidates []string, distance int) string {
+	best := ""
 	for _, c := range candidates {
+		if max(len(c)-len(word), len(word)-len(c)) > distance {
+			continue // so many letters are missing or too many
+		}
 		if d := editDistance(strings.ToLower(word), strings.ToLower(c)); d <= distance && (best == "" || d < distance) {
 			best, distance = c, d
 		}
@@ -85,16 +127,14 @@ func meant(word string, candidates []string) string {
 	if near := nearest(word, candidates); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
+	if len(candidates) == 0 {
+		return ""
+	}
+	if len(candidates) > shownCandidates {
+		return fmt.Sprintf("; known here: %s and %d more", strings.Join(candidates[:shownCandidates], ", "), len(candidates)-shownCandidates)
+	}
 	return "; known here: " + strings.Join(candidates, ", ")
 }
 
-// Nearest is the candidate that is most like a word, whatever the distance; "" without candidates.
-func Nearest(word string, candidates []string) string {
-	best, distance := "", -1
-	for _, c := range candidates {
-		if d := editDistance(word, c); distance < 0 || d < distance {
-			best, distance = c, d
-		}
-	}
-	return best
-}
+// shownCandidates is how many known words a message lists: all keys that a mapping may have.
+const shownCandidates = 16

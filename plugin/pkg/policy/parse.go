@@ -8,17 +8,21 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxSize is the largest policy file that is read, in octets: ten times what 100,000 names need.
-// More is a mistake, and would be held in memory several times over.
-const MaxSize = 64 << 20
+// MaxSize is the largest policy file that is read, in octets: nine times what 100,000 names need.
+// More is a mistake, and its syntax tree would take a hundred times as much memory.
+const MaxSize = 32 << 20
 
 // maxDepth is deeper than the language ever nests.
 const maxDepth = 16
+
+// byteOrderMark begins files of some editors. It is none of the text, nor of its columns.
+var byteOrderMark = []byte("\uFEFF")
 
 // File is a policy file's syntax tree.
 type File struct {
@@ -28,20 +32,26 @@ type File struct {
 
 // Load parses and compiles a policy. The error is an ErrorList with everything that is wrong.
 func Load(name string, data []byte) (*Snapshot, error) {
-	file, err := Parse(name, data)
-	if err != nil {
+	file, unread := Parse(name, data)
+	if file == nil {
+		return nil, unread
+	}
+	s, wrong := Compile(file)
+	if err := joined(unread, wrong); err != nil {
 		return nil, err
 	}
-	return Compile(file)
+	return s, nil
 }
 
-// Parse reads a policy file's text. The error is an ErrorList.
+// Parse reads a policy file's text. The error is an ErrorList; a File beside it is what could be read
+// all the same, so that Compile can say what else is wrong.
 func Parse(name string, data []byte) (*File, error) {
 	var sink errorSink
 	if pos, message := unreadable(name, data); message != "" {
 		sink.add(pos, "%s", message)
 		return nil, sink.err()
 	}
+	data = bytes.TrimPrefix(data, byteOrderMark)
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
 	if err := decoder.Decode(&doc); err != nil {
@@ -71,23 +81,22 @@ func unreadable(name string, data []byte) (Position, string) {
 	if at := bytes.IndexByte(data, 0); at >= 0 {
 		return positionAt(name, data, at), "a NUL octet; the file is damaged or no text"
 	}
-	if !utf8.Valid(data) {
-		at := 0
-		for at < len(data) {
-			r, size := utf8.DecodeRune(data[at:])
-			if r == utf8.RuneError && size == 1 {
-				break
-			}
-			at += size
+	for at := 0; at < len(data); {
+		r, size := utf8.DecodeRune(data[at:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return positionAt(name, data, at), "not UTF-8; save the file as UTF-8"
+		case unicode.IsControl(r) && !strings.ContainsRune("\t\n\r\u0085", r):
+			return positionAt(name, data, at), fmt.Sprintf("a control character, %U; take it out", r)
 		}
-		return positionAt(name, data, at), "not UTF-8; save the file as UTF-8"
+		at += size
 	}
 	return Position{}, ""
 }
 
 func positionAt(name string, data []byte, at int) Position {
 	line := bytes.Count(data[:at], []byte("\n"))
-	column := at - (bytes.LastIndexByte(data[:at], '\n') + 1)
+	column := utf8.RuneCount(data[bytes.LastIndexByte(data[:at], '\n')+1 : at]) // characters, as YAML's parser counts
 	return Position{name, line + 1, column + 1}
 }
 
@@ -138,10 +147,11 @@ func (f *File) checkYAML(sink *errorSink, n *yaml.Node, depth int) {
 		first := make(map[string]*yaml.Node, len(n.Content)/2)
 		for i := 0; i < len(n.Content); i += 2 {
 			key := n.Content[i]
-			if other := first[key.Value]; other != nil {
-				sink.add(f.pos(key), "the key %q stands twice; the first is in line %d", key.Value, other.Line)
+			if other := first[key.Value]; other == nil {
+				first[key.Value] = key
+			} else {
+				sink.add(f.pos(key), "the key %q stands twice; the first is in line %d", shorten(key.Value), other.Line)
 			}
-			first[key.Value] = key
 		}
 	}
 	for _, child := range n.Content {

@@ -2,8 +2,9 @@ package policy
 
 import (
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,39 +23,53 @@ func (r *reader) wrong(n *yaml.Node, format string, args ...any) {
 	r.add(r.pos(n), format, args...)
 }
 
-// fields hands each value of a mapping to the row that its key names.
-func (r *reader) fields(n *yaml.Node, what string, rows map[string]func(key, value *yaml.Node)) {
+// row reads the value of one key of a mapping into T. A mapping's keys are a table of rows.
+type row[T any] func(c *compiler, into *T, key, v *yaml.Node)
+
+// fields hands each value of a mapping to the row that its key names, and reports whether all was fine.
+func fields[T any](c *compiler, n *yaml.Node, what string, rows map[string]row[T], into *T) bool {
+	before := len(c.errors)
 	if n.Kind != yaml.MappingNode {
-		r.wrong(n, "%s is a mapping of keys to values, not %s", what, kind(n))
-		return
+		hint := ""
+		if n.Tag == "!!null" {
+			hint = "; write {} if there is nothing to say"
+		}
+		c.wrong(n, "%s is a mapping of keys to values, not %s%s", what, kind(n), hint)
+		return false
 	}
+	var known []string // made when it is needed: a mapping may hold a million unknown keys
 	for i := 0; i < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		row, ok := rows[key.Value]
-		if !ok {
-			known := make([]string, 0, len(rows))
-			for name := range rows {
-				known = append(known, name)
-			}
-			slices.Sort(known)
-			r.wrong(key, "unknown key %q in %s%s", key.Value, what, meant(key.Value, known))
+		if read, ok := rows[key.Value]; ok && key.Kind == yaml.ScalarNode {
+			read(c, into, key, value)
 			continue
 		}
-		row(key, value)
+		if known == nil {
+			known = slices.Sorted(maps.Keys(rows))
+		}
+		c.wrong(key, "unknown key %s in %s%s", kind(key), what, meant(key.Value, known))
 	}
+	return len(c.errors) == before
 }
 
-// pairs iterates over a mapping whose keys are the user's.
+// pairs iterates over a mapping whose keys are the user's. Keys are texts whatever they look like,
+// for a host may well be called 10.
 func (r *reader) pairs(n *yaml.Node, what string, each func(key, value *yaml.Node)) {
 	if n.Kind != yaml.MappingNode {
 		r.wrong(n, "%s is a mapping, not %s", what, kind(n))
 		return
 	}
 	for i := 0; i < len(n.Content); i += 2 {
-		each(n.Content[i], n.Content[i+1])
+		key := n.Content[i]
+		if key.Kind != yaml.ScalarNode || key.Value == "" || key.Tag == "!!null" {
+			r.wrong(key, "a key of %s is a name, not %s", what, kind(key))
+			continue
+		}
+		each(key, n.Content[i+1])
 	}
 }
 
+// list reads a list. An empty one has a meaning of its own only where it takes back what is inherited.
 func (r *reader) list(n *yaml.Node, what string) []*yaml.Node {
 	if n.Kind != yaml.SequenceNode {
 		r.wrong(n, "%s is a list, not %s; write [...]", what, kind(n))
@@ -63,27 +78,68 @@ func (r *reader) list(n *yaml.Node, what string) []*yaml.Node {
 	return n.Content
 }
 
-func (r *reader) text(n *yaml.Node, what string) string {
-	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" || n.Value == "" {
-		r.wrong(n, "%s is a text, not %s", what, kind(n))
-		return ""
-	}
-	return n.Value
+// isText reports whether a scalar is a text to every reader of YAML and JSON.
+func isText(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && !slices.Contains([]string{"!!null", "!!int", "!!float", "!!bool"}, n.Tag)
 }
 
-func (r *reader) texts(n *yaml.Node, what string) []string {
+// text reads a text that is not empty; "" when there is none.
+func (r *reader) text(n *yaml.Node, what string) string {
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Tag != "!!null" && !isText(n):
+		r.wrong(n, "%s is a text, which %s is not unless it is quoted", what, n.Value)
+	case !isText(n) || n.Value == "":
+		r.wrong(n, "%s is a text, not %s", what, kind(n))
+	default:
+		return n.Value
+	}
+	return ""
+}
+
+// grammar is what a text has to look like, and what it is called when it does not.
+type grammar struct {
+	pattern *regexp.Regexp
+	wrong   string
+}
+
+// matching reads a text of a grammar; "" when it is none.
+func (r *reader) matching(n *yaml.Node, what string, g grammar) string {
+	s := r.text(n, what)
+	if s != "" && !g.pattern.MatchString(s) {
+		r.wrong(n, "%q is %s", shorten(s), g.wrong)
+		return ""
+	}
+	return s
+}
+
+// texts reads a list of one text or more of a grammar, none of them twice.
+func (r *reader) texts(n *yaml.Node, what string, g grammar) []string {
 	var out []string
 	for _, item := range r.list(n, what) {
-		if s := r.text(item, "an entry of "+what); s != "" {
-			out = append(out, s)
+		s := r.matching(item, "an entry of "+what, g)
+		if s != "" && slices.Contains(out, s) {
+			r.wrong(item, "%q stands twice in %s", shorten(s), what)
 		}
+		out = append(out, s)
+	}
+	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+		r.wrong(n, "%s is an empty list; leave it out if there is nothing to name", what)
+	}
+	return out
+}
+
+// places are those of a list's entries.
+func (r *reader) places(n *yaml.Node) []Position {
+	out := make([]Position, len(n.Content))
+	for i, item := range n.Content {
+		out[i] = r.pos(item)
 	}
 	return out
 }
 
 func (r *reader) number(n *yaml.Node, what string, maximum int) int {
-	v, err := strconv.Atoi(n.Value)
-	if n.Kind != yaml.ScalarNode || err != nil || v < 0 || v > maximum {
+	v := -1
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" || n.Decode(&v) != nil || v < 0 || v > maximum {
 		r.wrong(n, "%s is a number from 0 to %d, not %s", what, maximum, kind(n))
 		return 0
 	}
@@ -91,11 +147,11 @@ func (r *reader) number(n *yaml.Node, what string, maximum int) int {
 }
 
 func (r *reader) truth(n *yaml.Node, what string) bool {
-	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
+	var v bool
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(&v) != nil {
 		r.wrong(n, "%s is true or false, not %s", what, kind(n))
-		return false
 	}
-	return strings.EqualFold(n.Value, "true")
+	return v
 }
 
 // TTLs outside these bounds are mistakes: shorter ones make a CA's several look-ups of one issuance
@@ -105,13 +161,22 @@ const (
 	maxTTL = 24 * time.Hour
 )
 
+var durationPattern = regexp.MustCompile(`^([0-9]+h)?([0-9]+m)?([0-9]+s)?$`)
+
+// ttl reads a duration of whole seconds, or their number.
 func (r *reader) ttl(n *yaml.Node) uint32 {
-	d, err := time.ParseDuration(n.Value)
-	if seconds, notNumber := strconv.Atoi(n.Value); notNumber == nil {
-		d, err = time.Duration(seconds)*time.Second, nil
+	var d time.Duration
+	var seconds int64
+	var err error
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!int":
+		err = n.Decode(&seconds)
+		d = time.Duration(min(max(seconds, 0), int64(maxTTL/time.Second)+1)) * time.Second
+	case isText(n) && durationPattern.MatchString(n.Value):
+		d, err = time.ParseDuration(n.Value)
 	}
-	if n.Kind != yaml.ScalarNode || err != nil || d < minTTL || d > maxTTL {
-		r.wrong(n, "ttl is a duration from %v to %v such as 1h, not %s", minTTL, maxTTL, kind(n))
+	if err != nil || d < minTTL || d > maxTTL {
+		r.wrong(n, "ttl is a duration from 30s to 24h such as 1h or 1h30m, or its seconds, not %s", kind(n))
 		return 0
 	}
 	return uint32(d / time.Second)
@@ -129,43 +194,67 @@ func (r *reader) name(n *yaml.Node, what string) (string, bool) {
 	return r.domain(n, text, what)
 }
 
+// hostPattern is what certificates and zones are named by: letters, digits and hyphens (RFC 1123
+// 2.1), and the underscore of service names.
+var hostPattern = regexp.MustCompile(`^[a-zA-Z0-9_.-]*$`)
+
+// domain makes a name canonical. "" and false when it is none, which is told.
 func (r *reader) domain(n *yaml.Node, text, what string) (string, bool) {
 	ascii := text
 	if strings.ContainsFunc(text, func(c rune) bool { return c > 127 }) {
 		var err error
 		if ascii, err = profile.ToASCII(text); err != nil {
-			r.wrong(n, "%s %q is no internationalised domain name: %v", what, text, err)
+			r.wrong(n, "%s %q is no internationalised domain name: %v", what, shorten(text), err)
 			return "", false
 		}
 	}
-	if strings.ContainsAny(ascii, "\\ \t/@:\"") || strings.Contains(ascii, "..") {
-		r.wrong(n, "%s %q is not a domain name", what, text)
+	if !hostPattern.MatchString(ascii) {
+		r.wrong(n, "%s %q is not a domain name: labels are of letters, digits, hyphens and underscores", what, shorten(text))
 		return "", false
 	}
 	canonical := dns.CanonicalName(ascii)
-	if _, ok := dns.IsDomainName(canonical); !ok || len(canonical) > 254 {
+	if _, ok := dns.IsDomainName(canonical); !ok || len(canonical) > maxName {
 		r.wrong(n, "%s %q is not a domain name: labels have 1 to 63 octets, names at most 255", what, shorten(text))
 		return "", false
 	}
 	return canonical, true
 }
 
+// maxName is the longest name in presentation format, its last dot included, of 255 octets on the
+// wire (RFC 1035 2.3.4).
+const maxName = 254
+
+// shorten cuts a text for a message.
 func shorten(s string) string {
-	if len(s) > 80 {
-		return s[:77] + "..."
+	const most = 80
+	if len(s) <= most {
+		return s
 	}
-	return s
+	end := most - 3
+	for end > 0 && s[end]&0xC0 == 0x80 { // not within a character
+		end--
+	}
+	return s[:end] + "..."
+}
+
+// bare is a canonical name as people write it.
+func bare(name string) string {
+	if name == "." {
+		return name
+	}
+	return strings.TrimSuffix(name, ".")
 }
 
 // kind describes what stands in the file.
 func kind(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
+	switch {
+	case n.Kind == yaml.MappingNode:
 		return "a mapping"
-	case yaml.SequenceNode:
+	case n.Kind == yaml.SequenceNode:
 		return "a list"
-	}
-	if n.Tag == "!!null" {
+	case n.Kind == yaml.AliasNode:
+		return "an alias"
+	case n.Tag == "!!null":
 		return "nothing"
 	}
 	return fmt.Sprintf("%q", shorten(n.Value))

@@ -20,20 +20,23 @@ import (
 
 // Position is a place in a policy file; the zero Position is nowhere (a Corefile's line has its own).
 type Position struct {
-	File         string
-	Line, Column int // from 1
+	File   string `json:"file"`
+	Line   int    `json:"line"`   // from 1
+	Column int    `json:"column"` // from 1, in characters
 }
 
 // Snapshot is a compiled policy. It is immutable and safe for concurrent use.
 // All names in it are canonical: lower case, A-labels, fully qualified with the trailing dot.
 type Snapshot struct {
+	File         string    // the policy file's name, as its positions have it
 	Revision     string    // digest of what the policy says, 16 hexadecimal digits: two servers with equal policies show the same
 	Issuers      []*Issuer // in the file's order
 	Zones        []*Zone   // sorted by Name
 	Certificates []Certificate
-	Notes        []Note // warnings of the compiler: accepted, but to be told
+	ZonesPos     Position // of the key zones or, without it, the file's start
+	Notes        []Note   // warnings of the compiler: accepted, but to be told
 	zones        map[string]*Zone
-	fallback     *template // `default`, nil when the file has none
+	fallback     *Node // `default`, nil when the file has none
 }
 
 // Issuer is one entry of `issuers`.
@@ -43,7 +46,10 @@ type Issuer struct {
 	Accounts []string // account URIs; empty: any
 	Methods  []string // labels of validation methods; empty: any
 	Unlisted bool
-	Pos      Position
+	Pos      Position // of the key
+
+	DomainPos             Position
+	AccountPos, MethodPos []Position // parallel to Accounts and Methods
 }
 
 // Zone is one served zone's policy.
@@ -54,7 +60,7 @@ type Zone struct {
 	FromDefault bool         // made from `default` for a zone that the file does not list
 	Pos         Position
 	apex        *Node
-	nodes       map[string]*Node // by Node.Name, the apex included
+	nodes       map[string]*Node // by Node.Name, the apex included; nil when there is no other
 }
 
 // Node is a name with a policy of its own.
@@ -63,17 +69,20 @@ type Node struct {
 	Zone      *Zone
 	TTL       uint32         // seconds, of the CAA RRset
 	RRset     issuance.RRset // complete: what the node inherits is in it
-	Sources   []Source       // parallel to RRset: where each Property was written
+	Sources   []*Source      // parallel to RRset: where each Property was written; nodes share what they inherit
 	Challenge string         // template of the _acme-challenge alias's target, "" for none
 	Pos       Position
 }
 
 // Source is the origin of one Property of a Node.
 type Source struct {
-	Pos    Position
-	Owner  string  // the name of the node, or "default" / "report", that it was inherited from or stands at
-	Key    string  // the policy key that wrote it: issue, issuewild, report, properties, ...
-	Issuer *Issuer // nil where none is named
+	Pos      Position
+	Owner    string    // the name of the node, or "default" / "report", that it was inherited from or stands at
+	Key      string    // the policy key that wrote it: issue, issuewild, report, properties, ...
+	Issuer   *Issuer   // nil where none is named
+	Critical *Position // of the word in a `critical` list that set the flag; nil where none did
+
+	OwnAccounts, OwnMethods bool // whether the entry itself gives them, rather than the issuer
 }
 
 // Nameserver is one NS of a policy-only zone, with addresses where the name lies in the zone.
@@ -100,19 +109,14 @@ type Note struct {
 	Message string
 }
 
-// template makes zones of `default`.
-type template struct {
-	rrset   issuance.RRset
-	sources []Source
-	ttl     uint32
-	pos     Position
-}
-
 // acmeLabel begins the names of dns-01 challenges (RFC 8555 8.4).
 const acmeLabel = "_acme-challenge."
 
 // Zone returns the policy of the zone with exactly that name, nil when the file has none.
 func (s *Snapshot) Zone(name string) *Zone { return s.zones[name] }
+
+// Default returns what `default` says as a node without a name and a zone, nil when the file has none.
+func (s *Snapshot) Default() *Node { return s.fallback }
 
 // ZoneOrDefault returns the zone's own policy, or one made from `default`; nil when there is neither.
 func (s *Snapshot) ZoneOrDefault(name string) *Zone {
@@ -123,9 +127,10 @@ func (s *Snapshot) ZoneOrDefault(name string) *Zone {
 	if d == nil {
 		return nil
 	}
-	z := &Zone{Name: name, FromDefault: true, Pos: d.pos, nodes: map[string]*Node{}}
-	z.apex = &Node{Name: name, Zone: z, TTL: d.ttl, RRset: d.rrset, Sources: d.sources, Pos: d.pos}
-	z.nodes[name] = z.apex
+	z := &Zone{Name: name, FromDefault: true, Pos: d.Pos}
+	apex := *d
+	apex.Name, apex.Zone = name, z
+	z.apex = &apex
 	z.Serial = serialOf(z.digest())
 	return z
 }
@@ -150,11 +155,20 @@ func (z *Zone) PolicyOnly() bool { return len(z.Nameservers) > 0 }
 func (z *Zone) Apex() *Node { return z.apex }
 
 // Node returns the node with exactly that name, or nil.
-func (z *Zone) Node(name string) *Node { return z.nodes[name] }
+func (z *Zone) Node(name string) *Node {
+	if name == z.Name {
+		return z.apex
+	}
+	return z.nodes[name]
+}
 
 // Nodes yields the zone's nodes, sorted by name.
 func (z *Zone) Nodes() iter.Seq[*Node] {
 	return func(yield func(*Node) bool) {
+		if z.nodes == nil {
+			yield(z.apex)
+			return
+		}
 		for _, name := range slices.Sorted(maps.Keys(z.nodes)) {
 			if !yield(z.nodes[name]) {
 				return
@@ -166,6 +180,9 @@ func (z *Zone) Nodes() iter.Seq[*Node] {
 // Closest returns the closest node at or above a canonical name that lies in the zone. It allocates
 // nothing.
 func (z *Zone) Closest(name string) *Node {
+	if z.nodes == nil {
+		return z.apex
+	}
 	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
 		if n := z.nodes[name[off:]]; n != nil {
 			return n

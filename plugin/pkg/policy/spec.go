@@ -1,7 +1,7 @@
 package policy
 
 import (
-	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -11,263 +11,343 @@ import (
 )
 
 // spec is what one node of the file says: a zone, a name in it, or `default`. A nil field says
-// nothing, so that the parent's holds.
+// nothing, so that the parent's holds. Specs share what they inherit.
 type spec struct {
 	owner      string // for messages: the node's name, or "default"
 	pos        Position
-	grants     map[string]*grant // by issue, issuewild, issuemail, issuevmc
-	report     *said[[]*yaml.Node]
-	email      *said[string]
-	phone      *said[string]
-	properties *said[[]issuance.Property]
-	critical   *said[[]string]
-	ttl        *said[uint32]
-	challenge  *said[string]
-	names      *yaml.Node
+	grants     [len(grantTags)]*grant // by the index in grantTags
+	report     *words
+	email      *words
+	phone      *words
+	properties *words
+	critical   *critical
+	ttl        *uint32
+	challenge  *challenge
+	set        *set // what emit made
 }
 
-// said is a value with the place and the node that said it.
-type said[T any] struct {
-	value T
-	pos   Position
-	owner string
+// words are the properties that one key of a node says, with their sources.
+type words struct {
+	properties issuance.RRset
+	sources    []*Source // parallel
+}
+
+func (w *words) add(p issuance.Property, src *Source) {
+	w.properties, w.sources = append(w.properties, p), append(w.sources, src)
 }
 
 // grant is the value of issue and its like: nobody, anyone, or those listed.
 type grant struct {
-	said[[]granted]
-	any bool
+	words
+	any   bool
+	owner string
+	pos   Position
 }
 
-// granted is one issuer of a grant, perhaps narrowed.
-type granted struct {
-	issuer            *Issuer
-	accounts, methods []string
-	pos               Position
+// critical is a list of the tags that get the critical flag.
+type critical struct {
+	tags   []string
+	places []Position // parallel
+}
+
+func (c *critical) place(tag string) (Position, bool) {
+	if c != nil {
+		if i := slices.Index(c.tags, tag); i >= 0 {
+			return c.places[i], true
+		}
+	}
+	return Position{}, false
+}
+
+// challenge is the template of aliases, "" for none.
+type challenge struct {
+	template string
+	owner    string
+	pos      Position
+}
+
+// set is a complete RRset.
+type set struct {
+	rrset   issuance.RRset
+	sources []*Source
 }
 
 // grantTags are the keys that grant, in the order in which their properties are emitted.
-var grantTags = []string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIssueMail, issuance.TagIssueVMC}
+var grantTags = [...]string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIssueMail, issuance.TagIssueVMC}
 
-// readSpec reads a node; extra are the keys that only some nodes have.
-func (c *compiler) readSpec(n *yaml.Node, what, owner string, extra map[string]func(s *spec, v *yaml.Node)) *spec {
-	s := &spec{owner: owner, pos: c.pos(n), grants: map[string]*grant{}}
-	rows := map[string]func(key, v *yaml.Node){
-		"report": func(_, v *yaml.Node) {
-			c.readReport(v)
-			s.report = &said[[]*yaml.Node]{v.Content, c.pos(v), owner}
-		},
-		"contact": func(_, v *yaml.Node) { c.readContact(s, v) },
-		"properties": func(key, v *yaml.Node) {
-			s.properties = &said[[]issuance.Property]{c.readProperties(v), c.pos(key), owner}
-		},
-		"critical":  func(key, v *yaml.Node) { s.critical = &said[[]string]{c.readCritical(v), c.pos(key), owner} },
-		"ttl":       func(key, v *yaml.Node) { s.ttl = &said[uint32]{c.reader.ttl(v), c.pos(key), owner} },
-		"challenge": func(key, v *yaml.Node) { s.challenge = &said[string]{c.readChallenge(v), c.pos(key), owner} },
+// specRows are the keys that every node has.
+var specRows = map[string]row[spec]{
+	issuance.TagIssue:     grantRow(0),
+	issuance.TagIssueWild: grantRow(1),
+	issuance.TagIssueMail: grantRow(2),
+	issuance.TagIssueVMC:  grantRow(3),
+	"report":              func(c *compiler, s *spec, _, v *yaml.Node) { s.report = c.readReport(v, s.owner) },
+	"contact":             func(c *compiler, s *spec, _, v *yaml.Node) { fields(c, v, "contact", contactRows, s) },
+	"properties":          func(c *compiler, s *spec, _, v *yaml.Node) { s.properties = c.readProperties(v, s.owner) },
+	"critical":            func(c *compiler, s *spec, _, v *yaml.Node) { s.critical = c.readCritical(v) },
+	"challenge":           func(c *compiler, s *spec, key, v *yaml.Node) { s.challenge = c.readChallenge(key, v, s.owner) },
+	"ttl":                 func(c *compiler, s *spec, _, v *yaml.Node) { s.ttl = new(c.reader.ttl(v)) },
+}
+
+func grantRow(i int) row[spec] {
+	return func(c *compiler, s *spec, key, v *yaml.Node) {
+		s.grants[i] = c.readGrant(grantTags[i], key, v, s.owner)
 	}
-	for _, tag := range grantTags {
-		rows[tag] = func(key, v *yaml.Node) { s.grants[tag] = c.readGrant(tag, key, v, owner) }
-	}
-	for key, row := range extra {
-		rows[key] = func(_, v *yaml.Node) { row(s, v) }
-	}
-	c.fields(n, what, rows)
+}
+
+// readSpec reads a node.
+func (c *compiler) readSpec(n *yaml.Node, what, owner string, pos Position) *spec {
+	s := &spec{owner: owner, pos: pos}
+	fields(c, n, what, specRows, s)
 	return s
 }
 
 // readGrant reads none, any, or a list of issuers.
 func (c *compiler) readGrant(tag string, key, v *yaml.Node, owner string) *grant {
-	g := &grant{said: said[[]granted]{pos: c.pos(key), owner: owner}}
-	if v.Kind == yaml.ScalarNode {
-		switch v.Value {
-		case "none":
-		case "any":
-			g.any = true
-			if tag == issuance.TagIssueWild {
-				c.wrong(v, "issuewild: any cannot be said in CAA: without an issuewild property, issue governs wildcards (RFC 8659 4.3); list the issuers of wildcards, or leave issuewild out")
-			}
-		default:
-			c.wrong(v, "%s is none, any, or a list of issuers such as [letsencrypt], not %s", tag, kind(v))
+	g := &grant{owner: owner, pos: c.pos(key)}
+	switch {
+	case v.Kind == yaml.SequenceNode && len(v.Content) > 0:
+		for _, item := range v.Content {
+			c.readGranted(&g.words, item, tag, owner)
 		}
-		return g
-	}
-	for _, item := range c.list(v, tag) {
-		if one, ok := c.readGranted(item, tag); ok {
-			g.value = append(g.value, one)
-		}
-	}
-	if len(v.Content) == 0 && v.Kind == yaml.SequenceNode {
+	case v.Kind == yaml.SequenceNode && tag == issuance.TagIssueWild:
+		c.wrong(v, "%s: an empty list; write none if nobody may issue", tag)
+	case v.Kind == yaml.SequenceNode:
 		c.wrong(v, "%s: an empty list; write none if nobody may issue, any if anyone may", tag)
+	case v.Value == "none":
+		g.add(issuance.Property{Tag: tag, Value: ";"}, &Source{Pos: g.pos, Owner: owner, Key: tag})
+	case v.Value == "any" && tag == issuance.TagIssueWild:
+		c.wrong(v, "issuewild: any cannot be said in CAA: without an issuewild property, issue governs wildcards (RFC 8659 4.3); list the issuers of wildcards, or leave issuewild out")
+	case v.Value == "any":
+		g.any = true
+	case c.issuers[v.Value] != nil:
+		c.wrong(v, "%s is none, any, or a list of issuers; write [%s]", tag, v.Value)
+	default:
+		c.wrong(v, "%s is none, any, or a list of issuers such as [letsencrypt], not %s", tag, kind(v))
 	}
 	return g
 }
 
-func (c *compiler) readGranted(n *yaml.Node, tag string) (granted, bool) {
-	g := granted{pos: c.pos(n)}
-	if n.Kind != yaml.MappingNode {
+// granted is one issuer of a grant, perhaps narrowed.
+type granted struct {
+	issuer            *Issuer
+	accounts, methods *yaml.Node // as narrowed; nil: as the issuer declares
+}
+
+var grantedRows = map[string]row[granted]{
+	"issuer":   func(c *compiler, g *granted, _, v *yaml.Node) { g.issuer = c.issuer(v) },
+	"accounts": func(c *compiler, g *granted, _, v *yaml.Node) { g.accounts = v },
+	"methods":  func(c *compiler, g *granted, _, v *yaml.Node) { g.methods = v },
+}
+
+// readGranted reads an issuer's key or {issuer: KEY, accounts: [...], methods: [...]}.
+func (c *compiler) readGranted(into *words, n *yaml.Node, tag, owner string) {
+	g := granted{}
+	switch {
+	case n.Kind != yaml.MappingNode:
 		g.issuer = c.issuer(n)
-		if g.issuer == nil {
-			return g, false
-		}
-		g.accounts, g.methods = g.issuer.Accounts, g.issuer.Methods
-	} else {
-		c.fields(n, "an entry of "+tag, map[string]func(key, v *yaml.Node){
-			"issuer":   func(_, v *yaml.Node) { g.issuer = c.issuer(v) },
-			"accounts": func(_, v *yaml.Node) { g.accounts = c.readAccounts(v) },
-			"methods":  func(_, v *yaml.Node) { g.methods = c.readMethods(v) },
-		})
-		if g.issuer == nil {
-			if !c.failed(n) {
-				c.wrong(n, "an entry of %s names no issuer; write {issuer: KEY}", tag)
-			}
-			return g, false
-		}
-		g.accounts = c.narrow(n, "account", g.accounts, g.issuer.Accounts)
-		g.methods = c.narrow(n, "method", g.methods, g.issuer.Methods)
+	case fields(c, n, "an entry of "+tag, grantedRows, &g) && g.issuer == nil:
+		c.wrong(n, "an entry of %s names no issuer; write {issuer: KEY}", tag)
 	}
+	if g.issuer == nil {
+		return
+	}
+	accounts, methods := g.issuer.Accounts, g.issuer.Methods
 	if tag == issuance.TagIssueMail || tag == issuance.TagIssueVMC {
-		if n.Kind != yaml.MappingNode {
-			// Accounts and methods of the TLS issuer say nothing about mailboxes or marks.
-			g.accounts, g.methods = nil, nil
-		}
+		accounts, methods = nil, nil // those of the TLS issuer say nothing about mailboxes or marks
+	}
+	src := &Source{Pos: c.pos(n), Owner: owner, Key: tag, Issuer: g.issuer}
+	if g.accounts != nil {
+		src.OwnAccounts = true
+		accounts = c.texts(g.accounts, "accounts", account)
+		c.narrow(g.accounts, "account", account, g.issuer.Accounts)
+	}
+	if g.methods != nil {
+		src.OwnMethods = true
+		methods = c.texts(g.methods, "methods", method)
+		c.narrow(g.methods, "method", method, g.issuer.Methods)
+	}
+	for _, value := range issueValues(g.issuer.Domain, accounts, methods) {
+		into.add(issuance.Property{Tag: tag, Value: value}, src)
 	}
 	c.used[g.issuer] = true
-	return g, true
 }
 
-// failed reports whether something inside a node was found wrong already.
-func (c *compiler) failed(n *yaml.Node) bool {
-	for _, child := range n.Content {
-		if slices.ContainsFunc(c.errorSink.list, func(e *Error) bool { return e.Pos == c.pos(child) }) {
-			return true
+// narrow refuses what the issuer does not declare: a node may only leave out.
+func (c *compiler) narrow(list *yaml.Node, what string, g grammar, declared []string) {
+	for _, item := range list.Content {
+		c.declared(item, what, g, declared)
+	}
+}
+
+// declared checks that an account or method is one of those that the issuer declares, if any.
+func (c *compiler) declared(n *yaml.Node, what string, g grammar, declared []string) {
+	if isText(n) && g.pattern.MatchString(n.Value) && len(declared) > 0 && !slices.Contains(declared, n.Value) {
+		c.wrong(n, "the %s %s is not among those that the issuer declares; add it under issuers first%s", what, shorten(n.Value), meant(n.Value, declared))
+	}
+}
+
+// issueValues are those of one granted issuer: one for each account, for two accounturi in a
+// property cannot be satisfied (RFC 8657 3).
+func issueValues(domain string, accounts, methods []string) []string {
+	if len(accounts) == 0 {
+		accounts = []string{""}
+	}
+	var out []string
+	for _, account := range accounts {
+		v := issuance.IssueValue{Domain: strings.TrimSuffix(domain, ".")}
+		if account != "" {
+			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "accounturi", Value: account})
 		}
-	}
-	return false
-}
-
-// narrow takes what a node says of an issuer; it may only leave out what the issuer declares.
-func (c *compiler) narrow(n *yaml.Node, what string, own, declared []string) []string {
-	if own == nil {
-		return declared
-	}
-	for _, one := range own {
-		if len(declared) > 0 && !slices.Contains(declared, one) {
-			c.wrong(n, "the %s %s is not among those that the issuer declares; add it under issuers, for a node can only narrow%s", what, one, meant(one, declared))
+		if len(methods) > 0 {
+			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "validationmethods", Value: strings.Join(methods, ",")})
 		}
+		out = append(out, v.String())
 	}
-	return own
+	return out
 }
 
-func (c *compiler) readReport(v *yaml.Node) {
+// reportPattern is that of the URLs of RFC 8659 4.4, in printable ASCII.
+var reportPattern = regexp.MustCompile(`^(mailto:[!-?A-~]+@[!-?A-~]+|https?://[!-.0-~][!-~]*)$`)
+
+// readReport reads iodef URLs. An empty list takes back what is inherited.
+func (c *compiler) readReport(v *yaml.Node, owner string) *words {
+	w := &words{}
 	for _, item := range c.list(v, "report") {
 		text := c.text(item, "an entry of report")
-		u, err := url.Parse(text)
-		if text != "" && (err != nil || !slices.Contains([]string{"mailto", "http", "https"}, u.Scheme) || !printable(text)) {
+		if text != "" && !reportPattern.MatchString(text) {
 			c.wrong(item, "report takes mailto:, https: or http: URLs (RFC 8659 4.4), not %q", shorten(text))
 		}
+		w.add(issuance.Property{Tag: issuance.TagIodef, Value: text}, &Source{Pos: c.pos(item), Owner: owner, Key: "report"})
 	}
+	return w
 }
 
-func (c *compiler) readContact(s *spec, v *yaml.Node) {
-	c.fields(v, "contact", map[string]func(key, v *yaml.Node){
-		"email": func(key, v *yaml.Node) {
-			text := c.text(v, "email")
-			if text != "" && (!strings.Contains(text, "@") || !printable(text)) {
-				c.wrong(v, "email is a mail address (BR Appendix A.1.1), not %q", shorten(text))
-			}
-			s.email = &said[string]{text, c.pos(key), s.owner}
-		},
-		"phone": func(key, v *yaml.Node) {
-			text := c.text(v, "phone")
-			if text != "" && (!strings.HasPrefix(text, "+") || !printable(text)) {
-				c.wrong(v, "phone is a global number such as \"+1-555-0100\" (BR Appendix A.1.2, RFC 3966 5.1.4), not %q", shorten(text))
-			}
-			s.phone = &said[string]{text, c.pos(key), s.owner}
-		},
-	})
+var (
+	emailPattern = regexp.MustCompile(`^[!-?A-~]+@[!-?A-~]+$`)
+	phonePattern = regexp.MustCompile(`^\+[0-9][0-9().-]*$`) // RFC 3966 5.1.4 global-number, without parameters
+)
+
+var contactRows = map[string]row[spec]{
+	"email": func(c *compiler, s *spec, key, v *yaml.Node) {
+		text := c.text(v, "email")
+		if text != "" && !emailPattern.MatchString(text) {
+			c.wrong(v, "email is a mail address (BR Appendix A.1.1), not %q", shorten(text))
+		}
+		s.email = contactWords(issuance.TagContactEmail, text, c.pos(key), s.owner)
+	},
+	"phone": func(c *compiler, s *spec, key, v *yaml.Node) {
+		text := c.text(v, "phone")
+		if text != "" && !phonePattern.MatchString(text) {
+			c.wrong(v, "phone is a global number such as \"+1-555-0100\" (BR Appendix A.1.2, RFC 3966 5.1.4), not %q", shorten(text))
+		}
+		s.phone = contactWords(issuance.TagContactPhone, text, c.pos(key), s.owner)
+	},
+}
+
+func contactWords(tag, text string, pos Position, owner string) *words {
+	w := &words{}
+	w.add(issuance.Property{Tag: tag, Value: text}, &Source{Pos: pos, Owner: owner, Key: "contact"})
+	return w
 }
 
 // maxValue bounds a property's value: with tag and flags it must fit the RDATA length.
 const maxValue = 65535 - 2 - 255
 
-func (c *compiler) readProperties(v *yaml.Node) []issuance.Property {
-	var out []issuance.Property
-	for _, item := range c.list(v, "properties") {
-		var p issuance.Property
-		c.fields(item, "an entry of properties", map[string]func(key, v *yaml.Node){
-			"flags": func(_, v *yaml.Node) { p.Flags = uint8(c.number(v, "flags", 255)) },
-			"tag":   func(_, v *yaml.Node) { p.Tag = c.readTag(v) },
-			"value": func(_, v *yaml.Node) {
-				p.Value = v.Value
-				if v.Kind != yaml.ScalarNode || !printable(p.Value) || len(p.Value) > maxValue {
-					c.wrong(v, "value is a text of printable ASCII, at most %d octets", maxValue)
-				}
-			},
-		})
-		if p.Tag == "" && !c.failed(item) && item.Kind == yaml.MappingNode {
-			c.wrong(item, "a property needs a tag")
-		}
-		out = append(out, p)
-	}
-	return out
+// property is an entry of `properties`.
+type property struct {
+	issuance.Property
+	hasValue bool
 }
+
+var propertyRows = map[string]row[property]{
+	"flags": func(c *compiler, p *property, _, v *yaml.Node) { p.Flags = uint8(c.number(v, "flags", 255)) },
+	"tag":   func(c *compiler, p *property, _, v *yaml.Node) { p.Tag = c.readTag(v) },
+	"value": func(c *compiler, p *property, _, v *yaml.Node) {
+		p.Value, p.hasValue = v.Value, true
+		if !isText(v) || !printable(p.Value) || len(p.Value) > maxValue {
+			c.wrong(v, "value is a text of printable ASCII, quoted where it looks like a number, at most %d octets", maxValue)
+		}
+	},
+}
+
+// readProperties reads properties as they are. An empty list takes back what is inherited.
+func (c *compiler) readProperties(v *yaml.Node, owner string) *words {
+	w := &words{}
+	for _, item := range c.list(v, "properties") {
+		var p property
+		fine := fields(c, item, "an entry of properties", propertyRows, &p)
+		switch {
+		case fine && p.Tag == "":
+			c.wrong(item, "a property needs a tag")
+		case fine && !p.hasValue:
+			c.wrong(item, "a property needs a value; write value: \"\" for an empty one")
+		}
+		w.add(p.Property, &Source{Pos: c.pos(item), Owner: owner, Key: "properties"})
+	}
+	return w
+}
+
+var tagPattern = regexp.MustCompile(`^[a-zA-Z0-9]{1,255}$`)
 
 // readTag reads a Property Tag and emits it in lower case, as RFC 8659 4.1 wants it stored.
 func (c *compiler) readTag(v *yaml.Node) string {
-	tag := strings.ToLower(c.text(v, "tag"))
-	if strings.ContainsFunc(tag, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) || len(tag) > 255 {
+	tag := c.text(v, "tag")
+	if tag != "" && !tagPattern.MatchString(tag) {
 		c.wrong(v, "a tag is 1 to 255 letters and digits (RFC 8659 4.1), not %q", shorten(tag))
 	}
-	return tag
+	return strings.ToLower(tag)
 }
 
-func (c *compiler) readCritical(v *yaml.Node) []string {
-	var out []string
+// readCritical reads tags. An empty list takes back what is inherited.
+func (c *compiler) readCritical(v *yaml.Node) *critical {
+	out := &critical{}
 	for _, item := range c.list(v, "critical") {
-		out = append(out, c.readTag(item))
+		tag := c.readTag(item)
+		if slices.Contains(out.tags, tag) && tag != "" {
+			c.wrong(item, "%q stands twice in critical", tag)
+		}
+		out.tags, out.places = append(out.tags, tag), append(out.places, c.pos(item))
 	}
 	return out
 }
 
-func (c *compiler) readChallenge(v *yaml.Node) string {
-	template := c.text(v, "challenge")
-	example := strings.ReplaceAll(template, "{name}", "www.example.org")
-	if template == "none" || template == "" {
-		return ""
+// namePlaceholder stands for {name} where a template is read as a domain name.
+const namePlaceholder = "0name0"
+
+// readChallenge reads the template of an alias's target, or none.
+func (c *compiler) readChallenge(key, v *yaml.Node, owner string) *challenge {
+	out := &challenge{owner: owner, pos: c.pos(key)}
+	text := c.text(v, "challenge")
+	if text == "none" || text == "" {
+		return out
 	}
-	if strings.ContainsAny(example, "{}") {
-		c.wrong(v, "challenge knows only {name}, which stands for the name to be validated; %q holds other braces", shorten(template))
-		return ""
+	sample := strings.ReplaceAll(text, "{name}", namePlaceholder)
+	if strings.ContainsAny(sample, "{}") {
+		c.wrong(v, "challenge knows only {name}, which stands for the name to be validated; %q holds other braces", shorten(text))
+		return out
 	}
-	if _, ok := c.domain(v, example, "challenge"); !ok {
-		return ""
+	canonical, ok := c.domain(v, sample, "challenge")
+	if !ok {
+		return out
 	}
-	return strings.ToLower(strings.TrimSuffix(template, ".")) + "."
+	for label := range strings.SplitSeq(canonical, ".") {
+		if strings.HasPrefix(label, "xn--") && strings.Contains(label, namePlaceholder) {
+			c.wrong(v, "challenge: {name} cannot share a label with letters beyond ASCII in %q", shorten(text))
+		}
+	}
+	out.template = strings.ReplaceAll(canonical, namePlaceholder, "{name}")
+	return out
 }
 
-func (c *compiler) readAccounts(v *yaml.Node) []string {
-	accounts := c.texts(v, "accounts")
-	for i, item := range v.Content {
-		if i < len(accounts) && (strings.ContainsAny(accounts[i], "; \t") || !printable(accounts[i]) || !strings.Contains(accounts[i], ":")) {
-			c.wrong(item, "%q is no account URI; copy the one that the ACME client shows (RFC 8657 3)", shorten(accounts[i]))
-		}
-	}
-	return accounts
-}
-
-func (c *compiler) readMethods(v *yaml.Node) []string {
-	methods := c.texts(v, "methods")
-	for i, item := range v.Content {
-		if i >= len(methods) {
-			break
-		}
-		bad := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
-		if strings.ContainsFunc(methods[i], bad) {
-			c.wrong(item, "%q is no label of a validation method: lower-case letters, digits and hyphens (RFC 8657 4), such as dns-01", shorten(methods[i]))
-		}
-	}
-	return methods
-}
+var (
+	// account is a URI that fits the value of a parameter: printable ASCII without `;`.
+	account = grammar{regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*:[!-:<-~]+$`),
+		"no account URI; copy the one that the ACME client shows (RFC 8657 3)"}
+	// method is a label, in the lower case that CAs compare.
+	method = grammar{regexp.MustCompile(`^[a-z0-9-]+$`),
+		"no label of a validation method: lower-case letters, digits and hyphens (RFC 8657 4), such as dns-01"}
+)
 
 func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7E })
@@ -275,15 +355,11 @@ func printable(s string) bool {
 
 // over returns the spec with what it does not say taken from its parent, tag by tag.
 func (s *spec) over(parent *spec) *spec {
-	if parent == nil {
-		return s
-	}
 	merged := *s
-	merged.grants = map[string]*grant{}
-	for _, tag := range grantTags {
-		if g := either(s.grants[tag], parent.grants[tag]); g != nil {
-			merged.grants[tag] = g
-		}
+	speaks := s.report != nil || s.email != nil || s.phone != nil || s.properties != nil || s.critical != nil
+	for i, g := range s.grants {
+		speaks = speaks || g != nil
+		merged.grants[i] = either(g, parent.grants[i])
 	}
 	merged.report = either(s.report, parent.report)
 	merged.email = either(s.email, parent.email)
@@ -292,6 +368,9 @@ func (s *spec) over(parent *spec) *spec {
 	merged.critical = either(s.critical, parent.critical)
 	merged.ttl = either(s.ttl, parent.ttl)
 	merged.challenge = either(s.challenge, parent.challenge)
+	if !speaks {
+		merged.set = parent.emit()
+	}
 	return &merged
 }
 
@@ -302,66 +381,68 @@ func either[T any](own, inherited *T) *T {
 	return inherited
 }
 
-// emit makes the node's complete RRset.
-func (s *spec) emit(c *compiler) (issuance.RRset, []Source) {
-	var rrset issuance.RRset
-	var sources []Source
-	add := func(p issuance.Property, src Source) {
-		if s.critical != nil && slices.Contains(s.critical.value, p.Tag) {
-			p.Flags |= issuance.FlagCritical
-		}
-		rrset, sources = append(rrset, p), append(sources, src)
+// emit makes the node's complete RRset, once.
+func (s *spec) emit() *set {
+	if s.set != nil {
+		return s.set
 	}
-	for _, tag := range grantTags {
-		g := s.grants[tag]
-		if g == nil || g.any {
-			continue
-		}
-		if len(g.value) == 0 {
-			add(issuance.Property{Tag: tag, Value: ";"}, Source{Pos: g.pos, Owner: g.owner, Key: tag})
-		}
-		for _, one := range g.value {
-			for _, value := range one.values() {
-				add(issuance.Property{Tag: tag, Value: value}, Source{Pos: one.pos, Owner: g.owner, Key: tag, Issuer: one.issuer})
-			}
+	s.set = &set{}
+	for _, g := range s.grants {
+		if g != nil {
+			s.put(&g.words)
 		}
 	}
-	if s.report != nil {
-		for _, item := range s.report.value {
-			add(issuance.Property{Tag: issuance.TagIodef, Value: item.Value}, Source{Pos: c.pos(item), Owner: s.report.owner, Key: "report"})
+	for _, w := range []*words{s.report, s.email, s.phone, s.properties} {
+		if w != nil {
+			s.put(w)
 		}
 	}
-	if s.email != nil {
-		add(issuance.Property{Tag: issuance.TagContactEmail, Value: s.email.value}, Source{Pos: s.email.pos, Owner: s.email.owner, Key: "contact"})
-	}
-	if s.phone != nil {
-		add(issuance.Property{Tag: issuance.TagContactPhone, Value: s.phone.value}, Source{Pos: s.phone.pos, Owner: s.phone.owner, Key: "contact"})
-	}
-	if s.properties != nil {
-		for _, p := range s.properties.value {
-			add(p, Source{Pos: s.properties.pos, Owner: s.properties.owner, Key: "properties"})
-		}
-	}
-	return rrset, sources
+	return s.set
 }
 
-// values are the issue-values of one granted issuer: one for each account, for two accounturi in a
-// property cannot be satisfied (RFC 8657 3).
-func (g granted) values() []string {
-	accounts := g.accounts
-	if len(accounts) == 0 {
-		accounts = []string{""}
-	}
-	var out []string
-	for _, account := range accounts {
-		v := issuance.IssueValue{Domain: g.issuer.Domain}
-		if account != "" {
-			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "accounturi", Value: account})
+// put adds a key's words to the set, with the critical flag where it is said.
+func (s *spec) put(w *words) {
+	for i, p := range w.properties {
+		src := w.sources[i]
+		if place, ok := s.critical.place(p.Tag); ok {
+			p.Flags |= issuance.FlagCritical
+			made := *src
+			made.Critical = &place
+			src = &made
 		}
-		if len(g.methods) > 0 {
-			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "validationmethods", Value: strings.Join(g.methods, ",")})
-		}
-		out = append(out, v.String())
+		s.set.rrset, s.set.sources = append(s.set.rrset, p), append(s.set.sources, src)
 	}
-	return out
+}
+
+// standardTags are those of the properties that the language writes by itself.
+var standardTags = append(grantTags[:len(grantTags):len(grantTags)], issuance.TagIodef, issuance.TagContactEmail, issuance.TagContactPhone)
+
+// checkCritical refuses a tag that nothing can have: a slip would go unnoticed.
+func (c *compiler) checkCritical(s *spec, said *critical) {
+	if said == nil {
+		return
+	}
+	for i, tag := range said.tags {
+		if tag != "" && !slices.Contains(standardTags, tag) && !s.emit().rrset.Has(tag) {
+			c.add(said.places[i], "critical: no property here has the tag %s%s", shorten(tag), meant(tag, standardTags))
+		}
+	}
+}
+
+// checkOpen holds the rule that nothing is open by accident. What a node takes whole from another
+// one is told there.
+func (c *compiler) checkOpen(s, parent *spec) {
+	rrset := s.emit().rrset
+	g := s.grants[0]
+	switch {
+	case parent != c.root && s.set == parent.set:
+	case g == nil && !rrset.Has(issuance.TagIssue):
+		c.add(s.pos, "%s has no issue, neither of its own nor from default, so anyone could issue; write issue: [ISSUER], issue: none, or issue: any if that is meant", bare(s.owner))
+	case g != nil && g.any && len(rrset) == 0:
+		pos := s.pos
+		if g.owner == s.owner {
+			pos = g.pos
+		}
+		c.add(pos, "issue: any with nothing else to say is no RRset at all, and a CA would climb on to the parent (RFC 8659 3); add report to %s", bare(s.owner))
+	}
 }

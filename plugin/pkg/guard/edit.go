@@ -1,0 +1,40 @@
+package guard
+
+import (
+	"fmt"
+
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+)
+
+// Edit is a change of the policy file that a tool can make. The remedies are written from it, and the
+// tests apply it, so that what is advised is what works. Refusals with one remedy carry equal edits;
+// each is made once.
+//
+// At Pos stands a key, with the mapping or the list that is its value, or an entry of a list.
+type Edit struct {
+	Pos   policy.Position `json:"position"`
+	Op    Op              `json:"op"`
+	Key   string          `json:"key"`
+	Value string          `json:"value"` // YAML in flow style
+}
+
+// Op is what an Edit does.
+type Op string
+
+// The kinds of edits.
+const (
+	Set    Op = "set"    // write Key: Value, where Key stands at Pos or into the mapping there
+	Add    Op = "add"    // put Value into the list Key, of which an entry stands at Pos or which the mapping there has
+	Remove Op = "remove" // take the entry at Pos, which is Value, out of the list Key
+)
+
+// String says the edit to people, without its place.
+func (e Edit) String() string {
+	switch e.Op {
+	case Add:
+		return fmt.Sprintf("add %s to %s", e.Value, e.Key)
+	case Remove:
+		return fmt.Sprintf("take %s out of %s", e.Value, e.Key)
+	}
+	return fmt.Sprintf("write %s: %s", e.Key, e.Value)
+}

@@ -1,0 +1,321 @@
+package guard
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/issuers"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+)
+
+// issuers checks the names and accounts that the policy declares.
+func (c *check) issuers() {
+	for _, issuer := range c.policy.Issuers {
+		name := exact(issuer.Domain)
+		if name != issuer.Domain {
+			c.refuseDomain(issuer, "issuer-name-not-exact", fmt.Sprintf("the issuer %s is written %q, and CAs compare the Issuer Domain Name byte for byte", issuer.Key, issuer.Domain), name, "")
+		}
+		entry := issuers.Lookup(name)
+		c.directory(issuer, name, entry)
+		c.accounts(issuer, name, entry)
+	}
+}
+
+// refuseDomain refuses an Issuer Domain Name and proposes another one; or says what else may be meant.
+func (c *check) refuseDomain(issuer *policy.Issuer, code, cause, instead, or string) {
+	edit := &Edit{Pos: issuer.Pos, Op: Set, Key: "domain", Value: instead}
+	c.refuse(Refusal{Pos: issuer.DomainPos, Code: code, Cause: cause, Remedy: edit.String() + or, Edit: edit})
+}
+
+func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entry) {
+	names := preferred(entry)
+	switch {
+	case entry.Status == issuers.Listed:
+	case entry.Status == issuers.Deprecated:
+		c.warn(issuer.DomainPos, "issuer-deprecated", "%s is deprecated by its CA; write domain: %s", name, names[0])
+	case entry.Status == issuers.Unconfirmed:
+		c.warn(issuer.DomainPos, "issuer-unconfirmed", "%s is not in the report of the CCADB of August 2026; ask %s whether it still answers to it", name, entry.CAs[0].Operator)
+	case issuer.Unlisted:
+	case entry.Status == issuers.Reseller:
+		or := ""
+		if len(names) > 1 {
+			or = fmt.Sprintf("; it also orders from %s: declare each of them, unless you know which one issues", strings.Join(names[1:], ", "))
+		}
+		c.refuseDomain(issuer, "issuer-is-reseller", fmt.Sprintf("%s sells certificates that others issue, and its name in CAA authorises nobody", name), names[0], or)
+	case entry.Status == issuers.Retired:
+		c.refuseDomain(issuer, "issuer-retired", fmt.Sprintf("%s is no longer an Issuer Domain Name of %s", name, entry.CAs[0].Operator), names[0], "")
+	default:
+		c.unknownIssuer(issuer, name)
+	}
+}
+
+// unknownIssuer refuses a name that the directory does not have: a slip, or newer than the directory.
+func (c *check) unknownIssuer(issuer *policy.Issuer, name string) {
+	const code, unlisted = "issuer-unknown", "for a private CA or one newer than the directory"
+	cause := fmt.Sprintf("%s is not in the directory of public CAs", name)
+	if near := likely(name); near != "" {
+		c.refuseDomain(issuer, code, cause, near, "; or add unlisted: true "+unlisted)
+		return
+	}
+	edit := &Edit{Pos: issuer.Pos, Op: Set, Key: "unlisted", Value: "true"}
+	c.refuse(Refusal{Pos: issuer.DomainPos, Code: code, Cause: cause, Edit: edit,
+		Remedy: fmt.Sprintf("%s %s; or write the Issuer Domain Name that the CA's documents give", edit, unlisted)})
+}
+
+// slips is how many letters of a name may be wrong for it to be taken for another one.
+const slips = 2
+
+// likely is the listed name that an unknown one was probably meant to be: one above it, one that
+// differs in its top-level domain, or one that a slip or two makes of it. "" when there is none.
+func likely(name string) string {
+	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
+		if issuers.Lookup(name[off:]).Status == issuers.Listed {
+			return name[off:]
+		}
+	}
+	names := issuers.Names()
+	for _, other := range names {
+		if stem(other) == stem(name) {
+			return other
+		}
+	}
+	return policy.Nearest(name, names, slips)
+}
+
+// stem is a name without its top-level domain.
+func stem(name string) string {
+	if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
+		return name[:dot]
+	}
+	return name
+}
+
+func preferred(entry issuers.Entry) []string {
+	var names []string
+	for _, ca := range entry.CAs {
+		if !slices.Contains(names, ca.Preferred) {
+			names = append(names, ca.Preferred)
+		}
+	}
+	return names
+}
+
+// accounts holds an issuer's account URIs against the CAs' known forms, and tells of parameters that
+// its CA does not process yet.
+func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry) {
+	known := slices.Contains([]issuers.Status{issuers.Listed, issuers.Deprecated, issuers.Unconfirmed}, entry.Status)
+	for i, account := range issuer.Accounts {
+		ca, staging := issuers.ByAccount(account)
+		switch {
+		case ca != nil && !ca.Answers(name) && known:
+			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: "account-of-another-ca",
+				Cause:  fmt.Sprintf("the account %s belongs to %s, so %s would never match it", account, ca.Operator, name),
+				Remedy: fmt.Sprintf("write the account at %s; or, if the account is right, domain: %s", name, ca.Preferred)})
+		case staging:
+			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: "account-of-staging",
+				Cause:  fmt.Sprintf("the account %s is one of the staging environment, and a production certificate never matches it", account),
+				Remedy: "register the ACME client at the production directory and write that account's URI"})
+		}
+	}
+	bound := len(issuer.Accounts) > 0 || len(issuer.Methods) > 0
+	silent := slices.ContainsFunc(entry.CAs, func(ca *issuers.CA) bool { return !ca.Parameters })
+	if bound && known && silent && c.options.At.Before(issuers.ParametersBindFrom) {
+		c.warn(issuer.Pos, "parameters-not-yet-bound", "%s does not say that it processes accounts and methods (RFC 8657); they bind every public CA from %s: until then they protect nothing, and from then a wrong one locks out",
+			name, issuers.ParametersBindFrom.Format("2006-01-02"))
+	}
+}
+
+// udpSpace is what an RRset may take in an answer of 1232 octets beside the question, a signature
+// and EDNS; caaOverhead what each record needs beside its RDATA.
+const (
+	udpSpace    = 1232 - 12 - 64 - 120 - 11
+	tcpSpace    = 65535 - 1024
+	caaOverhead = 12
+)
+
+// properties reads every property as the strictest CAs do.
+func (c *check) properties() {
+	for _, z := range c.policy.Zones {
+		for node := range z.Nodes() {
+			c.node(node, bare(node.Name))
+		}
+	}
+	if d := c.policy.Default(); d != nil {
+		c.node(d, "default")
+	}
+}
+
+func (c *check) node(node *policy.Node, name string) {
+	c.size(node, name)
+	for i, p := range node.RRset {
+		c.property(p, node.Sources[i])
+	}
+}
+
+func (c *check) size(node *policy.Node, name string) {
+	size := 0
+	for _, p := range node.RRset {
+		size += caaOverhead + 2 + len(p.Tag) + len(p.Value)
+	}
+	switch {
+	case size > tcpSpace:
+		c.refuse(Refusal{Pos: node.Pos, Code: "rrset-too-long", Names: []string{name},
+			Cause:  fmt.Sprintf("its CAA RRset has %d octets, more than any DNS answer can hold", size),
+			Remedy: "declare fewer accounts, for each is a record; or name here only those used here: issue: [{issuer: KEY, accounts: [...]}]"})
+	case size > udpSpace:
+		c.warn(node.Pos, "rrset-long", "the CAA RRset of %s has %d octets and does not fit a UDP answer: CAs ask again over TCP, which must work from everywhere", name, size)
+	}
+}
+
+// grants are the tags whose value is an issue-value.
+var grants = []string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIssueMail, issuance.TagIssueVMC}
+
+// knownParameters are those that some CA processes; the first two bind (RFC 8657).
+var knownParameters = []string{"accounturi", "validationmethods", "cansignhttpexchanges"}
+
+// safelyCritical are the tags that every CA must know (BR 3.2.2.8).
+var safelyCritical = []string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIodef}
+
+// standardTags are those that the language writes by itself.
+var standardTags = append(slices.Clone(grants), issuance.TagIodef, issuance.TagContactEmail, issuance.TagContactPhone)
+
+func (c *check) property(p issuance.Property, src *policy.Source) {
+	if p.Tag == issuance.TagIodef && strings.HasPrefix(p.Value, "http:") {
+		c.warn(src.Pos, "report-http", "CAs need not support http: in report (BR 3.2.2.8); write mailto: or https:")
+	}
+	// Some CAs take flag 1 for the critical one.
+	if p.Flags&(issuance.FlagCritical|1) != 0 && !slices.Contains(safelyCritical, p.Tag) {
+		c.critical(p, src)
+	}
+	if !slices.Contains(standardTags, p.Tag) {
+		c.warn(src.Pos, "tag-unknown", "no CA is known to process the property %s; it restricts nobody", p.Tag)
+	}
+	if slices.Contains(grants, p.Tag) && src.Key == "properties" {
+		c.value(p, src)
+	}
+}
+
+// fault refuses a property that denies by itself, whoever is required.
+func (c *check) fault(p issuance.Property, src *policy.Source, r Refusal) {
+	place := property{src.Pos, p.Tag}
+	made := c.refuse(r)
+	if !slices.Contains(c.faults[place], made) {
+		c.faults[place] = append(c.faults[place], made)
+	}
+}
+
+func (c *check) critical(p issuance.Property, src *policy.Source) {
+	edit := &Edit{Pos: src.Pos, Op: Set, Key: "flags", Value: "0"}
+	if src.Critical != nil {
+		edit = &Edit{Pos: *src.Critical, Op: Remove, Key: "critical", Value: p.Tag}
+	}
+	c.fault(p, src, Refusal{Pos: edit.Pos, Code: string(issuance.CriticalUnknown), Edit: edit, Remedy: edit.String(),
+		Cause: fmt.Sprintf("the property %s is critical (flags %d): a CA that does not know it issues nothing at all (RFC 8659 4.1)", p.Tag, p.Flags)})
+}
+
+// value checks an issue-value that the user wrote by hand.
+func (c *check) value(p issuance.Property, src *policy.Source) {
+	refuse := func(code issuance.Reason, cause, remedy string) {
+		c.fault(p, src, Refusal{Pos: src.Pos, Code: string(code), Cause: fmt.Sprintf("the value %q of %s %s", p.Value, p.Tag, cause), Remedy: remedy})
+	}
+	instead := fmt.Sprintf("take the property away and write the issuer under %s, with accounts and methods", p.Tag)
+	v, err := issuance.ParseIssueValue(p.Value)
+	if err != nil {
+		refuse(issuance.Malformed, fmt.Sprintf("is malformed (%v) and authorises nobody (RFC 8659 4.2)", err), instead)
+		return
+	}
+	told := false
+	for _, fault := range valueFaults {
+		if cause, remedy := fault.find(v); cause != "" {
+			refuse(fault.code, cause, cmp.Or(remedy, instead))
+			told = true
+		}
+	}
+	if reason := unsatisfiable(p, v); reason != "" && !told {
+		refuse(reason, "has parameters that no request can satisfy (RFC 8657)", instead)
+	}
+}
+
+// unsatisfiable asks the evaluator whether the request that the value itself describes is denied.
+func unsatisfiable(p issuance.Property, v issuance.IssueValue) issuance.Reason {
+	if v.Domain == "" {
+		return "" // that nobody may is what it says
+	}
+	req := issuance.Request{Issuers: []string{v.Domain}}
+	switch p.Tag {
+	case issuance.TagIssueWild:
+		req.Wildcard = true
+	case issuance.TagIssueMail:
+		req.Type = issuance.SMIME
+	case issuance.TagIssueVMC:
+		req.Type = issuance.VMC
+	}
+	for _, parameter := range v.Parameters {
+		switch parameter.Tag {
+		case "accounturi":
+			req.Account = parameter.Value
+		case "validationmethods":
+			req.Method, _, _ = strings.Cut(parameter.Value, ",")
+		}
+	}
+	p.Flags = 0
+	if d, _ := issuance.Everywhere(issuance.RRset{p}, req); !d.Permitted {
+		return d.Reason
+	}
+	return ""
+}
+
+// valueFaults are the rows of what real CAs read otherwise than it was meant. A row without a remedy
+// has the general one.
+var valueFaults = []struct {
+	code issuance.Reason
+	find func(v issuance.IssueValue) (cause, remedy string)
+}{
+	{issuance.NameNotExact, func(v issuance.IssueValue) (string, string) {
+		if v.Domain == strings.ToLower(v.Domain) {
+			return "", ""
+		}
+		return "has capitals, and CAs compare the Issuer Domain Name byte for byte", "write " + strings.ToLower(v.Domain)
+	}},
+	{"parameter-not-lower-case", func(v issuance.IssueValue) (string, string) {
+		for _, p := range v.Parameters {
+			if lower := strings.ToLower(p.Tag); lower != p.Tag {
+				return fmt.Sprintf("has the parameter %s with capitals: some CAs ignore it, which opens, others deny", p.Tag), "write " + lower
+			}
+		}
+		return "", ""
+	}},
+	{"parameter-hyphen", func(v issuance.IssueValue) (string, string) {
+		for _, p := range v.Parameters {
+			if strings.Contains(p.Tag, "-") {
+				return fmt.Sprintf("has the parameter %s: some CAs deny at a hyphen", p.Tag), ""
+			}
+		}
+		return "", ""
+	}},
+	{"parameter-unknown", func(v issuance.IssueValue) (string, string) {
+		for _, p := range v.Parameters {
+			if !strings.Contains(p.Tag, "-") && !slices.Contains(knownParameters, strings.ToLower(p.Tag)) {
+				return fmt.Sprintf("has the parameter %s, which no CA is known to process", p.Tag), ""
+			}
+		}
+		return "", ""
+	}},
+	{issuance.BadParameters, func(v issuance.IssueValue) (string, string) {
+		count := map[string]int{}
+		for _, p := range v.Parameters {
+			count[strings.ToLower(p.Tag)]++
+		}
+		for _, tag := range knownParameters[:2] {
+			if count[tag] > 1 {
+				return fmt.Sprintf("has %s %d times, which no request can satisfy (RFC 8657 3)", tag, count[tag]), ""
+			}
+		}
+		return "", ""
+	}},
+}
