@@ -139,6 +139,33 @@ func TestNothingIsDiscovered(t *testing.T) {
 	}
 }
 
+// The server operator's own issuers are guarded in zones that have yet to appear, too, and a block
+// that lists none may wait for them.
+func TestOperatorGuardsZonesToCome(t *testing.T) {
+	t.Parallel()
+	const policy = "version: 1\nissuers: {le: {domain: letsencrypt.org}}\ndefault: {issue: [le]}\n"
+	if h := buildIn(t, ".", policy, "unsigned\nissuer letsencrypt.org", over(dataZones(t))); h.loader.serving.Load() == nil {
+		t.Error("nothing is served")
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "caa.yaml")
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := parseConfig(caddy.NewTestController("dns", "caa "+file+" . {\nunsigned\nissuer digicert.com\n}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLoader(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.next = over(dataZones(t))
+	if err := l.start(); err == nil || !strings.Contains(err.Error(), "zones that are not listed: digicert.com cannot issue") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A zone that appears and has no key given cannot have a DS: it is served unsigned, with its CAA.
 func TestDiscoveryWithoutKey(t *testing.T) {
 	t.Parallel()

@@ -125,7 +125,7 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 	if err != nil {
 		return accepted{}, err
 	}
-	report := guard.Check(p, guard.Options{Zones: l.apexes(), Operator: l.cfg.requirements(apexNames(zones)), Previous: previous, At: l.now()})
+	report := guard.Check(p, guard.Options{Zones: l.cfg.zones, Operator: l.cfg.requirements(l.guarded(p, zones)), Previous: previous, At: l.now()})
 	if err := report.Err(); err != nil {
 		return accepted{}, err
 	}
@@ -176,7 +176,7 @@ func (l *loader) zones(p *policy.Snapshot) ([]*policy.Zone, error) {
 			return nil, err
 		}
 	}
-	if len(zones) == 0 {
+	if len(zones) == 0 && !l.discovers(p) {
 		return nil, fmt.Errorf("%s: none of its zones lies in those of the block (%s)", l.cfg.file, strings.Join(l.cfg.zones, " "))
 	}
 	return zones, nil
@@ -239,6 +239,20 @@ func (l *loader) possible(z *policy.Zone) error {
 		return fmt.Errorf("%v: the zone %s has no nameservers, and no plugin below caa holds its data; give it nameservers, or put a plugin such as file into the server block", z.Pos, z.Name)
 	}
 	return nil
+}
+
+// guarded are the names at which the server operator's issuers must be able to issue.
+func (l *loader) guarded(p *policy.Snapshot, zones []*policy.Zone) []string {
+	names := apexNames(zones)
+	if l.discovers(p) {
+		names = append(names, guard.Unlisted)
+	}
+	return names
+}
+
+// discovers reports whether zones that appear below come under a policy.
+func (l *loader) discovers(p *policy.Snapshot) bool {
+	return l.next != nil && p.Default() != nil && l.cfg.covered["."]
 }
 
 func apexNames(zones []*policy.Zone) []string {

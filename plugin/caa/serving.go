@@ -32,7 +32,7 @@ type serving struct {
 // newServing lays out the zones that a block serves under a policy that the guard has accepted.
 func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring, signer *zonesign.Signer, now func() time.Time) (*serving, error) {
 	s := &serving{policy: p, zones: make(map[string]*zone, len(zones)), signer: signer, now: now,
-		transient: cache.New[*message](transientAnswers), seed: maphash.MakeSeed(), keys: keys, discovers: p.HasDefault()}
+		transient: cache.New[*message](transientAnswers), seed: maphash.MakeSeed(), keys: keys, discovers: p.Default() != nil}
 	if err := keys.prepare(apexNames(zones)); err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func TestBadInput(t *testing.T) {
 			t.Fatal(c.name)
 		}
 	}
-	told(t, s, s.policy()+":1:1: the file is larger than 64 MiB", func() {
+	told(t, s, s.policy()+":1:1: the file is larger than 16 MiB", func() {
 		large := filepath.Join(folder, "large")
 		world.WriteFile(t, large, good)
 		must(t, os.Truncate(large, 100<<20))

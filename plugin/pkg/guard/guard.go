@@ -42,8 +42,15 @@ type Requirement struct {
 	Origin    Origin                   `json:"origin"`
 }
 
+// Unlisted is the name of a requirement for every zone that the policy does not list and that its default
+// protects once the server comes to serve it.
+const Unlisted = "."
+
 // String is the name as it stands in a certificate.
 func (r Requirement) String() string {
+	if r.Name == Unlisted {
+		return "zones that are not listed"
+	}
 	name := strings.TrimSuffix(r.Name, ".")
 	if r.Wildcard {
 		return "*." + name
@@ -113,7 +120,7 @@ func (r Report) Err() error {
 
 // Options are what the guard takes into account beside the policy.
 type Options struct {
-	Zones    []string         // the zones that the server serves, for those that `default` makes
+	Zones    []string         // the zones that the server serves, for those that `default` makes; Unlisted for any
 	Operator []Requirement    // the issuer lines of the Corefile
 	Previous *policy.Snapshot // the policy being replaced: what it required must stay possible
 	At       time.Time        // today
@@ -275,7 +282,10 @@ func (c *check) zone(name string) *policy.Zone {
 			return z
 		}
 	}
-	return c.policy.Zone(".")
+	if z := c.policy.Zone("."); z != nil {
+		return z
+	}
+	return c.defaults["."]
 }
 
 // require proves one issuance.

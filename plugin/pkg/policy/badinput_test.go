@@ -29,7 +29,7 @@ func TestBadInput(t *testing.T) {
 		limit int // octets allocated for one of the input
 		want  string
 	}{
-		{"a file of 100 MB", make([]byte, 100<<20), 0, "1:1: the file is larger than 32 MiB"},
+		{"a file of 100 MB", make([]byte, 100<<20), 0, "1:1: the file is larger than 16 MiB"},
 		{"a file of NUL octets", make([]byte, MaxSize), 0, "1:1: a NUL octet"},
 		{"a bomb of aliases", []byte(laughs), 400, "1:1: unknown key"},
 		{"30,000 aliases", []byte("version: &a 1\nzones: [" + strings.Repeat("*a,", many) + "]\n"), 400, "1:10: an anchor"},

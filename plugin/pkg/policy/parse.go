@@ -14,9 +14,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxSize is the largest policy file that is read, in octets: nine times what 100,000 names need.
+// MaxSize is the largest policy file that is read, in octets: four times what 100,000 names need.
 // More is a mistake, and its syntax tree would take a hundred times as much memory.
-const MaxSize = 32 << 20
+const MaxSize = 16 << 20
 
 // maxDepth is deeper than the language ever nests.
 const maxDepth = 16

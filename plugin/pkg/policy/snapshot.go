@@ -135,9 +135,6 @@ func (s *Snapshot) ZoneOrDefault(name string) *Zone {
 	return z
 }
 
-// HasDefault reports whether zones that the file does not list have a policy, too.
-func (s *Snapshot) HasDefault() bool { return s.fallback != nil }
-
 // Covering returns the closest zone of the file at or above a canonical name, or nil.
 func (s *Snapshot) Covering(name string) *Zone {
 	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
