@@ -99,9 +99,11 @@ func (sc *selfCheck) run(ctx context.Context, s *serving) (fine, ok bool) {
 	return fine, true
 }
 
-// required are the issuances to check and, with no Domain, the zones' own names.
+// required are the issuances to check and, with no Domain, the zones' own names. What lies in zones that
+// other blocks or servers serve is theirs to check.
 func (sc *selfCheck) required(s *serving) []guard.Requirement {
 	out := slices.Concat(guard.Requirements(s.policy), sc.loader.cfg.requirements(sc.loader.apexes()))
+	out = slices.DeleteFunc(out, func(r guard.Requirement) bool { return !sc.loader.cfg.covers(r.Name) })
 	for _, z := range s.zones {
 		out = append(out, guard.Requirement{Name: z.Name, Pos: z.Pos})
 	}

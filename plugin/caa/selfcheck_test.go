@@ -95,6 +95,15 @@ func TestSelfCheckValidates(t *testing.T) {
 	}
 }
 
+// One file, many servers: what this block does not serve is another's to check.
+func TestSelfCheckLeavesOthersZones(t *testing.T) {
+	t.Parallel()
+	h := buildIn(t, "corp.example.net", requiring("www.example.org", "www.corp.example.net"), "key auto $DIR/keys", nil)
+	if sc := runOnce(h); len(sc.told) != 0 || !h.Ready() {
+		t.Errorf("ready %v, told %v", h.Ready(), sc.told)
+	}
+}
+
 // RFC 7344 4.1: CDS is about the keys that sign; that of the data is about others.
 func TestSelfCheckFindsForeignCDS(t *testing.T) {
 	t.Parallel()
