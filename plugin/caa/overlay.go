@@ -114,6 +114,7 @@ type inquiry struct {
 	do     bool // DNSSEC was asked for
 	co     bool // a compact denial may have the code NXDOMAIN (RFC 9824 5.1)
 	b      *builder
+	dnames []string // the owners of DNAME that the answer has: a chain may come by one again
 }
 
 // answer finds out what the data say, and makes the message.
@@ -334,8 +335,14 @@ func (q *inquiry) putAlias(ctx context.Context, z *zone, name string, f finding)
 	if err != nil {
 		return err
 	}
-	if err := q.putSet(ctx, answerSection, z, set, set.TTL, zonesign.Found); err != nil || set.Type != dns.TypeDNAME {
-		return err
+	if set.Type == dns.TypeCNAME {
+		return q.putSet(ctx, answerSection, z, set, set.TTL, zonesign.Found)
+	}
+	if !slices.Contains(q.dnames, set.Owner) {
+		q.dnames = append(q.dnames, set.Owner)
+		if err := q.putSet(ctx, answerSection, z, set, set.TTL, zonesign.Found); err != nil {
+			return err
+		}
 	}
 	made, err := zonesign.NewRRset(&dns.CNAME{Hdr: header(name, dns.TypeCNAME, set.TTL), Target: f.target})
 	if err != nil {

@@ -47,6 +47,8 @@ tonx    CNAME nope
 tocut   CNAME x.cut
 d       DNAME shop
 d       TXT   "beside DNAME"
+again.shop CNAME z.d
+deeper  DNAME x.deeper
 *.wild  A     192.0.2.4
 *.wild2 CNAME www
 cut     NS    ns.cut
@@ -147,6 +149,8 @@ func TestOverlay(t *testing.T) {
 		{"d.", dns.TypeDNAME, "d.DNAME shop.example.org."},
 		{"d.", dns.TypeA, soa + "d.NSEC DNAME CAA TYPE65280"}, // RFC 6840 4.4: claimed where it stands
 		{"x.d.", dns.TypeCAA, "d.DNAME shop.example.org.; x.d.CNAME x.shop.example.org.; " + soa + "x.shop.NSEC NXNAME"},
+		{"again.d.", dns.TypeA, "d.DNAME shop.example.org.; again.d.CNAME again.shop.example.org.; again.shop.CNAME z.d.example.org.; " +
+			"z.d.CNAME z.shop.example.org.; " + soa + "z.shop.NSEC NXNAME"}, // the DNAME once (RFC 2181 5)
 		{"q.wild.", dns.TypeA, "q.wild.A 192.0.2.4"},
 		{"q.wild.", dns.TypeCAA, `q.wild.CAA 0 issue "letsencrypt.org"`},
 		{"q.wild.", dns.TypeMX, soa + "q.wild.NSEC CAA TYPE65280"},
