@@ -494,7 +494,7 @@ func (q *inquiry) putReferral(ctx context.Context, z *zone, f finding) error {
 		}
 	}
 	for _, rr := range f.extra.Extra {
-		if q.isGlue(rr, z, f.set) {
+		if q.isGlue(ctx, rr, z, f) {
 			if err := q.b.rr(additionalSection, rr); err != nil {
 				return err
 			}
@@ -503,17 +503,23 @@ func (q *inquiry) putReferral(ctx context.Context, z *zone, f finding) error {
 	return nil
 }
 
-// isGlue reports whether a record is an address of one of the servers that lies in the zone. Without a
-// signature it is an address like those of servers in the zone below, and no more is claimed of it.
-func (q *inquiry) isGlue(rr dns.RR, z *zone, ns []dns.RR) bool {
+// isGlue reports whether a record is an address of one of a cut's servers that lies at or below a cut of
+// the zone, this one or another (RFC 9471 2). An address that is the zone's own would need a signature here
+// (RFC 4035 3.1.1); who needs it asks for it.
+func (q *inquiry) isGlue(ctx context.Context, rr dns.RR, z *zone, f finding) bool {
 	h := rr.Header()
 	if (h.Rrtype != dns.TypeA && h.Rrtype != dns.TypeAAAA) || h.Class != dns.ClassINET || !dns.IsSubDomain(z.Name, h.Name) {
 		return false
 	}
-	return slices.ContainsFunc(ns, func(rr dns.RR) bool {
-		server, ok := rr.(*dns.NS)
-		return ok && lower(server.Ns) == lower(h.Name)
-	})
+	host := lower(h.Name)
+	if !slices.ContainsFunc(f.set, func(rr dns.RR) bool { ns, ok := rr.(*dns.NS); return ok && lower(ns.Ns) == host }) {
+		return false
+	}
+	if dns.IsSubDomain(f.owner, host) {
+		return true
+	}
+	there, err := q.ask(ctx, z, host, h.Rrtype)
+	return err == nil && there.kind == cut
 }
 
 // putDS adds the DS of a cut or the proof that it has none.

@@ -384,6 +384,32 @@ func TestOverlayAboveAZoneOfOurs(t *testing.T) {
 	}
 }
 
+// What a next plugin adds to a referral: glue below this cut and others goes with it (RFC 9471 2), and no
+// address that is the zone's own or nobody's, for here it would stand without its signature (RFC 4035
+// 3.1.1).
+func TestGlue(t *testing.T) {
+	t.Parallel()
+	refers := func(cut string) func(dns.ResponseWriter, *dns.Msg) (int, error) {
+		return func(w dns.ResponseWriter, r *dns.Msg) (int, error) {
+			m := new(dns.Msg).SetReply(r)
+			for _, server := range []string{"ns.cut", "ns.other", "ns1"} {
+				m.Ns = append(m.Ns, test.NS(cut+".example.org. 60 IN NS "+server+".example.org."))
+			}
+			for _, host := range []string{"ns.cut", "ns.other", "ns1", "nobody.cut"} {
+				m.Extra = append(m.Extra, test.A(host+".example.org. 60 IN A 192.0.2.1"))
+			}
+			return 0, w.WriteMsg(m)
+		}
+	}
+	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", answers{"x.cut.example.org.": refers("cut"), "cut.example.org.": refers("cut"), "ns.other.example.org.": refers("other"),
+		"": saying(0, "ns1.example.org. 60 IN A 192.0.2.1")})
+	m := ask(t, h, question("x.cut.example.org.", dns.TypeA), true)
+	const want = "not authoritative:; cut.NS ns.cut.example.org.; cut.NS ns.other.example.org.; cut.NS ns1.example.org.; cut.NSEC NS; ns.cut.A 192.0.2.1; ns.other.A 192.0.2.1"
+	if got := shown(m); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // Data change under us: what is signed is what the data are now (coredns/coredns#4448).
 func TestDataChange(t *testing.T) {
 	t.Parallel()
