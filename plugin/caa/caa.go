@@ -31,6 +31,8 @@ type CAA struct {
 	transparent atomic.Bool
 	// prompt says that no plugin below waits for a network. Set like transparent.
 	prompt atomic.Bool
+	// shy says that a plugin below may hide an alias from who does not ask for it. Set like transparent.
+	shy atomic.Bool
 	// ready says that the self-check found every required issuance possible, once.
 	ready atomic.Bool
 }

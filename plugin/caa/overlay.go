@@ -34,7 +34,7 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if no, ok := refusalOf(r); ok {
 		return c.refuse(w, r, no)
 	}
-	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), prompt: c.prompt.Load(), qtype: qtype}
+	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), prompt: c.prompt.Load(), shy: c.shy.Load(), qtype: qtype}
 	if opt := r.IsEdns0(); opt != nil {
 		q.do, q.co = opt.Do(), opt.Co()
 	}
@@ -118,6 +118,7 @@ type inquiry struct {
 	*serving
 	below  *below
 	prompt bool // what is below answers at once
+	shy    bool // it may hide aliases
 	qtype  uint16
 	do     bool // DNSSEC was asked for
 	co     bool // a compact denial may have the code NXDOMAIN (RFC 9824 5.1)
@@ -254,10 +255,23 @@ func (q *inquiry) ask(ctx context.Context, z *zone, name string, qtype uint16) (
 	if err != nil {
 		return f, &lostBelow{name, qtype, err}
 	}
+	if f.kind == noType && q.shy && qtype != dns.TypeCNAME && name != z.Name {
+		return q.askForAlias(ctx, z, name, qtype, f)
+	}
 	if f.kind == exists && qtype == dns.TypeCAA {
 		z.tellConflict(name)
 	}
 	return f, nil
+}
+
+// askForAlias makes sure that a name without a type is no alias. If it were one for addresses alone, a CA
+// would see the alias's CAA or the name's, whichever its resolver had heard of first.
+func (q *inquiry) askForAlias(ctx context.Context, z *zone, name string, qtype uint16, f finding) (finding, error) {
+	there, err := q.ask(ctx, z, name, dns.TypeCNAME)
+	if err != nil || there.kind != exists {
+		return f, err
+	}
+	return z.read(name, qtype, &dns.Msg{Answer: there.set})
 }
 
 // alive reports whether the next plugin has the zone at all: what a plugin says of one name while it

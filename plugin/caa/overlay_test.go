@@ -463,6 +463,38 @@ func TestNextPluginFollows(t *testing.T) {
 	verifySigned(t, h, m)
 }
 
+// CoreDNS's etcd and kubernetes show an alias only to who asks for an address or CNAME. It is one for every
+// type, or CAA would stand beside it (RFC 1034 3.6.2).
+func TestNextPluginHidesAliases(t *testing.T) {
+	t.Parallel()
+	const soa = "!example.org. 60 IN SOA ns. h. 7 1 1 1 60"
+	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", answers{
+		"www.example.org. A":     saying(0, "www.example.org. 60 IN CNAME x.example.net.", "x.example.net. 60 IN A 192.0.2.1"),
+		"www.example.org. CNAME": saying(0, "www.example.org. 60 IN CNAME x.example.net."),
+		"":                       saying(0, soa),
+	})
+	h.shy.Store(true)
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+		want  string
+	}{
+		{"www.", dns.TypeA, "www.CNAME x.example.net.; x.example.net.A 192.0.2.1"},
+		{"www.", dns.TypeCAA, "www.CNAME x.example.net."},
+		{"www.", dns.TypeMX, "www.CNAME x.example.net."},
+		{"www.", dns.TypeCNAME, "www.CNAME x.example.net."},
+		{"www.", dns.TypeNSEC, "www.NSEC CNAME"},
+		{"plain.", dns.TypeCAA, `plain.CAA 0 issue "letsencrypt.org"`},
+		{"", dns.TypeCAA, `CAA 0 issue "letsencrypt.org"`},
+	} {
+		m := ask(t, h, question(c.name+"example.org.", c.qtype), true)
+		if got := shown(m); got != c.want {
+			t.Errorf("%s %s: got %s, want %s", c.name, dns.Type(c.qtype), got, c.want)
+		}
+		verifySigned(t, h, m)
+	}
+}
+
 // A cache below counts TTLs down, and may have got DNAME twice: what is made from one has the TTL that
 // the answer shows (RFC 6672 3.1).
 func TestTTLBelowDNAME(t *testing.T) {
