@@ -195,7 +195,8 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 		return finding{kind: kindOf(ds), owner: name, set: ds, types: atCut}, nil
 	}
 	asked := qtype
-	if ours(qtype) || replaced[qtype] {
+	elsewhere := qtype == dns.TypeSOA && name != z.Name // etcd answers with the zone's, whatever the name
+	if ours(qtype) || replaced[qtype] || elsewhere {
 		asked = dns.TypeCAA // whose answer says whether the name exists
 	}
 	f, err := q.ask(ctx, z, name, asked)
@@ -215,7 +216,7 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 	switch {
 	case f.kind == noType && ours(qtype):
 		f.kind, f.owner = exists, name
-	case f.kind == exists && replaced[qtype] && !signing[qtype]:
+	case f.kind == exists && (elsewhere || replaced[qtype] && !signing[qtype]):
 		f.kind = noType
 	case f.kind == noType && qtype == dns.TypeDS:
 		return q.findNoDS(ctx, z, name, f)

@@ -495,6 +495,50 @@ func TestNextPluginHidesAliases(t *testing.T) {
 	}
 }
 
+// CoreDNS's etcd answers SOA at any name with the zone's, and at the apex with what it finds below it: SOA
+// is at the apex alone, and an apex is no alias (RFC 1034 3.6.2).
+func TestNextPluginMistakesTheApex(t *testing.T) {
+	t.Parallel()
+	const soa, ours = "example.org. 60 IN SOA ns. h. 7 1 1 1 60", "SOA ns. h. 7 1 1 1 60; "
+	cname := saying(0, "example.org. 60 IN CNAME x.example.net.")
+	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", answers{
+		"www.example.org. SOA":   saying(0, soa),
+		"nope.example.org. SOA":  saying(0, soa),
+		"nope.example.org.":      saying(dns.RcodeNameError, "!"+soa),
+		"example.org. TXT":       cname,
+		"example.org. A":         saying(0, "example.org. 60 IN CNAME x.example.net.", "x.example.net. 60 IN A 192.0.2.1"),
+		"example.org. CNAME":     cname,
+		"example.org. CAA":       cname,
+		"example.org. SOA":       saying(0, soa),
+		"alias.example.org. SOA": saying(0, soa),
+		"alias.example.org. CAA": saying(0, "alias.example.org. 60 IN CNAME x.example.net."),
+		"caa.example.org. CAA":   saying(0, `caa.example.org. 60 IN CAA 0 issue "x"`),
+		"":                       saying(0, "!"+soa),
+	})
+	const apex = "NSEC NS SOA DNSKEY CAA TYPE65280"
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+		want  string
+	}{
+		{"www.", dns.TypeSOA, ours + "www.NSEC CAA TYPE65280"},
+		{"caa.", dns.TypeSOA, ours + "caa.NSEC CAA TYPE65280"},
+		{"nope.", dns.TypeSOA, ours + "nope.NSEC NXNAME"},
+		{"alias.", dns.TypeSOA, "alias.CNAME x.example.net."},
+		{"", dns.TypeSOA, "SOA ns. h. 7 1 1 1 60"},
+		{"", dns.TypeTXT, ours + apex},
+		{"", dns.TypeA, ours + apex},
+		{"", dns.TypeCNAME, ours + apex},
+		{"", dns.TypeCAA, `CAA 0 issue "letsencrypt.org"`},
+	} {
+		m := ask(t, h, question(c.name+"example.org.", c.qtype), true)
+		if got := shown(m); got != c.want {
+			t.Errorf("%s %s: got %s, want %s", c.name, dns.Type(c.qtype), got, c.want)
+		}
+		verifySigned(t, h, m)
+	}
+}
+
 // A cache below counts TTLs down, and may have got DNAME twice: what is made from one has the TTL that
 // the answer shows (RFC 6672 3.1).
 func TestTTLBelowDNAME(t *testing.T) {
