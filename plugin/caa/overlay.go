@@ -28,8 +28,8 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if passed(r) || z.keys == nil && qtype != dns.TypeCAA {
 		return c.unsigned(ctx, w, r, z, name)
 	}
-	if ctx.Value(asking{c}) != nil {
-		return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
+	if depth, ok := ctx.Value(asking{c}).(int); ok {
+		return c.handOn(ctx, w, r, depth+1)
 	}
 	if no, ok := refusalOf(r); ok {
 		return c.refuse(w, r, no)
@@ -38,7 +38,7 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if opt := r.IsEdns0(); opt != nil {
 		q.do, q.co = opt.Do(), opt.Co()
 	}
-	m, err := q.answer(context.WithValue(ctx, asking{c}, true), z, name)
+	m, err := q.answer(context.WithValue(ctx, asking{c}, 0), z, name)
 	var other *otherZone
 	switch {
 	case errors.As(err, &other):
@@ -54,8 +54,18 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 
 // asking marks the context of what we ask below. A plugin that follows an alias there (file, template) asks
 // the whole server again, us included: what it needs are the data. If we followed the alias, too, each hop
-// would cost as much as all hops after it together, and a loop as good as for ever.
+// would cost as much as all hops after it together, and a loop as good as for ever. The value is how deep
+// such questions lie within each other.
 type asking struct{ *CAA }
+
+// handOn passes on what the next plugin asks for itself. CoreDNS's template goes round in a loop of aliases
+// until the process dies of it, unless somebody ends it.
+func (c *CAA) handOn(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, depth int) (int, error) {
+	if depth > maxChain {
+		return dns.RcodeServerFailure, nil
+	}
+	return plugin.NextOrFailure(pluginName, c.Next, context.WithValue(ctx, asking{c}, depth), w, r)
+}
 
 // growStack makes room at once for the plugins below and for what is made of their answer. The goroutine
 // of a query begins with little, and to double that again and again, deeper each time, costs a tenth of

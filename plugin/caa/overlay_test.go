@@ -433,7 +433,7 @@ func TestNextPluginFollows(t *testing.T) {
 	t.Parallel()
 	const hops = 8
 	var h *CAA
-	asked := 0
+	asked, loops := 0, false
 	follows := plugin.HandlerFunc(func(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 		if asked++; asked > 1000 {
 			return dns.RcodeServerFailure, nil
@@ -441,6 +441,9 @@ func TestNextPluginFollows(t *testing.T) {
 		var hop int
 		if _, err := fmt.Sscanf(r.Question[0].Name, "%d.", &hop); err != nil {
 			return saying(dns.RcodeNameError, "!example.org. 60 IN SOA ns. h. 7 1 1 1 60")(w, r)
+		}
+		if loops && hop == hops {
+			hop = 0
 		}
 		if hop == hops {
 			return saying(0, fmt.Sprintf("%d.example.org. 60 IN A 192.0.2.1", hop))(w, r)
@@ -451,7 +454,10 @@ func TestNextPluginFollows(t *testing.T) {
 		}
 		m := new(dns.Msg).SetReply(r)
 		m.Authoritative = true
-		m.Answer = append([]dns.RR{test.CNAME(fmt.Sprintf("%d.example.org. 60 IN CNAME %d.example.org.", hop, hop+1))}, target.Msg.Answer...)
+		m.Answer = []dns.RR{test.CNAME(fmt.Sprintf("%s 60 IN CNAME %d.example.org.", r.Question[0].Name, hop+1))}
+		if target.Msg != nil {
+			m.Answer = append(m.Answer, target.Msg.Answer...)
+		}
 		return 0, w.WriteMsg(m)
 	})
 	h, _ = build(t, overlayPolicy, "key auto $DIR/keys", follows)
@@ -459,6 +465,13 @@ func TestNextPluginFollows(t *testing.T) {
 	m := ask(t, h, question("1.example.org.", dns.TypeA), true)
 	if n := len(m.Answer); n != 2*hops || asked > hops*(hops+1)/2 {
 		t.Errorf("%d records for %d, %d questions below: %v", n, 2*hops, asked, m)
+	}
+	verifySigned(t, h, m)
+
+	asked, loops = 0, true
+	m = ask(t, h, question("1.example.org.", dns.TypeA), true)
+	if n := len(m.Answer); n != 2*hops || asked > (hops+1)*(maxChain+2) {
+		t.Errorf("in a loop, %d records for %d, %d questions below: %v", n, 2*hops, asked, m)
 	}
 	verifySigned(t, h, m)
 }
