@@ -1,7 +1,8 @@
 // Package stock shows, with real servers, what CoreDNS's own dnssec plugin does to CAA: the
 // incident that this project exists to make impossible. These tests pass as long as stock CoreDNS
 // has the fault; should one fail after an update, the fault is mended upstream and the
-// documentation must say so. That our plugin has no such fault is tested in ../e2e.
+// documentation must say so. The incidents are asked of our plugin as well, which has none of them;
+// what a resolver sees of it is tested in ../e2e.
 package stock
 
 import (
