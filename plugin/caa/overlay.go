@@ -49,9 +49,9 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	return dns.RcodeSuccess, c.write(w, r, m, metrics.WithServer(ctx))
 }
 
-// growStack makes room at once for the plugins below and for what is made of their answer. The goroutine
-// of a query begins with little, and to double that again and again, deeper each time, costs a tenth of
-// an answer.
+// growStack makes room at once for the plugins below, for what is made of their answer, and for what a
+// crypto library needs. The goroutine of a query begins with little, and to double that again and again,
+// deeper each time, costs a tenth of an answer.
 //
 //go:noinline
 func growStack() byte {
