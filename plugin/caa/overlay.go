@@ -46,7 +46,11 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	case err != nil:
 		return c.unanswerable(ctx, w, r, z, err)
 	}
-	return dns.RcodeSuccess, c.write(w, r, m, metrics.WithServer(ctx))
+	err = c.write(w, r, m, metrics.WithServer(ctx))
+	if q.b != nil {
+		q.b.release()
+	}
+	return dns.RcodeSuccess, err
 }
 
 // growStack makes room at once for the plugins below, for what is made of their answer, and for what a
@@ -133,7 +137,7 @@ func (q *inquiry) answer(ctx context.Context, z *zone, name string) (*message, e
 	if err := q.follow(ctx, z, name, f); err != nil {
 		return nil, err
 	}
-	return q.b.finish(), nil
+	return q.b.borrow(), nil
 }
 
 // follow goes from alias to alias through the zones that are served here (RFC 1034 4.3.2 3a), and ends
@@ -445,15 +449,30 @@ func (q *inquiry) soa(ctx context.Context, z *zone, f finding) (set zonesign.RRs
 	if len(rrs) == 0 {
 		return z.soa, negativeTTL, nil
 	}
-	set, err = dataSet(rrs[:1])
-	if err != nil {
-		return set, 0, err
+	soa, ok := rrs[0].(*dns.SOA)
+	if !ok {
+		return set, 0, errors.New("the SOA of the zone's data is none")
 	}
-	ttl = min(set.TTL, negativeTTL)
-	if soa, ok := rrs[0].(*dns.SOA); ok {
-		ttl = min(ttl, soa.Minttl)
+	set, err = z.soaSet(soa)
+	return set, min(set.TTL, negativeTTL, soa.Minttl), err
+}
+
+// soaSet is dataSet of the zone's SOA. Each denial has it, so the last one is remembered.
+func (z *zone) soaSet(soa *dns.SOA) (zonesign.RRset, error) {
+	if last := z.dataSOA.Load(); last != nil && last.soa == *soa {
+		return last.set, nil
 	}
-	return set, ttl, nil
+	set, err := dataSet([]dns.RR{soa})
+	if err == nil {
+		z.dataSOA.Store(&packedSOA{*soa, set})
+	}
+	return set, err
+}
+
+// packedSOA is an SOA of the data and its wire form.
+type packedSOA struct {
+	soa dns.SOA
+	set zonesign.RRset
 }
 
 // putReferral leads to the servers of the zone below: NS and addresses as they are, for they are not
