@@ -42,6 +42,9 @@ func setup(c *caddy.Controller) error {
 		if err := l.start(); err != nil {
 			return plugin.Error(pluginName, err)
 		}
+		if !cfg.unsigned && slices.Contains(under, "dnssec") {
+			log.Warning("The plugin dnssec of this block signs nothing, for caa signs what it says: see that the parent's DS is one of caa's keys, and take dnssec away")
+		}
 		l.greet(listenHost(site), site.Port)
 		live.add(l)
 		go l.watch()
