@@ -118,6 +118,7 @@ type inquiry struct {
 	do     bool // DNSSEC was asked for
 	co     bool // a compact denial may have the code NXDOMAIN (RFC 9824 5.1)
 	b      *builder
+	dnames map[string]uint32 // the TTLs of the DNAME that the answer has: a chain may come by one again
 }
 
 // answer finds out what the data say, and makes the message.
@@ -149,6 +150,8 @@ func (q *inquiry) follow(ctx context.Context, z *zone, name string, f finding) e
 		}
 		into := q.serving.find(f.target)
 		switch {
+		case q.qtype == dns.TypeCNAME:
+			return nil // what DNAME makes is the answer (RFC 6672 3.2)
 		case into == nil:
 			return q.putForeign(f)
 		case slices.Contains(visited, f.target) || len(visited) > maxChain:
@@ -338,10 +341,20 @@ func (q *inquiry) putAlias(ctx context.Context, z *zone, name string, f finding)
 	if err != nil {
 		return err
 	}
-	if err := q.putSet(ctx, answerSection, z, set, set.TTL, zonesign.Found); err != nil || set.Type != dns.TypeDNAME {
-		return err
+	if set.Type == dns.TypeCNAME {
+		return q.putSet(ctx, answerSection, z, set, set.TTL, zonesign.Found)
 	}
-	made, err := zonesign.NewRRset(&dns.CNAME{Hdr: header(name, dns.TypeCNAME, set.TTL), Target: f.target})
+	ttl, again := q.dnames[set.Owner]
+	if !again {
+		if q.dnames == nil {
+			q.dnames = map[string]uint32{}
+		}
+		ttl, q.dnames[set.Owner] = set.TTL, set.TTL
+		if err := q.putSet(ctx, answerSection, z, set, ttl, zonesign.Found); err != nil {
+			return err
+		}
+	}
+	made, err := zonesign.NewRRset(&dns.CNAME{Hdr: header(name, dns.TypeCNAME, ttl), Target: f.target})
 	if err != nil {
 		return err
 	}
