@@ -26,8 +26,8 @@ type Answer struct {
 	Chain []Link
 	Owner string       // the name at the end of the chain
 	Zone  *Zone        // that it lies in
-	Kind  Kind         // Data, NoData or NoName; Failed with Err
-	RRset dnssec.RRset // of Data
+	Kind  Kind         // Data, NoData or NoName; Alias for one that is Bogus; Failed with Err
+	RRset dnssec.RRset // of Data and Alias
 	// Result is the weakest of the chain's links and the answer at its end.
 	Result dnssec.Result
 	Seen   []Observation // the questions for the name itself and its aliases' targets
@@ -123,7 +123,7 @@ func (r *Resolver) lookup(ctx context.Context, t *task, name string, rrtype uint
 			return a
 		}
 		a.weaken(reading.Result)
-		if reading.Kind != Alias {
+		if reading.Kind != Alias || reading.Result.Status == dnssec.Bogus { // an alias that no resolver would follow
 			a.Kind, a.RRset = reading.Kind, reading.RRset
 			return a
 		}

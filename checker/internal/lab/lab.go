@@ -74,7 +74,7 @@ func New(t testing.TB, hooks map[string]Hook, zones ...Zone) *Lab {
 	l.listen(hooks)
 	root := l.zones["."]
 	for _, name := range root.Servers {
-		l.Hints = append(l.Hints, l.rr(". 3600 IN NS %s", name), l.rr("%s 3600 IN A %s", name, l.Addr(name)))
+		l.Hints = append(l.Hints, l.rr(". 3600 IN NS %s", name), l.address(name))
 	}
 	if !root.Unsigned {
 		l.Anchors = []dns.RR{root.key.ToDS(dns.SHA256)}
@@ -114,8 +114,7 @@ func (l *Lab) add(spec Zone) {
 	z.add(l.rr("%s 300 IN SOA %s hostmaster.%s 1 7200 3600 1209600 60", spec.Name, spec.Servers[0], strings.TrimPrefix(spec.Name, ".")))
 	for _, name := range spec.Servers {
 		if l.servers[name] == nil {
-			k := byte(1 + len(l.servers))
-			l.servers[name] = &server{addr: netip.AddrFrom4([4]byte{127, l.subnet[0], l.subnet[1], k}), zones: map[string]*zone{}}
+			l.servers[name] = &server{addr: l.newAddr(name), zones: map[string]*zone{}}
 		}
 		l.servers[name].zones[spec.Name] = z
 		z.add(l.rr("%s 300 IN NS %s", spec.Name, name))
@@ -132,12 +131,30 @@ func (l *Lab) add(spec Zone) {
 	}
 }
 
+// newAddr is an address for a server: one of IPv4, unless its name begins with v6, for which there is
+// but one.
+func (l *Lab) newAddr(server string) netip.Addr {
+	if strings.HasPrefix(server, "v6") {
+		return netip.IPv6Loopback()
+	}
+	return netip.AddrFrom4([4]byte{127, l.subnet[0], l.subnet[1], byte(1 + len(l.servers))})
+}
+
+// address is a server's address record.
+func (l *Lab) address(server string) dns.RR {
+	rrtype := "A"
+	if l.Addr(server).Is6() {
+		rrtype = "AAAA"
+	}
+	return l.rr("%s 300 IN %s %s", server, rrtype, l.Addr(server))
+}
+
 // delegate writes a zone's delegation into its parent, and its servers' addresses where they belong.
 func (l *Lab) delegate(z *zone) {
 	for _, name := range z.Servers {
 		home := l.home(name)
 		if home.sets[name][dns.TypeA] == nil && home.sets[name][dns.TypeAAAA] == nil {
-			home.add(l.rr("%s 300 IN A %s", name, l.Addr(name)))
+			home.add(l.address(name))
 		}
 	}
 	if z.Name == "." {
@@ -147,7 +164,7 @@ func (l *Lab) delegate(z *zone) {
 	for _, name := range z.Servers {
 		parent.add(l.rr("%s 300 IN NS %s", z.Name, name))
 		if dns.IsSubDomain(z.Name, name) {
-			parent.glue = append(parent.glue, l.rr("%s 300 IN A %s", name, l.Addr(name)))
+			parent.glue = append(parent.glue, l.address(name))
 		}
 	}
 	if !z.Unsigned && !z.NoDS {
