@@ -164,3 +164,15 @@ func serversOf(rrs []dns.RR) ([]Server, error) {
 
 // Now is the time that signatures are held against.
 func (r *Resolver) Now() time.Time { return r.cfg.Now() }
+
+// Roots are the addresses where look-ups start.
+func (r *Resolver) Roots() []netip.Addr {
+	if r.cfg.Only.IsValid() {
+		return []netip.Addr{r.cfg.Only.Addr()}
+	}
+	var out []netip.Addr
+	for _, s := range r.start.Servers {
+		out = append(out, s.Addrs...)
+	}
+	return out
+}

@@ -28,6 +28,8 @@ type Zone struct {
 	Text    string   // records in zone file syntax, names relative to the zone; SOA, NS and glue are added
 	TTL     uint32   // default of its records; 0 for 300
 
+	Negative uint32 // the SOA's minimum and TTL; 0 for 60
+
 	Unsigned bool
 	NoDS     bool                                       // signed, but the parent does not know
 	DS       func(*dns.DS)                              // changes the parent's DS record
@@ -109,9 +111,12 @@ func (l *Lab) add(spec Zone) {
 	if spec.TTL == 0 {
 		spec.TTL = 300
 	}
+	if spec.Negative == 0 {
+		spec.Negative = 60
+	}
 	z := &zone{Zone: spec, sets: map[string]map[uint16][]dns.RR{}, sigs: map[string][]dns.RR{}}
 	l.zones[spec.Name] = z
-	z.add(l.rr("%s 300 IN SOA %s hostmaster.%s 1 7200 3600 1209600 60", spec.Name, spec.Servers[0], strings.TrimPrefix(spec.Name, ".")))
+	z.add(l.rr("%s %d IN SOA %s hostmaster.%s 1 7200 3600 1209600 %d", spec.Name, spec.Negative, spec.Servers[0], strings.TrimPrefix(spec.Name, "."), spec.Negative))
 	for _, name := range spec.Servers {
 		if l.servers[name] == nil {
 			l.servers[name] = &server{addr: l.newAddr(name), zones: map[string]*zone{}}
