@@ -8,6 +8,7 @@ import (
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/metrics"
+	"github.com/coredns/coredns/plugin/transfer"
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -32,6 +33,9 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 		return c.refuse(w, r, no)
 	}
 	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), prompt: c.prompt.Load(), qtype: qtype}
+	if stores := c.stores.Load(); stores != nil {
+		q.stores = *stores
+	}
 	if opt := r.IsEdns0(); opt != nil {
 		q.do, q.co = opt.Do(), opt.Co()
 	}
@@ -114,6 +118,7 @@ type inquiry struct {
 	*serving
 	below  *below
 	prompt bool // what is below answers at once
+	stores []transfer.Transferer
 	qtype  uint16
 	do     bool // DNSSEC was asked for
 	co     bool // a compact denial may have the code NXDOMAIN (RFC 9824 5.1)
@@ -321,6 +326,9 @@ func (q *inquiry) dataOf(z *zone, name string, f finding) (set zonesign.RRset, t
 			keep = zonesign.Kept
 		}
 	default:
+		if isOdd(q.qtype) {
+			z.claim(q.qtype)
+		}
 		set, err = dataSet(f.set)
 	}
 	return set, set.TTL, keep, err
@@ -400,7 +408,7 @@ func (q *inquiry) putDenial(ctx context.Context, z *zone, name string, f finding
 	if err != nil {
 		return err
 	}
-	nsec, err := types.nsec(name, ttl, q.qtype)
+	nsec, err := z.nsec(types, name, ttl, q.qtype)
 	if err != nil {
 		return err
 	}
@@ -417,7 +425,7 @@ func (q *inquiry) putNSEC(ctx context.Context, z *zone, name string, f finding) 
 	if err != nil {
 		return err
 	}
-	nsec, err := types.nsec(name, ttl, 0)
+	nsec, err := z.nsec(types, name, ttl, 0)
 	if err != nil {
 		return err
 	}
@@ -466,26 +474,8 @@ func (q *inquiry) soa(ctx context.Context, z *zone, f finding) (set zonesign.RRs
 	if !ok {
 		return set, 0, errors.New("the SOA of the zone's data is none")
 	}
-	set, err = z.soaSet(soa)
+	set, err = q.soaSet(z, soa)
 	return set, min(set.TTL, negativeTTL, soa.Minttl), err
-}
-
-// soaSet is dataSet of the zone's SOA. Each denial has it, so the last one is remembered.
-func (z *zone) soaSet(soa *dns.SOA) (zonesign.RRset, error) {
-	if last := z.dataSOA.Load(); last != nil && last.soa == *soa {
-		return last.set, nil
-	}
-	set, err := dataSet([]dns.RR{soa})
-	if err == nil {
-		z.dataSOA.Store(&packedSOA{*soa, set})
-	}
-	return set, err
-}
-
-// packedSOA is an SOA of the data and its wire form.
-type packedSOA struct {
-	soa dns.SOA
-	set zonesign.RRset
 }
 
 // putReferral leads to the servers of the zone below: NS and addresses as they are, for they are not
@@ -544,7 +534,7 @@ func (q *inquiry) putDS(ctx context.Context, z *zone, cutName string) error {
 	if err != nil {
 		return err
 	}
-	nsec, err := atCut.nsec(cutName, ttl, 0)
+	nsec, err := z.nsec(atCut, cutName, ttl, 0)
 	if err != nil {
 		return err
 	}
