@@ -29,6 +29,9 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if passed(r) || z.keys == nil && qtype != dns.TypeCAA {
 		return c.unsigned(ctx, w, r, z, name)
 	}
+	if ctx.Value(asking{c}) != nil {
+		return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
+	}
 	if no, ok := refusalOf(r); ok {
 		return c.refuse(w, r, no)
 	}
@@ -39,7 +42,7 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if opt := r.IsEdns0(); opt != nil {
 		q.do, q.co = opt.Do(), opt.Co()
 	}
-	m, err := q.answer(ctx, z, name)
+	m, err := q.answer(context.WithValue(ctx, asking{c}, true), z, name)
 	var other *otherZone
 	switch {
 	case errors.As(err, &other):
@@ -56,6 +59,11 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	}
 	return dns.RcodeSuccess, err
 }
+
+// asking marks the context of what we ask below. A plugin that follows an alias there (file, template) asks
+// the whole server again, us included: what it needs are the data. If we followed the alias, too, each hop
+// would cost as much as all hops after it together, and a loop as good as for ever.
+type asking struct{ *CAA }
 
 // growStack makes room at once for the plugins below, for what is made of their answer, and for what a
 // crypto library needs. The goroutine of a query begins with little, and to double that again and again,
