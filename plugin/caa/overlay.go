@@ -8,6 +8,7 @@ import (
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/metrics"
+	"github.com/coredns/coredns/plugin/transfer"
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -32,6 +33,9 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 		return c.refuse(w, r, no)
 	}
 	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), prompt: c.prompt.Load(), qtype: qtype}
+	if stores := c.stores.Load(); stores != nil {
+		q.stores = *stores
+	}
 	if opt := r.IsEdns0(); opt != nil {
 		q.do, q.co = opt.Do(), opt.Co()
 	}
@@ -46,12 +50,16 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	case err != nil:
 		return c.unanswerable(ctx, w, r, z, err)
 	}
-	return dns.RcodeSuccess, c.write(w, r, m, metrics.WithServer(ctx))
+	err = c.write(w, r, m, metrics.WithServer(ctx))
+	if q.b != nil {
+		q.b.release()
+	}
+	return dns.RcodeSuccess, err
 }
 
-// growStack makes room at once for the plugins below and for what is made of their answer. The goroutine
-// of a query begins with little, and to double that again and again, deeper each time, costs a tenth of
-// an answer.
+// growStack makes room at once for the plugins below, for what is made of their answer, and for what a
+// crypto library needs. The goroutine of a query begins with little, and to double that again and again,
+// deeper each time, costs a tenth of an answer.
 //
 //go:noinline
 func growStack() byte {
@@ -110,10 +118,12 @@ type inquiry struct {
 	*serving
 	below  *below
 	prompt bool // what is below answers at once
+	stores []transfer.Transferer
 	qtype  uint16
 	do     bool // DNSSEC was asked for
 	co     bool // a compact denial may have the code NXDOMAIN (RFC 9824 5.1)
 	b      *builder
+	dnames map[string]uint32 // the TTLs of the DNAME that the answer has: a chain may come by one again
 }
 
 // answer finds out what the data say, and makes the message.
@@ -133,7 +143,7 @@ func (q *inquiry) answer(ctx context.Context, z *zone, name string) (*message, e
 	if err := q.follow(ctx, z, name, f); err != nil {
 		return nil, err
 	}
-	return q.b.finish(), nil
+	return q.b.borrow(), nil
 }
 
 // follow goes from alias to alias through the zones that are served here (RFC 1034 4.3.2 3a), and ends
@@ -145,6 +155,8 @@ func (q *inquiry) follow(ctx context.Context, z *zone, name string, f finding) e
 		}
 		into := q.serving.find(f.target)
 		switch {
+		case q.qtype == dns.TypeCNAME:
+			return nil // what DNAME makes is the answer (RFC 6672 3.2)
 		case into == nil:
 			return q.putForeign(f)
 		case slices.Contains(visited, f.target) || len(visited) > maxChain:
@@ -314,6 +326,9 @@ func (q *inquiry) dataOf(z *zone, name string, f finding) (set zonesign.RRset, t
 			keep = zonesign.Kept
 		}
 	default:
+		if isOdd(q.qtype) {
+			z.claim(q.qtype)
+		}
 		set, err = dataSet(f.set)
 	}
 	return set, set.TTL, keep, err
@@ -334,10 +349,20 @@ func (q *inquiry) putAlias(ctx context.Context, z *zone, name string, f finding)
 	if err != nil {
 		return err
 	}
-	if err := q.putSet(ctx, answerSection, z, set, set.TTL, zonesign.Found); err != nil || set.Type != dns.TypeDNAME {
-		return err
+	if set.Type == dns.TypeCNAME {
+		return q.putSet(ctx, answerSection, z, set, set.TTL, zonesign.Found)
 	}
-	made, err := zonesign.NewRRset(&dns.CNAME{Hdr: header(name, dns.TypeCNAME, set.TTL), Target: f.target})
+	ttl, again := q.dnames[set.Owner]
+	if !again {
+		if q.dnames == nil {
+			q.dnames = map[string]uint32{}
+		}
+		ttl, q.dnames[set.Owner] = set.TTL, set.TTL
+		if err := q.putSet(ctx, answerSection, z, set, ttl, zonesign.Found); err != nil {
+			return err
+		}
+	}
+	made, err := zonesign.NewRRset(&dns.CNAME{Hdr: header(name, dns.TypeCNAME, ttl), Target: f.target})
 	if err != nil {
 		return err
 	}
@@ -383,7 +408,7 @@ func (q *inquiry) putDenial(ctx context.Context, z *zone, name string, f finding
 	if err != nil {
 		return err
 	}
-	nsec, err := types.nsec(name, ttl, q.qtype)
+	nsec, err := z.nsec(types, name, ttl, q.qtype)
 	if err != nil {
 		return err
 	}
@@ -400,7 +425,7 @@ func (q *inquiry) putNSEC(ctx context.Context, z *zone, name string, f finding) 
 	if err != nil {
 		return err
 	}
-	nsec, err := types.nsec(name, ttl, 0)
+	nsec, err := z.nsec(types, name, ttl, 0)
 	if err != nil {
 		return err
 	}
@@ -445,15 +470,12 @@ func (q *inquiry) soa(ctx context.Context, z *zone, f finding) (set zonesign.RRs
 	if len(rrs) == 0 {
 		return z.soa, negativeTTL, nil
 	}
-	set, err = dataSet(rrs[:1])
-	if err != nil {
-		return set, 0, err
+	soa, ok := rrs[0].(*dns.SOA)
+	if !ok {
+		return set, 0, errors.New("the SOA of the zone's data is none")
 	}
-	ttl = min(set.TTL, negativeTTL)
-	if soa, ok := rrs[0].(*dns.SOA); ok {
-		ttl = min(ttl, soa.Minttl)
-	}
-	return set, ttl, nil
+	set, err = q.soaSet(z, soa)
+	return set, min(set.TTL, negativeTTL, soa.Minttl), err
 }
 
 // putReferral leads to the servers of the zone below: NS and addresses as they are, for they are not
@@ -512,7 +534,7 @@ func (q *inquiry) putDS(ctx context.Context, z *zone, cutName string) error {
 	if err != nil {
 		return err
 	}
-	nsec, err := atCut.nsec(cutName, ttl, 0)
+	nsec, err := z.nsec(atCut, cutName, ttl, 0)
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ tonx    CNAME nope
 tocut   CNAME x.cut
 d       DNAME shop
 d       TXT   "beside DNAME"
+again.shop CNAME z.d
 *.wild  A     192.0.2.4
 *.wild2 CNAME www
 cut     NS    ns.cut
@@ -147,6 +148,9 @@ func TestOverlay(t *testing.T) {
 		{"d.", dns.TypeDNAME, "d.DNAME shop.example.org."},
 		{"d.", dns.TypeA, soa + "d.NSEC DNAME CAA TYPE65280"}, // RFC 6840 4.4: claimed where it stands
 		{"x.d.", dns.TypeCAA, "d.DNAME shop.example.org.; x.d.CNAME x.shop.example.org.; " + soa + "x.shop.NSEC NXNAME"},
+		{"again.d.", dns.TypeA, "d.DNAME shop.example.org.; again.d.CNAME again.shop.example.org.; again.shop.CNAME z.d.example.org.; " +
+			"z.d.CNAME z.shop.example.org.; " + soa + "z.shop.NSEC NXNAME"}, // the DNAME once (RFC 2181 5)
+		{"x.d.", dns.TypeCNAME, "d.DNAME shop.example.org.; x.d.CNAME x.shop.example.org."}, // RFC 6672 3.2: it is what was asked for
 		{"q.wild.", dns.TypeA, "q.wild.A 192.0.2.4"},
 		{"q.wild.", dns.TypeCAA, `q.wild.CAA 0 issue "letsencrypt.org"`},
 		{"q.wild.", dns.TypeMX, soa + "q.wild.NSEC CAA TYPE65280"},
@@ -394,6 +398,27 @@ func TestDataChange(t *testing.T) {
 			t.Error(got)
 		}
 		verifySigned(t, h, m)
+	}
+}
+
+// A cache below counts TTLs down, and may have got DNAME twice: what is made from one has the TTL that
+// the answer shows (RFC 6672 3.1).
+func TestTTLBelowDNAME(t *testing.T) {
+	t.Parallel()
+	ttl := 60
+	next := func(w dns.ResponseWriter, r *dns.Msg) (int, error) {
+		ttl--
+		return saying(0, fmt.Sprintf("d.example.org. %d IN DNAME x.d.example.org.", ttl))(w, r)
+	}
+	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", answers{"": next})
+	m := ask(t, h, question("a.d.example.org.", dns.TypeA), true)
+	if len(m.Answer) < 4 {
+		t.Fatal(m)
+	}
+	for _, rr := range m.Answer {
+		if rr.Header().Ttl != m.Answer[0].Header().Ttl {
+			t.Errorf("TTL of %v in\n%v", rr, m)
+		}
 	}
 }
 
