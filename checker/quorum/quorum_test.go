@@ -120,6 +120,8 @@ func TestJudge(t *testing.T) {
 		{"2026-12-15: five remotes, two deny", primary, join(permits(oregon, frankfurt, texas), denies(singapore, saoPaulo)), "2026-12-15", NotCorroborated, []Clause{NonCorroborations}, []string{"singapore", "saoPaulo"}},
 		{"2026-12-15: six remotes, two deny", primary, join(permits(oregon, frankfurt, texas, capeTown), denies(singapore, saoPaulo)), "2026-12-15", Corroborated, nil, []string{"oregon", "frankfurt", "texas", "capeTown"}},
 		{"2026-12-15: six remotes, three deny", primary, join(permits(oregon, frankfurt, texas), denies(singapore, saoPaulo, capeTown)), "2026-12-15", NotCorroborated, []Clause{NonCorroborations}, []string{"singapore", "saoPaulo", "capeTown"}},
+		{"a denial that the missing remotes could outvote", primary, denies(oregon), "2026-12-15", Undetermined, []Clause{EnoughRemotes, EnoughRegions}, nil},
+		{"regions that the missing remotes could bring", primary, join(permits(oregon), denies(frankfurt)), "2026-03-15", Undetermined, []Clause{EnoughRemotes, EnoughRegions}, nil},
 		{"a denial that too few remotes cannot outvote", primary, denies(oregon, frankfurt), "2026-12-15", NotCorroborated, []Clause{EnoughRemotes, NonCorroborations, EnoughRegions}, nil},
 		{"2026-03-15: those that corroborate lie in one region", primary, join(permits(oregon, texas, florida), denies(frankfurt)), "2026-03-15", NotCorroborated, []Clause{EnoughRegions}, []string{"frankfurt"}},
 		{"2026-03-15: the primary's region is none of theirs", permits(frankfurt)[0], permits(oregon, texas, florida), "2026-03-15", Undetermined, []Clause{EnoughRegions}, nil},
