@@ -55,6 +55,7 @@ const (
 	AlgorithmUnknown  Reason = "algorithm-unsupported"   // no DS, or no signature, of an algorithm known here (RFC 4035 5.2)
 	KeyMissing        Reason = "key-missing"             // no DNSKEY that a DS names (RFC 4035 5.2)
 	KeyUnsigned       Reason = "key-not-signing"         // that key does not sign the DNSKEY RRset
+	Unanswered        Reason = "unanswered"              // nobody answered for the DS or the DNSKEY RRset
 	InsecureCut       Reason = "insecure-delegation"     // a delegation proved to have no DS (RFC 4035 5.2)
 	OptOut            Reason = "opt-out"                 // under an NSEC3 that leaves delegations out (RFC 5155 6)
 	IterationsTooHigh Reason = "nsec3-iterations"        // RFC 9276 3.2

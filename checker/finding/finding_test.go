@@ -12,8 +12,8 @@ import (
 
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/finding"
-	"github.com/coredns-caa/caa/checker/internal/lab"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/test/lab"
 )
 
 const (

@@ -11,8 +11,8 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/dnssec"
-	"github.com/coredns-caa/caa/checker/internal/lab"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/test/lab"
 )
 
 // world is a root, a TLD and a few zones below it.

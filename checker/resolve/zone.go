@@ -179,7 +179,7 @@ func (z *Zone) child(ctx context.Context, t *task, name string, servers []Server
 // delegation asks the parent for a child's DS (RFC 4035 4.2). The result is that of the DS RRset or of
 // its denial.
 func (z *Zone) delegation(ctx context.Context, t *task, c *Zone) ([]*dns.DS, dnssec.Result) {
-	best := dnssec.Result{Status: dnssec.Bogus, Reason: dnssec.DenialMissing, Detail: "no server of " + z.Name + " answers for the DS of " + c.Name}
+	best := dnssec.Result{Status: dnssec.Bogus, Reason: dnssec.Unanswered, Detail: "no server of " + z.Name + " answers for the DS of " + c.Name}
 	for o := range z.ask(ctx, t, question{name: c.Name, rrtype: dns.TypeDS}) {
 		c.Seen = append(c.Seen, o)
 		if o.Failure != "" {
@@ -223,7 +223,7 @@ func (z *Zone) trustBy(ctx context.Context, t *task, ds []*dns.DS, over *dnssec.
 		z.Trust = dnssec.Result{Detail: "no trust anchor"}
 		return
 	}
-	z.Trust = dnssec.Result{Status: dnssec.Bogus, Reason: dnssec.KeyMissing, Detail: "no server of " + z.Name + " answers for its DNSKEY"}
+	z.Trust = dnssec.Result{Status: dnssec.Bogus, Reason: dnssec.Unanswered, Detail: "no server of " + z.Name + " answers for its DNSKEY"}
 	for o := range z.ask(ctx, t, question{name: z.Name, rrtype: dns.TypeDNSKEY}) {
 		z.Seen = append(z.Seen, o)
 		if o.Failure != "" {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/metrics"
+	"github.com/coredns/coredns/plugin/transfer"
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -28,14 +29,20 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if passed(r) || z.keys == nil && qtype != dns.TypeCAA {
 		return c.unsigned(ctx, w, r, z, name)
 	}
+	if ctx.Value(asking{c}) != nil {
+		return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
+	}
 	if no, ok := refusalOf(r); ok {
 		return c.refuse(w, r, no)
 	}
 	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), prompt: c.prompt.Load(), qtype: qtype}
+	if stores := c.stores.Load(); stores != nil {
+		q.stores = *stores
+	}
 	if opt := r.IsEdns0(); opt != nil {
 		q.do, q.co = opt.Do(), opt.Co()
 	}
-	m, err := q.answer(ctx, z, name)
+	m, err := q.answer(context.WithValue(ctx, asking{c}, true), z, name)
 	var other *otherZone
 	switch {
 	case errors.As(err, &other):
@@ -52,6 +59,11 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	}
 	return dns.RcodeSuccess, err
 }
+
+// asking marks the context of what we ask below. A plugin that follows an alias there (file, template) asks
+// the whole server again, us included: what it needs are the data. If we followed the alias, too, each hop
+// would cost as much as all hops after it together, and a loop as good as for ever.
+type asking struct{ *CAA }
 
 // growStack makes room at once for the plugins below, for what is made of their answer, and for what a
 // crypto library needs. The goroutine of a query begins with little, and to double that again and again,
@@ -114,6 +126,7 @@ type inquiry struct {
 	*serving
 	below  *below
 	prompt bool // what is below answers at once
+	stores []transfer.Transferer
 	qtype  uint16
 	do     bool // DNSSEC was asked for
 	co     bool // a compact denial may have the code NXDOMAIN (RFC 9824 5.1)
@@ -321,6 +334,9 @@ func (q *inquiry) dataOf(z *zone, name string, f finding) (set zonesign.RRset, t
 			keep = zonesign.Kept
 		}
 	default:
+		if isOdd(q.qtype) {
+			z.claim(q.qtype)
+		}
 		set, err = dataSet(f.set)
 	}
 	return set, set.TTL, keep, err
@@ -400,7 +416,7 @@ func (q *inquiry) putDenial(ctx context.Context, z *zone, name string, f finding
 	if err != nil {
 		return err
 	}
-	nsec, err := types.nsec(name, ttl, q.qtype)
+	nsec, err := z.nsec(types, name, ttl, q.qtype)
 	if err != nil {
 		return err
 	}
@@ -417,7 +433,7 @@ func (q *inquiry) putNSEC(ctx context.Context, z *zone, name string, f finding) 
 	if err != nil {
 		return err
 	}
-	nsec, err := types.nsec(name, ttl, 0)
+	nsec, err := z.nsec(types, name, ttl, 0)
 	if err != nil {
 		return err
 	}
@@ -466,26 +482,8 @@ func (q *inquiry) soa(ctx context.Context, z *zone, f finding) (set zonesign.RRs
 	if !ok {
 		return set, 0, errors.New("the SOA of the zone's data is none")
 	}
-	set, err = z.soaSet(soa)
+	set, err = q.soaSet(z, soa)
 	return set, min(set.TTL, negativeTTL, soa.Minttl), err
-}
-
-// soaSet is dataSet of the zone's SOA. Each denial has it, so the last one is remembered.
-func (z *zone) soaSet(soa *dns.SOA) (zonesign.RRset, error) {
-	if last := z.dataSOA.Load(); last != nil && last.soa == *soa {
-		return last.set, nil
-	}
-	set, err := dataSet([]dns.RR{soa})
-	if err == nil {
-		z.dataSOA.Store(&packedSOA{*soa, set})
-	}
-	return set, err
-}
-
-// packedSOA is an SOA of the data and its wire form.
-type packedSOA struct {
-	soa dns.SOA
-	set zonesign.RRset
 }
 
 // putReferral leads to the servers of the zone below: NS and addresses as they are, for they are not
@@ -544,7 +542,7 @@ func (q *inquiry) putDS(ctx context.Context, z *zone, cutName string) error {
 	if err != nil {
 		return err
 	}
-	nsec, err := atCut.nsec(cutName, ttl, 0)
+	nsec, err := z.nsec(atCut, cutName, ttl, 0)
 	if err != nil {
 		return err
 	}

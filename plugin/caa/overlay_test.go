@@ -401,6 +401,42 @@ func TestDataChange(t *testing.T) {
 	}
 }
 
+// A next plugin that follows an alias asks the whole server for its target (CoreDNS's upstream package).
+// The cost of that is one question a hop for us and one for it, not one for each way through the hops.
+func TestNextPluginFollows(t *testing.T) {
+	t.Parallel()
+	const hops = 8
+	var h *CAA
+	asked := 0
+	follows := plugin.HandlerFunc(func(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+		if asked++; asked > 1000 {
+			return dns.RcodeServerFailure, nil
+		}
+		var hop int
+		if _, err := fmt.Sscanf(r.Question[0].Name, "%d.", &hop); err != nil {
+			return saying(dns.RcodeNameError, "!example.org. 60 IN SOA ns. h. 7 1 1 1 60")(w, r)
+		}
+		if hop == hops {
+			return saying(0, fmt.Sprintf("%d.example.org. 60 IN A 192.0.2.1", hop))(w, r)
+		}
+		target := dnstest.NewRecorder(&test.ResponseWriter{})
+		if _, err := h.ServeDNS(ctx, target, question(fmt.Sprintf("%d.example.org.", hop+1), r.Question[0].Qtype)); err != nil {
+			return dns.RcodeServerFailure, err
+		}
+		m := new(dns.Msg).SetReply(r)
+		m.Authoritative = true
+		m.Answer = append([]dns.RR{test.CNAME(fmt.Sprintf("%d.example.org. 60 IN CNAME %d.example.org.", hop, hop+1))}, target.Msg.Answer...)
+		return 0, w.WriteMsg(m)
+	})
+	h, _ = build(t, overlayPolicy, "key auto $DIR/keys", follows)
+	asked = 0
+	m := ask(t, h, question("1.example.org.", dns.TypeA), true)
+	if n := len(m.Answer); n != 2*hops || asked > hops*(hops+1)/2 {
+		t.Errorf("%d records for %d, %d questions below: %v", n, 2*hops, asked, m)
+	}
+	verifySigned(t, h, m)
+}
+
 // A cache below counts TTLs down, and may have got DNAME twice: what is made from one has the TTL that
 // the answer shows (RFC 6672 3.1).
 func TestTTLBelowDNAME(t *testing.T) {

@@ -53,6 +53,8 @@ type zone struct {
 	glue     []zonesign.RRset          // addresses of the name servers inside the zone
 	conflict sync.Once                 // tells that the data of an overlay have CAA
 	dataSOA  atomic.Pointer[packedSOA] // the last SOA of the data
+	claims   atomic.Pointer[claims]    // nil while the data are not known to have odd types
+	counting sync.Mutex                // held while a new SOA is taken in
 }
 
 // named is a name that the policy names, with what exists there and the answers made so far.

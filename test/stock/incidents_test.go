@@ -31,6 +31,8 @@ var incidents = []struct {
 		fault: func(t *testing.T, s signer) string {
 			return s.denies(t, "www.example.org", dns.TypeMX, dns.TypeHTTPS)
 		}},
+	{name: "a denial of another type denies a type that nobody has assigned", report: "RFC 3597", stock: true,
+		fault: func(t *testing.T, s signer) string { return s.denies(t, "www.example.org", dns.TypeMX, 40000) }},
 	{name: "a name that does not exist is denied without saying so", report: "RFC 9824 3.2", stock: true,
 		fault: func(t *testing.T, s signer) string {
 			return s.denies(t, "absent.example.org", dns.TypeMX, dns.TypeNXNAME)
@@ -115,6 +117,7 @@ www  A   192.0.2.9
 `
 
 const moreNames = `www    HTTPS 1 . alpn=h2
+www    TYPE40000 \# 1 00
 six    AAAA  2001:db8::6
 brief  60 A  192.0.2.3
 alias  CNAME six

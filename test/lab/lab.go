@@ -63,7 +63,7 @@ func New(t testing.TB, hooks map[string]Hook, zones ...Zone) *Lab {
 	if !slices.ContainsFunc(zones, func(z Zone) bool { return z.Name == "." }) {
 		zones = append(zones, Zone{Name: ".", Servers: []string{"a.root."}})
 	}
-	slices.SortFunc(zones, func(a, b Zone) int { return dns.CountLabel(a.Name) - dns.CountLabel(b.Name) })
+	slices.SortStableFunc(zones, func(a, b Zone) int { return dns.CountLabel(a.Name) - dns.CountLabel(b.Name) })
 	for _, z := range zones {
 		l.add(z)
 	}
