@@ -35,7 +35,7 @@ type options struct {
 	rate                            float64
 	timeout                         time.Duration
 	json, verbose                   bool
-	junit, sarif                    string
+	junit, sarif, html              string
 }
 
 func (o *options) flags() *flag.FlagSet {
@@ -59,6 +59,7 @@ func (o *options) flags() *flag.FlagSet {
 	fs.BoolVar(&o.verbose, "v", false, "")
 	fs.StringVar(&o.junit, "junit", "", "")
 	fs.StringVar(&o.sarif, "sarif", "", "")
+	fs.StringVar(&o.html, "html", "", "")
 	return fs
 }
 

@@ -32,6 +32,7 @@ func (o options) reportFiles() (reportFiles, error) {
 	}{
 		{"--junit", o.junit, (*report.Report).WriteJUnit},
 		{"--sarif", o.sarif, (*report.Report).WriteSARIF},
+		{"--html", o.html, (*report.Report).WriteHTML},
 	} {
 		if kind.path == "" {
 			continue

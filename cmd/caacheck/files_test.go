@@ -12,6 +12,7 @@ import (
 // fileFlags are those that write a report into a file, with what each holds of a locked-out name.
 var fileFlags = map[string][]string{
 	"--junit": {"<testsuites", `failures="1"`, "issuer-not-listed"},
+	"--html":  {"<!DOCTYPE html>", "No: 1 of 1 is locked out", "issuer-not-listed"},
 	"--sarif": {`"version": "2.1.0"`, `"ruleId": "locked-out"`, "issuer-not-listed"},
 }
 
