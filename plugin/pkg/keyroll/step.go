@@ -224,7 +224,11 @@ func settles(state State) func(*step, *Key) bool {
 // advance lets every key go as far as it can. While the parent names only keys that are not served, it
 // waits for a human, but brings back those.
 func (s *step) advance(orphaned bool) {
-	for changed := true; changed; {
+	changed := true
+	for range states { // no key passes a state twice in one step
+		if !changed {
+			return
+		}
 		if !orphaned {
 			s.plan()
 		}
