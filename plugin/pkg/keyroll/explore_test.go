@@ -11,7 +11,7 @@ import (
 )
 
 // exploreStates bounds how many states each scenario is explored for. 0: each to its end.
-var exploreStates = flag.Int("explore.states", 150_000, "how many states of each scenario to explore at most; 0 for all")
+var exploreStates = flag.Int("explore.states", 100_000, "how many states of each scenario to explore at most; 0 for all")
 
 // scenario is a world to begin with and what may happen in it, in any order.
 type scenario struct {

@@ -113,12 +113,31 @@ func (s *step) doubt() {
 	if seen.IsZero() || s.in.Now.Sub(seen).Abs() <= tolerance {
 		return
 	}
+	// A key that is in no backup yet has not been used, and nor has one whose other half is not.
+	old := func(k *Key) bool {
+		return k.State != Removed && (k.State != Made || !s.in.Now.Before(inBackups(s, k)))
+	}
+	used := func(k *Key) bool { return old(k) && (k.State != Made || s.whole(k, old)) }
+	var unsure []*Key
 	for _, k := range s.keys {
-		unused := k.State == Made && s.in.Now.Before(inBackups(s, k))
-		if k.State != Removed && !unused {
-			s.enter(k, Unsure)
+		if used(k) {
+			unsure = append(unsure, k)
 		}
 	}
+	for _, k := range unsure {
+		s.enter(k, Unsure)
+	}
+}
+
+// whole reports whether, with keys of its algorithm for which f holds, a key makes a set that can sign a zone.
+func (s *step) whole(k *Key, f func(*Key) bool) bool {
+	signs := k.Role
+	for _, o := range s.keys {
+		if o.ID.Algorithm == k.ID.Algorithm && f(o) {
+			signs |= o.Role
+		}
+	}
+	return signs == CSK
 }
 
 // measure notes the TTLs that are served.
@@ -162,7 +181,8 @@ func (s *step) without(o *Observation, leaves *Key) bool {
 // the parent names everywhere is in use, newer ones may be asked for, and older ones leave. A ZSK follows
 // the newest KSK of its algorithm, and the newest such ZSK is in use.
 func (s *step) judge() {
-	unsure := func(k *Key) bool { return k.State == Unsure && k.Role.has(KSK) }
+	served := func(k *Key) bool { return s.m.meanings[k.State].published }
+	unsure := func(k *Key) bool { return k.State == Unsure && k.Role.has(KSK) && s.whole(k, served) }
 	anchor := s.last(func(k *Key) bool { return unsure(k) && dsEverywhere(s, k) })
 	switch {
 	case s.next.Insecure:
@@ -183,7 +203,7 @@ func (s *step) judge() {
 		case k == anchor:
 			newer = true
 			return Ready
-		case newer:
+		case newer && unsure(k):
 			return Ready
 		case k.ID.Algorithm != anchor.ID.Algorithm:
 			return Yielding
