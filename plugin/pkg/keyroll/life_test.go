@@ -306,6 +306,24 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
+// A ZSK without its KSK gets one, and is used.
+func TestTakeOverHalf(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.set.Split, l.tag = true, 10
+	past := epoch.Add(-30 * day)
+	l.zone = Step(Zone{}, Input{Now: epoch, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour,
+		Found: []Key{{ID: ID{13, 1}, Role: ZSK, Times: Times{Created: past, Publish: past, Activate: past}}}}).Zone
+	l.until(2 * day)
+	states := map[string]int{}
+	for _, k := range l.zone.Keys {
+		states[fmt.Sprintf("%s %s", k.Role, k.State)]++
+	}
+	if len(l.sets.Apex) != 1 || len(l.sets.Data) != 1 || states["KSK active"] != 1 || states["ZSK active"] != 1 {
+		t.Errorf("%v, %+v", states, l.sets)
+	}
+}
+
 // The timing metadata are those that BIND's tools know.
 func TestTimes(t *testing.T) {
 	t.Parallel()

@@ -192,7 +192,7 @@ func (s *step) judge() {
 	case s.parent.everywhere(func(o *Observation) bool { return !o.secure() }):
 		anchor = s.last(unsure)
 	}
-	if anchor == nil {
+	if anchor == nil && s.any(func(k *Key) bool { return k.State == Unsure && k.Role.has(KSK) }) {
 		return
 	}
 	newer := false
@@ -205,17 +205,21 @@ func (s *step) judge() {
 			return Ready
 		case newer && unsure(k):
 			return Ready
+		case anchor == nil:
+			return Yielding
 		case k.ID.Algorithm != anchor.ID.Algorithm:
 			return Yielding
 		}
 		return Retiring
 	})
 	s.judgeAll(func(k *Key) State {
-		ready := func(o *Key) bool { return s.verdicts[o] == Ready && o.ID.Algorithm == k.ID.Algorithm }
+		ksk := func(o *Key) bool { return o.Role.has(KSK) && o.ID.Algorithm == k.ID.Algorithm }
 		switch {
 		case k.Role != ZSK:
 			return s.verdicts[k]
-		case !s.any(ready):
+		case s.any(func(o *Key) bool { return ksk(o) && coming(o) && o.State != Unsure && !inUse(o) }):
+			return Unsure
+		case !s.any(func(o *Key) bool { return ksk(o) && (s.verdicts[o] == Ready || inUse(o)) }):
 			return Yielding
 		case s.last(func(o *Key) bool { return o.Role == ZSK && o.State == Unsure && o.ID.Algorithm == k.ID.Algorithm }) == k:
 			return Active
