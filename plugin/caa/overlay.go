@@ -8,6 +8,7 @@ import (
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/metrics"
+	"github.com/coredns/coredns/plugin/transfer"
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -35,6 +36,9 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 		return c.refuse(w, r, no)
 	}
 	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), prompt: c.prompt.Load(), shy: c.shy.Load(), qtype: qtype}
+	if stores := c.stores.Load(); stores != nil {
+		q.stores = *stores
+	}
 	if opt := r.IsEdns0(); opt != nil {
 		q.do, q.co = opt.Do(), opt.Co()
 	}
@@ -49,7 +53,11 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	case err != nil:
 		return c.unanswerable(ctx, w, r, z, err)
 	}
-	return dns.RcodeSuccess, c.write(w, r, m, metrics.WithServer(ctx))
+	err = c.write(w, r, m, metrics.WithServer(ctx))
+	if q.b != nil {
+		q.b.release()
+	}
+	return dns.RcodeSuccess, err
 }
 
 // asking marks the context of what we ask below. A plugin that follows an alias there (file, template) asks
@@ -67,9 +75,9 @@ func (c *CAA) handOn(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, dept
 	return plugin.NextOrFailure(pluginName, c.Next, context.WithValue(ctx, asking{c}, depth), w, r)
 }
 
-// growStack makes room at once for the plugins below and for what is made of their answer. The goroutine
-// of a query begins with little, and to double that again and again, deeper each time, costs a tenth of
-// an answer.
+// growStack makes room at once for the plugins below, for what is made of their answer, and for what a
+// crypto library needs. The goroutine of a query begins with little, and to double that again and again,
+// deeper each time, costs a tenth of an answer.
 //
 //go:noinline
 func growStack() byte {
@@ -128,6 +136,7 @@ type inquiry struct {
 	*serving
 	below  *below
 	prompt bool // what is below answers at once
+	stores []transfer.Transferer
 	shy    bool // it may hide aliases
 	qtype  uint16
 	do     bool // DNSSEC was asked for
@@ -153,7 +162,7 @@ func (q *inquiry) answer(ctx context.Context, z *zone, name string) (*message, e
 	if err := q.follow(ctx, z, name, f); err != nil {
 		return nil, err
 	}
-	return q.b.finish(), nil
+	return q.b.borrow(), nil
 }
 
 // follow goes from alias to alias through the zones that are served here (RFC 1034 4.3.2 3a), and ends
@@ -350,6 +359,9 @@ func (q *inquiry) dataOf(z *zone, name string, f finding) (set zonesign.RRset, t
 			keep = zonesign.Kept
 		}
 	default:
+		if isOdd(q.qtype) {
+			z.claim(q.qtype)
+		}
 		set, err = dataSet(f.set)
 	}
 	return set, set.TTL, keep, err
@@ -429,7 +441,7 @@ func (q *inquiry) putDenial(ctx context.Context, z *zone, name string, f finding
 	if err != nil {
 		return err
 	}
-	nsec, err := types.nsec(name, ttl, q.qtype)
+	nsec, err := z.nsec(types, name, ttl, q.qtype)
 	if err != nil {
 		return err
 	}
@@ -446,7 +458,7 @@ func (q *inquiry) putNSEC(ctx context.Context, z *zone, name string, f finding) 
 	if err != nil {
 		return err
 	}
-	nsec, err := types.nsec(name, ttl, 0)
+	nsec, err := z.nsec(types, name, ttl, 0)
 	if err != nil {
 		return err
 	}
@@ -491,15 +503,12 @@ func (q *inquiry) soa(ctx context.Context, z *zone, f finding) (set zonesign.RRs
 	if len(rrs) == 0 {
 		return z.soa, negativeTTL, nil
 	}
-	set, err = dataSet(rrs[:1])
-	if err != nil {
-		return set, 0, err
+	soa, ok := rrs[0].(*dns.SOA)
+	if !ok {
+		return set, 0, errors.New("the SOA of the zone's data is none")
 	}
-	ttl = min(set.TTL, negativeTTL)
-	if soa, ok := rrs[0].(*dns.SOA); ok {
-		ttl = min(ttl, soa.Minttl)
-	}
-	return set, ttl, nil
+	set, err = q.soaSet(z, soa)
+	return set, min(set.TTL, negativeTTL, soa.Minttl), err
 }
 
 // putReferral leads to the servers of the zone below: NS and addresses as they are, for they are not
@@ -564,7 +573,7 @@ func (q *inquiry) putDS(ctx context.Context, z *zone, cutName string) error {
 	if err != nil {
 		return err
 	}
-	nsec, err := atCut.nsec(cutName, ttl, 0)
+	nsec, err := z.nsec(atCut, cutName, ttl, 0)
 	if err != nil {
 		return err
 	}

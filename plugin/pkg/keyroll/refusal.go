@@ -1,0 +1,99 @@
+package keyroll
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Code says what is refused or amiss.
+type Code string
+
+// The codes, which are stable.
+const (
+	Orphaned          Code = "ds-without-key"      // held: a server of the parent names only keys that are not served
+	WouldOrphan       Code = "would-orphan-ds"     // refused: the change would leave a server of the parent naming no key
+	NoSuchKey         Code = "no-such-key"         // refused
+	KeyNeeded         Code = "key-needed"          // refused: it is in use, or the parent may come to name it
+	RollWhileInsecure Code = "roll-while-insecure" // refused
+	ParentSilent      Code = "parent-silent"       // a server of the parent could not be asked, and a key waits for it
+	ForeignDS         Code = "foreign-ds"          // a server of the parent names a key of which there is no file
+	ParentSlow        Code = "parent-slow"         // the parent does not follow CDS, or nobody sets the DS
+)
+
+// Refusal is one reason why something is held or refused, or is amiss.
+type Refusal struct {
+	Code    Code     `json:"code"`
+	Keys    []ID     `json:"keys,omitempty"`
+	Servers []string `json:"servers,omitempty"`
+	Err     error    `json:"-"`
+}
+
+// refusals are the causes and remedies.
+var refusals = map[Code][2]string{
+	Orphaned:          {"the parent has a DS that no key here matches, so the zone is bogus there", "put the key's files back from a backup, or have the parent replace the DS"},
+	WouldOrphan:       {"the change would leave the parent with a DS that no key matches", "report this: nothing has changed"},
+	NoSuchKey:         {"the zone has no such key", "look at what caacheck keys shows"},
+	KeyNeeded:         {"the key is in use, or the parent has been asked to name it", "roll it instead"},
+	RollWhileInsecure: {"the zone is to be insecure", "ask for it to be secure again first"},
+	ParentSilent:      {"a server of the parent could not be asked; keys wait until every one answers", "see whether it is reachable from here"},
+	ForeignDS:         {"the parent has a DS of a key that is not here", "have it removed, unless another signer of the zone owns it"},
+	ParentSlow:        {"the parent has not taken over the DS yet", "if it does not follow CDS, give it the DS by hand"},
+}
+
+// Cause is why.
+func (r Refusal) Cause() string { return refusals[r.Code][0] }
+
+// Remedy is what to do.
+func (r Refusal) Remedy() string { return refusals[r.Code][1] }
+
+// String is the refusal for people.
+func (r Refusal) String() string {
+	var about []string
+	for _, id := range r.Keys {
+		about = append(about, id.String())
+	}
+	about = append(about, r.Servers...)
+	if r.Err != nil {
+		about = append(about, r.Err.Error())
+	}
+	text := fmt.Sprintf("%s: %s", r.Cause(), r.Remedy())
+	if len(about) > 0 {
+		text = strings.Join(about, ", ") + ": " + text
+	}
+	return text
+}
+
+// refuse adds a refusal.
+func (s *step) refuse(r Refusal) { s.out.Refusals = append(s.out.Refusals, r) }
+
+// warn looks for what is amiss.
+func (s *step) warn() {
+	for i := range s.parent.servers {
+		o := &s.parent.servers[i]
+		switch {
+		case o.Err != nil && s.any((*Key).needsParent):
+			s.out.Warnings = append(s.out.Warnings, Refusal{Code: ParentSilent, Servers: []string{o.Server}, Err: o.Err})
+		case len(o.Others) > 0 && len(o.Named) > 0:
+			s.out.Warnings = append(s.out.Warnings, Refusal{Code: ForeignDS, Keys: []ID{{o.Others[0].Algorithm, o.Others[0].KeyTag}}, Servers: []string{o.Server}})
+		}
+	}
+	for _, k := range s.keys {
+		if limit := k.Since.Add(s.in.Settings.Patience); k.State == Ready && s.in.Now.After(limit) {
+			s.out.Warnings = append(s.out.Warnings, Refusal{Code: ParentSlow, Keys: []ID{k.ID}, Err: fmt.Errorf("since %s", k.Since.UTC().Format(time.DateTime))})
+		}
+	}
+}
+
+// Check says which servers of the parent name none of the keys that sign the DNSKEY RRset, for a zone
+// whose keys are given. Serving it would lock everybody out.
+func Check(apex []ID, parent []Observation) []Refusal {
+	s := &step{m: &standard, parent: newParent(parent)}
+	for _, id := range apex {
+		s.keys = append(s.keys, &Key{ID: id, Role: KSK, State: Active})
+	}
+	if servers := s.orphans(); len(servers) > 0 {
+		return []Refusal{{Code: Orphaned, Servers: servers}}
+	}
+	return nil
+}
