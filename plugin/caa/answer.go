@@ -178,6 +178,7 @@ func (s *serving) cacheKey(name string, sh shape) uint64 {
 
 // build makes the answer of one shape at a place.
 func (s *serving) build(ctx context.Context, p place, sh shape) (*message, error) {
+	growStack()
 	b, err := newBuilder(p.name, sh)
 	if err != nil {
 		return nil, err

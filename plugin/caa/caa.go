@@ -17,6 +17,7 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/metrics"
 	"github.com/coredns/coredns/plugin/pkg/transport"
+	"github.com/coredns/coredns/plugin/transfer"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
 )
@@ -31,6 +32,10 @@ type CAA struct {
 	transparent atomic.Bool
 	// prompt says that no plugin below waits for a network. Set like transparent.
 	prompt atomic.Bool
+	// stores are the plugins below that can show all of a zone's data. Set like transparent.
+	stores atomic.Pointer[[]transfer.Transferer]
+	// shy says that a plugin below may hide an alias from who does not ask for it. Set like transparent.
+	shy atomic.Bool
 	// ready says that the self-check found every required issuance possible, once.
 	ready atomic.Bool
 }

@@ -34,9 +34,12 @@ const (
 	existences
 )
 
-// bitmaps are those of each existence.
-var bitmaps = func() (b [existences]zonesign.Bitmap) {
-	any := claimable()
+// bitmaps are those of each existence, in zones without odd types.
+var bitmaps = bitmapsWith(nil)
+
+// bitmapsWith are those that claim odd types, too.
+func bitmapsWith(odd []uint16) (b [existences]zonesign.Bitmap) {
+	any := append(claimable(), odd...)
 	for e, types := range [existences][]uint16{
 		ordinary:    any,
 		atApex:      append([]uint16{dns.TypeNS, dns.TypeSOA, dns.TypeDNSKEY}, any...),
@@ -49,28 +52,29 @@ var bitmaps = func() (b [existences]zonesign.Bitmap) {
 	} {
 		bitmap, err := zonesign.NewBitmap(types...)
 		if err != nil {
-			panic("caa: a bitmap cannot be made: " + err.Error()) // every test makes them
+			panic("caa: a bitmap cannot be made: " + err.Error()) // for pseudo-types, of which none is here
 		}
 		b[e] = bitmap
 	}
 	return b
-}()
+}
+
+// window is a range of types of data.
+type window struct{ first, last uint16 }
+
+// windows are the ranges that a denial claims at any name.
+var windows = []window{{1, 127}, {256, 511}, {32768, 33023}, {65280, 65534}}
 
 // claimable are the types that a denial may claim at any name.
 func claimable() []uint16 {
 	telling := map[uint16]bool{dns.TypeCNAME: true, dns.TypeDNAME: true, dns.TypeNS: true, dns.TypeSOA: true, dns.TypeDS: true, dns.TypeOPT: true}
 	var types []uint16
-	for _, window := range [][2]int{{1, 127}, {256, 511}, {32768, 33023}, {65280, 65534}} {
-		for t := window[0]; t <= window[1]; t++ {
-			if t := uint16(t); !telling[t] && !replaced[t] {
+	for _, w := range windows {
+		for t := w.first; t <= w.last; t++ {
+			if !telling[t] && !replaced[t] {
 				types = append(types, t)
 			}
 		}
 	}
 	return types
-}
-
-// nsec is the NSEC record of a denial of qtype at a name; type 0 denies none.
-func (e existence) nsec(owner string, ttl uint32, qtype uint16) (zonesign.RRset, error) {
-	return zonesign.NSECWith(owner, ttl, bitmaps[e].Without(qtype))
 }

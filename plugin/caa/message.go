@@ -125,13 +125,11 @@ func (b *builder) record(in section, owner string, rrtype uint16, ttl uint32, rd
 
 // rr appends a record as somebody else said it.
 func (b *builder) rr(in section, rr dns.RR) error {
-	start := len(b.wire)
-	wire := slices.Grow(b.wire, dns.Len(rr)+1)
-	end, err := dns.PackRR(rr, wire[:cap(wire)], start, nil, false)
+	wire, err := zonesign.AppendRR(b.wire, rr)
 	if err != nil {
 		return err
 	}
-	b.wire = wire[:end]
+	b.wire = wire
 	b.counts[in]++
 	return nil
 }
@@ -160,17 +158,26 @@ func (b *builder) suffix(name []byte) (at int, ok bool) {
 	return at, len(name) > 1 && bytes.Equal(b.wire[at:end], name)
 }
 
-// finish writes the counts and hands the message out.
+// finish hands the message out, to be kept, and ends the building.
 func (b *builder) finish() *message {
+	m := *b.borrow()
+	m.wire = slices.Clone(m.wire)
+	b.release()
+	return &m
+}
+
+// borrow writes the counts and shows the message, which lasts until release.
+func (b *builder) borrow() *message {
 	binary.BigEndian.PutUint16(b.wire[4:], 1)
 	for i, n := range b.counts {
 		binary.BigEndian.PutUint16(b.wire[6+2*i:], n)
 	}
-	m := b.message
-	m.wire = slices.Clone(b.wire)
+	return &b.message
+}
+
+func (b *builder) release() {
 	*b.buf = b.wire
 	buffers.Put(b.buf)
-	return &m
 }
 
 // Header flag bits (RFC 1035 4.1.1, RFC 4035 3.1.6).

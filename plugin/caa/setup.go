@@ -36,11 +36,17 @@ func setup(c *caddy.Controller) error {
 
 	c.OnStartup(func() error {
 		above, under := around(site.Handlers())
+		stores := storesOf(under)
+		handler.stores.Store(&stores)
 		handler.transparent.Store(all(above, blind))
 		handler.prompt.Store(all(under, prompt))
-		l.next, l.prompt = handler.Next, handler.prompt.Load()
+		handler.shy.Store(!all(under, candid))
+		l.next, l.prompt, l.shy = handler.Next, handler.prompt.Load(), handler.shy.Load()
 		if err := l.start(); err != nil {
 			return plugin.Error(pluginName, err)
+		}
+		if !cfg.unsigned && slices.ContainsFunc(under, func(h plugin.Handler) bool { return h.Name() == "dnssec" }) {
+			log.Warning("The plugin dnssec of this block signs nothing, for caa signs what it says: see that the parent's DS is one of caa's keys, and take dnssec away")
 		}
 		l.greet(listenHost(site), site.Port)
 		live.add(l)
@@ -69,27 +75,17 @@ func restUntil(stop <-chan struct{}) func(time.Duration) bool {
 }
 
 // around splits the handlers of a site, which come in the order of the chain, at caa.
-func around(handlers []plugin.Handler) (above, under []string) {
-	for i, h := range handlers {
-		if h.Name() == pluginName {
-			return above, names(handlers[i+1:])
-		}
-		above = append(above, h.Name())
+func around(handlers []plugin.Handler) (above, under []plugin.Handler) {
+	i := slices.IndexFunc(handlers, func(h plugin.Handler) bool { return h.Name() == pluginName })
+	if i < 0 {
+		return handlers, nil
 	}
-	return above, nil
+	return handlers[:i], handlers[i+1:]
 }
 
-func names(handlers []plugin.Handler) []string {
-	var out []string
-	for _, h := range handlers {
-		out = append(out, h.Name())
-	}
-	return out
-}
-
-// all reports whether every name is one of those known.
-func all(names, known []string) bool {
-	return !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(known, name) })
+// all reports whether the name of every handler is one of those known.
+func all(handlers []plugin.Handler, known []string) bool {
+	return !slices.ContainsFunc(handlers, func(h plugin.Handler) bool { return !slices.Contains(known, h.Name()) })
 }
 
 func listenHost(site *dnsserver.Config) string {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/miekg/dns"
 
@@ -51,6 +52,9 @@ type zone struct {
 	ns       zonesign.RRset            // only in policy-only zones, as what follows
 	glue     []zonesign.RRset          // addresses of the name servers inside the zone
 	conflict sync.Once                 // tells that the data of an overlay have CAA
+	dataSOA  atomic.Pointer[packedSOA] // the last SOA of the data
+	claims   atomic.Pointer[claims]    // nil while the data are not known to have odd types
+	counting sync.Mutex                // held while a new SOA is taken in
 }
 
 // named is a name that the policy names, with what exists there and the answers made so far.

@@ -40,7 +40,7 @@ func TestBadInput(t *testing.T) {
 		{"a list", "- version: 1\n", `1:1: the policy is a mapping`},
 		{"an unknown version", strings.Replace(good, "version: 1", "version: 2", 1), `1:10: version "2" is unknown`},
 		{"a label of 256 octets", strings.Replace(good, "shop", strings.Repeat("a", 256), 1), `12:7: the name "aaaa`},
-		{"half of it", good[:len(good)/2], `8:5: example.org. has no issue`},
+		{"half of it", good[:len(good)/2], `7:3: example.org has no issue`},
 		{"an image", "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", `3:1: a NUL octet`},
 	} {
 		refuse(t, s, c.text, s.policy()+":"+c.want)

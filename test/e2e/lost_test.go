@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -52,6 +53,7 @@ func TestNoQueryIsLost(t *testing.T) {
 	s := &site{Process: server, folder: folder}
 	udp := startDNSPerf(t, server.Addr)
 	tcp := askOverTCP(t, server.Addr)
+	passBy(t, server.Addr)
 
 	for n := range policyChanges {
 		accept(t, s, numbered(n+1))
@@ -172,6 +174,30 @@ func askOverTCP(t *testing.T, server netip.AddrPort) (stop func() (asked, again 
 		done.Wait()
 		return asked.Load(), again.Load()
 	}
+}
+
+// passBy connects now and then, as others do to any server. Caddy hands the listening socket on with
+// net.FileListener, which makes it blocking for an instant. Has the old instance called accept just
+// then, it waits in the kernel, and its shutdown, with the questions that it holds, waits for it:
+// until somebody connects.
+func passBy(t *testing.T, server netip.AddrPort) {
+	t.Helper()
+	end := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		for tick := time.NewTicker(100 * time.Millisecond); ; {
+			select {
+			case <-end:
+				tick.Stop()
+				return
+			case <-tick.C:
+				if c, err := net.Dial("tcp", server.String()); err == nil {
+					c.Close()
+				}
+			}
+		}
+	})
+	t.Cleanup(func() { close(end); done.Wait() })
 }
 
 func overTCP(server netip.AddrPort, m *dns.Msg) (*dns.Msg, error) {

@@ -99,8 +99,13 @@ func (p *Process) Stop(t testing.TB) {
 	select {
 	case <-p.exited:
 	case <-time.After(patience):
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-		<-p.exited
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGQUIT) // a Go program then says where it waits
+		select {
+		case <-p.exited:
+		case <-time.After(patience):
+			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+			<-p.exited
+		}
 		t.Errorf("%s did not end within %v of SIGTERM", p.name, patience)
 	}
 }

@@ -242,9 +242,6 @@ func (s *Signer) fly(f *flight) {
 		<-s.places[f.keep]
 		s.flights.land(f)
 	}()
-	if f.keys.local {
-		growStack()
-	}
 	f.sigs, f.err = s.sign(f.keys, f.set)
 	switch {
 	case f.err != nil:
@@ -254,17 +251,6 @@ func (s *Signer) fly(f *flight) {
 		s.stores[f.keep].put(f.id, &entry{f.request, f.sigs})
 	}
 }
-
-// growStack makes room at once for what a crypto library needs. The goroutine of a query begins with
-// little, and to double that again and again, deeper each time, costs a twelfth of an ECDSA signature.
-//
-//go:noinline
-func growStack() byte {
-	var room [6 << 10]byte
-	return room[sink]
-}
-
-var sink uint8 // unknown to the compiler, which would else do without the room
 
 // sign makes one signature by each key that has to sign.
 func (s *Signer) sign(ks *KeySet, set RRset) (Signatures, error) {

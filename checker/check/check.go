@@ -1,0 +1,259 @@
+// Package check asks from outside and decides, for many names at once: requirements go in, a
+// [report.Report] comes out. It joins the others: climb, verdict, finding.
+package check
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/checker/subject"
+	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+)
+
+// OneServer is the reason of a name that may be issued for by most servers' answers, and not by those
+// of one.
+const OneServer issuance.Reason = "one-server-denies"
+
+// Job is one name with what is asked about it.
+type Job struct {
+	Subject      subject.Subject
+	Requirements []guard.Requirement // empty: whoever the Relevant RRset names
+	Type         issuance.CertificateType
+	Node         *policy.Node // the policy's own node at the name: what is seen must be its RRset
+}
+
+// Jobs are those of names given by hand: each issuer at each name.
+func Jobs(subjects []subject.Subject, issuers []string, like guard.Requirement) []Job {
+	var out []Job
+	for _, s := range subjects {
+		job := Job{Subject: s, Type: like.Type}
+		for _, issuer := range issuers {
+			r := like
+			r.Name, r.Wildcard, r.Domain = s.Name, s.Wildcard, issuer
+			job.Requirements = append(job.Requirements, r)
+		}
+		out = append(out, job)
+	}
+	return out
+}
+
+// PolicyJobs are all that a policy requires, and its nodes, in the order of names; only, if not empty,
+// leaves others out.
+func PolicyJobs(p *policy.Snapshot, only []subject.Subject) []Job {
+	var out []Job
+	at := func(s subject.Subject) *Job {
+		if len(only) > 0 && !slices.Contains(only, s) {
+			return nil
+		}
+		i := slices.IndexFunc(out, func(j Job) bool { return j.Subject == s })
+		if i < 0 {
+			i = len(out)
+			out = append(out, Job{Subject: s})
+		}
+		return &out[i]
+	}
+	for _, r := range guard.Requirements(p) {
+		if job := at(subject.Subject{Name: r.Name, Wildcard: r.Wildcard}); job != nil {
+			job.Requirements = append(job.Requirements, r)
+		}
+	}
+	for _, zone := range p.Zones {
+		for node := range zone.Nodes() {
+			if job := at(subject.Subject{Name: node.Name}); job != nil {
+				job.Node = node
+			}
+		}
+	}
+	return out
+}
+
+// Options say how to check.
+type Options struct {
+	At       time.Time             // the rules of that day
+	Workers  int                   // names at a time; 0 for eight for each processor
+	Progress func(done, total int) // called after each name; may be nil
+}
+
+// Run checks every job. When ctx ends, the report holds what was found until then.
+func Run(ctx context.Context, r *resolve.Resolver, jobs []Job, o Options) *report.Report {
+	if o.Workers == 0 {
+		o.Workers = 8 * runtime.GOMAXPROCS(0)
+	}
+	out := &report.Report{Version: 1, At: time.Now().UTC().Truncate(time.Second), RulesOf: o.At.Format(time.DateOnly), Names: []report.Name{}, Findings: []report.Finding{}}
+	collector := finding.NewCollector(r)
+	names, found := make([]*report.Name, len(jobs)), make([][]finding.Finding, len(jobs))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	done := 0
+	for range min(o.Workers, len(jobs)) {
+		wg.Go(func() {
+			for i := range next {
+				name, findings := one(ctx, r, collector, jobs[i], o.At)
+				if ctx.Err() != nil {
+					continue
+				}
+				mu.Lock()
+				names[i], found[i] = &name, findings
+				done++
+				if o.Progress != nil {
+					o.Progress(done, len(jobs))
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range jobs {
+		if ctx.Err() == nil {
+			next <- i
+		}
+	}
+	close(next)
+	wg.Wait()
+	out.Complete = done == len(jobs)
+	for i, name := range names {
+		if name != nil {
+			out.Names = append(out.Names, *name)
+			out.AddFindings(name.Name, found[i])
+		}
+	}
+	slices.SortStableFunc(out.Findings, func(a, b report.Finding) int { return int(b.Severity) - int(a.Severity) })
+	return out
+}
+
+func one(ctx context.Context, r *resolve.Resolver, collector *finding.Collector, job Job, at time.Time) (report.Name, []finding.Finding) {
+	way := climb.Up(ctx, r, job.Subject.Name)
+	seen := collector.Collect(ctx, way)
+	seen.Now = r.Now()
+	name := report.Name{Name: job.Subject.String(), Relevant: relevant(way), Climb: steps(way), Zones: zones(way, seen.Ends()), Verdicts: []report.Verdict{}}
+	for _, req := range job.requirements(way) {
+		v := verdict.Decide(way, req, at)
+		if v.Outcome == verdict.MayIssue {
+			v = doubt(ctx, r, v, seen, at)
+		}
+		name.Verdicts = append(name.Verdicts, asReported(v))
+	}
+	if job.Node != nil {
+		name.Drift = drift(job.Node, seen)
+	}
+	return name, finding.All(seen)
+}
+
+// requirements are the job's or, without any, one for each issuer that the Relevant RRset names. Where
+// nothing restricts issuance, or nothing could be found, it is anybody: no issuer's name.
+func (j Job) requirements(way climb.Climb) []guard.Requirement {
+	if len(j.Requirements) > 0 {
+		return j.Requirements
+	}
+	like := guard.Requirement{Name: j.Subject.Name, Wildcard: j.Subject.Wildcard, Type: j.Type}
+	last := way.Last()
+	named := verdict.Named(last.RRset, j.Type, j.Subject.Wildcard)
+	var out []guard.Requirement
+	for _, domain := range named {
+		r := like
+		r.Domain = domain
+		out = append(out, r)
+	}
+	if len(out) == 0 && (last.Failed() || verdict.Decide(way, like, time.Time{}).Outcome == verdict.MayIssue) {
+		out = append(out, like)
+	}
+	return out
+}
+
+// doubt asks what becomes of a permission when a CA's resolver comes upon one server or another.
+func doubt(ctx context.Context, r *resolve.Resolver, v verdict.Verdict, seen *finding.Case, at time.Time) verdict.Verdict {
+	for _, s := range seen.Surveys {
+		for _, o := range s.Seen {
+			answer, ok := asAnswer(s.Zone, o)
+			if o.Type != dns.TypeCAA || !ok {
+				continue
+			}
+			other := verdict.Decide(v.Climb.Replace(above(ctx, r, v.Climb), o.Name, answer), v.Requirement, at)
+			if other.Outcome == verdict.LockedOut || other.Outcome == verdict.AtRisk {
+				v.Outcome, v.Reason = verdict.AtRisk, OneServer
+				v.Detail = fmt.Sprintf("by the answer of %s it may not: %s", server(o), other.Reason)
+				return v
+			}
+		}
+	}
+	return v
+}
+
+// above are the steps that a climb would have made had it not ended.
+func above(ctx context.Context, r *resolve.Resolver, way climb.Climb) []climb.Step {
+	last := way.Last()
+	if parent := dnssec.Parent(last.Name); parent != "." {
+		return climb.Up(ctx, r, parent).Steps
+	}
+	return nil
+}
+
+// asAnswer is what a resolver would make of one server's answer. One that says nothing, or sends the
+// resolver elsewhere, makes it ask another.
+func asAnswer(zone *resolve.Zone, o resolve.Observation) (resolve.Answer, bool) {
+	reading := zone.Read(o, o.Name, o.Type)
+	switch {
+	case o.Truncated || o.Failure.Silent(), reading.Kind == resolve.Failed, reading.Kind == resolve.Alias, reading.Kind == resolve.Referral:
+		return resolve.Answer{}, false
+	}
+	return resolve.Answer{Name: o.Name, Type: o.Type, Owner: o.Name, Zone: zone, Kind: reading.Kind, RRset: reading.RRset, Result: reading.Result}, true
+}
+
+func server(o resolve.Observation) string {
+	if o.Server == "" {
+		return o.Addr.String()
+	}
+	return fmt.Sprintf("%s (%s)", bare(o.Server), o.Addr.Addr())
+}
+
+// drift compares what each server says at a node's name with the policy. Where the policy's RRset is
+// that of a name above, nothing need stand at the name itself.
+func drift(node *policy.Node, seen *finding.Case) []report.Drift {
+	want := sorted(node.RRset)
+	var out []report.Drift
+	for _, s := range seen.Surveys {
+		for _, o := range s.Seen {
+			answer, ok := asAnswer(s.Zone, o)
+			if o.Type != dns.TypeCAA || o.Name != node.Name || !ok {
+				continue
+			}
+			got := sorted(climb.Properties(answer.RRset))
+			told := slices.ContainsFunc(out, func(d report.Drift) bool { return d.Server == server(o) })
+			if !slices.Equal(got, want) && !told {
+				out = append(out, report.Drift{Pos: node.Pos, Policy: properties(want), Seen: properties(got), Server: server(o)})
+			}
+		}
+	}
+	return out
+}
+
+func sorted(rrset issuance.RRset) issuance.RRset {
+	out := slices.Clone(rrset)
+	for i := range out {
+		out[i].Tag = strings.ToLower(out[i].Tag)
+	}
+	slices.SortFunc(out, func(a, b issuance.Property) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	return out
+}
+
+func bare(name string) string {
+	if name == "." {
+		return name
+	}
+	return strings.TrimSuffix(name, ".")
+}

@@ -1,0 +1,107 @@
+// Package climb finds the Relevant RRset of a name as a CA does (RFC 8659 3): it asks for CAA at the
+// name, follows its aliases, and climbs label by label until an RRset is found. Each step is kept with
+// its answer, so that a verdict can name what led to it.
+//
+// An answer that fails to validate, or none, ends the climb: it could hide an RRset. What lies above
+// the first RRset is not asked for, since it does not matter.
+package climb
+
+import (
+	"context"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+)
+
+// Looker answers one question as a resolver does; a *resolve.Resolver is one.
+type Looker interface {
+	Lookup(ctx context.Context, name string, rrtype uint16) resolve.Answer
+}
+
+// Step is one name on the way up.
+type Step struct {
+	Name   string
+	Answer resolve.Answer
+	RRset  issuance.RRset // of the name or, by an alias, of its target; empty for none
+}
+
+// Failed reports whether the step's answer could hide an RRset.
+func (s Step) Failed() bool {
+	return s.Answer.Err != nil || s.Answer.Result.Status == dnssec.Bogus
+}
+
+// GovernedBy is the name whose RRset the step found: its own or, by aliases, that of their target.
+func (s Step) GovernedBy() string { return s.Answer.Owner }
+
+// Climb is the way up from one name.
+type Climb struct {
+	Name  string // canonical, without the `*.`
+	Steps []Step // from the name upwards; the last one failed, found the Relevant RRset, or is the TLD
+}
+
+// Up climbs from a canonical name.
+func Up(ctx context.Context, r Looker, name string) Climb {
+	c := Climb{Name: name}
+	_, _, _ = issuance.Climb(name, func(name string) (issuance.RRset, error) {
+		answer := r.Lookup(ctx, name, dns.TypeCAA)
+		step := Step{Name: name, Answer: answer, RRset: Properties(answer.RRset)}
+		c.Steps = append(c.Steps, step)
+		if step.Failed() {
+			return nil, errFailed
+		}
+		return step.RRset, nil
+	})
+	return c
+}
+
+// errFailed ends a climb; what failed is in its last step.
+var errFailed = failed{}
+
+type failed struct{}
+
+func (failed) Error() string { return "the look-up failed" }
+
+// Last is the step that decided: the one that failed, or that found an RRset, or the TLD without one.
+func (c Climb) Last() Step {
+	if len(c.Steps) == 0 {
+		return Step{}
+	}
+	return c.Steps[len(c.Steps)-1]
+}
+
+// Replace is the climb as it would have been had a name been answered otherwise; the rest stands. It is
+// not continued beyond what was asked: rest holds the steps above that the climb did not need.
+func (c Climb) Replace(rest []Step, name string, answer resolve.Answer) Climb {
+	out := Climb{Name: c.Name}
+	for _, s := range append(append([]Step(nil), c.Steps...), rest...) {
+		if s.Name == name {
+			s = Step{Name: name, Answer: answer, RRset: Properties(answer.RRset)}
+		}
+		out.Steps = append(out.Steps, s)
+		if s.Failed() || len(s.RRset) > 0 {
+			break
+		}
+	}
+	return out
+}
+
+// Properties are the content of a CAA RRset, with the octets that are on the wire.
+func Properties(set dnssec.RRset) issuance.RRset {
+	var rrset issuance.RRset
+	for _, rr := range set.RRs {
+		if caa, ok := rr.(*dns.CAA); ok {
+			rrset = append(rrset, issuance.Property{Flags: caa.Flag, Tag: dnssec.Octets(caa.Tag), Value: caa.Value})
+		}
+	}
+	return rrset
+}
+
+// Split reads what a certificate names: a domain name, or one below `*.`.
+func Split(name string) (base string, wildcard bool) {
+	base, wildcard = strings.CutPrefix(dns.CanonicalName(name), "*.")
+	return base, wildcard
+}

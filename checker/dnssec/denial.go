@@ -1,0 +1,160 @@
+package dnssec
+
+import (
+	"slices"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Denial holds the NSEC and NSEC3 records of one answer that are validly signed by its zone. Its
+// methods say what they prove; nothing else of them is used (RFC 4035 5.4, RFC 5155 8, RFC 9824 3).
+type Denial struct {
+	zone  string
+	nsec  []*dns.NSEC
+	nsec3 []*dns.NSEC3
+	hash  *hasher
+	flaw  Result // of the first record that could not be used
+}
+
+// NewDenial takes the records of denial out of an answer's authority section and verifies each. What
+// does not verify proves nothing; why, the result of a failed proof says.
+func NewDenial(keys Keys, authority []RRset, now time.Time) Denial {
+	d := Denial{zone: keys.Zone}
+	for _, set := range authority {
+		if set.Type != dns.TypeNSEC && set.Type != dns.TypeNSEC3 || len(set.RRs) == 0 {
+			continue
+		}
+		result := VerifyRRset(set, keys, now)
+		if result.Status != Secure {
+			if d.flaw.Reason == "" {
+				d.flaw = result
+			}
+			continue
+		}
+		for _, rr := range set.RRs {
+			d.add(rr, result.Wildcard)
+		}
+	}
+	if len(d.nsec3) > 0 {
+		d.hash = newHasher(d.nsec3[0])
+		d.nsec3 = slices.DeleteFunc(d.nsec3, func(rr *dns.NSEC3) bool { return !d.hash.fits(rr) })
+	}
+	return d
+}
+
+// add keeps a verified record. An NSEC that was itself made from a wildcard stands for the wildcard
+// (RFC 4592 4.9); an NSEC3 of an unknown hash or with unknown flags is ignored (RFC 5155 8.1, 8.2).
+func (d *Denial) add(rr dns.RR, wildcard string) {
+	switch rr := rr.(type) {
+	case *dns.NSEC:
+		if wildcard != "" {
+			rr = dns.Copy(rr).(*dns.NSEC)
+			rr.Hdr.Name = wildcard
+		}
+		if dns.IsSubDomain(d.zone, rr.NextDomain) {
+			d.nsec = append(d.nsec, rr)
+		}
+	case *dns.NSEC3:
+		if wildcard == "" && rr.Hash == dns.SHA1 && rr.Flags&^optOut == 0 && Parent(rr.Hdr.Name) == d.zone {
+			d.nsec3 = append(d.nsec3, rr)
+		}
+	}
+}
+
+// NSECs are the verified NSEC records.
+func (d Denial) NSECs() []*dns.NSEC { return d.nsec }
+
+// NSEC3s are the verified NSEC3 records.
+func (d Denial) NSEC3s() []*dns.NSEC3 { return d.nsec3 }
+
+// NameError proves that a name does not exist: Secure, or Insecure where an NSEC3 leaves room for
+// unsigned delegations.
+func (d Denial) NameError(name string) Result {
+	return d.prove(name, d.nsecNameError, d.nsec3NameError)
+}
+
+// NoData proves that a name has no RRset of a type, nor an alias. By compact denial that may be a
+// name that does not exist: then the reason is NoSuchName (RFC 9824 3.2).
+func (d Denial) NoData(name string, rrtype uint16) Result {
+	return d.prove(name,
+		func(name string) Result { return d.nsecNoData(name, rrtype) },
+		func(name string) Result { return d.nsec3NoData(name, rrtype) })
+}
+
+// NoDS says what a denial of DS means for a name below its zone: Insecure where it proves an unsigned
+// delegation (or that nothing is known of one, under opt-out), and Secure with the reason NotACut or
+// NoSuchName where it proves that no delegation stands there (RFC 4035 5.2, RFC 6840 4.4).
+func (d Denial) NoDS(name string) Result {
+	return d.prove(name, d.nsecNoDS, d.nsec3NoDS)
+}
+
+// Wildcard proves that a name was rightly answered from a wildcard: no name matches it more closely
+// (RFC 4035 5.3.4, RFC 5155 8.8).
+func (d Denial) Wildcard(name, wildcard string) Result {
+	return d.prove(name,
+		func(name string) Result { return d.nsecWildcard(name, wildcard) },
+		func(name string) Result { return d.nsec3Wildcard(name, wildcard) })
+}
+
+// prove asks the kind of proof that there is. When both kinds are there, either will do.
+func (d Denial) prove(name string, byNSEC, byNSEC3 func(string) Result) Result {
+	name = dns.CanonicalName(name)
+	result := Result{Status: Bogus, Reason: DenialMissing, Detail: "nothing denies " + name + " and is signed by " + d.zone}
+	if d.flaw.Reason != "" {
+		result = d.flaw
+	}
+	if !dns.IsSubDomain(d.zone, name) {
+		return bogus(DenialFails, nil, "%s does not lie in %s", name, d.zone)
+	}
+	if len(d.nsec) > 0 {
+		result = byNSEC(name)
+	}
+	if len(d.nsec3) > 0 && result.Status == Bogus {
+		if d.hash.tooMany() {
+			return insecure(IterationsTooHigh, []dns.RR{d.nsec3[0]}, "%d iterations: resolvers take the zone for unsigned", d.nsec3[0].Iterations)
+		}
+		result = byNSEC3(name)
+	}
+	if result.Status == Bogus && d.flaw.Reason != "" && result.Reason == DenialFails {
+		return d.flaw // what was left out may be what is missing
+	}
+	return result
+}
+
+// has reports whether a type bitmap holds a type.
+func has(bitmap []uint16, rrtype uint16) bool { return slices.Contains(bitmap, rrtype) }
+
+// delegates reports whether a bitmap is that of a zone cut, seen from above (RFC 6840 4.1).
+func delegates(bitmap []uint16) bool { return has(bitmap, dns.TypeNS) && !has(bitmap, dns.TypeSOA) }
+
+// typeDenied reads the bitmap of a name that exists: what it says of a type (RFC 4035 5.4, RFC 6840 4.1
+// to 4.4).
+func typeDenied(rr dns.RR, bitmap []uint16, name string, rrtype uint16) Result {
+	switch {
+	case has(bitmap, rrtype):
+		return bogus(DenialContradicts, []dns.RR{rr}, "the denial at %s says that %s exists", name, dns.TypeToString[rrtype])
+	case has(bitmap, dns.TypeCNAME):
+		return bogus(DenialContradicts, []dns.RR{rr}, "the denial at %s says that it is an alias", name)
+	case rrtype == dns.TypeDS && has(bitmap, dns.TypeSOA) && name != ".":
+		return bogus(DenialFails, []dns.RR{rr}, "the denial of DS for %s is the child zone's own", name)
+	case rrtype != dns.TypeDS && delegates(bitmap) && !has(bitmap, dns.TypeDS):
+		return insecure(InsecureCut, []dns.RR{rr}, "%s is delegated, unsigned", name)
+	case rrtype != dns.TypeDS && delegates(bitmap):
+		return bogus(DenialFails, []dns.RR{rr}, "the denial at %s is that of the parent's side of a delegation", name)
+	}
+	return secure(NoSuchType, rr)
+}
+
+// cutDenied reads the bitmap of a name for what a denial of DS there means.
+func cutDenied(rr dns.RR, bitmap []uint16, name string) Result {
+	switch {
+	case has(bitmap, dns.TypeDS), has(bitmap, dns.TypeCNAME):
+		return typeDenied(rr, bitmap, name, dns.TypeDS)
+	case has(bitmap, dns.TypeSOA):
+		return bogus(DenialFails, []dns.RR{rr}, "the denial of DS for %s is the child zone's own", name)
+	case has(bitmap, dns.TypeNS):
+		return insecure(InsecureCut, []dns.RR{rr}, "%s is delegated, and has no DS", name)
+	}
+	return secure(NotACut, rr)
+}

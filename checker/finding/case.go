@@ -1,0 +1,208 @@
+package finding
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+)
+
+// Case is all that was seen of one name.
+type Case struct {
+	Climb   climb.Climb
+	Surveys []Survey // of the zones that hold the climb's names and their aliases' targets, the nearest first
+	Mail    []Mailbox
+	Now     time.Time
+	// Private says that the servers' addresses are not the Internet's: a test network's.
+	Private bool
+}
+
+// Survey is what every address of a zone's name servers said.
+type Survey struct {
+	Zone *resolve.Zone
+	Seen []resolve.Observation
+	NS   resolve.Answer // the zone's own name servers, by its own word
+	// Parent is what the parent's servers said of the zone's DS; empty below the root, whose servers
+	// are not asked so much.
+	Parent []resolve.Observation
+}
+
+// Mailbox is a mail address of an iodef property, and whether mail can reach it.
+type Mailbox struct {
+	Address string
+	Owner   string // of the RRset
+	MX      resolve.Answer
+	Host    resolve.Answer // A or AAAA, where there is no MX (RFC 5321 5.1)
+}
+
+// Probe is a type that no name has (RFC 6895 3.1, private use): its denial shows which types a name
+// does have, by its server's word.
+const Probe uint16 = 65280
+
+// Relevant is the Relevant RRset with the step that found it; nil where none did.
+func (c *Case) Relevant() (issuance.RRset, climb.Step) {
+	last := c.Climb.Last()
+	if last.Failed() {
+		return nil, last
+	}
+	return last.RRset, last
+}
+
+// said is one server's answer to one question, read.
+type said struct {
+	resolve.Observation
+	resolve.Reading
+	zone *resolve.Zone
+}
+
+// where is the server and its address, for people.
+func (s said) where() string { return where(s.Observation) }
+
+func where(o resolve.Observation) string {
+	if o.Server == "" {
+		return o.Addr.String() + " over " + strings.ToUpper(string(o.Transport))
+	}
+	if !o.Addr.IsValid() {
+		return bare(o.Server)
+	}
+	return fmt.Sprintf("%s (%s) over %s", bare(o.Server), o.Addr.Addr(), strings.ToUpper(string(o.Transport)))
+}
+
+// answers yields every server's answer to the questions for a type.
+func (c *Case) answers(rrtype uint16) iter.Seq[said] {
+	return func(yield func(said) bool) {
+		for _, s := range c.Surveys {
+			for _, o := range s.Seen {
+				if o.Type == rrtype && !yield(said{o, s.Zone.Read(o, o.Name, o.Type), s.Zone}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// all yields every server's every answer.
+func (c *Case) all() iter.Seq[said] {
+	return func(yield func(said) bool) {
+		for _, s := range c.Surveys {
+			for _, o := range s.Seen {
+				if !yield(said{o, s.Zone.Read(o, o.Name, o.Type), s.Zone}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// address is one address of one server, and what it said.
+type address struct {
+	zone *resolve.Zone
+	id   string // for people
+	seen []resolve.Observation
+}
+
+// addresses groups a survey by server and address.
+func (s Survey) addresses() []address {
+	var out []address
+	for _, o := range s.Seen {
+		id := bare(o.Server)
+		if o.Addr.IsValid() {
+			id = strings.TrimSpace(id + " (" + o.Addr.Addr().String() + ")")
+		}
+		i := slices.IndexFunc(out, func(a address) bool { return a.id == id })
+		if i < 0 {
+			i = len(out)
+			out = append(out, address{zone: s.Zone, id: id})
+		}
+		out[i].seen = append(out[i].seen, o)
+	}
+	return out
+}
+
+// count is how many of an address's answers over a transport meet a condition, and of how many.
+func (a address) count(transport resolve.Transport, is func(resolve.Observation) bool) (n, of int) {
+	for _, o := range a.seen {
+		if o.Transport != transport {
+			continue
+		}
+		of++
+		if is(o) {
+			n++
+		}
+	}
+	return n, of
+}
+
+func silent(o resolve.Observation) bool { return o.Failure == resolve.Unreachable }
+
+// perAddress makes a rule of a condition on each address.
+func perAddress(is func(address) (text string, found bool)) func(*Case) []hit {
+	return func(c *Case) []hit {
+		var hits []hit
+		for _, s := range c.Surveys {
+			for _, a := range s.addresses() {
+				if text, found := is(a); found {
+					hits = append(hits, hitf(a.id, "%s", text))
+				}
+			}
+		}
+		return hits
+	}
+}
+
+// perZone makes a rule of a condition on each zone.
+func perZone(is func(Survey) (hit, bool)) func(*Case) []hit {
+	return func(c *Case) []hit {
+		var hits []hit
+		for _, s := range c.Surveys {
+			if h, found := is(s); found {
+				hits = append(hits, h)
+			}
+		}
+		return hits
+	}
+}
+
+// merged makes one hit of all answers with one text: the servers that gave it are its evidence.
+type merged struct {
+	hits  []hit
+	index map[string]int
+}
+
+func (m *merged) add(subject, text, evidence string) {
+	key := subject + "\x00" + text
+	i, known := m.index[key]
+	if !known {
+		if m.index == nil {
+			m.index = map[string]int{}
+		}
+		i = len(m.hits)
+		m.index[key] = i
+		m.hits = append(m.hits, hit{subject: subject, text: text})
+	}
+	if !slices.Contains(m.hits[i].evidence, evidence) {
+		m.hits[i].evidence = append(m.hits[i].evidence, evidence)
+	}
+}
+
+// content is an RRset's, sorted, to be compared.
+func content(set dnssec.RRset) string {
+	var out []string
+	for _, rr := range set.RRs {
+		if caa, ok := rr.(*dns.CAA); ok {
+			out = append(out, fmt.Sprintf("%d %s %q", caa.Flag, strings.ToLower(caa.Tag), caa.Value))
+			continue
+		}
+		out = append(out, strings.TrimPrefix(rr.String(), rr.Header().String()))
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,152 @@
+package finding
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+)
+
+// Collector surveys the zones of cases. What it has asked of a zone it remembers, so that thousands of
+// names of one zone ask for its keys once. It is safe for concurrent use.
+type Collector struct {
+	Resolver *resolve.Resolver
+
+	mu    sync.Mutex
+	asked map[asking]*observed
+}
+
+type asking struct {
+	zone     *resolve.Zone
+	question resolve.Question
+}
+
+type observed struct {
+	once sync.Once
+	seen []resolve.Observation
+}
+
+// NewCollector returns a Collector that has asked nothing yet.
+func NewCollector(r *resolve.Resolver) *Collector {
+	return &Collector{Resolver: r, asked: map[asking]*observed{}}
+}
+
+// Collect asks every address of every server of the zones of a climb.
+func (k *Collector) Collect(ctx context.Context, c climb.Climb) *Case {
+	out := &Case{Climb: c, Now: k.Resolver.Now()}
+	names := namesByZone(c)
+	for _, zn := range names {
+		out.Surveys = append(out.Surveys, k.survey(ctx, zn.zone, zn.names))
+	}
+	out.Mail = k.mailboxes(ctx, c)
+	out.Private = k.private()
+	return out
+}
+
+type zoneNames struct {
+	zone  *resolve.Zone
+	names []string
+}
+
+// namesByZone sorts the names that a climb asked for, and their aliases' targets, by the zone they lie in.
+func namesByZone(c climb.Climb) []zoneNames {
+	var out []zoneNames
+	add := func(zone *resolve.Zone, name string) {
+		if zone == nil || zone.Name == "." {
+			return
+		}
+		i := slices.IndexFunc(out, func(z zoneNames) bool { return z.zone == zone })
+		if i < 0 {
+			i = len(out)
+			out = append(out, zoneNames{zone: zone})
+		}
+		if !slices.Contains(out[i].names, name) {
+			out[i].names = append(out[i].names, name)
+		}
+	}
+	for _, step := range c.Steps {
+		for _, link := range step.Answer.Chain {
+			add(link.Zone, link.From)
+		}
+		add(step.Answer.Zone, step.Answer.Owner)
+	}
+	return out
+}
+
+func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []string) Survey {
+	s := Survey{Zone: zone}
+	ask := func(z *resolve.Zone, name string, rrtype uint16) []resolve.Observation {
+		return k.ask(ctx, z, resolve.Question{Name: name, Type: rrtype})
+	}
+	for _, rrtype := range []uint16{dns.TypeSOA, dns.TypeDNSKEY} {
+		s.Seen = append(s.Seen, ask(zone, zone.Name, rrtype)...)
+	}
+	for _, name := range names {
+		s.Seen = append(s.Seen, ask(zone, name, dns.TypeCAA)...)
+		s.Seen = append(s.Seen, ask(zone, name, Probe)...)
+	}
+	if zone.Parent != nil {
+		s.NS = k.Resolver.Lookup(ctx, zone.Name, dns.TypeNS)
+		if zone.Parent.Name != "." {
+			s.Parent = ask(zone.Parent, zone.Name, dns.TypeDS)
+		}
+	}
+	return s
+}
+
+func (k *Collector) ask(ctx context.Context, zone *resolve.Zone, q resolve.Question) []resolve.Observation {
+	k.mu.Lock()
+	o := k.asked[asking{zone, q}]
+	if o == nil {
+		o = new(observed)
+		k.asked[asking{zone, q}] = o
+	}
+	k.mu.Unlock()
+	o.once.Do(func() { o.seen = k.Resolver.Survey(ctx, zone, q) })
+	return o.seen
+}
+
+// mailboxes looks up whether mail can reach the addresses of iodef.
+func (k *Collector) mailboxes(ctx context.Context, c climb.Climb) []Mailbox {
+	var out []Mailbox
+	last := c.Last()
+	for _, p := range last.RRset {
+		address, mail := strings.CutPrefix(p.Value, "mailto:")
+		_, domain, at := strings.Cut(address, "@")
+		domain, _, _ = strings.Cut(domain, "?")
+		if _, ok := dns.IsDomainName(domain); !mail || !at || !ok || !strings.EqualFold(p.Tag, issuance.TagIodef) {
+			continue
+		}
+		m := Mailbox{Address: address, Owner: last.GovernedBy(), MX: k.Resolver.Lookup(ctx, dns.Fqdn(domain), dns.TypeMX)}
+		for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			if m.MX.Kind == resolve.NoData && m.Host.Kind != resolve.Data {
+				m.Host = k.Resolver.Lookup(ctx, dns.Fqdn(domain), rrtype)
+			}
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// private reports whether the root's own servers have no address of the Internet.
+func (k *Collector) private() bool {
+	for _, a := range k.Resolver.Roots() {
+		if !reserved(a) {
+			return false
+		}
+	}
+	return true
+}
+
+// reserved reports whether an address cannot be reached from the Internet.
+func reserved(a netip.Addr) bool {
+	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() ||
+		netip.MustParsePrefix("100.64.0.0/10").Contains(a)
+}

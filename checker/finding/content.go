@@ -1,0 +1,211 @@
+package finding
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/issuers"
+)
+
+// contentRules are about what the Relevant RRset says, and whose it is.
+var contentRules = []rule{
+	{"caa-missing", Warning, "RFC 8659 3", "say who may issue: a CAA record at the zone's apex covers every name below", caaMissing},
+	{"governed-by-alias", Warning, "RFC 8659 3", "know that whoever holds the alias's target decides; a name of your own, without the alias, decides by itself", governedByAlias},
+	{"issue-missing", Warning, "RFC 8659 4.2", `add an issue property, 0 issue ";" if nobody is to issue`, issueMissing},
+	{"value-malformed", Error, "RFC 8659 4.2", "write the value as the RFC has it: a malformed one lets nobody in", perValue(func(p issuance.Property) (string, bool) {
+		_, err := issuance.ParseIssueValue(p.Value)
+		return fmt.Sprintf("%s %q: %v", p.Tag, p.Value, err), err != nil
+	})},
+	{"readings-differ", Warning, "RFC 8659 4.2, RFC 8657 4", "write the value so that every CA reads it alike: the name in lower case, no hyphen or capital in parameters' tags, one validationmethods", readingsDiffer},
+	{"issuer-reseller", Error, "RFC 8659 4.2", "name the CA that it sells for: a reseller's name lets nobody in", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
+		return domain + " is a reseller's name; it sells for " + operators(e), e.Status == issuers.Reseller
+	})},
+	{"issuer-retired", Warning, "CCADB, CAA identifiers", "name the CA by one of its present names", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
+		return operators(e) + " honours the name " + domain + " no more", e.Status == issuers.Retired
+	})},
+	{"issuer-unknown", Info, "CCADB, CAA identifiers", "see that it is spelled as the CA spells it; a private CA's name is fine", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
+		return "no public CA is known by the name " + domain, e.Status == issuers.Unknown
+	})},
+	{"parameters-bind-later", Info, "RFC 8657, ballot SC-098v2", "see that account and method are those that renewals use, before they bind on 2027-03-15", parametersBindLater},
+	{"critical-unknown", Error, "RFC 8659 4.1", "take the critical flag away: a CA that does not know the tag must not issue", perProperty(func(p issuance.Property) (string, bool) {
+		return fmt.Sprintf("the tag %s is critical, and not every CA knows it", p.Tag), p.Flags&issuance.Strict.CriticalBits != 0 && !slices.Contains(issuance.Strict.Known, strings.ToLower(p.Tag))
+	})},
+	{"flags-odd", Info, "RFC 8659 4.1", "write the flags as 0 or 128", perProperty(func(p issuance.Property) (string, bool) {
+		return fmt.Sprintf("%s has the flags %d", p.Tag, p.Flags), p.Flags&^issuance.FlagCritical != 0
+	})},
+	{"tag-unknown", Info, "RFC 8659 4.1, IANA registry", "see that the tag is spelled right", perProperty(func(p issuance.Property) (string, bool) {
+		return fmt.Sprintf("no CA is known to know the tag %q", p.Tag), !slices.Contains(issuance.Lax.Known, strings.ToLower(p.Tag))
+	})},
+	{"iodef-scheme", Warning, "RFC 8659 4.4, BR 3.2.2.8", "write mailto: or https:", perProperty(iodefScheme)},
+	{"iodef-undeliverable", Warning, "RFC 8659 4.4, RFC 5321 5.1", "give an address that receives mail", iodefUndeliverable},
+}
+
+// relevantSubject is the name whose RRset decides.
+func (c *Case) relevantSubject() string { return c.Climb.Last().GovernedBy() }
+
+func caaMissing(c *Case) []hit {
+	if rrset, last := c.Relevant(); len(rrset) > 0 || last.Failed() || len(c.Climb.Steps) == 0 {
+		return nil
+	}
+	for s := range c.answers(dns.TypeCAA) {
+		if s.Kind == resolve.Data { // the servers differ, which is said already
+			return nil
+		}
+	}
+	return []hit{hitf(c.Climb.Name, "neither %s nor any name above it has CAA: every CA may issue", bare(c.Climb.Name))}
+}
+
+func governedByAlias(c *Case) []hit {
+	rrset, last := c.Relevant()
+	if len(rrset) == 0 || len(last.Answer.Chain) == 0 {
+		return nil
+	}
+	if shareZone(last.Answer.Chain, last.Answer.Zone) {
+		return nil
+	}
+	h := hitf(c.Climb.Name, "%s is governed by %s, not by you: it is an alias of that name", bare(last.Name), bare(last.GovernedBy()))
+	for _, link := range last.Answer.Chain {
+		h = h.seen(fmt.Sprintf("%s %s %s", bare(link.Owner), typeName(link.Type), bare(link.Target)))
+	}
+	return []hit{h}
+}
+
+// shareZone reports whether a chain of aliases stays in one zone: then its owner is his own provider.
+func shareZone(chain []resolve.Link, end *resolve.Zone) bool {
+	return !slices.ContainsFunc(chain, func(l resolve.Link) bool { return l.Zone != end })
+}
+
+func issueMissing(c *Case) []hit {
+	rrset, _ := c.Relevant()
+	if len(rrset) == 0 || rrset.Has(issuance.TagIssue) {
+		return nil
+	}
+	if rrset.Has(issuance.TagIssueWild) {
+		return []hit{hitf(c.relevantSubject(), "the RRset restricts wildcards alone: for plain names every CA may issue")}
+	}
+	return []hit{hitf(c.relevantSubject(), "the RRset has no issue property: every CA may issue, whatever names above it say")}
+}
+
+// perProperty makes a rule of a condition on each property of the Relevant RRset.
+func perProperty(is func(issuance.Property) (string, bool)) func(*Case) []hit {
+	return func(c *Case) []hit {
+		rrset, _ := c.Relevant()
+		var hits []hit
+		for _, p := range rrset {
+			if text, found := is(p); found {
+				hits = append(hits, hitf(c.relevantSubject(), "%s", text))
+			}
+		}
+		return hits
+	}
+}
+
+var issueTags = []string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIssueMail, issuance.TagIssueVMC}
+
+// perValue is perProperty for those with an issue-value.
+func perValue(is func(issuance.Property) (string, bool)) func(*Case) []hit {
+	return perProperty(func(p issuance.Property) (string, bool) {
+		if !slices.Contains(issueTags, strings.ToLower(p.Tag)) {
+			return "", false
+		}
+		return is(p)
+	})
+}
+
+// perIssuer is perValue for what the directory of public CAs knows of the name.
+func perIssuer(is func(e issuers.Entry, domain string) (string, bool)) func(*Case) []hit {
+	return perValue(func(p issuance.Property) (string, bool) {
+		v, err := issuance.ParseIssueValue(p.Value)
+		if err != nil || v.Domain == "" {
+			return "", false
+		}
+		domain := strings.ToLower(v.Domain)
+		return is(issuers.Lookup(domain), domain)
+	})
+}
+
+func operators(e issuers.Entry) string {
+	var out []string
+	for _, ca := range e.CAs {
+		out = append(out, ca.Operator)
+	}
+	return strings.Join(out, ", ")
+}
+
+// readingsDiffer finds properties that some CAs read as an authorisation and others do not, whatever the
+// account and the method.
+func readingsDiffer(c *Case) []hit {
+	return perValue(func(p issuance.Property) (string, bool) {
+		v, err := issuance.ParseIssueValue(p.Value)
+		if err != nil || v.Domain == "" {
+			return "", false
+		}
+		req := issuance.Request{Issuers: []string{strings.ToLower(v.Domain)}}
+		for _, parameter := range v.Parameters {
+			switch strings.ToLower(parameter.Tag) {
+			case "accounturi":
+				req.Account = parameter.Value
+			case "validationmethods":
+				req.Method, _, _ = strings.Cut(parameter.Value, ",")
+			}
+		}
+		alone := issuance.RRset{{Tag: issuance.TagIssue, Value: p.Value}}
+		decision, dialect := issuance.Everywhere(alone, req)
+		return fmt.Sprintf("%s %q: by the %s reading it lets nobody in (%s)", p.Tag, p.Value, dialect.Name, decision.Reason), !decision.Permitted && issuance.Anywhere(alone, req)
+	})(c)
+}
+
+func parametersBindLater(c *Case) []hit {
+	if !c.Now.Before(issuers.ParametersBindFrom) {
+		return nil
+	}
+	return perValue(func(p issuance.Property) (string, bool) {
+		v, err := issuance.ParseIssueValue(p.Value)
+		if err != nil || v.Domain == "" {
+			return "", false
+		}
+		binding := slices.ContainsFunc(v.Parameters, func(q issuance.Parameter) bool {
+			return slices.Contains([]string{"accounturi", "validationmethods"}, strings.ToLower(q.Tag))
+		})
+		e := issuers.Lookup(strings.ToLower(v.Domain))
+		processes := len(e.CAs) > 0 && !slices.ContainsFunc(e.CAs, func(ca *issuers.CA) bool { return !ca.Parameters })
+		return fmt.Sprintf("%s is not known to read the parameters of %q before they bind", v.Domain, p.Value), binding && !processes
+	})(c)
+}
+
+func iodefScheme(p issuance.Property) (string, bool) {
+	if !strings.EqualFold(p.Tag, issuance.TagIodef) {
+		return "", false
+	}
+	u, err := url.Parse(p.Value)
+	return fmt.Sprintf("CAs report to mailto: and https: URLs; %q is neither", p.Value), err != nil || u.Scheme != "mailto" && u.Scheme != "https"
+}
+
+func iodefUndeliverable(c *Case) []hit {
+	var hits []hit
+	for _, m := range c.Mail {
+		if m.undeliverable() {
+			hits = append(hits, hitf(m.Owner, "no mail reaches %s: its domain has no MX and no address", m.Address))
+		}
+	}
+	return hits
+}
+
+// undeliverable reports whether the domain is known to take no mail: a null MX (RFC 7505), or no host.
+func (m Mailbox) undeliverable() bool {
+	switch m.MX.Kind {
+	case resolve.NoName:
+		return true
+	case resolve.NoData:
+		return m.Host.Kind == resolve.NoData || m.Host.Kind == resolve.NoName
+	case resolve.Data:
+		return slices.ContainsFunc(m.MX.RRset.RRs, func(rr dns.RR) bool { return rr.(*dns.MX).Mx == "." })
+	}
+	return false
+}

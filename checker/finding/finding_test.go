@@ -1,0 +1,281 @@
+package finding_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/test/lab"
+)
+
+const (
+	zone    = "example.test."
+	first   = "ns1.example.test."
+	second  = "ns2.example.test."
+	healthy = `
+@     CAA 0 issue "letsencrypt.org"
+@     CAA 0 issuewild ";"
+@     CAA 0 iodef "mailto:pki@example.test"
+@     MX 10 mail
+mail  A 192.0.2.1
+www   CAA 0 issue "letsencrypt.org"
+host  A 192.0.2.2
+`
+)
+
+// world is what a test changes of a healthy world, and what it must find.
+type world struct {
+	name   string
+	at     string // the name checked; "" for www.example.test.
+	edit   func(*lab.Zone)
+	hook   lab.Hook // of the first server
+	parent func(*lab.Zone)
+	config func(*resolve.Config)
+	mend   func(*finding.Case)
+	more   []lab.Zone
+	want   []string // all that must be found beside what `also` allows
+	also   []string
+}
+
+func onCAA(change func(m *dns.Msg) *dns.Msg) lab.Hook {
+	return func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if q.Qtype != dns.TypeCAA {
+			return m
+		}
+		return change(m)
+	}
+}
+
+func rcode(rcode int) func(m *dns.Msg) *dns.Msg {
+	return func(m *dns.Msg) *dns.Msg { m.Rcode, m.Answer, m.Ns = rcode, nil, nil; return m }
+}
+
+func text(records string) func(*lab.Zone) { return func(z *lab.Zone) { z.Text = records } }
+
+func shifted(begin, end time.Duration) func(*lab.Zone) {
+	return func(z *lab.Zone) {
+		z.Sign = func(sig *dns.RRSIG) {
+			now := time.Now()
+			sig.Inception, sig.Expiration = uint32(now.Add(begin).Unix()), uint32(now.Add(end).Unix())
+		}
+	}
+}
+
+const day = 24 * time.Hour
+
+var worlds = []world{
+	{name: "healthy"},
+	{name: "healthy, where a wildcard answers", at: "x.wild.example.test.", edit: text(healthy + `*.wild CAA 0 issue "letsencrypt.org"` + "\n")},
+	{name: "healthy, below the name that decides", at: "a.b.host.example.test."},
+	{name: "healthy, by an alias inside the zone", at: "alias.example.test.", edit: text(healthy + "alias CNAME www\n")},
+
+	{name: "a server that is down", hook: func(string, dns.Question, *dns.Msg) *dns.Msg { return nil }, want: []string{"server-unreachable"}},
+	{name: "a server without UDP", hook: func(transport string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		if transport == "udp" {
+			return nil
+		}
+		return m
+	}, want: []string{"udp-unreachable"}},
+	{name: "a server without TCP", hook: func(transport string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		if transport == "tcp" {
+			return nil
+		}
+		return m
+	}, want: []string{"tcp-unreachable"}},
+	{name: "a lame server", hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg { return rcode(dns.RcodeRefused)(m) }, want: []string{"server-lame"}},
+	{name: "a delegation to a server without an address", parent: text("example NS ns.nowhere.test.\n"), want: []string{"server-without-address", "delegation-differs"}},
+	{name: "truncated over TCP", hook: func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if q.Qtype == dns.TypeCAA {
+			m.Truncated = true
+		}
+		return m
+	}, want: []string{"truncated-over-tcp"}},
+	{name: "CAA answered NOTIMP", hook: onCAA(rcode(dns.RcodeNotImplemented)), want: []string{"caa-refused"}},
+	{name: "CAA answered SERVFAIL", hook: onCAA(rcode(dns.RcodeServerFailure)), want: []string{"caa-refused"}},
+	{name: "CAA dropped", hook: onCAA(func(*dns.Msg) *dns.Msg { return nil }), want: []string{"caa-dropped"}},
+	{name: "a secondary without the record", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: onCAA(func(m *dns.Msg) *dns.Msg {
+		m.Answer = slices.DeleteFunc(m.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeCAA })
+		m.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 60}, Ns: ".", Mbox: "."}}
+		return m
+	}), want: []string{"servers-differ"}, also: []string{"zone-unsigned"}},
+	{name: "a secondary that is behind", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if q.Qtype == dns.TypeSOA {
+			m = m.Copy()
+			m.Answer[0].(*dns.SOA).Serial--
+		}
+		return m
+	}, want: []string{"serials-differ", "zone-unsigned"}},
+	{name: "case not kept", hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		m.Question[0].Name = dns.CanonicalName(m.Question[0].Name)
+		return m
+	}, want: []string{"case-not-kept"}},
+	{name: "no EDNS", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		m.Extra = nil
+		return m
+	}, want: []string{"edns-missing", "zone-unsigned"}},
+	{name: "a long answer", edit: text(strings.Replace(healthy, "www ", many(40)+"www ", 1)), at: zone, want: []string{"answer-large"}, also: []string{"issuer-unknown"}},
+	{name: "a denial without SOA", at: "host.example.test.", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		if len(m.Answer) == 0 {
+			m.Ns = nil
+		}
+		return m
+	}, want: []string{"denial-without-soa", "zone-unsigned"}},
+	{name: "the zone names a server more", edit: text(healthy + "@ NS ns.elsewhere.test.\n"), want: []string{"delegation-differs"}},
+	{name: "a single server", edit: func(z *lab.Zone) { z.Servers = z.Servers[:1] }, want: []string{"single-server"}},
+	{name: "addresses that the Internet does not reach", mend: func(c *finding.Case) { c.Private = false }, want: []string{"address-reserved"}},
+	{name: "a long negative TTL", edit: func(z *lab.Zone) { z.Negative = 86400 }, want: []string{"negative-ttl-long"}},
+
+	{name: "expired", edit: shifted(-2*day, -day), want: []string{"signature-expired"}},
+	{name: "not yet valid", edit: shifted(day, 2*day), want: []string{"signature-not-yet-valid"}},
+	{name: "a server without signatures", hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		for _, section := range []*[]dns.RR{&m.Answer, &m.Ns} {
+			*section = slices.DeleteFunc(slices.Clone(*section), func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeRRSIG })
+		}
+		return m
+	}, want: []string{"signature-missing"}},
+	{name: "the parent names the old key", edit: func(z *lab.Zone) { z.DS = func(ds *dns.DS) { ds.KeyTag++ } }, want: []string{"ds-without-key"}},
+	{name: "a server without denials", hook: func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		m.Ns = slices.DeleteFunc(slices.Clone(m.Ns), func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeSOA })
+		return m
+	}, want: []string{"denial-bogus"}},
+	{name: "a forged record", hook: onCAA(func(m *dns.Msg) *dns.Msg {
+		m = m.Copy()
+		for _, rr := range m.Answer {
+			if caa, ok := rr.(*dns.CAA); ok {
+				caa.Value = "sectigo.com"
+			}
+		}
+		return m
+	}), want: []string{"signature-wrong", "servers-differ"}},
+	{name: "denials that hide CAA", edit: func(z *lab.Zone) {
+		z.Bitmap = func(_ string, types []uint16) []uint16 {
+			return slices.DeleteFunc(types, func(t uint16) bool { return t == dns.TypeCAA })
+		}
+	}, want: []string{"denial-hides-caa"}},
+	{name: "signatures that end before the cache forgets", edit: shifted(-30*day, 200*time.Second), want: []string{"signature-outlives-not-its-ttl"}, also: []string{"signature-expires-soon"}},
+	{name: "signatures that nobody renews", edit: shifted(-29*day, day), want: []string{"signature-expires-soon"}},
+	{name: "signatures that begin now", edit: shifted(0, 20*day), want: []string{"signature-without-leeway"}},
+	{name: "DS of an algorithm that signs nothing", parent: text("example DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"algorithm-missing", "ds-dangling"}},
+	{name: "signed, and the parent does not know", edit: func(z *lab.Zone) { z.NoDS = true }, want: []string{"key-without-ds"}},
+	{name: "unsigned", edit: func(z *lab.Zone) { z.Unsigned = true }, want: []string{"zone-unsigned"}},
+	{name: "NSEC3 with iterations", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: iterations(10), want: []string{"nsec3-iterations", "zone-unsigned"}},
+	{name: "NSEC3 with too many iterations", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: iterations(500), want: []string{"nsec3-iterations-high", "zone-unsigned"}},
+
+	{name: "no CAA", edit: text("www A 192.0.2.1\n"), want: []string{"caa-missing"}, also: []string{"single-server"}},
+	{name: "an alias to a provider", at: "shop.example.test.", edit: text(healthy + "shop CNAME x.provider.test.\n"), more: []lab.Zone{
+		{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}, Text: `x CAA 0 issue "letsencrypt.org"`},
+	}, want: []string{"governed-by-alias"}},
+	{name: "wildcards alone", edit: text(`www CAA 0 issuewild ";"`), want: []string{"issue-missing"}},
+	{name: "a report alone", edit: text(`www CAA 0 iodef "https://example.test/"`), want: []string{"issue-missing"}},
+	{name: "a malformed value", edit: text(`www CAA 0 issue "letsencrypt.org; accounturi"`), want: []string{"value-malformed"}},
+	{name: "a name in capitals", edit: text(`www CAA 0 issue "LetsEncrypt.org"`), want: []string{"readings-differ"}},
+	{name: "a reseller", edit: text(`www CAA 0 issue "cloudflare.com"`), want: []string{"issuer-reseller"}},
+	{name: "a name that a CA gave up", edit: text(`www CAA 0 issue "yandex.ru"`), want: []string{"issuer-retired"}},
+	{name: "an unknown CA", edit: text(`www CAA 0 issue "ca.invalid"`), want: []string{"issuer-unknown"}},
+	{name: "an account at a CA that does not look yet", edit: text(`www CAA 0 issue "ca.invalid; accounturi=https://ca.invalid/1"`), want: []string{"parameters-bind-later", "issuer-unknown"}},
+	{name: "a critical tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 128 contactemail \"a@b.test\""), want: []string{"critical-unknown"}},
+	{name: "odd flags", edit: text(`www CAA 1 issue "letsencrypt.org"`), want: []string{"flags-odd"}},
+	{name: "an unknown tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 isue \"x\""), want: []string{"tag-unknown"}},
+	{name: "a report over HTTP", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 iodef \"http://example.test/\""), want: []string{"iodef-scheme"}},
+	{name: "a mail address that nobody reads", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 iodef \"mailto:a@nowhere.test\""), want: []string{"iodef-undeliverable"}},
+}
+
+func many(n int) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, "@ CAA 0 issue \"a-rather-long-name-of-a-ca-%d.invalid\"\n", i)
+	}
+	return out.String()
+}
+
+// iterations puts an NSEC3 into denials; whether it proves anything is another test's affair.
+func iterations(n uint16) lab.Hook {
+	return func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if q.Qtype == finding.Probe {
+			m.Ns = append(m.Ns, &dns.NSEC3{Hdr: dns.RR_Header{Name: "2t7b4g4vsa5smi47k61mv5bv1a22bojr." + zone, Rrtype: dns.TypeNSEC3, Class: dns.ClassINET, Ttl: 60},
+				Hash: 1, Iterations: n, HashLength: 20, NextDomain: "2T7B4G4VSA5SMI47K61MV5BV1A22BOJS", TypeBitMap: []uint16{dns.TypeA}})
+		}
+		return m
+	}
+}
+
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	provoked := map[string]bool{}
+	t.Run("worlds", func(t *testing.T) {
+		for _, w := range worlds {
+			t.Run(w.name, func(t *testing.T) {
+				t.Parallel()
+				found := w.run(t)
+				var codes []string
+				for _, f := range found {
+					if !slices.Contains(codes, f.Code) {
+						codes = append(codes, f.Code)
+					}
+					if f.Text == "" || f.Subject == "" || f.Remedy == "" || f.Section == "" {
+						t.Errorf("incomplete: %+v", f)
+					}
+				}
+				for _, code := range w.want {
+					if !slices.Contains(codes, code) {
+						t.Errorf("%s was not found", code)
+					}
+				}
+				for _, f := range found {
+					if !slices.Contains(w.want, f.Code) && !slices.Contains(w.also, f.Code) {
+						t.Errorf("found beside it: %+v", f)
+					}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for _, code := range codes {
+					provoked[code] = true
+				}
+			})
+		}
+	})
+	for _, code := range finding.Codes() {
+		if !provoked[code] {
+			t.Errorf("no world provokes %s", code)
+		}
+	}
+}
+
+func (w world) run(t *testing.T) []finding.Finding {
+	t.Helper()
+	z := lab.Zone{Name: zone, Servers: []string{first, second}, Text: healthy}
+	if w.edit != nil {
+		w.edit(&z)
+	}
+	parent := lab.Zone{Name: "test.", Servers: []string{"a.nic.test.", "b.nic.test."}}
+	if w.parent != nil {
+		w.parent(&parent)
+	}
+	l := lab.New(t, map[string]lab.Hook{first: w.hook}, append(w.more, parent, z)...)
+	cfg := resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: 500 * time.Millisecond, NoIPv6: true}
+	if w.config != nil {
+		w.config(&cfg)
+	}
+	r, err := resolve.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := w.at
+	if name == "" {
+		name = "www.example.test."
+	}
+	c := finding.NewCollector(r).Collect(t.Context(), climb.Up(t.Context(), r, name))
+	if w.mend != nil {
+		w.mend(c)
+	}
+	return finding.All(c)
+}

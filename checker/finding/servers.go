@@ -1,0 +1,268 @@
+package finding
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/resolve"
+)
+
+// maxUDP is what an answer over UDP may have at most on every path (RFC 9715).
+const maxUDP = 1232
+
+// serverRules are about name servers and how they answer.
+var serverRules = []rule{
+	{"server-without-address", Error, "RFC 1034 4.2.2", "give the name server an address, or take it out of the delegation", serverWithoutAddress},
+	{"server-unreachable", Error, "BR 3.2.2.9, RFC 2182 3.1", "let every address of every name server answer from everywhere, or take it out of the delegation", perAddress(func(a address) (string, bool) {
+		udp, of := a.count(resolve.UDP, silent)
+		tcp, _ := a.count(resolve.TCP, silent)
+		return "nothing answers there, neither over UDP nor over TCP: a CA's resolver that comes upon it waits, and may give up", of > 0 && udp == of && tcp == of && a.seen[0].Failure != resolve.NoServer
+	})},
+	{"udp-unreachable", Error, "RFC 1034 4.2", "open UDP port 53 of that address", perAddress(func(a address) (string, bool) {
+		udp, of := a.count(resolve.UDP, silent)
+		tcp, _ := a.count(resolve.TCP, silent)
+		return "it answers over TCP alone", of > 0 && udp == of && tcp < of
+	})},
+	{"tcp-unreachable", Error, "RFC 7766 5, RFC 9210 3", "open TCP port 53 of that address", perAddress(func(a address) (string, bool) {
+		udp, _ := a.count(resolve.UDP, silent)
+		tcp, of := a.count(resolve.TCP, silent)
+		return "it answers over UDP alone: every answer that does not fit, a long CAA RRset or its signatures, is lost", of > 0 && tcp == of && udp < of
+	})},
+	{"server-lame", Error, "RFC 1912 2.8, RFC 4697 2.6", "configure the zone on that server, or take it out of the delegation", perAddress(func(a address) (string, bool) {
+		failed := func(o resolve.Observation) bool {
+			return o.Type == dns.TypeSOA && slices.Contains([]resolve.Failure{resolve.Lame, resolve.Refused, resolve.ServFail, resolve.NotImp}, o.Failure)
+		}
+		n, _ := a.count(resolve.UDP, failed)
+		return "it does not serve the zone " + bare(a.zone.Name) + ", which is delegated to it", n > 0
+	})},
+	{"truncated-over-tcp", Error, "RFC 7766 5", "mend the server: over TCP nothing is truncated", truncatedOverTCP},
+	{"caa-refused", Error, "RFC 8659 3, RFC 3597 5", "update the server, or what stands in front of it: a type that it does not know has no data, and is no error", caaRefused},
+	{"caa-dropped", Error, "RFC 8659 3, RFC 8482 1", "let the firewall or load balancer in front of the server pass questions of every type", caaDropped},
+	{"servers-differ", Error, "BR 3.2.2.9, RFC 1034 4.3.5", "find out why the secondary is stale: its transfers, its NOTIFY, its serial", serversDiffer},
+	{"serials-differ", Info, "RFC 1034 4.3.5", "if they stay different, look at the secondary's transfers", serialsDiffer},
+	{"case-not-kept", Warning, "RFC 1034 3.1, draft-vixie-dnsext-dns0x20", "update the server: a resolver that mixes case against forgery takes its answers for forged", perAddress(func(a address) (string, bool) {
+		n, _ := a.count(resolve.UDP, func(o resolve.Observation) bool { return o.Msg != nil && !o.CaseKept })
+		return "it does not keep the case of a question's name", n > 0
+	})},
+	{"edns-missing", Warning, "RFC 6891 7, RFC 4035 3", "update the server, or what stands in front of it: without EDNS there is no DNSSEC", perAddress(func(a address) (string, bool) {
+		n, _ := a.count(resolve.UDP, func(o resolve.Observation) bool { return o.Msg != nil && !o.EDNS })
+		return "it does not answer with EDNS", n > 0
+	})},
+	{"answer-large", Warning, "RFC 9715 3", "name fewer issuers or accounts, or sign with ECDSA rather than RSA", answerLarge},
+	{"denial-without-soa", Error, "RFC 2308 5", "mend the server: a denial without SOA is SERVFAIL at Let's Encrypt's resolvers", denialWithoutSOA},
+	{"delegation-differs", Warning, "RFC 1034 4.2.2", "let the registry and the zone name the same servers", perZone(delegationDiffers)},
+	{"single-server", Info, "RFC 2182 5", "have a second name server, in another network", perZone(func(s Survey) (hit, bool) {
+		return hitf(s.Zone.Name, "%s has a single name server", bare(s.Zone.Name)), len(s.Zone.Servers) == 1 && len(s.addresses()) == 1
+	})},
+	{"address-reserved", Error, "RFC 6890 2.2", "give the name server an address that the Internet reaches", addressReserved},
+	{"negative-ttl-long", Info, "RFC 2308 5, RFC 9077 3", "keep the SOA's minimum at an hour or less", perZone(negativeTTLLong)},
+}
+
+func serverWithoutAddress(c *Case) []hit {
+	var hits []hit
+	for _, s := range c.Surveys {
+		for _, a := range s.addresses() {
+			if a.seen[0].Failure == resolve.NoServer {
+				hits = append(hits, hitf(a.id, "%s is delegated to it, and it has no address", bare(s.Zone.Name)))
+			}
+		}
+	}
+	return hits
+}
+
+func truncatedOverTCP(c *Case) []hit {
+	var m merged
+	for s := range c.all() {
+		if s.Transport == resolve.TCP && s.Msg != nil && s.Truncated {
+			m.add(s.Server, "its answers are truncated over TCP, too: there is no way to get them", fmt.Sprintf("%s %s at %s", s.Name, typeName(s.Type), s.where()))
+		}
+	}
+	return m.hits
+}
+
+// caaRefused is a server that answers for the zone, and with an error for CAA.
+func caaRefused(c *Case) []hit {
+	var m merged
+	for _, s := range c.Surveys {
+		for _, a := range s.addresses() {
+			if !a.speaksFor() {
+				continue
+			}
+			for _, o := range a.seen {
+				if o.Type == dns.TypeCAA && o.Msg != nil && o.Failure != "" && o.Failure != resolve.Lame {
+					m.add(a.id, fmt.Sprintf("it answers %s to CAA at %s: every CA takes that for a failed look-up", dns.RcodeToString[o.Rcode], bare(o.Name)), where(o))
+				}
+			}
+		}
+	}
+	return m.hits
+}
+
+// speaksFor reports whether the address answered for the zone's SOA.
+func (a address) speaksFor() bool {
+	return slices.ContainsFunc(a.seen, func(o resolve.Observation) bool { return o.Type == dns.TypeSOA && o.Failure == "" })
+}
+
+func caaDropped(c *Case) []hit {
+	var m merged
+	for _, s := range c.Surveys {
+		for _, a := range s.addresses() {
+			for _, o := range a.seen {
+				answered, _ := a.count(o.Transport, func(o resolve.Observation) bool { return o.Type == dns.TypeSOA && !silent(o) })
+				if o.Type == dns.TypeCAA && o.Failure == resolve.Unreachable && answered > 0 {
+					m.add(a.id, "it answers other questions, and none for CAA at "+bare(o.Name), where(o))
+				}
+			}
+		}
+	}
+	return m.hits
+}
+
+// serversDiffer compares what the addresses say to each CAA question.
+func serversDiffer(c *Case) []hit {
+	type view struct {
+		text string
+		by   []string
+	}
+	views := map[string][]view{}
+	var order []string
+	for s := range c.answers(dns.TypeCAA) {
+		if s.Kind == resolve.Failed || s.Kind == resolve.Referral || s.Truncated {
+			continue
+		}
+		text := s.Kind.String()
+		if s.Kind == resolve.Data || s.Kind == resolve.Alias {
+			text = content(s.RRset)
+		} else if s.Kind == resolve.NoName {
+			text = resolve.NoData.String() // to a CA it is the same
+		}
+		seen := views[s.Name]
+		if seen == nil {
+			order = append(order, s.Name)
+		}
+		i := slices.IndexFunc(seen, func(v view) bool { return v.text == text })
+		if i < 0 {
+			i = len(seen)
+			seen = append(seen, view{text: text})
+		}
+		if by := s.where(); !slices.Contains(seen[i].by, by) {
+			seen[i].by = append(seen[i].by, by)
+		}
+		views[s.Name] = seen
+	}
+	var hits []hit
+	for _, name := range order {
+		if len(views[name]) < 2 {
+			continue
+		}
+		h := hitf(name, "the servers do not agree on CAA at %s: who may issue depends on which one a CA asks", bare(name))
+		for _, v := range views[name] {
+			h = h.seen(v.text + ": " + strings.Join(v.by, ", "))
+		}
+		hits = append(hits, h)
+	}
+	return hits
+}
+
+func serialsDiffer(c *Case) []hit {
+	var hits []hit
+	for _, s := range c.Surveys {
+		serials := map[uint32][]string{}
+		for _, o := range s.Seen {
+			if o.Type != dns.TypeSOA || o.Msg == nil {
+				continue
+			}
+			if set, ok := dnssec.Find(dnssec.RRsets(o.Msg.Answer), s.Zone.Name, dns.TypeSOA); ok {
+				serial := set.RRs[0].(*dns.SOA).Serial
+				serials[serial] = append(serials[serial], where(o))
+			}
+		}
+		if len(serials) < 2 {
+			continue
+		}
+		h := hitf(s.Zone.Name, "the servers of %s have different serials", bare(s.Zone.Name))
+		for serial, by := range serials {
+			h = h.seen(strconv.FormatUint(uint64(serial), 10) + ": " + strings.Join(by, ", "))
+		}
+		slices.Sort(h.evidence)
+		hits = append(hits, h)
+	}
+	return hits
+}
+
+func answerLarge(c *Case) []hit {
+	var m merged
+	for s := range c.answers(dns.TypeCAA) {
+		if s.Transport == resolve.TCP && s.Size > maxUDP {
+			m.add(s.Name, fmt.Sprintf("the answer has more than %d octets: it never comes over UDP, and depends on TCP", maxUDP), fmt.Sprintf("%d octets from %s", s.Size, s.where()))
+		}
+	}
+	return m.hits
+}
+
+func denialWithoutSOA(c *Case) []hit {
+	var m merged
+	for s := range c.all() {
+		if s.Kind != resolve.NoData && s.Kind != resolve.NoName || s.Truncated {
+			continue
+		}
+		if !slices.ContainsFunc(s.Msg.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSOA }) {
+			m.add(s.Name, "a denial for "+bare(s.Name)+" comes without the SOA record", typeName(s.Type)+" at "+s.where())
+		}
+	}
+	return m.hits
+}
+
+func delegationDiffers(s Survey) (hit, bool) {
+	if s.NS.Kind != resolve.Data || s.Zone.Parent == nil {
+		return hit{}, false
+	}
+	var parent, child []string
+	for _, server := range s.Zone.Servers {
+		parent = append(parent, bare(server.Name))
+	}
+	for _, rr := range s.NS.RRset.RRs {
+		child = append(child, bare(dns.CanonicalName(rr.(*dns.NS).Ns)))
+	}
+	slices.Sort(parent)
+	slices.Sort(child)
+	h := hitf(s.Zone.Name, "%s is delegated to other servers than it names itself", bare(s.Zone.Name))
+	return h.seen("delegation: "+strings.Join(parent, ", "), "zone: "+strings.Join(child, ", ")), !slices.Equal(parent, child)
+}
+
+func addressReserved(c *Case) []hit {
+	if c.Private {
+		return nil
+	}
+	var hits []hit
+	for _, s := range c.Surveys {
+		for _, a := range s.addresses() {
+			if o := a.seen[0]; o.Addr.IsValid() && reserved(o.Addr.Addr()) {
+				hits = append(hits, hitf(a.id, "nobody on the Internet reaches that address"))
+			}
+		}
+	}
+	return hits
+}
+
+// maxNegative, in seconds, is how long a denial of CAA may live after its cause before it is told. A
+// CA may rely on an answer for eight hours (BR 3.2.2.8), so a day of denials is what surprises.
+const maxNegative = 3 * 3600
+
+func negativeTTLLong(s Survey) (hit, bool) {
+	for _, o := range s.Seen {
+		if o.Type != dns.TypeSOA || o.Msg == nil {
+			continue
+		}
+		if set, ok := dnssec.Find(dnssec.RRsets(o.Msg.Answer), s.Zone.Name, dns.TypeSOA); ok {
+			ttl := min(set.RRs[0].(*dns.SOA).Minttl, set.TTL)
+			return hitf(s.Zone.Name, "a denial, of CAA too, is remembered for %d seconds after what was denied is there", ttl), ttl > maxNegative
+		}
+	}
+	return hit{}, false
+}

@@ -1,0 +1,203 @@
+package resolve
+
+import (
+	"context"
+	"iter"
+	"net/netip"
+	"slices"
+
+	"github.com/miekg/dns"
+)
+
+// maxServers is how many addresses of a zone one question tries; a resolver gives up no later.
+const maxServers = 8
+
+// Address is one address of one name server of a zone.
+type Address struct {
+	Server string
+	Addr   netip.AddrPort
+}
+
+// ask puts a question to a zone's addresses, one after the other and as a resolver does: over UDP,
+// then over TCP if it is truncated, and once more without EDNS for a server that knows none. It yields
+// what came of each, until the caller has an answer that will do.
+func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observation] {
+	return func(yield func(Observation) bool) {
+		r := z.resolver
+		q.recurse = r.cfg.Recursive
+		q.buffer = r.cfg.Buffer
+		asked := 0
+		for a := range z.reach(ctx, t) {
+			if t.left.Add(-1) < 0 {
+				yield(z.nothing(q, TooMany, "the look-up has asked its last question"))
+				return
+			}
+			o := r.converse(ctx, a, q)
+			o.Zone, o.Server = z.Name, a.Server
+			if o.Failure == "" && !z.speaks(o) && !z.refers(o, q.name) {
+				o.Failure = Lame
+			}
+			r.learn(a.Addr, o.Failure)
+			if !yield(o) || o.Failure == Cancelled {
+				return
+			}
+			if asked++; asked == maxServers {
+				return
+			}
+		}
+		if asked == 0 {
+			failure := NoServer
+			if ctx.Err() != nil {
+				failure = Cancelled
+			}
+			yield(z.nothing(q, failure, "no name server of "+z.Name+" has an address"))
+		}
+	}
+}
+
+// nothing is the observation of a question that could not be put.
+func (z *Zone) nothing(q question, failure Failure, text string) Observation {
+	return Observation{Zone: z.Name, Name: q.name, Type: q.rrtype, Failure: failure, Error: text}
+}
+
+// converse asks one address as a resolver does.
+func (r *Resolver) converse(ctx context.Context, a Address, q question) Observation {
+	first := UDP
+	if r.cfg.Carry != nil {
+		first = Carried
+	}
+	o := r.exchange(ctx, a.Addr, first, q)
+	if o.Failure == "" && o.Truncated && o.Transport == UDP {
+		size := o.Size
+		if o = r.exchange(ctx, a.Addr, TCP, q); o.Failure == Unreachable {
+			o.Failure, o.Size = TCPFailed, size
+		}
+	}
+	if o.Failure == "" && o.Truncated {
+		o.Failure = Truncated
+	}
+	if (o.Failure == FormErr || o.Failure == NotImp) && q.buffer > 0 && !o.EDNS {
+		q.buffer = 0
+		return r.converse(ctx, a, q)
+	}
+	return o
+}
+
+// refers reports whether an answer points at a zone on the way from z to a name.
+func (z *Zone) refers(o Observation, name string) bool { return z.referral(o.Msg, name) != "" }
+
+// referral is the zone that an answer refers to, "" when it refers nowhere or upwards.
+func (z *Zone) referral(m *dns.Msg, name string) string {
+	soa := slices.ContainsFunc(m.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSOA })
+	if len(m.Answer) > 0 || soa || z.resolver.cfg.Recursive {
+		return ""
+	}
+	for _, rr := range m.Ns {
+		owner := dns.CanonicalName(rr.Header().Name)
+		if rr.Header().Rrtype == dns.TypeNS && dns.IsSubDomain(owner, name) && dns.IsSubDomain(z.Name, owner) && owner != z.Name {
+			return owner
+		}
+	}
+	return ""
+}
+
+// reach yields the addresses of a zone, those that have failed before last, and such as have to be
+// looked up after those that are known.
+func (z *Zone) reach(ctx context.Context, t *task) iter.Seq[Address] {
+	return func(yield func(Address) bool) {
+		r := z.resolver
+		if r.cfg.Only.IsValid() {
+			yield(Address{Addr: r.cfg.Only})
+			return
+		}
+		for _, a := range r.ordered(z.known()) {
+			if !yield(a) {
+				return
+			}
+		}
+		for _, s := range z.Servers {
+			if len(s.Addrs) > 0 {
+				continue
+			}
+			for _, a := range r.ordered(r.at(s.Name, r.addressesOf(ctx, t, s.Name))) {
+				if !yield(a) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// known are the addresses that came with the delegation.
+func (z *Zone) known() []Address {
+	var out []Address
+	for _, s := range z.Servers {
+		out = append(out, z.resolver.at(s.Name, s.Addrs)...)
+	}
+	return out
+}
+
+func (r *Resolver) at(server string, addrs []netip.Addr) []Address {
+	var out []Address
+	for _, addr := range addrs {
+		if addr.Is6() && r.cfg.NoIPv6 {
+			continue
+		}
+		out = append(out, Address{server, netip.AddrPortFrom(addr, r.cfg.Port)})
+	}
+	return out
+}
+
+// ordered puts those first that have failed least.
+func (r *Resolver) ordered(addrs []Address) []Address {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := slices.Clone(addrs)
+	slices.SortStableFunc(out, func(a, b Address) int { return r.slow[a.Addr] - r.slow[b.Addr] })
+	return out
+}
+
+// learn remembers the addresses that do not answer, so that the next question goes elsewhere first.
+func (r *Resolver) learn(addr netip.AddrPort, failure Failure) {
+	if failure != Unreachable && failure != TCPFailed {
+		return
+	}
+	r.mu.Lock()
+	r.slow[addr]++
+	r.mu.Unlock()
+}
+
+// hasFailed reports whether an address has been silent before, so that it is waited for but once.
+func (r *Resolver) hasFailed(addr netip.AddrPort) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.slow[addr] > 0
+}
+
+// addressesOf looks up a name server's addresses. A circle, or too many look-ups within look-ups, finds
+// none.
+func (r *Resolver) addressesOf(ctx context.Context, t *task, server string) []netip.Addr {
+	r.mu.Lock()
+	known, ok := r.addresses[server]
+	r.mu.Unlock()
+	if ok {
+		return known
+	}
+	if t.depth == maxDepth || slices.Contains(t.stack, server) {
+		return nil
+	}
+	within := &task{left: t.left, depth: t.depth + 1, stack: append(slices.Clone(t.stack), server)}
+	var addrs []netip.Addr
+	complete := true
+	for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		answer := r.lookup(ctx, within, server, rrtype)
+		complete = complete && answer.Err == nil
+		addrs = append(addrs, addressesIn(answer.RRset)...)
+	}
+	if complete {
+		r.mu.Lock()
+		r.addresses[server] = addrs
+		r.mu.Unlock()
+	}
+	return addrs
+}

@@ -1,0 +1,216 @@
+package resolve
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// maxIgnored is how many messages that do not answer the question are read past, so that neither a
+// forger nor a server that never stops keeps us here; the time limit holds besides.
+const maxIgnored = 64
+
+// maxUDP is more than any server sends over UDP that keeps to the size we announce.
+const maxUDP = 8192
+
+// question is what is asked, apart from whom.
+type question struct {
+	name    string
+	rrtype  uint16
+	buffer  uint16 // EDNS UDP size; 0 for no EDNS
+	recurse bool
+}
+
+// message is the question in a message of its own id, with the case of its letters mixed (0x20).
+func (q question) message() *dns.Msg {
+	m := new(dns.Msg)
+	m.Id = dns.Id()
+	m.RecursionDesired = q.recurse
+	m.CheckingDisabled = true
+	m.Question = []dns.Question{{Name: mixCase(q.name), Qtype: q.rrtype, Qclass: dns.ClassINET}}
+	if q.buffer > 0 {
+		m.SetEdns0(q.buffer, true)
+	}
+	return m
+}
+
+func mixCase(name string) string {
+	out := []byte(name)
+	for i, c := range out {
+		if 'a' <= c && c <= 'z' && rand.Uint32()&1 == 0 {
+			out[i] = c - 'a' + 'A'
+		}
+	}
+	return string(out)
+}
+
+// exchange puts a question to an address over one transport, within the limits for that address.
+func (r *Resolver) exchange(ctx context.Context, addr netip.AddrPort, transport Transport, q question) Observation {
+	o := Observation{Addr: addr, Transport: transport, Name: q.name, Type: q.rrtype}
+	tries := r.cfg.Tries
+	if transport != UDP || r.hasFailed(addr) {
+		tries = 1
+	}
+	for o.Tries = 1; ; o.Tries++ {
+		release, err := r.limits.enter(ctx, addr)
+		if err != nil {
+			o.Failure, o.Error = Cancelled, err.Error()
+			return o
+		}
+		o.At = time.Now()
+		err = r.once(ctx, &o, q)
+		o.RTT = time.Since(o.At)
+		release()
+		if err == nil {
+			return o
+		}
+		o.Error = err.Error()
+		if ctx.Err() != nil {
+			o.Failure = Cancelled
+			return o
+		}
+		if o.Failure == "" {
+			o.Failure = Unreachable
+		}
+		if o.Tries == tries {
+			return o
+		}
+	}
+}
+
+var (
+	errMalformed  = errors.New("what came is no DNS message")
+	errMismatched = errors.New("only messages of another id or question came")
+)
+
+// once asks one time. An error means that nothing usable came.
+func (r *Resolver) once(ctx context.Context, o *Observation, q question) error {
+	o.Failure = ""
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+	m := q.message()
+	wire, err := m.Pack()
+	if err != nil {
+		return err
+	}
+	if o.Transport == Carried {
+		return r.carried(ctx, o, m, wire)
+	}
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, string(o.Transport), o.Addr.String())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	send, receive := sendUDP, receiveUDP
+	if o.Transport == TCP {
+		send, receive = sendTCP, receiveTCP
+	}
+	if err := send(conn, wire); err != nil {
+		return err
+	}
+	for {
+		raw, err := receive(conn)
+		if err != nil {
+			if o.Ignored > 0 {
+				o.Failure = Mismatched
+			}
+			return err
+		}
+		if err := o.read(raw, m); !errors.Is(err, errMismatched) || o.Ignored >= maxIgnored {
+			return err
+		}
+		o.Ignored++
+	}
+}
+
+// carried asks by a way of the caller's.
+func (r *Resolver) carried(ctx context.Context, o *Observation, m *dns.Msg, wire []byte) error {
+	raw, err := r.cfg.Carry(ctx, wire)
+	if err != nil {
+		return err
+	}
+	return o.read(raw, m)
+}
+
+// read takes a message that came in answer to m.
+func (o *Observation) read(raw []byte, m *dns.Msg) error {
+	o.Failure = ""
+	answer, err := parse(raw, m)
+	if err != nil {
+		o.Failure = Malformed
+		if errors.Is(err, errMismatched) {
+			o.Failure = Mismatched
+		}
+		o.Raw, o.Size = raw, len(raw)
+		return err
+	}
+	o.take(answer, raw, m.Question[0].Name)
+	return nil
+}
+
+// parse reads an answer to m. A message that is not one is mismatched; one that has m's id and cannot
+// be read is malformed.
+func parse(raw []byte, m *dns.Msg) (*dns.Msg, error) {
+	if len(raw) < 12 || binary.BigEndian.Uint16(raw) != m.Id {
+		return nil, errMismatched
+	}
+	answer := new(dns.Msg)
+	if err := answer.Unpack(raw); err != nil && !answer.Truncated {
+		return nil, errors.Join(errMalformed, err)
+	}
+	if !complete(answer, raw) && !answer.Truncated {
+		return nil, errMalformed
+	}
+	if !answer.Response || answer.Opcode != dns.OpcodeQuery || len(answer.Question) != 1 {
+		return nil, errMismatched
+	}
+	asked, got := m.Question[0], answer.Question[0]
+	if got.Qtype != asked.Qtype || got.Qclass != asked.Qclass || !strings.EqualFold(got.Name, asked.Name) {
+		return nil, errMismatched
+	}
+	return answer, nil
+}
+
+// complete reports whether a message has all the records that its header counts. The library takes
+// one that ends early for whole, and an answer that lacks its records would pass for one that has none.
+func complete(m *dns.Msg, raw []byte) bool {
+	count := func(off int) int { return int(binary.BigEndian.Uint16(raw[off:])) }
+	return count(4) == len(m.Question) && count(6) == len(m.Answer) && count(8) == len(m.Ns) && count(10) == len(m.Extra)
+}
+
+func sendUDP(conn net.Conn, wire []byte) error {
+	_, err := conn.Write(wire)
+	return err
+}
+
+func receiveUDP(conn net.Conn) ([]byte, error) {
+	buf := make([]byte, maxUDP)
+	n, err := conn.Read(buf)
+	return bytes.Clone(buf[:n]), err
+}
+
+func sendTCP(conn net.Conn, wire []byte) error {
+	_, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(wire))), wire...))
+	return err
+}
+
+func receiveTCP(conn net.Conn) ([]byte, error) {
+	var length [2]byte
+	if _, err := io.ReadFull(conn, length[:]); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, binary.BigEndian.Uint16(length[:]))
+	_, err := io.ReadFull(conn, buf)
+	return buf, err
+}

@@ -1,0 +1,214 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/dnssec"
+)
+
+// Link is one alias on the way to an answer.
+type Link struct {
+	Owner  string // of the CNAME or DNAME
+	Type   uint16
+	From   string // the name that it makes an alias
+	Target string
+	Zone   *Zone
+	Result dnssec.Result
+}
+
+// Answer is what a look-up found.
+type Answer struct {
+	Name  string
+	Type  uint16
+	Chain []Link
+	Owner string       // the name at the end of the chain
+	Zone  *Zone        // that it lies in
+	Kind  Kind         // Data, NoData or NoName; Alias for one that is Bogus; Failed with Err
+	RRset dnssec.RRset // of Data and Alias
+	// Result is the weakest of the chain's links and the answer at its end.
+	Result dnssec.Result
+	Seen   []Observation // the questions for the name itself and its aliases' targets
+	Err    *LookupError
+}
+
+// LookupError says why a look-up ended without an answer.
+type LookupError struct {
+	Failure Failure
+	Name    string
+	Type    uint16
+	Zone    *Zone // whose servers did not answer; nil where none was reached
+	Seen    []Observation
+}
+
+// Error implements error.
+func (e *LookupError) Error() string {
+	if e.Zone == nil {
+		return fmt.Sprintf("%s %s: %s", e.Name, dns.TypeToString[e.Type], e.Failure)
+	}
+	return fmt.Sprintf("%s %s: %s, at the servers of %s", e.Name, dns.TypeToString[e.Type], e.Failure, e.Zone.Name)
+}
+
+// Trust is the security status of the zone that did not answer: whether a CA may take the failure for
+// a permission (BR 3.2.2.8) hangs on it.
+func (e *LookupError) Trust() dnssec.Result {
+	if e.Zone == nil {
+		return dnssec.Result{}
+	}
+	return e.Zone.Trust
+}
+
+// Lookup looks a name up as a resolver does: aliases are followed, and of each zone's servers one is
+// asked after the other until one gives an answer that validates.
+//
+// An answer is remembered, as zones are; a failure is not.
+func (r *Resolver) Lookup(ctx context.Context, name string, rrtype uint16) Answer {
+	key := Question{dns.CanonicalName(name), rrtype}
+	for {
+		r.mu.Lock()
+		known := r.answers[key]
+		if known == nil {
+			known = &found{done: make(chan struct{})}
+			r.answers[key] = known
+			r.mu.Unlock()
+			return r.answer(ctx, key, known)
+		}
+		r.mu.Unlock()
+		select {
+		case <-known.done:
+			if known.answer.Err == nil {
+				return known.answer
+			}
+		case <-ctx.Done():
+			return Answer{Name: key.Name, Type: key.Type, Owner: key.Name}.fail(&LookupError{Failure: Cancelled, Name: key.Name, Type: key.Type})
+		}
+	}
+}
+
+// found is an answer, once done is closed.
+type found struct {
+	done   chan struct{}
+	answer Answer
+}
+
+// answer looks up what nobody else is looking up. A failure is taken out before anybody sees it, so
+// that whoever waited asks for himself.
+func (r *Resolver) answer(ctx context.Context, key Question, f *found) Answer {
+	f.answer = r.lookup(ctx, newTask(), key.Name, key.Type)
+	if f.answer.Err != nil {
+		r.mu.Lock()
+		delete(r.answers, key)
+		r.mu.Unlock()
+	}
+	close(f.done)
+	return f.answer
+}
+
+func (r *Resolver) lookup(ctx context.Context, t *task, name string, rrtype uint16) Answer {
+	a := Answer{Name: name, Type: rrtype, Owner: name, Result: dnssec.Result{Status: dnssec.Secure, Reason: dnssec.Signed}}
+	visited := map[string]bool{}
+	for {
+		if visited[a.Owner] || len(a.Chain) > maxAliases {
+			return a.fail(&LookupError{Failure: AliasLoop, Name: a.Owner, Type: rrtype, Zone: a.Zone})
+		}
+		visited[a.Owner] = true
+		p := r.locate(ctx, t, a.Owner)
+		if p.failure != nil {
+			return a.fail(p.failure)
+		}
+		reading := a.resolveIn(ctx, t, p.zone)
+		if reading.Kind == Failed {
+			return a
+		}
+		a.weaken(reading.Result)
+		if reading.Kind != Alias || reading.Result.Status == dnssec.Bogus { // an alias that no resolver would follow
+			a.Kind, a.RRset = reading.Kind, reading.RRset
+			return a
+		}
+		a.Chain = append(a.Chain, Link{reading.RRset.Name, reading.RRset.Type, a.Owner, reading.Target, a.Zone, reading.Result})
+		a.Owner = reading.Target
+	}
+}
+
+func (a Answer) fail(err *LookupError) Answer {
+	a.Kind, a.Err, a.Result = Failed, err, dnssec.Result{}
+	if err.Zone != nil {
+		a.Zone = err.Zone
+	}
+	return a
+}
+
+// weaken takes a link's result in: of several the weakest counts.
+func (a *Answer) weaken(result dnssec.Result) {
+	if len(a.Chain) == 0 || strength[result.Status] < strength[a.Result.Status] {
+		a.Result = result
+	}
+}
+
+var strength = map[dnssec.Status]int{dnssec.Bogus: 0, dnssec.Indeterminate: 1, dnssec.Insecure: 2, dnssec.Secure: 3}
+
+// resolveIn asks a zone's servers for the owner, and those that they refer to on the way down.
+func (a *Answer) resolveIn(ctx context.Context, t *task, zone *Zone) Reading {
+	r := zone.resolver
+	for {
+		a.Zone = zone
+		reading, seen := zone.best(ctx, t, a.Owner, a.Type)
+		a.Seen = append(a.Seen, seen...)
+		switch reading.Kind {
+		case Failed:
+			*a = a.fail(&LookupError{Failure: reading.Failure, Name: a.Owner, Type: a.Type, Zone: zone, Seen: seen})
+			return reading
+		case Referral: // a cut that its own question did not show
+			below, _, failure := zone.cut(ctx, t, reading.Target)
+			if failure != nil {
+				*a = a.fail(failure)
+				return Reading{Failure: failure.Failure}
+			}
+			if below == zone {
+				*a = a.fail(&LookupError{Failure: Lame, Name: a.Owner, Type: a.Type, Zone: zone, Seen: seen})
+				return Reading{Failure: Lame}
+			}
+			r.remember(reading.Target, below)
+			zone = below
+		default:
+			return reading
+		}
+	}
+}
+
+// remember corrects the place of a name that turned out to be a zone's.
+func (r *Resolver) remember(name string, zone *Zone) {
+	done := make(chan struct{})
+	close(done)
+	r.mu.Lock()
+	r.places[name] = &place{done: done, zone: zone}
+	r.mu.Unlock()
+}
+
+// best asks a zone's servers in turn until one answers validly. Without one, it is the last answer that
+// came, and without any the last failure.
+func (z *Zone) best(ctx context.Context, t *task, name string, rrtype uint16) (Reading, []Observation) {
+	var seen []Observation
+	last := Reading{Failure: NoServer}
+	for o := range z.ask(ctx, t, question{name: name, rrtype: rrtype}) {
+		seen = append(seen, o)
+		reading := z.Read(o, name, rrtype)
+		if reading.Kind != Failed && reading.Result.Status != dnssec.Bogus {
+			return reading, seen
+		}
+		if reading.Kind != Failed || last.Kind == Failed {
+			last = reading
+		}
+	}
+	return last, seen
+}
+
+// lastFailure is that of the last question that was put.
+func lastFailure(seen []Observation) Failure {
+	if len(seen) == 0 {
+		return NoServer
+	}
+	return seen[len(seen)-1].Failure
+}

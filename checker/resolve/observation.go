@@ -1,0 +1,104 @@
+package resolve
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Failure is the stable code of why an answer cannot be used. The zero Failure is none.
+type Failure string
+
+// Failures.
+const (
+	Unreachable Failure = "unreachable"      // no answer within the time limit, or the system says so
+	TCPFailed   Failure = "tcp-failed"       // the answer over UDP is truncated, and TCP gives none (RFC 7766 5)
+	Malformed   Failure = "malformed"        // what came is no DNS message
+	Mismatched  Failure = "mismatched"       // only messages of another id or question came
+	Truncated   Failure = "truncated"        // truncated over TCP, too, or over another stream
+	ServFail    Failure = "servfail"         // RCODE 2
+	FormErr     Failure = "formerr"          // RCODE 1
+	NotImp      Failure = "notimp"           // RCODE 4
+	Refused     Failure = "refused"          // RCODE 5
+	OtherRcode  Failure = "rcode"            // any other but NOERROR and NXDOMAIN
+	Lame        Failure = "lame"             // not authoritative, and no referral downwards
+	NoServer    Failure = "no-server"        // no name server of the zone has an address
+	AliasLoop   Failure = "alias-loop"       // aliases without an end
+	TooMany     Failure = "too-many-queries" // the look-up needs more questions than are allowed
+	Cancelled   Failure = "cancelled"        // the caller's time was up
+)
+
+// Silent reports whether nothing came back at all.
+func (f Failure) Silent() bool { return f == Unreachable || f == NoServer || f == Cancelled }
+
+// Transport is how a question was asked.
+type Transport string
+
+// The transports.
+const (
+	UDP     Transport = "udp"
+	TCP     Transport = "tcp"
+	Carried Transport = "carried" // by Config.Carry
+)
+
+// EDE is an Extended DNS Error that came along (RFC 8914).
+type EDE struct {
+	Code uint16 `json:"code"`
+	Text string `json:"text,omitempty"`
+}
+
+// Observation is one question put to one address, and what came back.
+type Observation struct {
+	Zone      string         `json:"zone"`
+	Server    string         `json:"server,omitempty"` // the name server's name; "" where only its address was given
+	Addr      netip.AddrPort `json:"address"`
+	Transport Transport      `json:"transport"`
+	Name      string         `json:"name"`
+	Type      uint16         `json:"-"`
+	At        time.Time      `json:"at"`
+	RTT       time.Duration  `json:"rtt_ns"`
+	Tries     int            `json:"tries"`
+
+	Failure Failure `json:"failure,omitempty"`
+	Error   string  `json:"error,omitempty"` // the system's or the parser's words
+
+	Rcode         int    `json:"rcode"`
+	Authoritative bool   `json:"aa"`
+	Truncated     bool   `json:"tc"`
+	Authentic     bool   `json:"ad"`
+	EDNS          bool   `json:"edns"`               // the answer has an OPT record
+	UDPSize       uint16 `json:"udp_size,omitempty"` // that it announces
+	Errors        []EDE  `json:"ede,omitempty"`
+	CaseKept      bool   `json:"case_kept"` // the question came back in the case it was asked in (0x20)
+	Ignored       int    `json:"ignored,omitempty"`
+	Size          int    `json:"size"` // octets of the answer
+
+	Msg *dns.Msg `json:"-"`
+	Raw []byte   `json:"-"`
+}
+
+var rcodeFailures = map[int]Failure{
+	dns.RcodeSuccess: "", dns.RcodeNameError: "",
+	dns.RcodeServerFailure: ServFail, dns.RcodeFormatError: FormErr, dns.RcodeNotImplemented: NotImp, dns.RcodeRefused: Refused,
+}
+
+// take reads a message into the observation.
+func (o *Observation) take(m *dns.Msg, raw []byte, asked string) {
+	o.Msg, o.Raw, o.Size = m, raw, len(raw)
+	o.Rcode, o.Authoritative, o.Truncated, o.Authentic = m.Rcode, m.Authoritative, m.Truncated, m.AuthenticatedData
+	o.CaseKept = m.Question[0].Name == asked
+	if opt := m.IsEdns0(); opt != nil {
+		o.EDNS, o.UDPSize = true, opt.UDPSize()
+		for _, option := range opt.Option {
+			if ede, ok := option.(*dns.EDNS0_EDE); ok {
+				o.Errors = append(o.Errors, EDE{ede.InfoCode, ede.ExtraText})
+			}
+		}
+	}
+	failure, known := rcodeFailures[m.Rcode]
+	if !known {
+		failure = OtherRcode
+	}
+	o.Failure = failure
+}

@@ -1,0 +1,135 @@
+package resolve
+
+import (
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/dnssec"
+)
+
+// Kind says what an answer is.
+type Kind uint8
+
+// The kinds of answers.
+const (
+	Failed   Kind = iota // it cannot be used; Failure says why
+	Data                 // the RRset that was asked for
+	Alias                // a CNAME, or what a DNAME makes of the name
+	NoData               // the name has no such RRset
+	NoName               // the name does not exist
+	Referral             // another zone's servers are to be asked
+)
+
+var kindNames = [...]string{"failed", "data", "alias", "no data", "no such name", "referral"}
+
+// String is the kind for people.
+func (k Kind) String() string { return kindNames[k] }
+
+// MarshalText makes it so in JSON.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// Reading is what one answer says about one name and type, and whether it may be believed.
+type Reading struct {
+	Kind    Kind
+	RRset   dnssec.RRset  // of Data; of Alias, the CNAME or DNAME
+	Target  string        // of Alias; of Referral, the zone
+	Result  dnssec.Result // of all but Failed and Referral
+	Failure Failure       // of Failed
+}
+
+// Read reads an observation of one of the zone's servers. What it says about names outside the zone
+// counts for nothing, nor does an alias's target: that is asked for by itself.
+func (z *Zone) Read(o Observation, name string, rrtype uint16) Reading {
+	if o.Failure != "" {
+		return Reading{Failure: o.Failure}
+	}
+	if to := z.referral(o.Msg, name); to != "" {
+		return Reading{Kind: Referral, Target: to}
+	}
+	if !z.speaks(o) {
+		return Reading{Failure: Lame}
+	}
+	answer := dnssec.RRsets(o.Msg.Answer)
+	authority := dnssec.RRsets(o.Msg.Ns)
+	if set, ok := dnssec.Find(answer, name, rrtype); ok {
+		return Reading{Kind: Data, RRset: set, Result: z.verify(set, authority)}
+	}
+	if set, target := aliasIn(answer, name, z.Name); target != "" {
+		return Reading{Kind: Alias, RRset: set, Target: target, Result: z.verify(set, authority)}
+	}
+	return z.readDenial(o, authority, name, rrtype)
+}
+
+// verify validates an RRset, with the proof that goes with a wildcard's.
+func (z *Zone) verify(set dnssec.RRset, authority []dnssec.RRset) dnssec.Result {
+	if z.Trust.Status != dnssec.Secure {
+		return z.Trust
+	}
+	now := z.resolver.Now()
+	result := dnssec.VerifyRRset(set, z.Keys, now)
+	if result.Status != dnssec.Secure || result.Wildcard == "" {
+		return result
+	}
+	if proof := dnssec.NewDenial(z.Keys, authority, now).Wildcard(set.Name, result.Wildcard); proof.Status != dnssec.Secure {
+		proof.Wildcard = result.Wildcard
+		return proof
+	}
+	return result
+}
+
+// readDenial reads an answer that has neither the RRset nor an alias. An RCODE is only a claim: by
+// compact denial a name that does not exist has no data (RFC 9824 3.2), and a resolver believes what is
+// proved.
+func (z *Zone) readDenial(o Observation, authority []dnssec.RRset, name string, rrtype uint16) Reading {
+	reading := Reading{Kind: NoData, Result: z.Trust}
+	if o.Rcode == dns.RcodeNameError {
+		reading.Kind = NoName
+	}
+	if z.Trust.Status != dnssec.Secure {
+		return reading
+	}
+	denial := dnssec.NewDenial(z.Keys, authority, z.resolver.Now())
+	reading.Result = denial.NoData(name, rrtype)
+	if reading.Kind == NoName {
+		if result := denial.NameError(name); result.Status != dnssec.Bogus || reading.Result.Status == dnssec.Bogus {
+			reading.Result = result
+		} else {
+			reading.Kind = NoData
+		}
+	}
+	if reading.Result.Reason == dnssec.NoSuchName {
+		reading.Kind = NoName
+	}
+	return reading
+}
+
+// aliasIn finds the alias that an answer makes of a name: a CNAME there or, above it and in the zone, a
+// DNAME, from which a CNAME that came along was only made (RFC 6672 3.1).
+func aliasIn(answer []dnssec.RRset, name, zone string) (dnssec.RRset, string) {
+	for _, set := range answer {
+		if set.Type != dns.TypeDNAME || len(set.RRs) != 1 || !dnssec.Below(name, set.Name) || !dns.IsSubDomain(zone, set.Name) {
+			continue
+		}
+		target := dns.CanonicalName(set.RRs[0].(*dns.DNAME).Target)
+		if substituted := substitute(name, set.Name, target); substituted != "" {
+			return set, substituted
+		}
+	}
+	if set, ok := dnssec.Find(answer, name, dns.TypeCNAME); ok {
+		return set, dns.CanonicalName(set.RRs[0].(*dns.CNAME).Target)
+	}
+	return dnssec.RRset{}, ""
+}
+
+// substitute replaces a name's suffix (RFC 6672 2.2); "" where the result would be no domain name.
+func substitute(name, from, to string) string {
+	made := strings.TrimSuffix(name, from) + to
+	if to == "." {
+		made = strings.TrimSuffix(name, from)
+	}
+	if _, ok := dns.IsDomainName(made); !ok {
+		return ""
+	}
+	return made
+}

@@ -1,0 +1,69 @@
+package resolve
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+)
+
+// Question is a name and a type to ask every server of a zone for.
+type Question struct {
+	Name string
+	Type uint16
+}
+
+// Addresses are all of a zone's name servers, each with every address that its delegation or its own
+// records give; one that has none is listed without.
+func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
+	if r.cfg.Only.IsValid() {
+		return []Address{{Addr: r.cfg.Only}}
+	}
+	var out []Address
+	for _, s := range z.Servers {
+		addrs := slices.Clone(s.Addrs)
+		if z.Parent != nil { // the root's are hints, and asked too often as it is
+			addrs = append(addrs, r.addressesOf(ctx, newTask(), s.Name)...)
+		}
+		slices.SortFunc(addrs, netip.Addr.Compare)
+		at := r.at(s.Name, slices.Compact(addrs))
+		if len(at) == 0 {
+			at = []Address{{Server: s.Name}}
+		}
+		out = append(out, at...)
+	}
+	return out
+}
+
+// Survey puts questions to every address of every name server of a zone, over UDP and over TCP. The
+// order is that of the addresses, then of the questions, then of the transports. Nothing is asked
+// again over another transport or without EDNS: a truncated answer is seen as it is.
+func (r *Resolver) Survey(ctx context.Context, z *Zone, questions ...Question) []Observation {
+	addrs := r.Addresses(ctx, z)
+	transports := [...]Transport{UDP, TCP}
+	out := make([]Observation, len(addrs)*len(questions)*len(transports))
+	var wg sync.WaitGroup
+	for i := range out {
+		transport := transports[i%len(transports)]
+		q := questions[i/len(transports)%len(questions)]
+		a := addrs[i/len(transports)/len(questions)]
+		wg.Go(func() { out[i] = r.observe(ctx, z, a, transport, q) })
+	}
+	wg.Wait()
+	return out
+}
+
+func (r *Resolver) observe(ctx context.Context, z *Zone, a Address, transport Transport, q Question) Observation {
+	asked := question{name: q.Name, rrtype: q.Type, buffer: r.cfg.Buffer, recurse: r.cfg.Recursive}
+	if !a.Addr.IsValid() {
+		o := z.nothing(asked, NoServer, a.Server+" has no address")
+		o.Server, o.Transport = a.Server, transport
+		return o
+	}
+	o := r.exchange(ctx, a.Addr, transport, asked)
+	o.Zone, o.Server = z.Name, a.Server
+	if o.Failure == "" && !o.Truncated && !z.speaks(o) && !z.refers(o, q.Name) {
+		o.Failure = Lame
+	}
+	return o
+}

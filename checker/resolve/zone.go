@@ -1,0 +1,277 @@
+package resolve
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/dnssec"
+)
+
+// Server is one name server of a zone.
+type Server struct {
+	Name  string       `json:"name"`
+	Addrs []netip.Addr `json:"addresses"` // known from the delegation; others are looked up
+}
+
+// Zone is one zone on the way to a name. It is immutable once a look-up has returned it.
+type Zone struct {
+	Name    string
+	Parent  *Zone    // nil for the root
+	Servers []Server // as the parent delegates to; without one, as the zone itself says
+
+	// Trust says whether the zone's data ought to be signed, and why: Secure with Keys, Insecure,
+	// Bogus where its DNSKEY or DS will not do, Indeterminate without a trust anchor.
+	Trust  dnssec.Result
+	Keys   dnssec.Keys
+	DS     []*dns.DS    // the parent's, or the trust anchor
+	DNSKEY dnssec.RRset // as it was received, whether it will do or not
+
+	Seen []Observation // what establishing it took: NS, DS and DNSKEY
+
+	resolver *Resolver
+}
+
+// place is what is known of a name: the zone that it lies in, and whether it exists at all.
+type place struct {
+	done    chan struct{}
+	zone    *Zone
+	missing bool // so no zone cut lies below
+	failure *LookupError
+}
+
+// task is one look-up of a caller, with all those that it needs on the way.
+type task struct {
+	left  *atomic.Int32 // questions that may still be asked
+	depth int           // of look-ups for addresses within look-ups
+	stack []string      // the name servers whose addresses are being looked up
+}
+
+func newTask() *task {
+	t := &task{left: new(atomic.Int32)}
+	t.left.Store(maxQueries)
+	return t
+}
+
+// Zone finds the zone that a name lies in.
+func (r *Resolver) Zone(ctx context.Context, name string) (*Zone, error) {
+	p := r.locate(ctx, newTask(), dns.CanonicalName(name))
+	if p.failure != nil {
+		return nil, p.failure
+	}
+	return p.zone, nil
+}
+
+// locate finds a name's place, label by label from the root (RFC 9156), and remembers it. Whoever asks
+// for a place that is being found waits, unless that could be a circle: a look-up inside another one
+// finds it by itself.
+func (r *Resolver) locate(ctx context.Context, t *task, name string) *place {
+	r.mu.Lock()
+	known := r.places[name]
+	if known == nil {
+		p := &place{done: make(chan struct{})}
+		r.places[name] = p
+		r.mu.Unlock()
+		r.find(ctx, t, name, p)
+		if p.failure != nil { // another time it may be answered
+			r.mu.Lock()
+			delete(r.places, name)
+			r.mu.Unlock()
+		}
+		close(p.done)
+		return p
+	}
+	r.mu.Unlock()
+	if t.depth == 0 {
+		select {
+		case <-known.done:
+			if known.failure != nil && known.failure.Failure == Cancelled && ctx.Err() == nil {
+				return r.locate(ctx, t, name) // whoever was finding it has given up
+			}
+			return known
+		case <-ctx.Done():
+			return &place{failure: &LookupError{Failure: Cancelled, Name: name}}
+		}
+	}
+	select {
+	case <-known.done:
+		return known
+	default:
+		p := &place{}
+		r.find(ctx, t, name, p)
+		return p
+	}
+}
+
+func (r *Resolver) find(ctx context.Context, t *task, name string, p *place) {
+	if name == "." {
+		root := *r.start
+		root.trustBy(ctx, t, r.anchors["."], nil)
+		p.zone = &root
+		return
+	}
+	above := r.locate(ctx, t, dnssec.Parent(name))
+	p.zone, p.missing, p.failure = above.zone, above.missing, above.failure
+	if p.failure != nil || p.missing {
+		return
+	}
+	p.zone, p.missing, p.failure = above.zone.cut(ctx, t, name)
+}
+
+// cut looks whether a zone begins at a name, which lies in z or does not exist. The question is for NS:
+// its answer is a referral, or the apex's own where one server has both zones.
+func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missing bool, failure *LookupError) {
+	var seen []Observation
+	for o := range z.ask(ctx, t, question{name: name, rrtype: dns.TypeNS}) {
+		seen = append(seen, o)
+		if o.Failure != "" {
+			continue
+		}
+		answer, authority := dnssec.RRsets(o.Msg.Answer), dnssec.RRsets(o.Msg.Ns)
+		ns, apex := dnssec.Find(answer, name, dns.TypeNS)
+		if !apex && len(answer) == 0 {
+			ns, _ = dnssec.Find(authority, name, dns.TypeNS)
+		}
+		switch {
+		case len(ns.RRs) > 0:
+			return z.child(ctx, t, name, serversIn(ns, dnssec.RRsets(o.Msg.Extra)), seen), false, nil
+		case o.Rcode == dns.RcodeNameError:
+			return z, true, nil
+		case z.speaks(o):
+			return z, false, nil
+		}
+	}
+	if fatal(seen) {
+		return nil, false, &LookupError{Failure: lastFailure(seen), Name: name, Type: dns.TypeNS, Zone: z, Seen: seen}
+	}
+	return z, false, nil // servers that know no NS may know the rest
+}
+
+// fatal reports whether asking on is useless: the look-up itself is at an end, or no server answers.
+func fatal(seen []Observation) bool {
+	last := lastFailure(seen)
+	return last == Cancelled || last == TooMany || !slices.ContainsFunc(seen, func(o Observation) bool { return !o.Failure.Silent() })
+}
+
+// child makes the zone at a cut. In the one-server mode that server is asked for it, too.
+func (z *Zone) child(ctx context.Context, t *task, name string, servers []Server, seen []Observation) *Zone {
+	c := &Zone{Name: name, Parent: z, Servers: servers, Seen: seen, resolver: z.resolver}
+	anchor := z.resolver.anchors[name]
+	switch {
+	case len(anchor) > 0:
+		c.trustBy(ctx, t, anchor, nil)
+	case z.Trust.Status != dnssec.Secure:
+		c.Trust = z.Trust
+		c.Trust.Detail = "as " + z.Name + ": " + z.Trust.Detail
+		if z.Trust.Detail == "" {
+			c.Trust.Detail = "as " + z.Name
+		}
+	default:
+		ds, result := z.delegation(ctx, t, c)
+		c.trustBy(ctx, t, ds, &result)
+	}
+	return c
+}
+
+// delegation asks the parent for a child's DS (RFC 4035 4.2). The result is that of the DS RRset or of
+// its denial.
+func (z *Zone) delegation(ctx context.Context, t *task, c *Zone) ([]*dns.DS, dnssec.Result) {
+	best := dnssec.Result{Status: dnssec.Bogus, Reason: dnssec.Unanswered, Detail: "no server of " + z.Name + " answers for the DS of " + c.Name}
+	for o := range z.ask(ctx, t, question{name: c.Name, rrtype: dns.TypeDS}) {
+		c.Seen = append(c.Seen, o)
+		if o.Failure != "" {
+			continue
+		}
+		ds, result := z.readDS(o.Msg, c.Name)
+		if best = result; result.Status != dnssec.Bogus {
+			return ds, result
+		}
+	}
+	return nil, best
+}
+
+func (z *Zone) readDS(m *dns.Msg, name string) ([]*dns.DS, dnssec.Result) {
+	now := z.resolver.Now()
+	if set, ok := dnssec.Find(dnssec.RRsets(m.Answer), name, dns.TypeDS); ok {
+		result := dnssec.VerifyRRset(set, z.Keys, now)
+		var ds []*dns.DS
+		for _, rr := range set.RRs {
+			ds = append(ds, rr.(*dns.DS))
+		}
+		return ds, result
+	}
+	result := dnssec.NewDenial(z.Keys, dnssec.RRsets(m.Ns), now).NoDS(name)
+	if result.Status == dnssec.Secure { // there is a delegation, and the parent denies it
+		result.Status = dnssec.Bogus
+		result.Detail = z.Name + " delegates " + name + ", and proves that it does not"
+	}
+	return nil, result
+}
+
+// trustBy settles what the zone's data may be trusted for. ds are the trust anchor, or the parent's
+// with the result over them.
+func (z *Zone) trustBy(ctx context.Context, t *task, ds []*dns.DS, over *dnssec.Result) {
+	z.DS = ds
+	switch {
+	case over != nil && over.Status != dnssec.Secure:
+		z.Trust = *over
+		return
+	case len(ds) == 0:
+		z.Trust = dnssec.Result{Detail: "no trust anchor"}
+		return
+	}
+	z.Trust = dnssec.Result{Status: dnssec.Bogus, Reason: dnssec.Unanswered, Detail: "no server of " + z.Name + " answers for its DNSKEY"}
+	for o := range z.ask(ctx, t, question{name: z.Name, rrtype: dns.TypeDNSKEY}) {
+		z.Seen = append(z.Seen, o)
+		if o.Failure != "" {
+			continue
+		}
+		set, _ := dnssec.Find(dnssec.RRsets(o.Msg.Answer), z.Name, dns.TypeDNSKEY)
+		z.DNSKEY = set
+		z.Keys, z.Trust = dnssec.Authenticate(z.Name, ds, set, z.resolver.Now())
+		if z.Trust.Status != dnssec.Bogus {
+			return
+		}
+	}
+}
+
+// speaks reports whether an answer without a failure is one by the zone itself; otherwise it is lame
+// (RFC 1034 4.3.2, RFC 4697 2.6).
+func (z *Zone) speaks(o Observation) bool {
+	return o.Authoritative || z.resolver.cfg.Recursive
+}
+
+// serversIn are the name servers of an NS RRset, in order, with those of their addresses that came along.
+func serversIn(ns dnssec.RRset, extra []dnssec.RRset) []Server {
+	var servers []Server
+	for _, rr := range ns.RRs {
+		s := Server{Name: dns.CanonicalName(rr.(*dns.NS).Ns)}
+		for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			set, _ := dnssec.Find(extra, s.Name, rrtype)
+			s.Addrs = append(s.Addrs, addressesIn(set)...)
+		}
+		servers = append(servers, s)
+	}
+	slices.SortFunc(servers, func(a, b Server) int { return dnssec.Compare(a.Name, b.Name) })
+	return servers
+}
+
+func addressesIn(set dnssec.RRset) []netip.Addr {
+	var addrs []netip.Addr
+	for _, rr := range set.RRs {
+		var addr netip.Addr
+		switch rr := rr.(type) {
+		case *dns.A:
+			addr, _ = netip.AddrFromSlice(rr.A.To4())
+		case *dns.AAAA:
+			addr, _ = netip.AddrFromSlice(rr.AAAA.To16())
+		}
+		if addr.IsValid() {
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs
+}

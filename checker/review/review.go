@@ -1,0 +1,219 @@
+// Package review reads policies without asking anybody: what one says of a name ([Explain]), and who
+// gains or loses permission from one to another ([Diff]).
+//
+// A permission is one that every CA reads alike, as the guard has it: what only some would read so is
+// none that an issuer could rely on.
+package review
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/coredns-caa/caa/checker/subject"
+	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+)
+
+// AnyoneElse stands for every issuer that neither policy names.
+const AnyoneElse = "any other CA"
+
+// nobody is an Issuer Domain Name that nobody has (RFC 6761 6.4).
+const nobody = "invalid"
+
+// kinds are the requests that properties tell apart.
+var kinds = []struct {
+	label    string
+	wildcard bool
+	kind     issuance.CertificateType
+}{
+	{"", false, issuance.TLS}, {"wildcard", true, issuance.TLS}, {"smime", false, issuance.SMIME}, {"vmc", false, issuance.VMC},
+}
+
+// Record is one record of an RRset, with the line of the policy that it comes from.
+type Record struct {
+	Flags uint8           `json:"flags"`
+	Tag   string          `json:"tag"`
+	Value string          `json:"value"`
+	Pos   policy.Position `json:"position"`
+}
+
+// Permission is who may issue one kind of certificate.
+type Permission struct {
+	Kind    string   `json:"kind"`    // "tls", "wildcard", "smime" or "vmc"
+	Issuers []string `json:"issuers"` // Issuer Domain Names, or AnyoneElse among them where nothing restricts it
+}
+
+// Explanation is what a policy says of a name.
+type Explanation struct {
+	Name        string          `json:"name"`
+	Zone        string          `json:"zone"`
+	FromDefault bool            `json:"from_default,omitempty"` // the file does not list a zone for the name; this is what default says
+	Alias       string          `json:"alias,omitempty"`        // by challenge: whose CAA decides
+	Node        string          `json:"node,omitempty"`         // the closest name with a policy of its own
+	Pos         policy.Position `json:"position"`
+	TTL         uint32          `json:"ttl,omitempty"`
+	Records     []Record        `json:"records"`
+	Permissions []Permission    `json:"permissions"`
+	Required    []string        `json:"required"` // what certificates require at the name
+}
+
+// Explain says which node governs a name, what its RRset is, and who may issue. The error says that no
+// zone of the policy covers the name.
+func Explain(p *policy.Snapshot, s subject.Subject) (Explanation, error) {
+	e := Explanation{Name: s.String(), Records: []Record{}, Permissions: []Permission{}, Required: []string{}}
+	node, zone := governing(p, s.Name)
+	if zone == nil && node == nil {
+		return e, fmt.Errorf("no zone of %s covers %s, and it has no default", p.File, s)
+	}
+	if zone != nil {
+		e.Zone = zone.Name
+		if target, ok := zone.Alias(s.Name); ok {
+			e.Alias = target
+			return e, nil
+		}
+	}
+	e.FromDefault = zone == nil
+	e.Node, e.Pos, e.TTL = node.Name, node.Pos, node.TTL
+	for i, property := range node.RRset {
+		e.Records = append(e.Records, Record{property.Flags, property.Tag, property.Value, node.Sources[i].Pos})
+	}
+	for _, k := range kinds {
+		e.Permissions = append(e.Permissions, Permission{cmp.Or(k.label, "tls"), permitted(node.RRset, issuersIn(node.RRset), k.kind, k.wildcard)})
+	}
+	for _, r := range guard.Requirements(p) {
+		if r.Name == s.Name {
+			e.Required = append(e.Required, fmt.Sprintf("%s for %s (%v)", r, r.IssuerKey, r.Pos))
+		}
+	}
+	return e, nil
+}
+
+// governing is the node that a name gets its RRset from; without a zone, default's.
+func governing(p *policy.Snapshot, name string) (*policy.Node, *policy.Zone) {
+	if zone := p.Covering(name); zone != nil {
+		return zone.Closest(name), zone
+	}
+	return p.Default(), nil
+}
+
+func issuersIn(rrsets ...issuance.RRset) []string {
+	var out []string
+	for _, rrset := range rrsets {
+		for _, k := range kinds {
+			for _, domain := range verdict.Named(rrset, k.kind, k.wildcard) {
+				if !slices.Contains(out, domain) {
+					out = append(out, domain)
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// permitted are those of some issuers who may issue, and AnyoneElse where everybody may.
+func permitted(rrset issuance.RRset, issuers []string, kind issuance.CertificateType, wildcard bool) []string {
+	out := []string{}
+	for _, domain := range append(slices.Clone(issuers), nobody) {
+		r := guard.Requirement{Domain: domain, Type: kind, Wildcard: wildcard}
+		if decision, _ := guard.Decide(r, rrset); !decision.Permitted {
+			continue
+		}
+		if domain == nobody {
+			domain = AnyoneElse
+		}
+		out = append(out, domain)
+	}
+	return out
+}
+
+// Change is who gains and who loses permission at one name.
+type Change struct {
+	Name   string   `json:"name"` // "." stands for every zone that neither policy lists
+	Kind   string   `json:"kind"`
+	Gained []string `json:"gained"`
+	Lost   []string `json:"lost"`
+}
+
+// Diff compares two policies at every name that one of them has a policy for. Names below follow their
+// closest name. What the accounts and methods of an issuer are is compared as permission for the same
+// account and method.
+func Diff(before, after *policy.Snapshot) []Change {
+	var out []Change
+	for _, name := range slices.Sorted(maps.Keys(names(before, after))) {
+		left, right := rrsetAt(before, name), rrsetAt(after, name)
+		issuers := issuersIn(left, right)
+		for _, k := range kinds {
+			had, has := grants(left, issuers, k.kind, k.wildcard), grants(right, issuers, k.kind, k.wildcard)
+			change := Change{Name: name, Kind: cmp.Or(k.label, "tls"), Gained: without(has, had), Lost: without(had, has)}
+			if len(change.Gained)+len(change.Lost) > 0 {
+				out = append(out, change)
+			}
+		}
+	}
+	return out
+}
+
+// names are all that a policy of its own stands at in one of the two.
+func names(policies ...*policy.Snapshot) map[string]bool {
+	out := map[string]bool{}
+	for _, p := range policies {
+		for _, zone := range p.Zones {
+			for node := range zone.Nodes() {
+				out[node.Name] = true
+			}
+		}
+		if p.Default() != nil {
+			out[guard.Unlisted] = true
+		}
+	}
+	return out
+}
+
+func rrsetAt(p *policy.Snapshot, name string) issuance.RRset {
+	if node, _ := governing(p, name); node != nil {
+		return node.RRset
+	}
+	return nil
+}
+
+// grants are permissions with the account and the method that they are for.
+func grants(rrset issuance.RRset, issuers []string, kind issuance.CertificateType, wildcard bool) []string {
+	var out []string
+	for _, domain := range permitted(rrset, issuers, kind, wildcard) {
+		narrow := narrowed(rrset, domain, issuance.Request{Type: kind, Wildcard: wildcard}.DecidingTag(rrset))
+		if len(narrow) == 0 {
+			narrow = []string{domain}
+		}
+		out = append(out, narrow...)
+	}
+	return out
+}
+
+// narrowed are an issuer's properties that bind an account or a method; nothing where one binds neither.
+func narrowed(rrset issuance.RRset, domain, tag string) []string {
+	var out []string
+	for _, p := range rrset {
+		v, err := issuance.ParseIssueValue(p.Value)
+		if p.Tag != tag || err != nil || v.Domain != domain {
+			continue
+		}
+		if len(v.Parameters) == 0 {
+			return nil
+		}
+		text := domain
+		for _, parameter := range v.Parameters {
+			text += " " + parameter.Tag + "=" + parameter.Value
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+func without(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(append([]string{}, a...)), func(s string) bool { return slices.Contains(b, s) })
+}

@@ -1,0 +1,104 @@
+package review
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/coredns-caa/caa/checker/subject"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+)
+
+func load(t *testing.T, text string) *policy.Snapshot {
+	t.Helper()
+	p, err := policy.Load("caa.yaml", []byte("version: 1\nissuers: {letsencrypt: {domain: letsencrypt.org}, digicert: {domain: digicert.com}}\n"+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+const before = `zones:
+  example.org:
+    issue: [letsencrypt]
+    names:
+      shop: {issue: [digicert, letsencrypt]}
+      _x: {issue: [digicert]}
+certificates: [{names: [www.example.org], issuer: letsencrypt}]
+`
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	p := load(t, before)
+	got, err := Explain(p, subject.Subject{Name: "a.shop.example.org."})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Node != "shop.example.org." || got.Zone != "example.org." || len(got.Records) != 2 || got.Pos.Line != 7 {
+		t.Errorf("got %+v", got)
+	}
+	if want := []string{"digicert.com", "letsencrypt.org"}; !slices.Equal(got.Permissions[0].Issuers, want) || !slices.Equal(got.Permissions[1].Issuers, want) {
+		t.Errorf("who may issue: %+v", got.Permissions)
+	}
+	if got, _ := Explain(p, subject.Subject{Name: "www.example.org."}); len(got.Required) != 1 || !slices.Contains(got.Permissions[2].Issuers, AnyoneElse) {
+		t.Errorf("got %+v", got)
+	}
+	if _, err := Explain(p, subject.Subject{Name: "example.net."}); err == nil {
+		t.Error("a name that no zone covers was explained")
+	}
+	fallback := load(t, "default: {issue: [digicert]}\n"+before)
+	if got, err := Explain(fallback, subject.Subject{Name: "example.net."}); err != nil || !got.FromDefault || len(got.Records) != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestDiff(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, after, want string }{
+		{"nothing", before, "[]"},
+		{"an issuer more", `zones:
+  example.org:
+    issue: [letsencrypt, digicert]
+    names:
+      shop: {issue: [digicert, letsencrypt]}
+      _x: {issue: [digicert]}
+`, "[{example.org. tls [digicert.com] []} {example.org. wildcard [digicert.com] []}]"},
+		{"a name less follows the one above", `zones:
+  example.org:
+    issue: [letsencrypt]
+    names:
+      _x: {issue: [digicert]}
+`, "[{shop.example.org. tls [] [digicert.com]} {shop.example.org. wildcard [] [digicert.com]}]"},
+		{"no wildcards", `zones:
+  example.org:
+    issue: [letsencrypt]
+    issuewild: none
+    names:
+      shop: {issue: [digicert, letsencrypt], issuewild: [digicert, letsencrypt]}
+      _x: {issue: [digicert], issuewild: [digicert]}
+`, "[{example.org. wildcard [] [letsencrypt.org]}]"},
+		{"another account", `zones:
+  example.org:
+    issue: [{issuer: letsencrypt, accounts: ["https://acme-v02.api.letsencrypt.org/acme/acct/1"]}]
+    names:
+      shop: {issue: [digicert, letsencrypt]}
+      _x: {issue: [digicert]}
+`, "[{example.org. tls [letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1] [letsencrypt.org]} {example.org. wildcard [letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1] [letsencrypt.org]}]"},
+		{"open", `report: ["mailto:a@example.org"]
+zones:
+  example.org:
+    issue: any
+    names:
+      shop: {issue: [digicert, letsencrypt]}
+      _x: {issue: [digicert]}
+`, "[{example.org. tls [any other CA] []} {example.org. wildcard [any other CA] []}]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := fmt.Sprint(Diff(load(t, before), load(t, tt.after))); got != tt.want {
+				t.Errorf("got %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}

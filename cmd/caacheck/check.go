@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/check"
+	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/checker/subject"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+)
+
+// options are what the command line says.
+type options struct {
+	issuers                         []string
+	account, method, kind, at       string
+	names, policy                   string
+	hints, anchor, server, resolver string
+	port, concurrency               uint
+	rate                            float64
+	timeout                         time.Duration
+	json, verbose                   bool
+	junit, sarif, html              string
+}
+
+func (o *options) flags() *flag.FlagSet {
+	fs := newFlags(&o.json)
+	fs.Func("issuer", "", func(s string) error { o.issuers = append(o.issuers, s); return nil })
+	fs.StringVar(&o.account, "account", "", "")
+	fs.StringVar(&o.method, "method", "", "")
+	fs.StringVar(&o.kind, "type", "tls", "")
+	fs.StringVar(&o.at, "at", "", "")
+	fs.StringVar(&o.names, "names", "", "")
+	fs.StringVar(&o.policy, "policy", "", "")
+	fs.StringVar(&o.hints, "root-hints", "", "")
+	fs.StringVar(&o.anchor, "trust-anchor", "", "")
+	fs.StringVar(&o.server, "server", "", "")
+	fs.StringVar(&o.resolver, "resolver", "", "")
+	fs.UintVar(&o.port, "port", resolve.DefaultPort, "")
+	fs.UintVar(&o.concurrency, "concurrency", resolve.DefaultConcurrency, "")
+	fs.Float64Var(&o.rate, "rate", resolve.DefaultRate, "")
+	fs.DurationVar(&o.timeout, "timeout", resolve.DefaultTimeout, "")
+	fs.BoolVar(&o.verbose, "verbose", false, "")
+	fs.BoolVar(&o.verbose, "v", false, "")
+	fs.StringVar(&o.junit, "junit", "", "")
+	fs.StringVar(&o.sarif, "sarif", "", "")
+	fs.StringVar(&o.html, "html", "", "")
+	return fs
+}
+
+// newFlags are those of every command. What is wrong with a flag is told once, by run.
+func newFlags(json *bool) *flag.FlagSet {
+	fs := flag.NewFlagSet("caacheck", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.BoolVar(json, "json", false, "")
+	return fs
+}
+
+// parse reads flags and arguments in any order.
+func parse(fs *flag.FlagSet, args []string) ([]string, error) {
+	var rest []string
+	for {
+		if err := fs.Parse(args); err == flag.ErrHelp {
+			return nil, errHelp
+		} else if err != nil {
+			return nil, fmt.Errorf("%w; caacheck --help lists all flags", err)
+		}
+		if fs.NArg() == 0 {
+			return rest, nil
+		}
+		rest, args = append(rest, fs.Arg(0)), fs.Args()[1:]
+	}
+}
+
+func ask(ctx context.Context, args []string, std stdio) (int, error) {
+	var o options
+	names, err := parse(o.flags(), args)
+	if err != nil {
+		return 0, err
+	}
+	at, err := o.date()
+	if err != nil {
+		return 0, err
+	}
+	jobs, err := o.jobs(names, std.in)
+	if err != nil {
+		return 0, err
+	}
+	cfg, notes, err := o.config()
+	if err != nil {
+		return 0, err
+	}
+	r, err := resolve.New(cfg)
+	if err != nil {
+		return 0, err
+	}
+	files, err := o.reportFiles()
+	if err != nil {
+		return 0, err
+	}
+	defer files.discard()
+	found := check.Run(ctx, r, jobs, check.Options{At: at, Progress: progress(std.err, time.Now())})
+	found.Notes = notes
+	var out bytes.Buffer
+	if o.json {
+		err = found.WriteJSON(&out)
+	} else {
+		err = found.WriteText(&out, report.Style{Colour: colourful(std.out), Verbose: o.verbose})
+	}
+	if err == nil {
+		_, err = out.WriteTo(std.out)
+	}
+	return found.ExitCode(), errors.Join(err, files.save(found))
+}
+
+func (o options) date() (time.Time, error) {
+	if o.at == "" {
+		return time.Now().UTC(), nil
+	}
+	at, err := time.Parse(time.DateOnly, o.at)
+	if err != nil {
+		return at, fmt.Errorf("--at %q is not a date: write it as 2027-03-15", o.at)
+	}
+	return at, nil
+}
+
+var kinds = map[string]issuance.CertificateType{"tls": issuance.TLS, "smime": issuance.SMIME, "vmc": issuance.VMC}
+
+// jobs are what the names and the policy ask for.
+func (o options) jobs(args []string, stdin io.Reader) ([]check.Job, error) {
+	subjects, err := o.subjects(args, stdin)
+	if err != nil {
+		return nil, err
+	}
+	kind, ok := kinds[o.kind]
+	if !ok {
+		return nil, fmt.Errorf("--type %q is none: tls, smime or vmc", o.kind)
+	}
+	if o.policy == "" {
+		if len(subjects) == 0 {
+			return nil, fmt.Errorf("no names: caacheck NAME..., --names FILE or --policy FILE; caacheck --help says more")
+		}
+		return check.Jobs(subjects, o.issuers, guard.Requirement{Type: kind, Account: o.account, Method: o.method}), nil
+	}
+	if len(o.issuers) > 0 || o.account != "" || o.method != "" || o.kind != "tls" {
+		return nil, fmt.Errorf("--policy says for whom: leave --issuer, --account, --method and --type out")
+	}
+	p, err := load(o.policy)
+	if err != nil {
+		return nil, err
+	}
+	jobs := check.PolicyJobs(p, subjects)
+	for _, s := range subjects {
+		if !slices.ContainsFunc(jobs, func(j check.Job) bool { return j.Subject == s }) {
+			return nil, fmt.Errorf("%s requires nothing for %s, and has no policy of its own for it", o.policy, s)
+		}
+	}
+	if len(jobs) == 0 {
+		return nil, fmt.Errorf("%s has no zones and no certificates: there is nothing to check", o.policy)
+	}
+	return jobs, nil
+}
+
+func (o options) subjects(args []string, stdin io.Reader) ([]subject.Subject, error) {
+	var out []subject.Subject
+	for _, arg := range args {
+		s, err := subject.Parse(arg)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	if o.names == "" {
+		return out, nil
+	}
+	in, name := stdin, "standard input"
+	if o.names != "-" {
+		file, err := os.Open(o.names)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		in, name = file, o.names
+	}
+	listed, err := subject.List(in, name)
+	return append(out, listed...), err
+}
+
+func load(file string) (*policy.Snapshot, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	p, err := policy.Load(file, data)
+	if err != nil {
+		return nil, fmt.Errorf("the policy has mistakes:\n%w", err)
+	}
+	return p, nil
+}
+
+// config is where to start from, with what the reader has to know about it.
+func (o options) config() (resolve.Config, []string, error) {
+	if o.server != "" && o.resolver != "" {
+		return resolve.Config{}, nil, fmt.Errorf("--server and --resolver exclude each other")
+	}
+	if o.port == 0 || o.port > 65535 {
+		return resolve.Config{}, nil, fmt.Errorf("--port %d is none", o.port)
+	}
+	if o.timeout <= 0 || o.concurrency == 0 || o.rate < 0 {
+		return resolve.Config{}, nil, fmt.Errorf("--timeout and --concurrency are more than nothing, and --rate is not less")
+	}
+	cfg := resolve.Config{Port: uint16(o.port), Timeout: o.timeout, Concurrency: int(o.concurrency), Rate: cmp.Or(o.rate, -1), Recursive: o.resolver != "", NoIPv6: !hasIPv6()}
+	var err error
+	if only := cmp.Or(o.server, o.resolver); only != "" {
+		if cfg.Only, err = address(only, uint16(o.port)); err != nil {
+			return cfg, nil, err
+		}
+	}
+	if o.hints != "" {
+		if cfg.Hints, err = records(o.hints); err != nil {
+			return cfg, nil, err
+		}
+	}
+	var notes []string
+	switch {
+	case o.anchor != "":
+		if cfg.Anchors, err = records(o.anchor); err != nil {
+			return cfg, nil, err
+		}
+	case o.server != "" || o.hints != "":
+		cfg.Anchors = []dns.RR{}
+		notes = append(notes, "No --trust-anchor was given, so nothing is validated: a CA would.")
+	}
+	if cfg.NoIPv6 && !cfg.Only.IsValid() {
+		notes = append(notes, "This machine has no IPv6: name servers' IPv6 addresses were not asked.")
+	}
+	return cfg, notes, nil
+}
+
+func records(file string) ([]dns.RR, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return resolve.Records(string(data), file)
+}
+
+func address(text string, port uint16) (netip.AddrPort, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return netip.AddrPortFrom(addr, port), nil
+	}
+	addr, err := netip.ParseAddrPort(text)
+	if err != nil {
+		return addr, fmt.Errorf("%q is not an address: write 192.0.2.1, 192.0.2.1:5353 or [2001:db8::1]:53", text)
+	}
+	return addr, nil
+}
+
+// hasIPv6 reports whether there is a way to the Internet's IPv6. Nothing is sent.
+func hasIPv6() bool {
+	conn, err := net.Dial("udp6", "[2001:7fd::1]:53")
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// colourful reports whether colours help: on a terminal whose user has nothing against them.
+func colourful(w io.Writer) bool { return terminal(w) && os.Getenv("NO_COLOR") == "" }
+
+func terminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// progress tells on a terminal how far a long run is.
+func progress(w io.Writer, begin time.Time) func(done, total int) {
+	if !terminal(w) {
+		return nil
+	}
+	return func(done, total int) {
+		took := time.Since(begin)
+		if total == 1 || took < time.Second {
+			return
+		}
+		left := time.Duration(float64(took) / float64(done) * float64(total-done)).Round(time.Second)
+		fmt.Fprintf(w, "\r\x1b[K%d of %d names, %.0f a second, %v left", done, total, float64(done)/took.Seconds(), left)
+		if done == total {
+			fmt.Fprint(w, "\r\x1b[K")
+		}
+	}
+}

@@ -1,0 +1,98 @@
+// Command caacheck asks as CAs ask and decides as they decide: who may issue certificates for a name,
+// who is locked out, and what must be mended. `caacheck --help` says how it is used.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/coredns-caa/caa/checker/report"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// stdio is where a command reads and writes. Nothing but the result goes to out.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// command is one way to use caacheck. It returns the exit code, or an error, which is wrong usage.
+type command func(ctx context.Context, args []string, io stdio) (int, error)
+
+var commands = map[string]command{"lint": lint, "explain": explain, "diff": diff}
+
+// errHelp is that of a question for help.
+var errHelp = errors.New("help")
+
+func run(ctx context.Context, args []string, std stdio) int {
+	cmd := command(ask)
+	if len(args) > 0 && commands[args[0]] != nil {
+		cmd, args = commands[args[0]], args[1:]
+	}
+	code, err := cmd(ctx, args, std)
+	switch {
+	case errors.Is(err, errHelp):
+		fmt.Fprint(std.out, help)
+		return report.ExitFine
+	case err != nil:
+		fmt.Fprintf(std.err, "caacheck: %v\n", err)
+		return report.ExitUnknown
+	}
+	return code
+}
+
+const help = `caacheck asks as CAs ask, and decides as they decide.
+
+    caacheck NAME...             who may issue for each name, and what must be mended
+    caacheck --policy FILE       all that the policy's certificates require, and whether each
+                                 server says what the policy says
+    caacheck lint FILE           the policy's own check, without asking anybody
+    caacheck explain FILE NAME   which line of the policy governs a name, and who may issue
+    caacheck diff OLD NEW        who gains and who loses permission between two policies
+
+A NAME is what a certificate is for: example.org, *.example.org, bücher.example; for --type smime a
+mail address will do. Without --issuer each issuer that the name's CAA names is checked.
+
+What is asked about:
+    --issuer DOMAIN         an Issuer Domain Name, such as letsencrypt.org; may be repeated
+    --account URI           the account's URI (RFC 8657); if not given, whatever the CAA names
+    --method LABEL          the validation method, such as dns-01; if not given, whatever the CAA names
+    --type tls|smime|vmc    the kind of certificate (default tls)
+    --names FILE            more names, one a line; - is standard input
+    --policy FILE           a policy file of the plugin caa; NAMEs then leave out all others
+    --at DATE               the rules of that day, such as 2027-03-15 (default today)
+
+From where:
+    --root-hints FILE       the root's NS records and addresses (default: the Internet's)
+    --trust-anchor FILE     DS or DNSKEY records, of the root or another zone (default: the Internet's)
+    --server ADDR           ask that authoritative server alone, 192.0.2.1 or 192.0.2.1:5353
+    --resolver ADDR         ask that resolver alone; it is not relied on, its answers are validated
+    --port N                the port of name servers, for test networks (default 53)
+
+How:
+    --timeout DURATION      of one try (default 2s); over UDP there are two
+    --rate N                questions to one address a second, 0 for no limit (default 50)
+    --concurrency N         questions to one address at a time (default 4)
+    --json                  one JSON document; its schema: checker/report/schema.json
+    --junit FILE            test cases for CI: locked out or at risk is a failure, unknown an error
+    --sarif FILE            what is wrong as SARIF 2.1.0, with the policy's lines
+    --html FILE             one page for people: verdicts, what to mend, each name's chain as a picture
+    -v, --verbose           the chain that led to each verdict, and all evidence
+
+lint and explain take --json, and diff does, too. Colour is for terminals, and NO_COLOR stops it.
+Ctrl-C shows what was found so far.
+
+Exit status: 0 all may issue; 1 someone is locked out or at risk, or something must be mended (for
+lint: the policy is refused; for diff: someone loses permission); 2 it could not be found out, or the
+command line or a file is wrong.
+`

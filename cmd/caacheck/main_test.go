@@ -1,0 +1,297 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/test/lab"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// zones is the world of these tests.
+var zones = []lab.Zone{
+	{Name: "test.", Servers: []string{"a.nic.test.", "b.nic.test."}},
+	{Name: "example.test.", Servers: []string{"ns1.example.test.", "ns2.example.test."}, Text: `
+@     CAA 0 issue "letsencrypt.org"
+@     CAA 0 issuewild ";"
+shop  CAA 0 issue "digicert.com"
+shop  CAA 0 issue "LetsEncrypt.org"
+none  CAA 0 issue ";"
+open  CAA 0 iodef "https://example.test/"
+xss   CAA 0 issue "` + "\\027[31mred" + `"
+store CNAME x.provider.test.
+`},
+	{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}, Text: `x CAA 0 issue "digicert.com"`},
+	{Name: "down.test.", Servers: []string{"ns1.down.test.", "ns2.down.test."}},
+	{Name: "stale.test.", Servers: []string{"ns1.example.test.", "ns1.stale.test."}, Unsigned: true, Text: `@ CAA 0 issue "letsencrypt.org"`},
+}
+
+var hooks = map[string]lab.Hook{
+	"ns1.down.test.": failing, "ns2.down.test.": failing,
+	"ns1.stale.test.": func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		m = m.Copy()
+		for _, rr := range m.Answer {
+			if caa, ok := rr.(*dns.CAA); ok {
+				caa.Value = "sectigo.com"
+			}
+		}
+		return m
+	},
+}
+
+func failing(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+	m.Rcode, m.Answer, m.Ns = dns.RcodeServerFailure, nil, nil
+	return m
+}
+
+const goodPolicy = `version: 1
+issuers: {letsencrypt: {domain: letsencrypt.org}, digicert: {domain: digicert.com}}
+zones:
+  example.test:
+    issue: [letsencrypt]
+    issuewild: none
+    names:
+      shop: {issue: [digicert], issuewild: [digicert]}
+certificates:
+  - {names: [www.example.test], issuer: letsencrypt}
+`
+
+// start makes a lab with the flags that lead into it, and a folder of files.
+func start(t *testing.T) (dir string, flags []string) {
+	t.Helper()
+	l := lab.New(t, hooks, zones...)
+	dir = t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("policy.yaml", goodPolicy)
+	write("other.yaml", strings.Replace(goodPolicy, "issue: [letsencrypt]\n    issuewild", "issue: [letsencrypt, digicert]\n    issuewild", 1))
+	write("refused.yaml", strings.Replace(goodPolicy, "    names:\n", "    names:\n      www: {issue: [digicert]}\n", 1))
+	write("mistaken.yaml", strings.Replace(goodPolicy, "issuewild: none", "issuewlid: none", 1))
+	write("names", "www.example.test # ours\nshop.example.test\n")
+	write("bad-names", "www.example.test\nhttps://x.test/\n")
+	write("empty", "# nothing\n")
+	write("no-records", "; nothing\n")
+	return dir, flagsInto(t, l, dir)
+}
+
+// flagsInto are those that lead into a lab, by files in a folder.
+func flagsInto(t *testing.T, l *lab.Lab, dir string) []string {
+	t.Helper()
+	hints, anchor := filepath.Join(dir, "hints"), filepath.Join(dir, "anchor")
+	for file, rrs := range map[string][]dns.RR{hints: l.Hints, anchor: l.Anchors} {
+		if err := os.WriteFile(file, []byte(lines(rrs)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return []string{"--root-hints", hints, "--trust-anchor", anchor, "--port", fmt.Sprint(l.Port), "--rate", "0"}
+}
+
+func lines(rrs []dns.RR) string {
+	var out strings.Builder
+	for _, rr := range rrs {
+		out.WriteString(rr.String() + "\n")
+	}
+	return out.String()
+}
+
+func TestCaacheck(t *testing.T) {
+	t.Parallel()
+	dir, world := start(t)
+	tests := []struct {
+		args string // $D is the folder; what begins with a command needs no world
+		in   string
+		code int
+		out  []string // that standard output has
+		err  string
+	}{
+		{args: "www.example.test", code: 0, out: []string{"letsencrypt.org  may issue  0 issue \"letsencrypt.org\" at example.test, secure", "1 name, 1 may issue"}},
+		{args: "www.example.test --issuer letsencrypt.org --issuer digicert.com", code: 1, out: []string{"digicert.com     locked out  issuer-not-listed", "1 may issue, 1 locked out"}},
+		{args: "*.www.example.test", code: 0, out: []string{"nobody may issue"}},
+		{args: "none.example.test --issuer digicert.com", code: 1, out: []string{"locked out  nobody-authorized"}},
+		{args: "open.example.test", code: 0, out: []string{"any CA  may issue", "warning  open.example.test  issue-missing"}},
+		{args: "shop.example.test", code: 1, out: []string{"digicert.com     may issue", "letsencrypt.org  at risk    issuer-name-not-exact", "readings-differ"}},
+		{args: "store.example.test", code: 0, out: []string{"x.provider.test, secure", "governed-by-alias", "not by you"}},
+		{args: "down.test", code: 1, out: []string{"any CA  locked out  lookup-failed-signed", "server-lame"}},
+		{args: "stale.test", code: 1, out: []string{"one-server-denies", "servers-differ"}},
+		{args: "provider.test", code: 0, out: []string{"any CA  may issue  no CAA at the name or above it", "caa-missing"}},
+		{args: "xss.example.test", code: 1, out: []string{"value-malformed"}},
+		{args: "-v www.example.test", code: 0, out: []string{"└─ www.example.test  no CAA  (secure)", "└─ example.test  0 issue", "chain of trust", "└─ .  secure, DS "}},
+		{args: "--names $D/names", code: 1, out: []string{"2 names"}},
+		{args: "--names -", in: "www.example.test\n", code: 0, out: []string{"1 name"}},
+		{args: "--policy $D/policy.yaml", code: 1, out: []string{"letsencrypt.org  may issue", "drift", `shop.example.test`, "0 issuewild \"digicert.com\""}},
+		{args: "--policy $D/policy.yaml www.example.test", code: 0, out: []string{"letsencrypt.org  may issue"}},
+		{args: "lint $D/policy.yaml", code: 0, out: []string{"accepted"}},
+		{args: "lint $D/refused.yaml", code: 1, out: []string{"www.example.test: letsencrypt cannot issue", "refused"}},
+		{args: "lint $D/mistaken.yaml", code: 1, out: []string{"issuewlid", "mistaken.yaml:6:5"}},
+		{args: "lint --json $D/refused.yaml", code: 1, out: []string{`"code": "issuer-not-listed"`}},
+		{args: "explain $D/policy.yaml a.shop.example.test", code: 0, out: []string{"governed by shop.example.test", "digicert.com"}},
+		{args: "explain $D/policy.yaml www.example.test", code: 0, out: []string{"what must stay issuable", "www.example.test for letsencrypt"}},
+		{args: "diff $D/policy.yaml $D/policy.yaml", code: 0, out: []string{"nobody gains or loses"}},
+		{args: "diff $D/policy.yaml $D/other.yaml", code: 0, out: []string{"+ example.test  tls  digicert.com"}},
+		{args: "diff $D/other.yaml $D/policy.yaml", code: 1, out: []string{"- example.test  tls  digicert.com"}},
+		{args: "--help", code: 0, out: []string{"caacheck NAME...", "Exit status"}},
+		{args: "lint --help", code: 0, out: []string{"caacheck lint FILE"}},
+
+		{args: "", code: 2, err: "no names"},
+		{args: "https://www.example.test/", code: 2, err: "write the host alone, www.example.test"},
+		{args: "192.0.2.1", code: 2, err: "is an IP address"},
+		{args: "a..b", code: 2, err: "is not a domain name"},
+		{args: "x.test --nonsense", code: 2, err: "caacheck --help"},
+		{args: "x.test --type web", code: 2, err: "tls, smime or vmc"},
+		{args: "x.test --at tomorrow", code: 2, err: "2027-03-15"},
+		{args: "x.test --port 0", code: 2, err: "--port"},
+		{args: "x.test --timeout 0s", code: 2, err: "--timeout"},
+		{args: "x.test --server here", code: 2, err: "is not an address"},
+		{args: "x.test --server 127.0.0.1 --resolver 127.0.0.1", code: 2, err: "exclude each other"},
+		{args: "x.test --names $D/nowhere", code: 2, err: "no such file"},
+		{args: "--names $D/bad-names", code: 2, err: "bad-names:2: "},
+		{args: "--names $D/empty", code: 2, err: "has no names"},
+		{args: "--names -", code: 2, err: "standard input has no names"},
+		{args: "--policy $D/nowhere", code: 2, err: "no such file"},
+		{args: "--policy $D/mistaken.yaml", code: 2, err: "mistaken.yaml:6:5"},
+		{args: "--policy $D/policy.yaml --issuer x.test", code: 2, err: "leave --issuer"},
+		{args: "--policy $D/policy.yaml x.test", code: 2, err: "requires nothing for x.test"},
+		{args: "x.test --trust-anchor $D/no-records", code: 2, err: "has no records"},
+		{args: "x.test --trust-anchor $D/policy.yaml", code: 2, err: "policy.yaml"},
+		{args: "x.test --root-hints $D/anchor", code: 2, err: "NS record"},
+		{args: "lint", code: 2, err: "lint takes one"},
+		{args: "lint $D/nowhere", code: 2, err: "no such file"},
+		{args: "explain $D/policy.yaml", code: 2, err: "explain takes"},
+		{args: "explain $D/policy.yaml x.net", code: 2, err: "no zone of"},
+		{args: "explain $D/policy.yaml 192.0.2.1", code: 2, err: "IP address"},
+		{args: "diff $D/policy.yaml", code: 2, err: "diff takes"},
+		{args: "diff $D/policy.yaml $D/mistaken.yaml", code: 2, err: "mistakes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.args, func(t *testing.T) {
+			t.Parallel()
+			args := strings.Fields(strings.ReplaceAll(tt.args, "$D", dir))
+			if len(args) == 0 || commands[args[0]] == nil {
+				args = append(args, world...)
+				if strings.Contains(tt.args, "--trust-anchor") || strings.Contains(tt.args, "--port") || strings.Contains(tt.args, "--root-hints") {
+					args = args[:len(args)-len(world)]
+				}
+			}
+			code, out, stderr := caacheck(t, tt.in, args...)
+			if code != tt.code {
+				t.Errorf("exit %d, want %d", code, tt.code)
+			}
+			for _, want := range tt.out {
+				if !strings.Contains(out, want) {
+					t.Errorf("the output lacks %q", want)
+				}
+			}
+			if !strings.Contains(stderr, tt.err) || (tt.err == "") != (stderr == "") || tt.err != "" && out != "" {
+				t.Errorf("standard error %q, want %q", stderr, tt.err)
+			}
+			if strings.Contains(out, "\x1b") {
+				t.Error("a control character reached the output")
+			}
+			if t.Failed() {
+				t.Log(out)
+			}
+		})
+	}
+}
+
+func caacheck(t *testing.T, in string, args ...string) (code int, out, stderr string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), args, stdio{strings.NewReader(in), &o, &e})
+	return code, o.String(), e.String()
+}
+
+// Whatever is found, the document keeps to its schema.
+func TestJSONKeepsToItsSchema(t *testing.T) {
+	t.Parallel()
+	dir, world := start(t)
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(report.Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"www.example.test", "*.example.test", "shop.example.test", "store.example.test", "down.test", "stale.test", "provider.test", "xss.example.test", "nowhere"},
+		{"--policy", filepath.Join(dir, "policy.yaml")},
+	} {
+		_, out, stderr := caacheck(t, "", append(append([]string{"--json"}, args...), world...)...)
+		value, err := jsonschema.UnmarshalJSON(strings.NewReader(out))
+		if err != nil {
+			t.Fatalf("%v: %s", err, stderr)
+		}
+		if err := schema.Validate(value); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+}
+
+// An interrupted run shows what it has, and says that it is not all.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	_, world := start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, stderr bytes.Buffer
+	code := run(ctx, append([]string{"--json", "www.example.test"}, world...), stdio{strings.NewReader(""), &out, &stderr})
+	var got report.Report
+	if err := json.Unmarshal(out.Bytes(), &struct{ Complete *bool }{&got.Complete}); err != nil || got.Complete || code != 2 {
+		t.Errorf("exit %d, %v: %s", code, err, out.String())
+	}
+}
+
+// What people see, reviewed as text. Addresses and key tags differ from run to run.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	_, world := start(t)
+	_, out, stderr := caacheck(t, "", append([]string{"-v", "www.example.test", "store.example.test", "stale.test", "down.test", "--issuer", "letsencrypt.org"}, world...)...)
+	out = regexp.MustCompile(`127\.\d+\.\d+\.(\d+)(:\d+)?`).ReplaceAllString(out, "192.0.2.$1")
+	out = regexp.MustCompile(`DS \d+`).ReplaceAllString(out, "DS 12345")
+	const file = "testdata/verbose.txt"
+	if *update {
+		if err := os.WriteFile(file, []byte(out), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil || out != string(want) || stderr != "" {
+		t.Errorf("%v %s; go test -update writes it anew. Got\n%s", err, stderr, out)
+	}
+}
+
+// The checker stands alone: it brings no part of the server along.
+func TestNoServerInside(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("go", "list", "-deps", ".", "../../checker/...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, line := range strings.Fields(string(out)) {
+		if strings.HasPrefix(line, "github.com/coredns/") || strings.HasPrefix(line, "github.com/coredns-caa/caa/plugin/caa") {
+			t.Errorf("it depends on %s", line)
+		}
+	}
+}
