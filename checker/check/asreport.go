@@ -6,6 +6,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/checker/verdict"
@@ -59,7 +60,7 @@ func steps(way climb.Climb) []report.Step {
 }
 
 // zones are those from the root to the one that the last answer came from.
-func zones(way climb.Climb) []report.Zone {
+func zones(way climb.Climb, ends map[string][]finding.End) []report.Zone {
 	out := []report.Zone{}
 	for z := way.Last().Answer.Zone; z != nil; z = z.Parent {
 		zone := report.Zone{Name: bare(z.Name), Security: z.Trust, Servers: []string{}}
@@ -67,6 +68,9 @@ func zones(way climb.Climb) []report.Zone {
 			if !slices.Contains(zone.DS, ds.KeyTag) {
 				zone.DS = append(zone.DS, ds.KeyTag)
 			}
+		}
+		for _, end := range ends[z.Name] {
+			zone.Ends = append(zone.Ends, report.End{At: end.At, Over: bare(end.Name) + " " + dns.Type(end.Type).String()})
 		}
 		for _, s := range z.Servers {
 			zone.Servers = append(zone.Servers, describe(s))

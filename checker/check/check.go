@@ -140,7 +140,7 @@ func one(ctx context.Context, r *resolve.Resolver, collector *finding.Collector,
 	way := climb.Up(ctx, r, job.Subject.Name)
 	seen := collector.Collect(ctx, way)
 	seen.Now = r.Now()
-	name := report.Name{Name: job.Subject.String(), Relevant: relevant(way), Climb: steps(way), Zones: zones(way), Verdicts: []report.Verdict{}}
+	name := report.Name{Name: job.Subject.String(), Relevant: relevant(way), Climb: steps(way), Zones: zones(way, seen.Ends()), Verdicts: []report.Verdict{}}
 	for _, req := range job.requirements(way) {
 		v := verdict.Decide(way, req, at)
 		if v.Outcome == verdict.MayIssue {

@@ -91,6 +91,7 @@ type Zone struct {
 	Name     string        `json:"name"`
 	Security dnssec.Result `json:"security"`
 	DS       []uint16      `json:"ds_key_tags,omitempty"`
+	Ends     []End         `json:"signature_ends,omitempty"` // of those seen: the first of its keys, and of all else
 	Servers  []string      `json:"servers"`
 }
 

@@ -74,7 +74,7 @@ func (n Name) write(out *strings.Builder, s Style) {
 		fmt.Fprintf(out, "    %s\n", clean(n.nobody()))
 	}
 	for _, d := range n.Drift {
-		fmt.Fprintf(out, "    %s  the policy (%v) says %s; %s says %s\n", s.paint(red, "drift"), d.Pos, clean(list(d.Policy)), clean(d.Server), clean(list(d.Seen)))
+		fmt.Fprintf(out, "    %s  %s\n", s.paint(red, driftCode), clean(d.text()))
 	}
 	if s.Verbose {
 		n.writeTree(out, s)
@@ -201,7 +201,7 @@ func (f Finding) write(out *strings.Builder, s Style, names int) {
 	if names > 1 && len(f.Names) == 1 && f.Names[0] != f.Subject {
 		fmt.Fprintf(out, "    found for %s\n", clean(f.Names[0]))
 	}
-	fmt.Fprintf(out, "    mend: %s (%s)\n\n", f.Remedy, f.Section)
+	fmt.Fprintf(out, "    %s\n\n", f.advice())
 }
 
 func (r *Report) summary(s Style) string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -34,6 +35,7 @@ type options struct {
 	rate                            float64
 	timeout                         time.Duration
 	json, verbose                   bool
+	junit, sarif, html              string
 }
 
 func (o *options) flags() *flag.FlagSet {
@@ -55,6 +57,9 @@ func (o *options) flags() *flag.FlagSet {
 	fs.DurationVar(&o.timeout, "timeout", resolve.DefaultTimeout, "")
 	fs.BoolVar(&o.verbose, "verbose", false, "")
 	fs.BoolVar(&o.verbose, "v", false, "")
+	fs.StringVar(&o.junit, "junit", "", "")
+	fs.StringVar(&o.sarif, "sarif", "", "")
+	fs.StringVar(&o.html, "html", "", "")
 	return fs
 }
 
@@ -104,6 +109,11 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	files, err := o.reportFiles()
+	if err != nil {
+		return 0, err
+	}
+	defer files.discard()
 	found := check.Run(ctx, r, jobs, check.Options{At: at, Progress: progress(std.err, time.Now())})
 	found.Notes = notes
 	var out bytes.Buffer
@@ -115,7 +125,7 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	if err == nil {
 		_, err = out.WriteTo(std.out)
 	}
-	return found.ExitCode(), err
+	return found.ExitCode(), errors.Join(err, files.save(found))
 }
 
 func (o options) date() (time.Time, error) {

@@ -84,6 +84,9 @@ How:
     --rate N                questions to one address a second, 0 for no limit (default 50)
     --concurrency N         questions to one address at a time (default 4)
     --json                  one JSON document; its schema: checker/report/schema.json
+    --junit FILE            test cases for CI: locked out or at risk is a failure, unknown an error
+    --sarif FILE            what is wrong as SARIF 2.1.0, with the policy's lines
+    --html FILE             one page for people: verdicts, what to mend, each name's chain as a picture
     -v, --verbose           the chain that led to each verdict, and all evidence
 
 lint and explain take --json, and diff does, too. Colour is for terminals, and NO_COLOR stops it.

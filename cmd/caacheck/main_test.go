@@ -80,8 +80,6 @@ func start(t *testing.T) (dir string, flags []string) {
 			t.Fatal(err)
 		}
 	}
-	write("hints", lines(l.Hints))
-	write("anchor", lines(l.Anchors))
 	write("policy.yaml", goodPolicy)
 	write("other.yaml", strings.Replace(goodPolicy, "issue: [letsencrypt]\n    issuewild", "issue: [letsencrypt, digicert]\n    issuewild", 1))
 	write("refused.yaml", strings.Replace(goodPolicy, "    names:\n", "    names:\n      www: {issue: [digicert]}\n", 1))
@@ -90,7 +88,19 @@ func start(t *testing.T) (dir string, flags []string) {
 	write("bad-names", "www.example.test\nhttps://x.test/\n")
 	write("empty", "# nothing\n")
 	write("no-records", "; nothing\n")
-	return dir, []string{"--root-hints", filepath.Join(dir, "hints"), "--trust-anchor", filepath.Join(dir, "anchor"), "--port", fmt.Sprint(l.Port), "--rate", "0"}
+	return dir, flagsInto(t, l, dir)
+}
+
+// flagsInto are those that lead into a lab, by files in a folder.
+func flagsInto(t *testing.T, l *lab.Lab, dir string) []string {
+	t.Helper()
+	hints, anchor := filepath.Join(dir, "hints"), filepath.Join(dir, "anchor")
+	for file, rrs := range map[string][]dns.RR{hints: l.Hints, anchor: l.Anchors} {
+		if err := os.WriteFile(file, []byte(lines(rrs)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return []string{"--root-hints", hints, "--trust-anchor", anchor, "--port", fmt.Sprint(l.Port), "--rate", "0"}
 }
 
 func lines(rrs []dns.RR) string {

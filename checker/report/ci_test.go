@@ -1,0 +1,165 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// publishedSARIF is OASIS's schema, which may not lie here; testdata has what it says of what is used.
+var publishedSARIF = flag.String("sarif-schema", "", "hold SARIF against this file, too: sarif-schema-2.1.0.json as OASIS publishes it")
+
+// What CI sees is what the exit code says.
+func TestJUnitCountsAsTheExitCode(t *testing.T) {
+	t.Parallel()
+	for name, r := range reports() {
+		var out bytes.Buffer
+		if err := r.WriteJUnit(&out); err != nil {
+			t.Fatal(err)
+		}
+		var got junitSuites
+		if err := xml.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		code := ExitFine
+		switch {
+		case got.Failures > 0:
+			code = ExitMend
+		case got.Errors > 0:
+			code = ExitUnknown
+		}
+		var sum junitCounts
+		for _, s := range got.Suites {
+			sum.add(s.junitCounts)
+			if s.Tests != len(s.Cases) {
+				t.Errorf("%s: %s counts %d of %d", name, s.Name, s.Tests, len(s.Cases))
+			}
+		}
+		if code != r.ExitCode() || sum != got.junitCounts {
+			t.Errorf("%s: %+v, and the exit code is %d\n%s", name, got.junitCounts, r.ExitCode(), out.String())
+		}
+	}
+}
+
+// Whatever servers send, the XML is well-formed and holds no element but ours.
+func TestJUnitOfHostileServers(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := hostile().WriteJUnit(&out); err != nil {
+		t.Fatal(err)
+	}
+	ours := map[string]bool{"testsuites": true, "testsuite": true, "testcase": true, "failure": true, "error": true, "system-out": true}
+	d := xml.NewDecoder(&out)
+	for {
+		token, err := d.Token()
+		if token == nil {
+			if err.Error() != "EOF" {
+				t.Fatal(err)
+			}
+			return
+		}
+		if start, ok := token.(xml.StartElement); ok && !ours[start.Name.Local] {
+			t.Errorf("an element %s", start.Name.Local)
+		}
+	}
+}
+
+func TestSARIFKeepsToItsSchema(t *testing.T) {
+	t.Parallel()
+	files := []string{"testdata/sarif.json"}
+	if *publishedSARIF != "" {
+		files = append(files, *publishedSARIF)
+	}
+	for _, file := range files {
+		schema := compile(t, file)
+		all := reports()
+		all["hostile"] = hostile()
+		for name, r := range all {
+			var out bytes.Buffer
+			if err := r.WriteSARIF(&out); err != nil {
+				t.Fatal(err)
+			}
+			value, err := jsonschema.UnmarshalJSON(&out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := schema.Validate(value); err != nil {
+				t.Errorf("%s by %s: %v", name, file, err)
+			}
+		}
+	}
+}
+
+func compile(t *testing.T, file string) *jsonschema.Schema {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource("sarif.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("sarif.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// A result names its rule, its place and itself, the last in every run alike.
+func TestSARIFResults(t *testing.T) {
+	t.Parallel()
+	log := func() (out sarifLog) {
+		var text bytes.Buffer
+		r := hostile()
+		r.Names[0].Verdicts[0].RequiredBy = nil
+		r.Names[0].Name = "*.www.example.org"
+		r.Findings[0].Names, r.Findings[1].Names = []string{"*.www.example.org"}, nil
+		if err := r.WriteSARIF(&text); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text.Bytes(), &out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	run, again := log().Runs[0], log().Runs[0]
+	prints := map[string]bool{}
+	places := map[string]bool{}
+	for i, result := range run.Results {
+		if rule := run.Tool.Driver.Rules[result.RuleIndex]; rule.ID != result.RuleID {
+			t.Errorf("the rule of %s is %s", result.RuleID, rule.ID)
+		}
+		print := result.Fingerprints[sarifPrint]
+		if print != again.Results[i].Fingerprints[sarifPrint] {
+			t.Error("the fingerprint differs in another run")
+		}
+		prints[print] = true
+		places[result.Locations[0].Physical.Artifact.URI] = true
+		if strings.ContainsAny(result.Message.Text, "\x00\x1b") {
+			t.Error("a control character reached a message")
+		}
+	}
+	// Six verdicts and four drifts differ; the three findings are one and the same but for their severity.
+	if len(prints) != 11 {
+		t.Errorf("%d results have %d fingerprints", len(run.Results), len(prints))
+	}
+	if !places["dns:www.example.org?type=CAA"] {
+		t.Errorf("the places are %v", places)
+	}
+	if run.Invocations[0].Successful || run.Invocations[0].ExitCode != ExitMend {
+		t.Errorf("the invocation is %+v", run.Invocations[0])
+	}
+}

@@ -1,0 +1,107 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// End is when an RRset of a zone ceases to validate unless it is signed again.
+type End struct {
+	At   time.Time `json:"at"`
+	Over string    `json:"over"` // name and type
+}
+
+// Coming is a day on which something that is fine today may cease to be.
+type Coming struct {
+	At      time.Time
+	Subject string // a zone, or whom a rule binds
+	Text    string
+	Names   []string // that it matters to; nil for all
+}
+
+// rules are the Baseline Requirements' days, with what each brings (ballots SC-067, SC-081, SC-098).
+var rules = []struct {
+	day     time.Time
+	text    string
+	finding string // of names that it matters to; "" for all
+}{
+	{day(2026, 12, 15), "Five remote perspectives have to corroborate what the first one sees (BR 3.2.2.9).", ""},
+	{day(2027, 3, 15), "Account and method parameters in CAA bind every CA (RFC 8657).", "parameters-bind-later"},
+	{day(2027, 3, 15), "Certificates last 100 days at most, and a validation is good for 100.", ""},
+	{day(2029, 3, 15), "Certificates last 47 days at most, and a validation is good for 10.", ""},
+}
+
+func day(year int, month time.Month, day int) time.Time {
+	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+}
+
+// Coming lists what will break or change next, the earliest first: the first signatures of each zone to
+// end, of its keys and of all else, and the rules to come.
+func (r *Report) Coming() []Coming {
+	out := r.ends()
+	for _, rule := range rules {
+		if !rule.day.After(r.At) {
+			continue
+		}
+		c := Coming{At: rule.day, Subject: "every CA", Text: rule.text}
+		for _, f := range r.Findings {
+			if rule.finding != "" && f.Code == rule.finding {
+				c.Names = append(c.Names, f.Names...)
+			}
+		}
+		out = append(out, c)
+	}
+	slices.SortStableFunc(out, func(a, b Coming) int { return a.At.Compare(b.At) })
+	return out
+}
+
+func (r *Report) ends() []Coming {
+	var out []Coming
+	index := map[string]int{}
+	for _, n := range r.Names {
+		for _, z := range n.Zones {
+			for _, end := range z.Ends {
+				key := fmt.Sprint(z.Name, strings.HasSuffix(end.Over, " DNSKEY"))
+				i, known := index[key]
+				if !known {
+					i = len(out)
+					index[key], out = i, append(out, Coming{At: end.At, Subject: z.Name})
+				}
+				if c := &out[i]; !known || end.At.Before(c.At) {
+					c.At, c.Text = end.At, fmt.Sprintf("Signatures of %s end, the first over %s.", zoneName(z.Name), end.Over)
+				}
+				out[i].Names = append(out[i].Names, n.Name)
+			}
+		}
+	}
+	return out
+}
+
+func zoneName(name string) string {
+	if name == "." {
+		return "the root"
+	}
+	return name
+}
+
+// In says how far off a day is.
+func (c Coming) In(now time.Time) string {
+	switch days := int(c.At.Sub(now).Hours() / 24); {
+	case days == 0:
+		return "within a day"
+	case days == 1:
+		return "in a day"
+	default:
+		return fmt.Sprintf("in %d days", days)
+	}
+}
+
+func others(names []string) string {
+	const most = 3
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}

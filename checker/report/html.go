@@ -1,0 +1,368 @@
+package report
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+
+	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/verdict"
+)
+
+//go:embed page.css
+var pageStyle string
+
+//go:embed page.html
+var pageText string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageText))
+
+// mostSections is how many names have pictures: more make a file that no browser opens with pleasure.
+// The table has all names; pictures go to those that have something wrong first.
+const mostSections = 200
+
+// Names are shown at length, without a click, while something is wrong with them and they are few, or
+// where there are hardly any.
+const (
+	mostOpen  = 10
+	hardlyAny = 3
+)
+
+const (
+	shownDay  = "2 January 2006"
+	shownTime = "2 January 2006, 15:04 MST"
+)
+
+// page is a report as its template wants it.
+type page struct {
+	Style    template.CSS
+	Policy   string // Content-Security-Policy: this style and nothing else, and no script
+	Answer   string
+	Class    string // of the answer
+	At       string
+	RulesOf  string
+	Counts   []tally
+	Notes    []string
+	Rows     []row
+	Names    []section
+	LeftOut  int // names without a section
+	Findings []pageFinding
+	Coming   []pageComing
+}
+
+type tally struct{ Text, Class, Link string }
+
+// row is one line of the table of verdicts.
+type row struct {
+	Name, Link string // Link is the section's id, if there is one
+	Who        string
+	Outcome    badge
+	Reason     string
+	Record     string
+	Where      string
+	Detail     string
+	rank       int
+}
+
+// badge says something in words, a mark and a colour.
+type badge struct{ Text, Mark, Class string }
+
+var outcomeBadges = map[verdict.Outcome]badge{
+	verdict.MayIssue:  {"may issue", "✓", "good"},
+	verdict.AtRisk:    {"at risk", "!", "doubtful"},
+	verdict.LockedOut: {"locked out", "✕", "bad"},
+	verdict.Unknown:   {"could not find out", "?", "doubtful"},
+}
+
+var severityBadges = map[finding.Severity]badge{
+	finding.Error:   {"error", "✕", "bad"},
+	finding.Warning: {"warning", "!", "doubtful"},
+	finding.Info:    {"remark", "i", "plain"},
+}
+
+var (
+	driftBadge  = badge{"not as the policy says", "≠", "bad"}
+	nobodyBadge = badge{"nobody may issue", "–", "plain"}
+)
+
+// outcomeRanks are the order of the table: what must be looked at first.
+var outcomeRanks = map[verdict.Outcome]int{verdict.LockedOut: 0, verdict.AtRisk: 2, verdict.Unknown: 3, verdict.MayIssue: 5}
+
+const (
+	driftRank  = 1
+	nobodyRank = 4
+)
+
+type section struct {
+	ID       string
+	Name     string
+	End      string // the zone that decides
+	Open     bool
+	Badges   []badge
+	Pictures []picture
+	Steps    []pageStep
+	Zones    []pageZone
+	Drift    []string
+}
+
+type pageStep struct {
+	Name, What string
+	Aliases    []string
+	Servers    []string
+}
+
+type pageZone struct {
+	Name, Status, Delegation string
+	Ends                     []string
+	Servers                  []string
+}
+
+type pageFinding struct {
+	Badge          badge
+	Code           string
+	Subject        string
+	Text           string
+	Evidence, More []string
+	Remedy         string
+	Citations      []citation
+	Names          string
+}
+
+type pageComing struct {
+	Day, In, Subject, Text, Names string
+	Soon                          bool
+}
+
+// soon is the life of a certificate from 2029 on, in days: what ends within it is met by a renewal.
+const soon = 47
+
+// WriteHTML writes the report as one page that needs nothing else: no script, no picture or font from
+// elsewhere, which its Content-Security-Policy forbids.
+func (r *Report) WriteHTML(w io.Writer) error {
+	sum := sha256.Sum256([]byte(pageStyle))
+	p := page{
+		Style:  template.CSS(pageStyle),
+		Policy: "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'",
+		At:     r.At.UTC().Format(shownTime), RulesOf: r.RulesOf,
+		Counts: r.tallies(),
+	}
+	p.Answer, p.Class = r.answer()
+	for _, note := range r.Notes {
+		p.Notes = append(p.Notes, clean(note))
+	}
+	p.addNames(r.Names)
+	for _, f := range r.Findings {
+		p.Findings = append(p.Findings, f.page(len(r.Names)))
+	}
+	for _, c := range r.Coming() {
+		days := int(c.At.Sub(r.At).Hours() / 24)
+		p.Coming = append(p.Coming, pageComing{c.At.Format(shownDay), c.In(r.At), clean(zoneName(c.Subject)), clean(c.Text), clean(others(c.Names)), days <= soon})
+	}
+	return pageTemplate.Execute(w, p)
+}
+
+// addNames fills the table, and makes the sections of the first names in its order.
+func (p *page) addNames(names []Name) {
+	rows := make([][]row, len(names))
+	var order []int
+	for i, n := range names {
+		rows[i] = n.rows()
+		order = append(order, i)
+	}
+	worst := func(i int) int { return slices.MinFunc(rows[i], byRank).rank }
+	slices.SortStableFunc(order, func(a, b int) int { return worst(a) - worst(b) })
+	for place, i := range order {
+		id := ""
+		if place < mostSections {
+			id = fmt.Sprintf("name-%d", i+1)
+			p.Names = append(p.Names, names[i].section(id, rows[i], worst(i) < nobodyRank && place < mostOpen || len(names) <= hardlyAny))
+		}
+		for _, line := range rows[i] {
+			line.Link = id
+			p.Rows = append(p.Rows, line)
+		}
+	}
+	p.LeftOut = len(names) - len(p.Names)
+	slices.SortStableFunc(p.Rows, byRank)
+}
+
+func byRank(a, b row) int { return a.rank - b.rank }
+
+// answer is the page's first sentence, and how it looks.
+func (r *Report) answer() (text, class string) {
+	outcomes, drift, errors := map[verdict.Outcome]int{}, 0, 0
+	total := 0
+	for _, n := range r.Names {
+		for _, v := range n.Verdicts {
+			outcomes[v.Outcome]++
+			total++
+		}
+		drift += len(n.Drift)
+	}
+	for _, f := range r.Findings {
+		if f.Severity == finding.Error {
+			errors++
+		}
+	}
+	of := func(o verdict.Outcome) string { return fmt.Sprintf("%d of %d", outcomes[o], total) }
+	is := func(o verdict.Outcome) string {
+		if outcomes[o] == 1 {
+			return "is"
+		}
+		return "are"
+	}
+	switch {
+	case outcomes[verdict.LockedOut] > 0:
+		text, class = "No: "+of(verdict.LockedOut)+" "+is(verdict.LockedOut)+" locked out", "bad"
+		if n := outcomes[verdict.AtRisk]; n > 0 {
+			text += fmt.Sprintf(", and %d at risk", n)
+		}
+	case outcomes[verdict.AtRisk] > 0:
+		text, class = "Not surely: "+of(verdict.AtRisk)+" "+is(verdict.AtRisk)+" at risk", "doubtful"
+	case outcomes[verdict.Unknown] > 0:
+		text, class = "It could not be found out for "+of(verdict.Unknown), "doubtful"
+	case drift > 0:
+		text, class = "Yes, but servers do not say what the policy says", "bad"
+	case errors > 0:
+		text, class = "Yes, from here and today, but there are errors to mend", "doubtful"
+	case total == 0 && len(r.Names) > 0:
+		text, class = "Nobody may issue", "plain"
+	case total == 0:
+		text, class = "Nothing was found out", "doubtful"
+	default:
+		text, class = "Yes: all that was asked for may issue", "good"
+	}
+	if !r.Complete {
+		if class == "good" {
+			class = "doubtful"
+		}
+		return text + ", as far as it went: it was interrupted, and names are missing.", class
+	}
+	return text + ".", class
+}
+
+func (r *Report) tallies() []tally {
+	outcomes, severities := map[verdict.Outcome]int{}, map[finding.Severity]int{}
+	for _, n := range r.Names {
+		for _, v := range n.Verdicts {
+			outcomes[v.Outcome]++
+		}
+	}
+	for _, f := range r.Findings {
+		severities[f.Severity]++
+	}
+	out := []tally{{count(len(r.Names), "name"), "plain", ""}}
+	for _, o := range []verdict.Outcome{verdict.MayIssue, verdict.AtRisk, verdict.LockedOut, verdict.Unknown} {
+		if b := outcomeBadges[o]; outcomes[o] > 0 {
+			out = append(out, tally{fmt.Sprintf("%d %s", outcomes[o], b.Text), b.Class, ""})
+		}
+	}
+	for _, s := range []finding.Severity{finding.Error, finding.Warning, finding.Info} {
+		if b := severityBadges[s]; severities[s] > 0 {
+			out = append(out, tally{count(severities[s], b.Text), b.Class, "mend"})
+		}
+	}
+	return out
+}
+
+// rows are a name's lines of the table: one at least.
+func (n Name) rows() []row {
+	var out []row
+	like := row{Name: short(n.Name)}
+	for _, v := range n.Verdicts {
+		line := like
+		line.Who, line.Outcome, line.Detail, line.rank = short(v.who()), outcomeBadges[v.Outcome], short(v.Detail), outcomeRanks[v.Outcome]
+		if v.Outcome != verdict.MayIssue {
+			line.Reason = string(v.Reason)
+		}
+		switch {
+		case v.Property != nil && n.Relevant != nil:
+			line.Record, line.Where = short(v.Property.String()), n.Relevant.where()
+		case n.Relevant != nil:
+			line.Where = "nothing forbids it in the CAA " + n.Relevant.where()
+		case v.Property == nil && line.Detail == "":
+			line.Where = clean(v.because(n))
+		}
+		out = append(out, line)
+	}
+	if len(n.Verdicts) == 0 {
+		like.Outcome, like.Where, like.rank = nobodyBadge, short(n.nobody()), nobodyRank
+		out = append(out, like)
+	}
+	for _, d := range n.Drift {
+		line := like
+		line.Who, line.Outcome, line.Detail, line.rank = short(d.Server), driftBadge, short(d.text()), driftRank
+		out = append(out, line)
+	}
+	return out
+}
+
+func (r Relevant) where() string {
+	return "at " + short(r.Owner) + ", " + r.Security.Status.String()
+}
+
+func (n Name) section(id string, rows []row, open bool) section {
+	out := section{ID: id, Name: clean(n.Name), End: clean(n.end()), Open: open}
+	for _, line := range rows {
+		if !slices.Contains(out.Badges, line.Outcome) {
+			out.Badges = append(out.Badges, line.Outcome)
+		}
+	}
+	out.Pictures = []picture{n.climbPicture(id + "-climb"), n.chainPicture(id + "-chain")}
+	for i := range out.Pictures {
+		p := &out.Pictures[i]
+		p.Title, p.Desc = clean(p.Title), clean(p.Desc)
+	}
+	for _, step := range n.Climb {
+		out.Steps = append(out.Steps, pageStep{clean(step.Name), clean(step.what()), cleanAll(step.Aliases), cleanAll(step.Servers)})
+	}
+	for _, z := range n.Zones {
+		zone := pageZone{Name: clean(z.Name), Status: clean(z.status()), Servers: cleanAll(z.Servers)}
+		if len(z.DS) > 0 {
+			zone.Delegation = "DS " + tags(z.DS)
+		}
+		for _, end := range z.Ends {
+			zone.Ends = append(zone.Ends, clean(end.Over)+" until "+end.At.UTC().Format(shownTime))
+		}
+		out.Zones = append(out.Zones, zone)
+	}
+	for _, d := range n.Drift {
+		out.Drift = append(out.Drift, clean(d.text()))
+	}
+	return out
+}
+
+// page is a finding as the page shows it. More of the evidence than fits is folded away.
+func (f Finding) page(names int) pageFinding {
+	evidence := cleanAll(f.Evidence)
+	shown := min(len(evidence), mostEvidence)
+	out := pageFinding{
+		Badge: severityBadges[f.Severity], Code: f.Code, Subject: clean(f.Subject), Text: clean(f.Text),
+		Evidence: evidence[:shown], More: evidence[shown:], Remedy: f.Remedy, Citations: citations(f.Section),
+	}
+	if names > 1 && !slices.Equal(f.Names, []string{f.Subject}) {
+		out.Names = clean(others(f.Names))
+	}
+	return out
+}
+
+func cleanAll(texts []string) []string {
+	var out []string
+	for _, text := range texts {
+		out = append(out, clean(text))
+	}
+	return out
+}
+
+// short is a text for a table.
+func short(text string) string {
+	runes := []rune(clean(text))
+	if len(runes) > shownOfText {
+		return string(runes[:shownOfText-1]) + "…"
+	}
+	return string(runes)
+}

@@ -1,0 +1,186 @@
+package report
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+)
+
+// The objects of SARIF 2.1.0 (OASIS, 2020), by their names and sections there.
+type (
+	sarifLog struct { // 3.13
+		Schema  string     `json:"$schema"`
+		Version string     `json:"version"`
+		Runs    []sarifRun `json:"runs"`
+	}
+	sarifRun struct { // 3.14
+		Tool        sarifTool         `json:"tool"`
+		Invocations []sarifInvocation `json:"invocations"`
+		Results     []sarifResult     `json:"results"`
+		ColumnKind  string            `json:"columnKind"`
+	}
+	sarifTool struct {
+		Driver sarifDriver `json:"driver"`
+	} // 3.18
+	sarifDriver struct { // 3.19
+		Name           string      `json:"name"`
+		InformationURI string      `json:"informationUri"`
+		Rules          []sarifRule `json:"rules"`
+	}
+	sarifRule struct { // 3.49
+		ID      string        `json:"id"`
+		Short   sarifText     `json:"shortDescription"`
+		Help    *sarifText    `json:"help,omitempty"`
+		HelpURI string        `json:"helpUri,omitempty"`
+		Default sarifSeverity `json:"defaultConfiguration"`
+	}
+	sarifSeverity struct {
+		Level string `json:"level"`
+	} // 3.50
+	sarifText struct {
+		Text string `json:"text"`
+	} // 3.11
+	sarifInvocation struct { // 3.20
+		Successful    bool                `json:"executionSuccessful"`
+		EndTime       string              `json:"endTimeUtc"`
+		ExitCode      int                 `json:"exitCode"`
+		Notifications []sarifNotification `json:"toolExecutionNotifications,omitempty"`
+	}
+	sarifNotification struct { // 3.58
+		Level   string    `json:"level"`
+		Message sarifText `json:"message"`
+	}
+	sarifResult struct { // 3.27
+		RuleID       string            `json:"ruleId"`
+		RuleIndex    int               `json:"ruleIndex"`
+		Level        string            `json:"level"`
+		Message      sarifText         `json:"message"`
+		Locations    []sarifLocation   `json:"locations"`
+		Fingerprints map[string]string `json:"partialFingerprints"`
+	}
+	sarifLocation struct { // 3.28
+		Physical sarifPhysical  `json:"physicalLocation"`
+		Logical  []sarifLogical `json:"logicalLocations"`
+	}
+	sarifPhysical struct { // 3.29
+		Artifact sarifArtifact `json:"artifactLocation"`
+		Region   *sarifRegion  `json:"region,omitempty"`
+	}
+	sarifArtifact struct {
+		URI string `json:"uri"`
+	} // 3.4
+	sarifRegion struct { // 3.30
+		Line   int `json:"startLine"`
+		Column int `json:"startColumn"`
+	}
+	sarifLogical struct { // 3.33
+		Name string `json:"fullyQualifiedName"`
+		Kind string `json:"kind"`
+	}
+)
+
+const (
+	sarifSchema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+	sarifHome   = "https://github.com/coredns-caa/caa"
+	// sarifPrint names how a result's fingerprint is made, with a version (3.27.17).
+	sarifPrint = "caacheck/v1"
+)
+
+// sarifLevels are findings' (3.27.10).
+var sarifLevels = map[finding.Severity]string{finding.Error: "error", finding.Warning: "warning", finding.Info: "note"}
+
+// sarifOutcomes are the rules that verdicts break. One that could not be found out is a warning: no
+// viewer hides that.
+var sarifOutcomes = map[verdict.Outcome]sarifRule{
+	verdict.LockedOut: {ID: "locked-out", Short: sarifText{"The CA may not issue what it is asked for."}, Default: sarifSeverity{"error"}},
+	verdict.AtRisk:    {ID: "at-risk", Short: sarifText{"The CA may issue by some readings or some servers, and not by others."}, Default: sarifSeverity{"error"}},
+	verdict.Unknown:   {ID: "not-found-out", Short: sarifText{"Whether the CA may issue could not be found out."}, Default: sarifSeverity{"warning"}},
+}
+
+// driftRule is broken where a server does not say what the policy says.
+var driftRule = sarifRule{ID: driftCode, Short: sarifText{"A server says something else than the policy."}, Default: sarifSeverity{"error"}}
+
+// WriteSARIF writes what is wrong as a SARIF 2.1.0 log. A result's place is the line of the policy that
+// requires the name; without a policy it is the CAA RRset, as a URI of RFC 4501.
+func (r *Report) WriteSARIF(w io.Writer) error {
+	var run sarifRun
+	run.Tool.Driver = sarifDriver{Name: "caacheck", InformationURI: sarifHome, Rules: []sarifRule{}}
+	run.Results, run.ColumnKind = []sarifResult{}, "unicodeCodePoints"
+	required := map[string]*policy.Position{}
+	for _, n := range r.Names {
+		for _, v := range n.Verdicts {
+			if v.RequiredBy != nil && required[n.Name] == nil {
+				required[n.Name] = v.RequiredBy
+			}
+			if rule, broken := sarifOutcomes[v.Outcome]; broken {
+				run.add(rule, rule.Default.Level, clean(n.Name+": "+v.who()+" "+v.Outcome.String()+": "+v.because(n)), sarifPlace(n.Name, n.Name, v.RequiredBy), n.Name, v.who())
+			}
+		}
+		for _, d := range n.Drift {
+			run.add(driftRule, "error", clean(n.Name+": "+d.text()), sarifPlace(n.Name, n.Name, &d.Pos), n.Name, d.Server)
+		}
+	}
+	for _, f := range r.Findings {
+		rule := sarifRule{ID: f.Code, Short: sarifText{strings.ReplaceAll(f.Code, "-", " ")}, Help: &sarifText{f.advice()}, HelpURI: firstLink(f.Section), Default: sarifSeverity{sarifLevels[f.Severity]}}
+		text := clean(strings.Join(append([]string{f.Subject + ": " + f.Text}, f.Evidence...), "; ")) + ". " + f.advice()
+		name := f.Subject
+		if len(f.Names) > 0 {
+			name = f.Names[0]
+		}
+		run.add(rule, sarifLevels[f.Severity], text, sarifPlace(name, f.Subject, required[name]), f.Subject, f.Text)
+	}
+	invocation := sarifInvocation{Successful: r.Complete, EndTime: r.At.UTC().Format(time.RFC3339), ExitCode: r.ExitCode()}
+	for _, note := range r.Notes {
+		invocation.Notifications = append(invocation.Notifications, sarifNotification{"note", sarifText{note}})
+	}
+	if !r.Complete {
+		invocation.Notifications = append(invocation.Notifications, sarifNotification{"error", sarifText{"it was interrupted: names are missing"}})
+	}
+	run.Invocations = []sarifInvocation{invocation}
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{run}})
+}
+
+// add adds a result and, if it is the first of its rule, the rule. identity is what makes it the same
+// result in another run.
+func (run *sarifRun) add(rule sarifRule, level, text string, place sarifLocation, identity ...string) {
+	index := 0
+	for index < len(run.Tool.Driver.Rules) && run.Tool.Driver.Rules[index].ID != rule.ID {
+		index++
+	}
+	if index == len(run.Tool.Driver.Rules) {
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, rule)
+	}
+	sum := sha256.Sum256([]byte(rule.ID + "\x00" + strings.Join(identity, "\x00")))
+	run.Results = append(run.Results, sarifResult{
+		RuleID: rule.ID, RuleIndex: index, Level: level, Message: sarifText{text}, Locations: []sarifLocation{place},
+		Fingerprints: map[string]string{sarifPrint: hex.EncodeToString(sum[:16])},
+	})
+}
+
+// sarifPlace is where a name is required, and what it is about.
+func sarifPlace(name, subject string, pos *policy.Position) sarifLocation {
+	place := sarifLocation{Logical: []sarifLogical{{clean(subject), "resource"}}}
+	if pos == nil {
+		u := url.URL{Scheme: "dns", Opaque: url.PathEscape(strings.TrimPrefix(name, "*.")), RawQuery: "type=CAA"}
+		place.Physical.Artifact.URI = u.String()
+		return place
+	}
+	u := url.URL{Path: filepath.ToSlash(pos.File)}
+	if strings.HasPrefix(u.Path, "/") {
+		u.Scheme = "file"
+	}
+	place.Physical = sarifPhysical{sarifArtifact{u.String()}, &sarifRegion{pos.Line, pos.Column}}
+	return place
+}

@@ -1,0 +1,48 @@
+package report
+
+import (
+	"regexp"
+	"strings"
+)
+
+// driftCode is the code of a Drift, where formats want one.
+const driftCode = "drift"
+
+// citation is one document that a finding rests on, with its address where it has a lasting one.
+type citation struct{ Text, URL string }
+
+var rfc = regexp.MustCompile(`^RFC (\d+)(?: (\d[\d.]*))?$`)
+
+// citations are those of a finding's section: "RFC 4035 5.3.1, BR 3.2.2.8.1".
+func citations(section string) []citation {
+	var out []citation
+	for text := range strings.SplitSeq(section, ", ") {
+		c := citation{Text: text}
+		if m := rfc.FindStringSubmatch(text); m != nil {
+			c.URL = "https://www.rfc-editor.org/rfc/rfc" + m[1]
+			if m[2] != "" {
+				c.URL += "#section-" + m[2]
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// firstLink is the address of the first document that has one.
+func firstLink(section string) string {
+	for _, c := range citations(section) {
+		if c.URL != "" {
+			return c.URL
+		}
+	}
+	return ""
+}
+
+// advice is what to do about a finding, and by which document.
+func (f Finding) advice() string { return "mend: " + f.Remedy + " (" + f.Section + ")" }
+
+// text says what differs, for people.
+func (d Drift) text() string {
+	return "the policy (" + d.Pos.String() + ") says " + list(d.Policy) + "; " + d.Server + " says " + list(d.Seen)
+}

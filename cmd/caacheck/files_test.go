@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// fileFlags are those that write a report into a file, with what each holds of a locked-out name.
+var fileFlags = map[string][]string{
+	"--junit": {"<testsuites", `failures="1"`, "issuer-not-listed"},
+	"--html":  {"<!DOCTYPE html>", "No: 1 of 1 is locked out", "issuer-not-listed"},
+	"--sarif": {`"version": "2.1.0"`, `"ruleId": "locked-out"`, "issuer-not-listed"},
+}
+
+// All files come from one run, beside what is shown.
+func TestReportFiles(t *testing.T) {
+	t.Parallel()
+	_, world := start(t)
+	dir := t.TempDir()
+	args := append([]string{"www.example.test", "--issuer", "digicert.com"}, world...)
+	for name := range fileFlags {
+		args = append(args, name, filepath.Join(dir, name))
+	}
+	code, out, stderr := caacheck(t, "", args...)
+	if code != 1 || !strings.Contains(out, "1 locked out") || stderr != "" {
+		t.Errorf("exit %d %s: %s", code, stderr, out)
+	}
+	for name, want := range fileFlags {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !bytes.Contains(text, []byte(w)) {
+				t.Errorf("%s lacks %q:\n%s", name, w, text)
+			}
+		}
+	}
+	left, _ := filepath.Glob(filepath.Join(dir, ".*"))
+	if len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A file that was there keeps its rights and the links to it; one that cannot be is told before
+// anybody is asked, and what is no file is left alone.
+func TestReportFilesBadInput(t *testing.T) {
+	t.Parallel()
+	dir, world := start(t)
+	old, link := filepath.Join(dir, "old"), filepath.Join(dir, "link")
+	if err := os.WriteFile(old, []byte("old"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(old, link); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"--junit $D/nowhere/x":               "--junit $D/nowhere/x: no such file or directory",
+		"--sarif $D":                         "no regular file",
+		"--sarif /dev/null":                  "no regular file",
+		"--junit $D/link --sarif $D/old":     "it is the file of --junit, too",
+		"--junit $D/old --sarif $D/policy/x": "--sarif",
+	} {
+		args, want = strings.ReplaceAll(args, "$D", dir), strings.ReplaceAll(want, "$D", dir)
+		code, out, stderr := caacheck(t, "", append(append(strings.Fields(args), "www.example.test"), world...)...)
+		if code != 2 || out != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d, %q, %q", args, code, out, stderr)
+		}
+	}
+	if text, err := os.ReadFile(old); err != nil || string(text) != "old" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if code, _, stderr := caacheck(t, "", append([]string{"--junit", link, "www.example.test"}, world...)...); code != 0 {
+		t.Fatal(stderr)
+	}
+	info, err := os.Stat(old)
+	if target, _ := os.Readlink(link); err != nil || info.Size() < 100 || info.Mode() != 0o640 || target != old {
+		t.Errorf("%v, %v, the link leads to %q", info, err, target)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// An interrupted run's files are whole, and say that it was interrupted.
+func TestReportFilesInterrupted(t *testing.T) {
+	t.Parallel()
+	dir, world := start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	args := append([]string{"www.example.test"}, world...)
+	for name := range fileFlags {
+		args = append(args, name, filepath.Join(dir, name))
+	}
+	var out, stderr bytes.Buffer
+	if code := run(ctx, args, stdio{strings.NewReader(""), &out, &stderr}); code != 2 {
+		t.Errorf("exit %d: %s", code, stderr.String())
+	}
+	for name := range fileFlags {
+		if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Contains(text, []byte("interrupted")) {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/test/lab"
+)
+
+var keepPage = flag.String("page", "", "leave the page of TestPageInABrowser in this folder")
+
+// pageZones are a world to look at: each outcome, an alias to a provider, an unsigned zone with a stale
+// secondary, servers that fail, and a zone whose owner sends markup.
+var pageZones = []lab.Zone{
+	{Name: "org.", Servers: []string{"a.nic.org.", "b.nic.org."}},
+	{Name: "net.", Servers: []string{"a.nic.net."}},
+	{Name: "example.org.", Servers: []string{"ns1.example.org.", "ns2.example.org."}, Text: `
+@     CAA 0 issue "letsencrypt.org; accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1234567"
+@     CAA 0 issuewild ";"
+@     CAA 0 iodef "mailto:pki@example.org"
+@     MX  10 mail
+mail  A   192.0.2.25
+store CNAME shops.example.net.
+evil  CAA 0 issue "</title></style><script>document.title='taken'</script><img src=x onerror=document.title='taken'>"
+`},
+	{Name: "example.net.", Servers: []string{"ns1.example.net.", "ns2.example.net."}, Text: `shops CAA 0 issue "digicert.com"`},
+	{Name: "stale.org.", Servers: []string{"ns1.example.org.", "ns1.stale.org."}, Unsigned: true, Text: `@ CAA 0 issue "letsencrypt.org"`},
+	{Name: "down.org.", Servers: []string{"ns1.down.org.", "ns2.down.org."}},
+}
+
+var pageHooks = map[string]lab.Hook{
+	"ns1.down.org.": failing, "ns2.down.org.": failing,
+	"ns1.stale.org.": func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		m = m.Copy()
+		for _, rr := range m.Answer {
+			if caa, ok := rr.(*dns.CAA); ok {
+				caa.Value = "sectigo.com"
+			}
+		}
+		return m
+	},
+}
+
+// longName is one that no line holds.
+var longName = strings.Repeat("a-label-of-some-length.", 8) + "example.org"
+
+// page runs caacheck in that world, and returns what it wrote. The lab's addresses are shown as those
+// that documentation uses.
+func page(t *testing.T, names ...string) string {
+	t.Helper()
+	l := lab.New(t, pageHooks, pageZones...)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "page.html")
+	args := append([]string{"--html", file, "--issuer", "letsencrypt.org"}, names...)
+	if _, _, stderr := caacheck(t, "", append(args, flagsInto(t, l, dir)...)...); stderr != "" {
+		t.Fatal(stderr)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile(`127\.\d+\.\d+\.(\d+)`).ReplaceAllString(string(text), "192.0.2.$1")
+}
+
+// measure.html has the page in frames, and says what it finds wrong with it: what is wider than the
+// frame, letters that leave their box or are too small, text without contrast, and elements that only a
+// server's markup can have made.
+//
+//go:embed testdata/measure.html
+var measure string
+
+// A browser shows the page on a telephone and on a wide screen, by day and by night, with nothing cut
+// off and nothing run that a server sent.
+func TestPageInABrowser(t *testing.T) {
+	t.Parallel()
+	text := page(t, "www.example.org", "*.example.org", "store.example.org", "stale.org", "down.org", "evil.example.org", longName)
+	if *keepPage != "" {
+		if err := os.WriteFile(filepath.Join(*keepPage, "page.html"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mux := http.NewServeMux()
+	for path, text := range map[string]string{"/": measure, "/page": text} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			io.WriteString(w, text)
+		})
+	}
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	for scheme, setting := range map[string]string{"dark": "0", "light": "1"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			dom := browse(t, "--blink-settings=preferredColorScheme="+setting, "--dump-dom", server.URL)
+			_, said, _ := strings.Cut(dom, "<output>")
+			said, _, ended := strings.Cut(said, "</output>")
+			if !ended || !strings.Contains(said, "measured at 360") || !strings.Contains(said, "measured at 1280") {
+				t.Fatalf("nothing was measured:\n%s", dom)
+			}
+			for _, want := range []string{"scheme " + scheme, "title caacheck: No: 4 of 7 are locked out, and 1 at risk.", "has *.example.org", "has To mend:", "has this decides", "has a-label-of-some-length."} {
+				if !strings.Contains(said, want) {
+					t.Errorf("it lacks %q", want)
+				}
+			}
+			for line := range strings.Lines(said) {
+				if strings.HasPrefix(line, "wrong") {
+					t.Error(strings.TrimSpace(line))
+				}
+			}
+		})
+	}
+}
+
+// browse runs a browser without a window, and returns what it writes. It skips the test where there is
+// none.
+func browse(t *testing.T, args ...string) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, path, append([]string{"--headless", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--user-data-dir=" + t.TempDir()}, args...)...)
+		if os.Geteuid() == 0 { // Chromium's sandbox refuses root
+			cmd.Args = append(cmd.Args[:1:1], append([]string{"--no-sandbox"}, cmd.Args[1:]...)...)
+		}
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", cmd, err, stderr.String())
+		}
+		return string(out)
+	}
+	t.Skip("no browser: install chromium")
+	return ""
+}
