@@ -62,15 +62,19 @@ func (z *Zone) nothing(q question, failure Failure, text string) Observation {
 
 // converse asks one address as a resolver does.
 func (r *Resolver) converse(ctx context.Context, a Address, q question) Observation {
-	o := r.exchange(ctx, a.Addr, UDP, q)
-	if o.Failure == "" && o.Truncated {
+	first := UDP
+	if r.cfg.Carry != nil {
+		first = Carried
+	}
+	o := r.exchange(ctx, a.Addr, first, q)
+	if o.Failure == "" && o.Truncated && o.Transport == UDP {
 		size := o.Size
 		if o = r.exchange(ctx, a.Addr, TCP, q); o.Failure == Unreachable {
 			o.Failure, o.Size = TCPFailed, size
 		}
-		if o.Failure == "" && o.Truncated {
-			o.Failure = Truncated
-		}
+	}
+	if o.Failure == "" && o.Truncated {
+		o.Failure = Truncated
 	}
 	if (o.Failure == FormErr || o.Failure == NotImp) && q.buffer > 0 && !o.EDNS {
 		q.buffer = 0

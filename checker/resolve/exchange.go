@@ -57,7 +57,7 @@ func mixCase(name string) string {
 func (r *Resolver) exchange(ctx context.Context, addr netip.AddrPort, transport Transport, q question) Observation {
 	o := Observation{Addr: addr, Transport: transport, Name: q.name, Type: q.rrtype}
 	tries := r.cfg.Tries
-	if transport == TCP || r.hasFailed(addr) {
+	if transport != UDP || r.hasFailed(addr) {
 		tries = 1
 	}
 	for o.Tries = 1; ; o.Tries++ {
@@ -97,6 +97,14 @@ func (r *Resolver) once(ctx context.Context, o *Observation, q question) error {
 	o.Failure = ""
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
+	m := q.message()
+	wire, err := m.Pack()
+	if err != nil {
+		return err
+	}
+	if o.Transport == Carried {
+		return r.carried(ctx, o, m, wire)
+	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, string(o.Transport), o.Addr.String())
 	if err != nil {
@@ -104,11 +112,6 @@ func (r *Resolver) once(ctx context.Context, o *Observation, q question) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	m := q.message()
-	wire, err := m.Pack()
-	if err != nil {
-		return err
-	}
 	send, receive := sendUDP, receiveUDP
 	if o.Transport == TCP {
 		send, receive = sendTCP, receiveTCP
@@ -124,22 +127,36 @@ func (r *Resolver) once(ctx context.Context, o *Observation, q question) error {
 			}
 			return err
 		}
-		answer, err := parse(raw, m)
-		if errors.Is(err, errMismatched) && o.Ignored < maxIgnored {
-			o.Ignored++
-			continue
-		}
-		if err != nil {
-			o.Failure = Malformed
-			if errors.Is(err, errMismatched) {
-				o.Failure = Mismatched
-			}
-			o.Raw, o.Size = raw, len(raw)
+		if err := o.read(raw, m); !errors.Is(err, errMismatched) || o.Ignored >= maxIgnored {
 			return err
 		}
-		o.take(answer, raw, m.Question[0].Name)
-		return nil
+		o.Ignored++
 	}
+}
+
+// carried asks by a way of the caller's.
+func (r *Resolver) carried(ctx context.Context, o *Observation, m *dns.Msg, wire []byte) error {
+	raw, err := r.cfg.Carry(ctx, wire)
+	if err != nil {
+		return err
+	}
+	return o.read(raw, m)
+}
+
+// read takes a message that came in answer to m.
+func (o *Observation) read(raw []byte, m *dns.Msg) error {
+	o.Failure = ""
+	answer, err := parse(raw, m)
+	if err != nil {
+		o.Failure = Malformed
+		if errors.Is(err, errMismatched) {
+			o.Failure = Mismatched
+		}
+		o.Raw, o.Size = raw, len(raw)
+		return err
+	}
+	o.take(answer, raw, m.Question[0].Name)
+	return nil
 }
 
 // parse reads an answer to m. A message that is not one is mismatched; one that has m's id and cannot

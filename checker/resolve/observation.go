@@ -16,7 +16,7 @@ const (
 	TCPFailed   Failure = "tcp-failed"       // the answer over UDP is truncated, and TCP gives none (RFC 7766 5)
 	Malformed   Failure = "malformed"        // what came is no DNS message
 	Mismatched  Failure = "mismatched"       // only messages of another id or question came
-	Truncated   Failure = "truncated"        // truncated over TCP, too
+	Truncated   Failure = "truncated"        // truncated over TCP, too, or over another stream
 	ServFail    Failure = "servfail"         // RCODE 2
 	FormErr     Failure = "formerr"          // RCODE 1
 	NotImp      Failure = "notimp"           // RCODE 4
@@ -32,13 +32,14 @@ const (
 // Silent reports whether nothing came back at all.
 func (f Failure) Silent() bool { return f == Unreachable || f == NoServer || f == Cancelled }
 
-// Transport is UDP or TCP.
+// Transport is how a question was asked.
 type Transport string
 
 // The transports.
 const (
-	UDP Transport = "udp"
-	TCP Transport = "tcp"
+	UDP     Transport = "udp"
+	TCP     Transport = "tcp"
+	Carried Transport = "carried" // by Config.Carry
 )
 
 // EDE is an Extended DNS Error that came along (RFC 8914).

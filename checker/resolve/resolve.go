@@ -12,6 +12,7 @@
 package resolve
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -47,6 +48,8 @@ type Config struct {
 	// it is a resolver rather than an authoritative server.
 	Only      netip.AddrPort
 	Recursive bool
+	// Carry, if set, takes a message to Only by a way of its own, such as TLS, and brings the answer.
+	Carry func(ctx context.Context, query []byte) ([]byte, error)
 
 	Port        uint16        // of name servers; 0 for 53
 	Timeout     time.Duration // of one try; 0 for DefaultTimeout

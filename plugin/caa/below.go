@@ -22,6 +22,12 @@ const patienceBelow = 1500 * time.Millisecond
 var prompt = []string{"auto", "cache", "dnssec", "file", "header", "hosts", "k8s_external", "kubernetes", "loadbalance", "minimal",
 	"secondary", "sign", "template", "transfer", "whoami"}
 
+// candid are the plugins that show an alias to whoever asks, whatever the type (RFC 1034 4.3.2 3a), or
+// hand on what those under them say. Others, such as etcd and kubernetes, show it to who asks for an
+// address or for CNAME, and tell everyone else that the name has no such type.
+var candid = []string{"auto", "cache", "dnssec", "file", "forward", "grpc", "header", "hosts", "loadbalance", "minimal", "secondary",
+	"sign", "transfer", "whoami"}
+
 // below asks the plugin under caa, on behalf of one query. It asks without DNSSEC, since what is signed
 // there is signed anew here, and returns whole messages or an error, whatever that plugin does: it may
 // fail, panic, hang, truncate or write nothing.

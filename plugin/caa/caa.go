@@ -34,6 +34,8 @@ type CAA struct {
 	prompt atomic.Bool
 	// stores are the plugins below that can show all of a zone's data. Set like transparent.
 	stores atomic.Pointer[[]transfer.Transferer]
+	// shy says that a plugin below may hide an alias from who does not ask for it. Set like transparent.
+	shy atomic.Bool
 	// ready says that the self-check found every required issuance possible, once.
 	ready atomic.Bool
 }

@@ -163,9 +163,20 @@ func bitmap(nsec *dns.NSEC) string {
 // in another zone.
 func notSigned(m *dns.Msg, rr dns.RR) bool {
 	h := rr.Header()
-	made := h.Rrtype == dns.TypeCNAME && len(m.Answer) > 0 && m.Answer[0].Header().Rrtype == dns.TypeDNAME
+	made := slices.ContainsFunc(m.Answer, func(other dns.RR) bool { return makes(other, rr) })
 	cut := !m.Authoritative && (h.Rrtype == dns.TypeNS || slices.Contains(m.Extra, rr))
 	return made || cut || !dns.IsSubDomain("example.org.", h.Name)
+}
+
+// makes reports whether a record is a DNAME, and the other one the CNAME that is made from it.
+func makes(from, rr dns.RR) bool {
+	dname, ok := from.(*dns.DNAME)
+	cname, isCNAME := rr.(*dns.CNAME)
+	if !ok || !isCNAME {
+		return false
+	}
+	prefix, below := strings.CutSuffix(strings.ToLower(cname.Hdr.Name), "."+strings.ToLower(dname.Hdr.Name))
+	return below && strings.EqualFold(cname.Target, prefix+"."+strings.TrimPrefix(dname.Target, "."))
 }
 
 // verify checks every RRSIG of an answer with the keys as served, and that nothing is unsigned.

@@ -47,6 +47,8 @@ func (z *zone) read(name string, qtype uint16, m *dns.Msg) (finding, error) {
 		}
 	}
 	switch {
+	case name == z.Name && recordsAt(m.Answer, name, dns.TypeCNAME) != nil:
+		f.kind = noType // SOA and NS are there, so that it is no alias (RFC 1034 3.6.2), whatever etcd says
 	case m.Rcode == dns.RcodeNameError:
 		f.kind = noName
 	case m.Rcode != dns.RcodeSuccess:
@@ -88,7 +90,7 @@ func (z *zone) readCNAME(f *finding, name string, qtype uint16) bool {
 			first = cname
 		}
 	}
-	if first == nil || qtype == dns.TypeCNAME {
+	if first == nil || qtype == dns.TypeCNAME || name == z.Name {
 		return false
 	}
 	f.kind, f.owner, f.set, f.target = alias, name, []dns.RR{first}, dns.CanonicalName(first.Target)
@@ -96,7 +98,7 @@ func (z *zone) readCNAME(f *finding, name string, qtype uint16) bool {
 }
 
 func (z *zone) readData(f *finding, name string, qtype uint16) bool {
-	if f.extra.Rcode != dns.RcodeSuccess {
+	if f.extra.Rcode != dns.RcodeSuccess || qtype == dns.TypeCNAME && name == z.Name {
 		return false
 	}
 	f.set = recordsAt(f.extra.Answer, name, qtype)

@@ -25,6 +25,7 @@ type loader struct {
 	cfg     *config
 	next    plugin.Handler // below, nil for none; it holds the data of overlays
 	prompt  bool           // it answers at once
+	shy     bool           // it may hide aliases
 	keys    keyring
 	signer  *zonesign.Signer
 	now     func() time.Time
@@ -192,7 +193,7 @@ const patienceForNodes = 2 * time.Second
 func (l *loader) nodesAtAliases(s *serving) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patienceForNodes)
 	defer cancel()
-	q := &inquiry{serving: s, prompt: l.prompt, below: newBelow(l.next, new(loopback), new(dns.Msg))}
+	q := &inquiry{serving: s, prompt: l.prompt, shy: l.shy, below: newBelow(l.next, new(loopback), new(dns.Msg))}
 	var report guard.Report
 	for _, z := range s.zones {
 		if z.PolicyOnly() {

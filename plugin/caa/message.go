@@ -125,13 +125,11 @@ func (b *builder) record(in section, owner string, rrtype uint16, ttl uint32, rd
 
 // rr appends a record as somebody else said it.
 func (b *builder) rr(in section, rr dns.RR) error {
-	start := len(b.wire)
-	wire := slices.Grow(b.wire, dns.Len(rr)+1)
-	end, err := dns.PackRR(rr, wire[:cap(wire)], start, nil, false)
+	wire, err := zonesign.AppendRR(b.wire, rr)
 	if err != nil {
 		return err
 	}
-	b.wire = wire[:end]
+	b.wire = wire
 	b.counts[in]++
 	return nil
 }

@@ -29,20 +29,20 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if passed(r) || z.keys == nil && qtype != dns.TypeCAA {
 		return c.unsigned(ctx, w, r, z, name)
 	}
-	if ctx.Value(asking{c}) != nil {
-		return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
+	if depth, ok := ctx.Value(asking{c}).(int); ok {
+		return c.handOn(ctx, w, r, depth+1)
 	}
 	if no, ok := refusalOf(r); ok {
 		return c.refuse(w, r, no)
 	}
-	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), prompt: c.prompt.Load(), qtype: qtype}
+	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), prompt: c.prompt.Load(), shy: c.shy.Load(), qtype: qtype}
 	if stores := c.stores.Load(); stores != nil {
 		q.stores = *stores
 	}
 	if opt := r.IsEdns0(); opt != nil {
 		q.do, q.co = opt.Do(), opt.Co()
 	}
-	m, err := q.answer(context.WithValue(ctx, asking{c}, true), z, name)
+	m, err := q.answer(context.WithValue(ctx, asking{c}, 0), z, name)
 	var other *otherZone
 	switch {
 	case errors.As(err, &other):
@@ -62,8 +62,18 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 
 // asking marks the context of what we ask below. A plugin that follows an alias there (file, template) asks
 // the whole server again, us included: what it needs are the data. If we followed the alias, too, each hop
-// would cost as much as all hops after it together, and a loop as good as for ever.
+// would cost as much as all hops after it together, and a loop as good as for ever. The value is how deep
+// such questions lie within each other.
 type asking struct{ *CAA }
+
+// handOn passes on what the next plugin asks for itself. CoreDNS's template goes round in a loop of aliases
+// until the process dies of it, unless somebody ends it.
+func (c *CAA) handOn(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, depth int) (int, error) {
+	if depth > maxChain {
+		return dns.RcodeServerFailure, nil
+	}
+	return plugin.NextOrFailure(pluginName, c.Next, context.WithValue(ctx, asking{c}, depth), w, r)
+}
 
 // growStack makes room at once for the plugins below, for what is made of their answer, and for what a
 // crypto library needs. The goroutine of a query begins with little, and to double that again and again,
@@ -127,6 +137,7 @@ type inquiry struct {
 	below  *below
 	prompt bool // what is below answers at once
 	stores []transfer.Transferer
+	shy    bool // it may hide aliases
 	qtype  uint16
 	do     bool // DNSSEC was asked for
 	co     bool // a compact denial may have the code NXDOMAIN (RFC 9824 5.1)
@@ -203,7 +214,8 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 		return finding{kind: kindOf(ds), owner: name, set: ds, types: atCut}, nil
 	}
 	asked := qtype
-	if ours(qtype) || replaced[qtype] {
+	elsewhere := qtype == dns.TypeSOA && name != z.Name // etcd answers with the zone's, whatever the name
+	if ours(qtype) || replaced[qtype] || elsewhere {
 		asked = dns.TypeCAA // whose answer says whether the name exists
 	}
 	f, err := q.ask(ctx, z, name, asked)
@@ -223,7 +235,7 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 	switch {
 	case f.kind == noType && ours(qtype):
 		f.kind, f.owner = exists, name
-	case f.kind == exists && replaced[qtype] && !signing[qtype]:
+	case f.kind == exists && (elsewhere || replaced[qtype] && !signing[qtype]):
 		f.kind = noType
 	case f.kind == noType && qtype == dns.TypeDS:
 		return q.findNoDS(ctx, z, name, f)
@@ -263,10 +275,23 @@ func (q *inquiry) ask(ctx context.Context, z *zone, name string, qtype uint16) (
 	if err != nil {
 		return f, &lostBelow{name, qtype, err}
 	}
+	if f.kind == noType && q.shy && qtype != dns.TypeCNAME && name != z.Name {
+		return q.askForAlias(ctx, z, name, qtype, f)
+	}
 	if f.kind == exists && qtype == dns.TypeCAA {
 		z.tellConflict(name)
 	}
 	return f, nil
+}
+
+// askForAlias makes sure that a name without a type is no alias. If it were one for addresses alone, a CA
+// would see the alias's CAA or the name's, whichever its resolver had heard of first.
+func (q *inquiry) askForAlias(ctx context.Context, z *zone, name string, qtype uint16, f finding) (finding, error) {
+	there, err := q.ask(ctx, z, name, dns.TypeCNAME)
+	if err != nil || there.kind != exists {
+		return f, err
+	}
+	return z.read(name, qtype, &dns.Msg{Answer: there.set})
 }
 
 // alive reports whether the next plugin has the zone at all: what a plugin says of one name while it
@@ -503,7 +528,7 @@ func (q *inquiry) putReferral(ctx context.Context, z *zone, f finding) error {
 		}
 	}
 	for _, rr := range f.extra.Extra {
-		if q.isGlue(rr, z, f.set) {
+		if q.isGlue(ctx, rr, z, f) {
 			if err := q.b.rr(additionalSection, rr); err != nil {
 				return err
 			}
@@ -512,17 +537,23 @@ func (q *inquiry) putReferral(ctx context.Context, z *zone, f finding) error {
 	return nil
 }
 
-// isGlue reports whether a record is an address of one of the servers that lies in the zone. Without a
-// signature it is an address like those of servers in the zone below, and no more is claimed of it.
-func (q *inquiry) isGlue(rr dns.RR, z *zone, ns []dns.RR) bool {
+// isGlue reports whether a record is an address of one of a cut's servers that lies at or below a cut of
+// the zone, this one or another (RFC 9471 2). An address that is the zone's own would need a signature here
+// (RFC 4035 3.1.1); who needs it asks for it.
+func (q *inquiry) isGlue(ctx context.Context, rr dns.RR, z *zone, f finding) bool {
 	h := rr.Header()
 	if (h.Rrtype != dns.TypeA && h.Rrtype != dns.TypeAAAA) || h.Class != dns.ClassINET || !dns.IsSubDomain(z.Name, h.Name) {
 		return false
 	}
-	return slices.ContainsFunc(ns, func(rr dns.RR) bool {
-		server, ok := rr.(*dns.NS)
-		return ok && lower(server.Ns) == lower(h.Name)
-	})
+	host := lower(h.Name)
+	if !slices.ContainsFunc(f.set, func(rr dns.RR) bool { ns, ok := rr.(*dns.NS); return ok && lower(ns.Ns) == host }) {
+		return false
+	}
+	if dns.IsSubDomain(f.owner, host) {
+		return true
+	}
+	there, err := q.ask(ctx, z, host, h.Rrtype)
+	return err == nil && there.kind == cut
 }
 
 // putDS adds the DS of a cut or the proof that it has none.

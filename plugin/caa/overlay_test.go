@@ -384,6 +384,32 @@ func TestOverlayAboveAZoneOfOurs(t *testing.T) {
 	}
 }
 
+// What a next plugin adds to a referral: glue below this cut and others goes with it (RFC 9471 2), and no
+// address that is the zone's own or nobody's, for here it would stand without its signature (RFC 4035
+// 3.1.1).
+func TestGlue(t *testing.T) {
+	t.Parallel()
+	refers := func(cut string) func(dns.ResponseWriter, *dns.Msg) (int, error) {
+		return func(w dns.ResponseWriter, r *dns.Msg) (int, error) {
+			m := new(dns.Msg).SetReply(r)
+			for _, server := range []string{"ns.cut", "ns.other", "ns1"} {
+				m.Ns = append(m.Ns, test.NS(cut+".example.org. 60 IN NS "+server+".example.org."))
+			}
+			for _, host := range []string{"ns.cut", "ns.other", "ns1", "nobody.cut"} {
+				m.Extra = append(m.Extra, test.A(host+".example.org. 60 IN A 192.0.2.1"))
+			}
+			return 0, w.WriteMsg(m)
+		}
+	}
+	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", answers{"x.cut.example.org.": refers("cut"), "cut.example.org.": refers("cut"), "ns.other.example.org.": refers("other"),
+		"": saying(0, "ns1.example.org. 60 IN A 192.0.2.1")})
+	m := ask(t, h, question("x.cut.example.org.", dns.TypeA), true)
+	const want = "not authoritative:; cut.NS ns.cut.example.org.; cut.NS ns.other.example.org.; cut.NS ns1.example.org.; cut.NSEC NS; ns.cut.A 192.0.2.1; ns.other.A 192.0.2.1"
+	if got := shown(m); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // Data change under us: what is signed is what the data are now (coredns/coredns#4448).
 func TestDataChange(t *testing.T) {
 	t.Parallel()
@@ -407,7 +433,7 @@ func TestNextPluginFollows(t *testing.T) {
 	t.Parallel()
 	const hops = 8
 	var h *CAA
-	asked := 0
+	asked, loops := 0, false
 	follows := plugin.HandlerFunc(func(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 		if asked++; asked > 1000 {
 			return dns.RcodeServerFailure, nil
@@ -415,6 +441,9 @@ func TestNextPluginFollows(t *testing.T) {
 		var hop int
 		if _, err := fmt.Sscanf(r.Question[0].Name, "%d.", &hop); err != nil {
 			return saying(dns.RcodeNameError, "!example.org. 60 IN SOA ns. h. 7 1 1 1 60")(w, r)
+		}
+		if loops && hop == hops {
+			hop = 0
 		}
 		if hop == hops {
 			return saying(0, fmt.Sprintf("%d.example.org. 60 IN A 192.0.2.1", hop))(w, r)
@@ -425,7 +454,10 @@ func TestNextPluginFollows(t *testing.T) {
 		}
 		m := new(dns.Msg).SetReply(r)
 		m.Authoritative = true
-		m.Answer = append([]dns.RR{test.CNAME(fmt.Sprintf("%d.example.org. 60 IN CNAME %d.example.org.", hop, hop+1))}, target.Msg.Answer...)
+		m.Answer = []dns.RR{test.CNAME(fmt.Sprintf("%s 60 IN CNAME %d.example.org.", r.Question[0].Name, hop+1))}
+		if target.Msg != nil {
+			m.Answer = append(m.Answer, target.Msg.Answer...)
+		}
 		return 0, w.WriteMsg(m)
 	})
 	h, _ = build(t, overlayPolicy, "key auto $DIR/keys", follows)
@@ -435,6 +467,89 @@ func TestNextPluginFollows(t *testing.T) {
 		t.Errorf("%d records for %d, %d questions below: %v", n, 2*hops, asked, m)
 	}
 	verifySigned(t, h, m)
+
+	asked, loops = 0, true
+	m = ask(t, h, question("1.example.org.", dns.TypeA), true)
+	if n := len(m.Answer); n != 2*hops || asked > (hops+1)*(maxChain+2) {
+		t.Errorf("in a loop, %d records for %d, %d questions below: %v", n, 2*hops, asked, m)
+	}
+	verifySigned(t, h, m)
+}
+
+// CoreDNS's etcd and kubernetes show an alias only to who asks for an address or CNAME. It is one for every
+// type, or CAA would stand beside it (RFC 1034 3.6.2).
+func TestNextPluginHidesAliases(t *testing.T) {
+	t.Parallel()
+	const soa = "!example.org. 60 IN SOA ns. h. 7 1 1 1 60"
+	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", answers{
+		"www.example.org. A":     saying(0, "www.example.org. 60 IN CNAME x.example.net.", "x.example.net. 60 IN A 192.0.2.1"),
+		"www.example.org. CNAME": saying(0, "www.example.org. 60 IN CNAME x.example.net."),
+		"":                       saying(0, soa),
+	})
+	h.shy.Store(true)
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+		want  string
+	}{
+		{"www.", dns.TypeA, "www.CNAME x.example.net.; x.example.net.A 192.0.2.1"},
+		{"www.", dns.TypeCAA, "www.CNAME x.example.net."},
+		{"www.", dns.TypeMX, "www.CNAME x.example.net."},
+		{"www.", dns.TypeCNAME, "www.CNAME x.example.net."},
+		{"www.", dns.TypeNSEC, "www.NSEC CNAME"},
+		{"plain.", dns.TypeCAA, `plain.CAA 0 issue "letsencrypt.org"`},
+		{"", dns.TypeCAA, `CAA 0 issue "letsencrypt.org"`},
+	} {
+		m := ask(t, h, question(c.name+"example.org.", c.qtype), true)
+		if got := shown(m); got != c.want {
+			t.Errorf("%s %s: got %s, want %s", c.name, dns.Type(c.qtype), got, c.want)
+		}
+		verifySigned(t, h, m)
+	}
+}
+
+// CoreDNS's etcd answers SOA at any name with the zone's, and at the apex with what it finds below it: SOA
+// is at the apex alone, and an apex is no alias (RFC 1034 3.6.2).
+func TestNextPluginMistakesTheApex(t *testing.T) {
+	t.Parallel()
+	const soa, ours = "example.org. 60 IN SOA ns. h. 7 1 1 1 60", "SOA ns. h. 7 1 1 1 60; "
+	cname := saying(0, "example.org. 60 IN CNAME x.example.net.")
+	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", answers{
+		"www.example.org. SOA":   saying(0, soa),
+		"nope.example.org. SOA":  saying(0, soa),
+		"nope.example.org.":      saying(dns.RcodeNameError, "!"+soa),
+		"example.org. TXT":       cname,
+		"example.org. A":         saying(0, "example.org. 60 IN CNAME x.example.net.", "x.example.net. 60 IN A 192.0.2.1"),
+		"example.org. CNAME":     cname,
+		"example.org. CAA":       cname,
+		"example.org. SOA":       saying(0, soa),
+		"alias.example.org. SOA": saying(0, soa),
+		"alias.example.org. CAA": saying(0, "alias.example.org. 60 IN CNAME x.example.net."),
+		"caa.example.org. CAA":   saying(0, `caa.example.org. 60 IN CAA 0 issue "x"`),
+		"":                       saying(0, "!"+soa),
+	})
+	const apex = "NSEC NS SOA DNSKEY CAA TYPE65280"
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+		want  string
+	}{
+		{"www.", dns.TypeSOA, ours + "www.NSEC CAA TYPE65280"},
+		{"caa.", dns.TypeSOA, ours + "caa.NSEC CAA TYPE65280"},
+		{"nope.", dns.TypeSOA, ours + "nope.NSEC NXNAME"},
+		{"alias.", dns.TypeSOA, "alias.CNAME x.example.net."},
+		{"", dns.TypeSOA, "SOA ns. h. 7 1 1 1 60"},
+		{"", dns.TypeTXT, ours + apex},
+		{"", dns.TypeA, ours + apex},
+		{"", dns.TypeCNAME, ours + apex},
+		{"", dns.TypeCAA, `CAA 0 issue "letsencrypt.org"`},
+	} {
+		m := ask(t, h, question(c.name+"example.org.", c.qtype), true)
+		if got := shown(m); got != c.want {
+			t.Errorf("%s %s: got %s, want %s", c.name, dns.Type(c.qtype), got, c.want)
+		}
+		verifySigned(t, h, m)
+	}
 }
 
 // A cache below counts TTLs down, and may have got DNAME twice: what is made from one has the TTL that

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
 const (
@@ -267,8 +268,7 @@ func alias1(m *dns.Msg, name string) string {
 
 // propertyOf reads a CAA record's content off the wire (RFC 8659 4.1).
 func propertyOf(rr dns.RR) (issuance.Property, error) {
-	wire := make([]byte, dns.Len(rr)+1)
-	end, err := dns.PackRR(rr, wire, 0, nil, false)
+	wire, err := zonesign.AppendRR(nil, rr)
 	if err != nil {
 		return issuance.Property{}, err
 	}
@@ -276,7 +276,7 @@ func propertyOf(rr dns.RR) (issuance.Property, error) {
 	if err != nil {
 		return issuance.Property{}, err
 	}
-	rdata := wire[off+fixedRRLen : end]
+	rdata := wire[off+fixedRRLen:]
 	tag := 2 + int(rdata[1])
 	return issuance.Property{Flags: rdata[0], Tag: string(rdata[2:tag]), Value: string(rdata[tag:])}, nil
 }

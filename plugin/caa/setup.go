@@ -40,7 +40,8 @@ func setup(c *caddy.Controller) error {
 		handler.stores.Store(&stores)
 		handler.transparent.Store(all(above, blind))
 		handler.prompt.Store(all(under, prompt))
-		l.next, l.prompt = handler.Next, handler.prompt.Load()
+		handler.shy.Store(!all(under, candid))
+		l.next, l.prompt, l.shy = handler.Next, handler.prompt.Load(), handler.shy.Load()
 		if err := l.start(); err != nil {
 			return plugin.Error(pluginName, err)
 		}

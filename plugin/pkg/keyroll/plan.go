@@ -130,7 +130,7 @@ func (s *step) plan() {
 // standby is the oldest key that lies ready.
 func (s *step) standby(role Role, algorithm uint8) *Key {
 	for _, k := range s.keys {
-		if k.State == Made && k.Role == role && k.ID.Algorithm == algorithm {
+		if k.State == Made && k.Role == role && k.ID.Algorithm == algorithm && !s.dismissed[k] {
 			return k
 		}
 	}

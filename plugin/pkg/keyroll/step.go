@@ -113,12 +113,31 @@ func (s *step) doubt() {
 	if seen.IsZero() || s.in.Now.Sub(seen).Abs() <= tolerance {
 		return
 	}
+	// A key that is in no backup yet has not been used, and nor has one whose other half is not.
+	old := func(k *Key) bool {
+		return k.State != Removed && (k.State != Made || !s.in.Now.Before(inBackups(s, k)))
+	}
+	used := func(k *Key) bool { return old(k) && (k.State != Made || s.whole(k, old)) }
+	var unsure []*Key
 	for _, k := range s.keys {
-		unused := k.State == Made && s.in.Now.Before(inBackups(s, k))
-		if k.State != Removed && !unused {
-			s.enter(k, Unsure)
+		if used(k) {
+			unsure = append(unsure, k)
 		}
 	}
+	for _, k := range unsure {
+		s.enter(k, Unsure)
+	}
+}
+
+// whole reports whether, with keys of its algorithm for which f holds, a key makes a set that can sign a zone.
+func (s *step) whole(k *Key, f func(*Key) bool) bool {
+	signs := k.Role
+	for _, o := range s.keys {
+		if o.ID.Algorithm == k.ID.Algorithm && f(o) {
+			signs |= o.Role
+		}
+	}
+	return signs == CSK
 }
 
 // measure notes the TTLs that are served.
@@ -162,7 +181,8 @@ func (s *step) without(o *Observation, leaves *Key) bool {
 // the parent names everywhere is in use, newer ones may be asked for, and older ones leave. A ZSK follows
 // the newest KSK of its algorithm, and the newest such ZSK is in use.
 func (s *step) judge() {
-	unsure := func(k *Key) bool { return k.State == Unsure && k.Role.has(KSK) }
+	served := func(k *Key) bool { return s.m.meanings[k.State].published }
+	unsure := func(k *Key) bool { return k.State == Unsure && k.Role.has(KSK) && s.whole(k, served) }
 	anchor := s.last(func(k *Key) bool { return unsure(k) && dsEverywhere(s, k) })
 	switch {
 	case s.next.Insecure:
@@ -172,7 +192,7 @@ func (s *step) judge() {
 	case s.parent.everywhere(func(o *Observation) bool { return !o.secure() }):
 		anchor = s.last(unsure)
 	}
-	if anchor == nil {
+	if anchor == nil && s.any(func(k *Key) bool { return k.State == Unsure && k.Role.has(KSK) }) {
 		return
 	}
 	newer := false
@@ -183,19 +203,23 @@ func (s *step) judge() {
 		case k == anchor:
 			newer = true
 			return Ready
-		case newer:
+		case newer && unsure(k):
 			return Ready
+		case anchor == nil:
+			return Yielding
 		case k.ID.Algorithm != anchor.ID.Algorithm:
 			return Yielding
 		}
 		return Retiring
 	})
 	s.judgeAll(func(k *Key) State {
-		ready := func(o *Key) bool { return s.verdicts[o] == Ready && o.ID.Algorithm == k.ID.Algorithm }
+		ksk := func(o *Key) bool { return o.Role.has(KSK) && o.ID.Algorithm == k.ID.Algorithm }
 		switch {
 		case k.Role != ZSK:
 			return s.verdicts[k]
-		case !s.any(ready):
+		case s.any(func(o *Key) bool { return ksk(o) && coming(o) && o.State != Unsure && !inUse(o) }):
+			return Unsure
+		case !s.any(func(o *Key) bool { return ksk(o) && (s.verdicts[o] == Ready || inUse(o)) }):
 			return Yielding
 		case s.last(func(o *Key) bool { return o.Role == ZSK && o.State == Unsure && o.ID.Algorithm == k.ID.Algorithm }) == k:
 			return Active
@@ -224,7 +248,11 @@ func settles(state State) func(*step, *Key) bool {
 // advance lets every key go as far as it can. While the parent names only keys that are not served, it
 // waits for a human, but brings back those.
 func (s *step) advance(orphaned bool) {
-	for changed := true; changed; {
+	changed := true
+	for range states { // no key passes a state twice in one step
+		if !changed {
+			return
+		}
 		if !orphaned {
 			s.plan()
 		}

@@ -25,7 +25,7 @@ const (
 	propagation, parentPropagation = 1, 1
 	dataTTL, keyTTL, parentTTL     = 3, 2, 2
 	loweredTTL                     = 1 // of data and DNSKEY, when settings are changed
-	safety                         = 1 // clocks jump by so much
+	jump                           = 1 // of clocks
 	backupAge                      = 6
 	horizon                        = 10 // ages beyond it make no difference: no wait is as long, by any clock
 )
@@ -127,6 +127,7 @@ type budget struct {
 type world struct {
 	now           int   // true time
 	clock         int8  // how far the server's clock is ahead
+	safety        int8  // added to every wait: 0 where clocks do not jump, so that each wait must be just long enough
 	zone          Zone  // as written
 	made          []Key // in the folder, and not in zone
 	down          bool  // the server is not running
@@ -149,7 +150,7 @@ func (w *world) time() time.Time { return epoch.Add(time.Duration(w.now+int(w.cl
 func (w *world) settings() Settings {
 	s := Settings{
 		Propagation: propagation * unit, ParentPropagation: parentPropagation * unit, ParentTTL: parentTTL * unit,
-		Safety: safety * unit, Algorithm: firstAlgorithm, Split: w.split, BackupAge: backupAge * unit,
+		Safety: time.Duration(w.safety) * unit, Algorithm: firstAlgorithm, Split: w.split, BackupAge: backupAge * unit,
 		Keep: 2 * unit, Heartbeat: unit, Poll: unit, Patience: 1000 * unit,
 	}
 	if w.second {
@@ -216,6 +217,7 @@ type rules struct {
 	machine machine
 	forget  func(*Zone)  // what is not written
 	twist   func(*Input) // what is seen wrongly
+	changes func(Change) // told of each
 }
 
 // step runs the state machine once, as a server does: it reads, decides, writes and serves. A crash after
@@ -230,6 +232,9 @@ func (w *world) step(r *rules, which asked, crash bool, requests ...Request) Dec
 	d := r.machine.step(w.zone, &in)
 	for _, change := range d.Changes {
 		w.lax = w.lax || change.To == Unsure
+		if r.changes != nil {
+			r.changes(change)
+		}
 	}
 	if d.Write {
 		w.zone, w.made = d.Zone, nil
@@ -364,7 +369,7 @@ func (w *world) at(age int8) time.Time {
 // encode writes a world so that two in which the same can happen are equal.
 func (w *world) encode() string {
 	e := encoder{w: w}
-	e.put(w.clock)
+	e.put(w.clock, w.safety)
 	e.zone(&w.zone)
 	e.keys(w.made)
 	e.bools(w.down, w.second, w.split, w.lowered, w.lax)
@@ -386,7 +391,7 @@ func (w *world) encode() string {
 func decode(text string) world {
 	w := world{}
 	d := decoder{w: &w, in: text}
-	w.clock = d.next()
+	w.clock, w.safety = d.next(), d.next()
 	w.zone = d.zone()
 	w.made = d.keys()
 	w.down, w.second, w.split, w.lowered, w.lax = d.next() == 1, d.next() == 1, d.next() == 1, d.next() == 1, d.next() == 1

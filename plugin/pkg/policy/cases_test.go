@@ -30,7 +30,7 @@ type invalid struct{ name, text, want, beyond string }
 
 var invalids = []invalid{
 	// What is no YAML of ours.
-	{"empty file", "", "1:1: the file is empty; a policy begins with version: 1", notJSON},
+	{"empty file", "", "1:1: the file is empty; it begins with version: 1", notJSON},
 	{"only a comment", "# nothing\n", "1:1: the file is empty", notJSON},
 	{"NUL octet", "version: 1\nx\x00y", "2:2: a NUL octet", notJSON},
 	{"UTF-16", "\xff\xfev\x00e\x00", "1:4: a NUL octet", notJSON},

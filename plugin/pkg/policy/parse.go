@@ -24,7 +24,7 @@ const maxDepth = 16
 // byteOrderMark begins files of some editors. It is none of the text, nor of its columns.
 var byteOrderMark = []byte("\uFEFF")
 
-// File is a policy file's syntax tree.
+// File is a file's syntax tree.
 type File struct {
 	name string
 	root *yaml.Node
@@ -56,7 +56,7 @@ func Parse(name string, data []byte) (*File, error) {
 	var doc, second yaml.Node
 	if err := decoder.Decode(&doc); err != nil {
 		if errors.Is(err, io.EOF) {
-			sink.add(Position{name, 1, 1}, "the file is empty; a policy begins with version: 1")
+			sink.add(Position{name, 1, 1}, "the file is empty; it begins with version: 1")
 		} else {
 			sink.add(syntaxError(name, data, err))
 		}
@@ -72,6 +72,10 @@ func Parse(name string, data []byte) (*File, error) {
 }
 
 func (f *File) pos(n *yaml.Node) Position { return Position{f.name, n.Line, n.Column} }
+
+// Root is the syntax tree. Other files of the project are read by the same rules: no anchors, no tags,
+// no key twice.
+func (f *File) Root() *yaml.Node { return f.root }
 
 // unreadable finds what no parser should see.
 func unreadable(name string, data []byte) (Position, string) {

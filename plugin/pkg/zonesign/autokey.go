@@ -51,10 +51,7 @@ func autoKeys(dir string, zones []string, now time.Time) (keys map[string]*Key, 
 	if err != nil || len(missing) == 0 {
 		return keys, nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, nil, err
-	}
-	unlock, err := lockFile(filepath.Join(dir, lockName))
+	unlock, err := Lock(dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -87,7 +84,7 @@ func loadKeys(dir string, zones []string) (keys map[string]*Key, missing []stemm
 	}
 	keys = make(map[string]*Key, len(zones))
 	for _, zone := range zones {
-		stem, err := keyFileStem(zone)
+		stem, err := KeyFileStem(zone)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -104,9 +101,9 @@ func loadKeys(dir string, zones []string) (keys map[string]*Key, missing []stemm
 	return keys, missing, nil
 }
 
-// keyFileStem is how the names of a zone's key files begin: K, then the zone's name as BIND writes it
+// KeyFileStem is how the names of a zone's key files begin, such as "Kexample.org.+": K, then the zone's name as BIND writes it
 // in file names, in lower case and with everything but letters, digits, hyphen and underscore as %XX.
-func keyFileStem(zone string) (string, error) {
+func KeyFileStem(zone string) (string, error) {
 	wire, err := OwnerWire(dns.CanonicalName(zone))
 	if err != nil {
 		return "", err
@@ -238,33 +235,51 @@ func each(n int, f func(i int) error) error {
 // madeKey is a new key as its files have it.
 type madeKey struct{ base, private, public string }
 
+// generate makes a CSK by the algorithm that is best.
 func generate(dir string, z stemmed, now time.Time) (madeKey, error) {
+	return generateKey(dir, z, flagZone|flagSEP, autoAlgorithm, now, autoTimes)
+}
+
+// generateKey makes a key; each of times is now.
+func generateKey(dir string, z stemmed, flags uint16, algorithm uint8, now time.Time, times []string) (madeKey, error) {
 	dnskey := &dns.DNSKEY{
 		Hdr:   dns.RR_Header{Name: dns.CanonicalName(z.zone), Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: autoTTL},
-		Flags: flagZone | flagSEP, Protocol: dnskeyProtocol, Algorithm: autoAlgorithm,
+		Flags: flags, Protocol: dnskeyProtocol, Algorithm: algorithm,
 	}
-	secret, err := dnskey.Generate(autoBits)
+	secret, err := dnskey.Generate(keyBits(algorithm))
 	if err != nil {
 		return madeKey{}, err
 	}
 	base := filepath.Join(dir, fmt.Sprintf("%s%03d+%05d", z.stem, dnskey.Algorithm, dnskey.KeyTag()))
-	return madeKey{base, privateFile(dnskey, secret, now), publicFile(dnskey, now)}, nil
+	return madeKey{base, privateFile(dnskey, secret, now, times), publicFile(dnskey, now, times)}, nil
+}
+
+// keyBits is the length of keys that are made: RSA's is the least that RFC 8624 leaves at ease.
+func keyBits(algorithm uint8) int {
+	if algorithm == dns.RSASHA256 {
+		return 2048
+	}
+	return autoBits
 }
 
 // autoTimes are the times that dnssec-settime shows for a key that is in use from the start.
-var autoTimes = [...]string{"Created", "Publish", "Activate"}
+var autoTimes = []string{"Created", "Publish", "Activate"}
 
-func privateFile(k *dns.DNSKEY, secret crypto.PrivateKey, now time.Time) string {
+func privateFile(k *dns.DNSKEY, secret crypto.PrivateKey, now time.Time, times []string) string {
 	text := k.PrivateKeyString(secret)
-	for _, name := range autoTimes {
+	for _, name := range times {
 		text += fmt.Sprintf("%s: %s\n", name, bindTime(now))
 	}
 	return text
 }
 
-func publicFile(k *dns.DNSKEY, now time.Time) string {
-	text := fmt.Sprintf("; This is a key-signing key, keyid %d, for %s\n", k.KeyTag(), k.Hdr.Name)
-	for _, name := range autoTimes {
+func publicFile(k *dns.DNSKEY, now time.Time, times []string) string {
+	does := "zone"
+	if k.Flags&flagSEP != 0 {
+		does = "key"
+	}
+	text := fmt.Sprintf("; This is a %s-signing key, keyid %d, for %s\n", does, k.KeyTag(), k.Hdr.Name)
+	for _, name := range times {
 		text += fmt.Sprintf("; %s: %s (%s)\n", name, bindTime(now), now.UTC().Format(time.ANSIC))
 	}
 	return text + k.String() + "\n"

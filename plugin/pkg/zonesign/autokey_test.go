@@ -267,7 +267,7 @@ func TestKeyFileStem(t *testing.T) {
 		`..\/.\/etc.`:                "",
 		`\.\./\.\./x.`:               "K%2E%2E%2F%2E%2E%2Fx.+",
 	} {
-		got, err := keyFileStem(zone)
+		got, err := KeyFileStem(zone)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %q, %v; want %q", zone, got, err, want)
 		}

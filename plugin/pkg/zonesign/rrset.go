@@ -56,17 +56,18 @@ func (r RRset) admit(h *dns.RR_Header) error {
 
 // canonicalRDATA packs a record's RDATA without compression and lowers the names in it.
 func canonicalRDATA(rr dns.RR) ([]byte, error) {
-	wire := make([]byte, dns.Len(rr)+1)
-	end, err := dns.PackRR(rr, wire, 0, nil, false)
+	p := packers.Get().(*packer)
+	defer packers.Put(p)
+	wire, err := p.pack(rr)
 	if err != nil {
 		return nil, err
 	}
-	_, owner, err := dns.UnpackDomainName(wire[:end], 0)
-	if err != nil {
-		return nil, err
+	owner := 0
+	for wire[owner] != 0 {
+		owner += 1 + int(wire[owner])
 	}
-	const fixed = 10 // type, class, TTL, RDLENGTH (RFC 1035 4.1.3)
-	rdata := slices.Clip(slices.Clone(wire[owner+fixed : end]))
+	const fixed = 1 + 10 // the root, type, class, TTL, RDLENGTH (RFC 1035 4.1.3)
+	rdata := slices.Clip(slices.Clone(wire[owner+fixed:]))
 	if int(binary.BigEndian.Uint16(wire[owner+fixed-2:])) != len(rdata) {
 		return nil, errors.New("its RDATA is longer than 65535 octets")
 	}

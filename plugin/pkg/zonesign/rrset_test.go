@@ -3,6 +3,7 @@ package zonesign
 import (
 	"bytes"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -112,4 +113,24 @@ func TestLongNamesFit(t *testing.T) {
 	if len(set.RDATA[0]) != maxName {
 		t.Errorf("RDATA of %d octets, want %d", len(set.RDATA[0]), maxName)
 	}
+}
+
+// Records of a zone's data are handed out to many queries at once: nothing is written into them.
+func TestSharedRecords(t *testing.T) {
+	t.Parallel()
+	shared := parseRRs(t, "www.example.org. 300 IN MX 10 Mail.example.org.")[0]
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 100 {
+				if _, err := NewRRset(shared); err != nil {
+					t.Error(err)
+				}
+				if _, err := AppendRR(nil, shared); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }

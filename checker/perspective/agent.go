@@ -1,0 +1,200 @@
+package perspective
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/mpic"
+	"github.com/coredns-caa/caa/checker/quorum"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+)
+
+// maxResponse is far more than any answer needs: a hundred perspectives, each with an RRset of 64 KiB
+// whose octets are all escaped.
+const maxResponse = 32 << 20
+
+// nobody is an Issuer Domain Name that nobody has (RFC 6761 6.4): with none, an installation takes its
+// own CA's.
+const nobody = "invalid"
+
+// client asks one installation. Its perspectives' like questions of one moment are one request.
+type client struct {
+	url           string
+	header, token string
+	http          *http.Client
+	flight        singleflight.Group
+}
+
+func newClient(url string, config *tls.Config, header, token string) *client {
+	return &client{url: url, header: header, token: token, http: &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: DefaultConcurrency, IdleConnTimeout: time.Minute},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token is for this URL alone
+	}}
+}
+
+// agent is one perspective of an installation.
+type agent struct {
+	*client
+	code string
+}
+
+// unclear is an answer that says nothing about the name.
+type unclear struct {
+	reason issuance.Reason
+	text   string
+}
+
+func (u unclear) Error() string { return u.text }
+
+func (a agent) see(ctx context.Context, r guard.Requirement, at time.Time) Sight {
+	response, err := a.ask(ctx, r)
+	var check mpic.Check
+	if err == nil {
+		check, err = a.pick(response, r)
+	}
+	if err != nil {
+		s := Sight{Reason: NoAnswer, Detail: "the agent: " + err.Error()}
+		if u, ok := errors.AsType[unclear](err); ok {
+			s.Reason = u.reason
+		}
+		return s
+	}
+	return read(check, r, at)
+}
+
+// ask posts the question. Mark certificates, which the API does not know, are asked for as TLS: what
+// the records say of them is ours to read.
+func (c *client) ask(ctx context.Context, r guard.Requirement) (*mpic.Response, error) {
+	kind, known := mpic.CertificateType(r.Type)
+	if !known {
+		kind = mpic.TLSServer
+	}
+	parameters := mpic.CAAParameters{CertificateType: kind, Domains: []string{cmp.Or(r.Domain, nobody)}}
+	body, err := json.Marshal(mpic.Request{CheckType: mpic.CheckCAA, Target: r.String(), Parameters: &parameters})
+	if err != nil {
+		return nil, err
+	}
+	shared, err, _ := c.flight.Do(string(body), func() (any, error) { return c.post(ctx, body) })
+	if err != nil {
+		return nil, err
+	}
+	return shared.(*mpic.Response), nil
+}
+
+func (c *client) post(ctx context.Context, body []byte) (*mpic.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json")
+	switch {
+	case c.header != "":
+		request.Header.Set(c.header, c.token)
+	case c.token != "":
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxResponse))
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s: %.200q", c.url, answer.Status, text)
+	}
+	response := new(mpic.Response)
+	if err := json.Unmarshal(text, response); err != nil {
+		return nil, unclear{BadAnswer, fmt.Sprintf("%s sends no answer of the API: %v", c.url, err)}
+	}
+	return response, nil
+}
+
+// pick is the check of this perspective among those of the answer.
+func (a agent) pick(response *mpic.Response, r guard.Requirement) (mpic.Check, error) {
+	same := strings.EqualFold(strings.TrimSuffix(response.Target, "."), r.String())
+	if response.CheckType != mpic.CheckCAA || !same {
+		return mpic.Check{}, unclear{BadAnswer, fmt.Sprintf("it answers for a check %q of %q, not for what was asked", response.CheckType, response.Target)}
+	}
+	var codes []string
+	for _, p := range response.Perspectives {
+		codes = append(codes, p.Code)
+	}
+	i := slices.Index(codes, a.code)
+	switch {
+	case a.code == "" && len(codes) == 1:
+		i = 0
+	case a.code == "":
+		return mpic.Check{}, unclear{BadAnswer, fmt.Sprintf("it answers for %d perspectives (%s): give the one that is meant as code", len(codes), strings.Join(codes, ", "))}
+	case i < 0:
+		return mpic.Check{}, unclear{BadAnswer, fmt.Sprintf("it answers for %s, not for the perspective %q", cmp.Or(strings.Join(codes, ", "), "nobody"), a.code)}
+	}
+	return response.Perspectives[i].Check, nil
+}
+
+// read makes a view of an agent's check. Where it shows the records, the one evaluator decides what
+// they say, so that accounts, methods and the date count; the agent's own word can only make it worse.
+func read(check mpic.Check, r guard.Requirement, at time.Time) Sight {
+	said := said(check)
+	rrset, err := check.Details.Records.RRset()
+	switch {
+	case !check.Completed:
+		return Sight{Reason: NotCompleted, Detail: said}
+	case err != nil:
+		return Sight{Reason: BadAnswer, Detail: "the agent: " + err.Error()}
+	case len(rrset) == 0 && (check.Details.Present || !check.Passed):
+		return bare(check, r, said)
+	}
+	step := climb.Step{Name: r.Name, RRset: rrset, Answer: resolve.Answer{Owner: r.Name}}
+	if check.Details.FoundAt != nil {
+		step.Answer.Owner = *check.Details.FoundAt
+	}
+	s := sight(verdict.Decide(climb.Climb{Name: r.Name, Steps: []climb.Step{step}}, r, at))
+	if _, asked := mpic.CertificateType(r.Type); asked && !check.Passed && s.View == quorum.Permits {
+		s.View, s.Reason, s.Detail = quorum.Disputed, ReadsAnother, cmp.Or(said, "the agent denies what we read as a permission")
+	}
+	return s
+}
+
+// bare is an agent's word without the records that it saw, or why it saw none.
+func bare(check mpic.Check, r guard.Requirement, said string) Sight {
+	s := Sight{View: quorum.Denies, Reason: issuance.Reason(cmp.Or(check.Details.Reason, string(AgentDenies))), Detail: said}
+	_, asked := mpic.CertificateType(r.Type)
+	switch {
+	case check.Details.Outcome == verdict.AtRisk.String():
+		s.View = quorum.Disputed
+	case check.Passed && asked:
+		s.View, s.Reason = quorum.Permits, AgentPermits
+	case check.Details.Present && !asked: // its word is for another type
+		s.View, s.Reason = quorum.Unknown, BadAnswer
+	}
+	return s
+}
+
+// said is what an agent says went wrong.
+func said(check mpic.Check) string {
+	var out []string
+	for _, e := range check.Errors {
+		out = append(out, strings.TrimPrefix(e.Type+": "+e.Message, ": "))
+	}
+	return strings.Join(out, "; ")
+}

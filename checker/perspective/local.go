@@ -1,0 +1,41 @@
+package perspective
+
+import (
+	"context"
+	"time"
+
+	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/mpic"
+	"github.com/coredns-caa/caa/checker/quorum"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+)
+
+// local climbs from here: from the root, or through a resolver, whose answers are validated as well.
+type local struct {
+	looker    climb.Looker
+	recursive bool
+}
+
+// views are what outcomes are to a quorum.
+var views = map[verdict.Outcome]quorum.View{
+	verdict.Unknown: quorum.Unknown, verdict.MayIssue: quorum.Permits, verdict.AtRisk: quorum.Disputed, verdict.LockedOut: quorum.Denies,
+}
+
+func (l local) see(ctx context.Context, r guard.Requirement, at time.Time) Sight {
+	way := climb.Up(ctx, l.looker, r.Name)
+	if err := way.Last().Answer.Err; l.recursive && err != nil && err.Failure != resolve.ServFail {
+		// The resolver's failure, not the name's servers'.
+		return Sight{Reason: NoAnswer, Detail: "the resolver: " + err.Error()}
+	}
+	return sight(verdict.Decide(way, r, at))
+}
+
+func sight(v verdict.Verdict) Sight {
+	s := Sight{View: views[v.Outcome], Reason: v.Reason, Detail: v.Detail}
+	if last := v.Climb.Last(); !last.Failed() && len(last.RRset) > 0 {
+		s.FoundAt, s.Records = last.GovernedBy(), mpic.RecordsOf(last.RRset)
+	}
+	return s
+}

@@ -1,0 +1,272 @@
+package keyfolder
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
+)
+
+// Folder is a folder of keys. Several servers may work on one at once.
+type Folder struct {
+	dir  string
+	disk disk
+}
+
+// New names a folder, which is made when the first key is.
+func New(dir string) *Folder { return &Folder{dir, files{}} }
+
+// Result is what an Update came to.
+type Result struct {
+	keyroll.Decision
+	Keys     map[keyroll.ID]*zonesign.Key // those that Sets names
+	Warnings []string                     // what is dangerous about the files, for people
+}
+
+// Decide makes a step of a zone. Found are keys in the folder that the zone does not have; keys are those
+// of all files, to match with DS records.
+type Decide func(zone keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision
+
+// ErrKeyLost is a key in use without its files.
+var ErrKeyLost = errors.New("the key is in use and its files are gone: put them back from a backup")
+
+// Update runs a step of a zone and writes what comes of it. At an error nothing is to be served that was not
+// served before: what the state file says is not known to be written.
+func (f *Folder) Update(zone string, now time.Time, decide Decide) (*Result, error) {
+	unlock, err := zonesign.Lock(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	u := &update{folder: f, zone: dns.CanonicalName(zone), now: now}
+	if err := u.run(decide); err != nil {
+		return nil, fmt.Errorf("keys of %s in %s: %w", u.zone, f.dir, err)
+	}
+	return &u.result, nil
+}
+
+// update is one Update under way.
+type update struct {
+	folder *Folder
+	zone   string
+	now    time.Time
+	stem   string
+	state  keyroll.Zone
+	files  map[keyroll.ID]*keyFiles
+	result Result
+}
+
+func (u *update) run(decide Decide) (err error) {
+	if u.stem, err = zonesign.KeyFileStem(u.zone); err != nil {
+		return err
+	}
+	if u.state, err = readState(u.statePath(), u.zone); err != nil {
+		return err
+	}
+	if err := u.readKeys(); err != nil {
+		return err
+	}
+	dropped, err := u.dropUnused()
+	if err != nil {
+		return err
+	}
+	d := decide(u.state, u.found(nil), u.dnskeys())
+	write := d.Write || dropped
+	if len(d.Make) > 0 {
+		made, err := u.make(d)
+		if err != nil {
+			return err
+		}
+		again := decide(d.Zone, u.found(made), u.dnskeys())
+		again.Changes = append(d.Changes, again.Changes...)
+		again.Refusals = append(d.Refusals, again.Refusals...)
+		d, write = again, true
+	}
+	gone, err := u.delete(&d)
+	if err != nil {
+		return err
+	}
+	if write || gone {
+		if err := writeState(u.folder.disk, u.statePath(), u.stem, u.zone, d.Zone); err != nil {
+			return err
+		}
+	}
+	u.result.Decision = d
+	u.writeTimes()
+	return u.serve()
+}
+
+func (u *update) statePath() string {
+	return filepath.Join(u.folder.dir, strings.TrimSuffix(u.stem, "+")+stateSuffix)
+}
+
+// readKeys reads the files of all keys of the zone. Those of which only one half is there are not looked at: a
+// crash left them before anybody knew of the key, or it was deleted.
+func (u *update) readKeys() error {
+	entries, err := os.ReadDir(u.folder.dir)
+	if err != nil {
+		return err
+	}
+	u.files = map[keyroll.ID]*keyFiles{}
+	for _, entry := range entries {
+		name, public := strings.CutSuffix(entry.Name(), ".key")
+		if !public || !strings.HasPrefix(name, u.stem) {
+			continue
+		}
+		base := filepath.Join(u.folder.dir, name)
+		if _, err := os.Stat(base + ".private"); errors.Is(err, fs.ErrNotExist) {
+			u.warn("%s.key has no .private beside it and is not used", base)
+			continue
+		}
+		k, err := readKeyFiles(base)
+		if err != nil {
+			return err
+		}
+		if owner := k.key.DNSKEY.Hdr.Name; owner != u.zone {
+			return fmt.Errorf("%s.key is a key of %s", base, owner)
+		}
+		if other := u.files[k.id()]; other != nil {
+			return fmt.Errorf("%s and %s are two keys with one tag: remove the one that the parent's DS does not name", base, other.base)
+		}
+		u.files[k.id()] = k
+		u.result.Warnings = append(u.result.Warnings, k.key.Warnings...)
+	}
+	return nil
+}
+
+func (u *update) warn(format string, args ...any) {
+	u.result.Warnings = append(u.result.Warnings, fmt.Sprintf(format, args...))
+}
+
+// dropUnused forgets keys without files: those that have left, and those that nobody has seen. A key in use
+// is lost.
+func (u *update) dropUnused() (dropped bool, err error) {
+	keys := slices.Clone(u.state.Keys)
+	u.state.Keys = slices.DeleteFunc(keys, func(k keyroll.Key) bool {
+		if u.files[k.ID] != nil {
+			return false
+		}
+		if k.State == keyroll.Removed || k.State == keyroll.Made {
+			dropped = true
+			return true
+		}
+		err = errors.Join(err, fmt.Errorf("%s%s: %w", u.stem, k.ID, ErrKeyLost))
+		return false
+	})
+	return dropped, err
+}
+
+// found are the keys that the state does not have, the oldest first; made says what those are for that were
+// just made.
+func (u *update) found(made map[keyroll.ID]keyroll.Role) []keyroll.Key {
+	var found []keyroll.Key
+	for id, k := range u.files {
+		if slices.ContainsFunc(u.state.Keys, func(known keyroll.Key) bool { return known.ID == id }) {
+			continue
+		}
+		role, ok := made[id]
+		if !ok {
+			if made != nil {
+				continue // it was found before
+			}
+			role = u.role(k)
+		}
+		found = append(found, keyroll.Key{ID: id, Role: role, Times: k.times})
+	}
+	slices.SortFunc(found, func(a, b keyroll.Key) int {
+		return slices.Compare(
+			[]int64{a.Times.Activate.Unix(), a.Times.Created.Unix(), int64(a.ID.Algorithm), int64(a.ID.Tag)},
+			[]int64{b.Times.Activate.Unix(), b.Times.Created.Unix(), int64(b.ID.Algorithm), int64(b.ID.Tag)})
+	})
+	return found
+}
+
+// role is what a key is for by its files: with the SEP flag a KSK where its algorithm has a ZSK, and else a CSK.
+func (u *update) role(k *keyFiles) keyroll.Role {
+	if !k.key.SEP() {
+		return keyroll.ZSK
+	}
+	for id, other := range u.files {
+		deleted := !other.times.Delete.IsZero() && !other.times.Delete.After(u.now)
+		if id.Algorithm == k.id().Algorithm && !other.key.SEP() && !deleted {
+			return keyroll.KSK
+		}
+	}
+	return keyroll.CSK
+}
+
+func (u *update) dnskeys() []*dns.DNSKEY {
+	var keys []*dns.DNSKEY
+	for _, k := range u.files {
+		keys = append(keys, k.key.DNSKEY)
+	}
+	return keys
+}
+
+// make makes the files of keys, ZSKs first: a KSK that is found alone would be taken for a CSK.
+func (u *update) make(d keyroll.Decision) (made map[keyroll.ID]keyroll.Role, err error) {
+	made = map[keyroll.ID]keyroll.Role{}
+	// Found keys are known to d.Zone from now on.
+	u.state = d.Zone
+	specs := slices.Clone(d.Make)
+	slices.SortFunc(specs, func(a, b keyroll.Spec) int { return int(b.Role&keyroll.ZSK) - int(a.Role&keyroll.ZSK) })
+	for _, spec := range specs {
+		taken := func(tag uint16) bool {
+			id := keyroll.ID{Algorithm: spec.Algorithm, Tag: tag}
+			return u.files[id] != nil || slices.ContainsFunc(u.state.Keys, func(k keyroll.Key) bool { return k.ID == id })
+		}
+		base, err := u.folder.disk.makeKey(u.folder.dir, u.zone, spec.Algorithm, spec.Role != keyroll.ZSK, taken, u.now)
+		if err != nil {
+			return nil, err
+		}
+		k, err := readKeyFiles(base)
+		if err != nil {
+			return nil, err
+		}
+		u.files[k.id()], made[k.id()] = k, spec.Role
+	}
+	return made, nil
+}
+
+// delete removes the files of keys that were kept long enough, the private half first, and then forgets them.
+func (u *update) delete(d *keyroll.Decision) (gone bool, err error) {
+	for _, id := range d.Delete {
+		k := u.files[id]
+		for _, suffix := range []string{".private", ".key"} {
+			if err := u.folder.disk.remove(k.base + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return gone, err
+			}
+		}
+		d.Zone.Keys = slices.DeleteFunc(slices.Clone(d.Zone.Keys), func(k keyroll.Key) bool { return k.ID == id })
+		gone = true
+	}
+	return gone, nil
+}
+
+// writeTimes brings the times in key files up to date. The state is written already, so an error is but a
+// warning; the next Update tries again.
+func (u *update) writeTimes() {
+	for _, k := range u.result.Zone.Keys {
+		if err := u.files[k.ID].setTimes(u.folder.disk, u.stem, k.Times); err != nil {
+			u.warn("times of %s: %v", u.files[k.ID].base, err)
+		}
+	}
+}
+
+// serve finds the keys that are to be served.
+func (u *update) serve() error {
+	u.result.Keys = map[keyroll.ID]*zonesign.Key{}
+	for _, id := range slices.Concat(u.result.Sets.DNSKEY, u.result.Sets.Data) {
+		u.result.Keys[id] = u.files[id].key
+	}
+	return nil
+}

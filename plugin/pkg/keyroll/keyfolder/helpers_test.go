@@ -1,0 +1,199 @@
+package keyfolder
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+)
+
+const zone = "example.org."
+
+var epoch = time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+
+const day = 24 * time.Hour
+
+// server keeps the keys of a zone by a clock of its own, with a parent that follows CDS.
+type server struct {
+	t       testing.TB
+	folder  *Folder
+	now     time.Time
+	set     keyroll.Settings
+	ds      []*dns.DS
+	asks    []keyroll.Request
+	last    *Result // what is served
+	changes []string
+}
+
+func newServer(t testing.TB, dir string) *server {
+	return &server{t: t, folder: New(dir), now: epoch, set: keyroll.DefaultSettings()}
+}
+
+func (s *server) decide(z keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
+	d := keyroll.Step(z, keyroll.Input{Now: s.now, Settings: s.set, DataTTL: time.Hour, KeyTTL: time.Hour, Found: found, Requests: s.asks,
+		Parent: []keyroll.Observation{keyroll.Observe("a", s.ds, keys), keyroll.Observe("b", s.ds, keys)}})
+	s.asks = nil
+	return d
+}
+
+// update runs one Update, serves what comes of it, and lets the parent follow.
+func (s *server) update() error {
+	if disk, ok := s.folder.disk.(*crashing); ok {
+		disk.down = false // it was started again
+	}
+	result, err := s.folder.Update(zone, s.now, s.decide)
+	if err != nil {
+		return err
+	}
+	s.last = result
+	for _, c := range result.Changes {
+		s.changes = append(s.changes, fmt.Sprintf("%s %s", c.Role, c.To))
+	}
+	s.check()
+	if cds := result.Sets.CDS; len(cds) > 0 || result.Sets.Delete {
+		s.ds = nil
+		for _, id := range cds {
+			ds := result.Keys[id].DNSKEY.ToDS(dns.SHA256)
+			ds.Hdr.Ttl = 86400
+			s.ds = append(s.ds, ds)
+		}
+	}
+	return nil
+}
+
+// check sees that a validator can follow the DS to the data.
+func (s *server) check() {
+	s.t.Helper()
+	sets := s.last.Sets
+	for _, id := range slices.Concat(sets.DNSKEY, sets.Apex, sets.Data, sets.CDS) {
+		if s.last.Keys[id] == nil || s.last.Keys[id].Signer == nil {
+			s.t.Errorf("%s: no key for %s", s.now, id)
+		}
+	}
+	if len(s.ds) == 0 || len(s.last.Refusals) > 0 {
+		return
+	}
+	if !slices.ContainsFunc(sets.Apex, func(id keyroll.ID) bool {
+		return slices.ContainsFunc(s.ds, func(ds *dns.DS) bool { return ds.KeyTag == id.Tag && ds.Algorithm == id.Algorithm })
+	}) || !slices.ContainsFunc(sets.Data, func(id keyroll.ID) bool { return slices.Contains(sets.DNSKEY, id) }) {
+		s.t.Errorf("%s: bogus: DS %v, %+v", s.now, s.ds, sets)
+	}
+}
+
+// until runs for some time. What fails is tried again a minute later.
+func (s *server) until(d time.Duration) {
+	s.t.Helper()
+	for end := s.now.Add(d); ; {
+		wake := s.now.Add(time.Minute)
+		if err := s.update(); err == nil {
+			wake = s.last.Wake
+		} else if !errors.Is(err, errCrash) {
+			s.t.Fatal(err)
+		}
+		if wake.After(end) {
+			s.now = end
+			return
+		}
+		s.now = wake
+	}
+}
+
+// roll asks for an urgent roll.
+func (s *server) roll(role keyroll.Role) {
+	s.asks = []keyroll.Request{{Verb: keyroll.RollKey, Role: role, Urgent: true}}
+}
+
+var errCrash = errors.New("crash")
+
+// crashing is a disk that stops at a write, before or after it is done, and until it is mended.
+type crashing struct {
+	files
+	left  int // writes until then, once
+	after bool
+	down  bool
+	count int // writes that were wanted
+}
+
+func (c *crashing) stops(do func() error) error {
+	c.count++
+	if c.down {
+		return errCrash
+	}
+	if c.left--; c.left != -1 {
+		return do()
+	}
+	c.down = true
+	if c.after {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return errCrash
+}
+
+func (c *crashing) makeKey(dir, zone string, algorithm uint8, sep bool, taken func(uint16) bool, now time.Time) (base string, err error) {
+	err = c.stops(func() error {
+		base, err = c.files.makeKey(dir, zone, algorithm, sep, taken, now)
+		return err
+	})
+	return base, err
+}
+
+func (c *crashing) replace(path, stem, text string, mode os.FileMode) error {
+	return c.stops(func() error { return c.files.replace(path, stem, text, mode) })
+}
+
+func (c *crashing) remove(path string) error {
+	return c.stops(func() error { return c.files.remove(path) })
+}
+
+// copyDir copies a folder to where nothing stands, as a backup does.
+func copyDir(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs one of BIND's tools, and skips the test where it is not installed.
+func run(t *testing.T, tool string, args ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath(tool); err != nil {
+		t.Skipf("%s is missing: install BIND's tools (on Debian: apt-get install bind9-utils)", tool)
+	}
+	out, err := exec.Command(tool, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", tool, args, err, out)
+	}
+	return string(out)
+}
+
+func glob(t testing.TB, dir, pattern string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+func wantError(t *testing.T, err error, says ...string) {
+	t.Helper()
+	for _, text := range says {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("error %v, want it to say %q", err, text)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package keyfolder
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+)
+
+const (
+	// stateSuffix ends the name of a zone's state file, such as Kexample.org.keyroll.
+	stateSuffix = "keyroll"
+	// stateVersion is the form of state files that this version reads and writes.
+	stateVersion = 1
+	// maxState bounds what is read, in octets: a key takes five hundred.
+	maxState = 1 << 20
+)
+
+// stateFile is a state file.
+type stateFile struct {
+	Version int          `json:"version"`
+	Zone    string       `json:"zone"`
+	State   keyroll.Zone `json:"state"`
+}
+
+// readState reads a zone's state; that of a zone without a file is the zero value.
+func readState(path, zone string) (keyroll.Zone, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return keyroll.Zone{}, nil
+	}
+	if err != nil {
+		return keyroll.Zone{}, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxState {
+		return keyroll.Zone{}, fmt.Errorf("%s is no state of keys", path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return keyroll.Zone{}, err
+	}
+	var file stateFile
+	if err := json.Unmarshal(text, &file); err != nil {
+		return keyroll.Zone{}, fmt.Errorf("%s: %w; put it back from a backup, or remove it: then all keys that the times in their files do not say are unused or deleted sign until caches have run out", path, err)
+	}
+	switch {
+	case file.Version != stateVersion:
+		return keyroll.Zone{}, fmt.Errorf("%s has version %d and this program reads %d: use the one that wrote it", path, file.Version, stateVersion)
+	case file.Zone != zone:
+		return keyroll.Zone{}, fmt.Errorf("%s is the state of %s and not of %s: remove it", path, file.Zone, zone)
+	case file.State.Seen.IsZero():
+		return keyroll.Zone{}, fmt.Errorf("%s does not say when it was written: put it back from a backup, or remove it", path)
+	}
+	return file.State, nil
+}
+
+// writeState replaces a zone's state.
+func writeState(disk disk, path, stem, zone string, state keyroll.Zone) error {
+	text, err := json.MarshalIndent(stateFile{stateVersion, zone, state}, "", "\t")
+	if err != nil {
+		return err
+	}
+	return disk.replace(path, stem, string(text)+"\n", 0o600)
+}

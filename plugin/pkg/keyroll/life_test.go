@@ -1,0 +1,413 @@
+package keyroll
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// life runs the state machine by its own wake-ups, with DefaultSettings and a parent of two servers.
+type life struct {
+	t        *testing.T
+	now      time.Time
+	set      Settings
+	zone     Zone
+	sets     Sets
+	last     Decision
+	parent   []Observation
+	follows  bool // the parent follows CDS
+	tag      uint16
+	timeline []string
+}
+
+func newLife(t *testing.T) *life {
+	return &life{t: t, now: epoch, set: DefaultSettings(), parent: []Observation{{Server: "a"}, {Server: "b"}}, follows: true}
+}
+
+// step runs one step, makes keys that it asks for, and notes what changes.
+func (l *life) step(requests ...Request) Decision {
+	l.t.Helper()
+	var found []Key
+	for {
+		d := Step(l.zone, Input{Now: l.now, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour, Parent: l.parent, Found: found, Requests: requests})
+		l.zone, l.sets, l.last = d.Zone, d.Sets, d
+		for _, c := range d.Changes {
+			l.timeline = append(l.timeline, fmt.Sprintf("%s %s %s %s", l.now.Sub(epoch), c.Role, c.Key, c.To))
+		}
+		found, requests = nil, nil
+		for _, spec := range d.Make {
+			l.tag++
+			found = append(found, Key{ID: ID{spec.Algorithm, l.tag}, Role: spec.Role, Times: Times{Created: l.now}})
+		}
+		if len(found) == 0 {
+			break
+		}
+	}
+	if l.follows && (len(l.sets.CDS) > 0 || l.sets.Delete) {
+		for i := range l.parent {
+			l.parent[i].Named = l.sets.CDS
+			l.parent[i].TTL = 24 * time.Hour
+		}
+	}
+	return l.last
+}
+
+// until runs for some time.
+func (l *life) until(d time.Duration) {
+	l.t.Helper()
+	for end := l.now.Add(d); ; {
+		wake := l.step().Wake
+		if !wake.After(l.now) {
+			l.t.Fatalf("at %s it is to be woken at %s", l.now, wake)
+		}
+		if wake.After(end) {
+			l.now = end
+			return
+		}
+		l.now = wake
+	}
+}
+
+func (l *life) expect(timeline ...string) {
+	l.t.Helper()
+	if !slices.Equal(l.timeline, timeline) {
+		l.t.Errorf("got\n  %s\nwant\n  %s", strings.Join(l.timeline, "\n  "), strings.Join(timeline, "\n  "))
+	}
+	l.timeline = nil
+}
+
+const day = 24 * time.Hour
+
+// The times are those of RFC 7583 3, with an hour for clocks; wake-ups come at the times, or with the next
+// look at the parent.
+func TestLife(t *testing.T) {
+	t.Parallel()
+	t.Run("a new zone", func(t *testing.T) {
+		t.Parallel()
+		l := newLife(t)
+		l.until(day)
+		l.expect(
+			"0s CSK 013+00001 introduced",
+			"2h5m0s CSK 013+00001 ready", // 1h of TTL, 5m, 1h
+			"2h35m0s CSK 013+00001 active",
+		)
+	})
+	t.Run("a planned roll of a CSK", func(t *testing.T) {
+		t.Parallel()
+		l := newLife(t)
+		l.until(day)
+		l.timeline = nil
+		l.step(Request{Verb: RollKey, Role: CSK})
+		l.until(12 * day)
+		l.expect(
+			"217h0m0s CSK 013+00002 published", // 8d, 1h
+			"219h5m0s CSK 013+00002 ready",
+			"219h5m0s CSK 013+00001 retiring",
+			"219h35m0s CSK 013+00002 active",
+			"245h35m0s CSK 013+00001 removed", // 24h of TTL, 1h, 1h
+		)
+	})
+	t.Run("ZSKs roll by their age", func(t *testing.T) {
+		t.Parallel()
+		l := newLife(t)
+		l.set.Split = true
+		l.until(91 * day)
+		l.expect(
+			"0s KSK 013+00001 introduced",
+			"0s ZSK 013+00002 introduced",
+			"2h5m0s KSK 013+00001 ready",
+			"2h5m0s ZSK 013+00002 active",
+			"2h35m0s KSK 013+00001 active",
+			"2162h5m0s ZSK 013+00003 published",
+			"2164h10m0s ZSK 013+00003 active",
+			"2164h10m0s ZSK 013+00002 retiring",
+			"2166h15m0s ZSK 013+00002 removed",
+		)
+	})
+	t.Run("a new algorithm, urgent", func(t *testing.T) {
+		t.Parallel()
+		l := newLife(t)
+		l.until(day)
+		l.timeline = nil
+		l.set.Algorithm = dns.ED25519
+		l.step(Request{Verb: RollKey, Role: CSK, Urgent: true})
+		l.until(3 * day)
+		l.expect(
+			"24h0m0s CSK 015+00002 presigned",
+			"26h5m0s CSK 015+00002 introduced",
+			"28h10m0s CSK 015+00002 ready",
+			"28h10m0s CSK 013+00001 yielding",
+			"28h40m0s CSK 015+00002 active",
+			"54h40m0s CSK 013+00001 postsigned",
+			"56h45m0s CSK 013+00001 removed",
+		)
+	})
+	t.Run("insecure, and back", func(t *testing.T) {
+		t.Parallel()
+		l := newLife(t)
+		l.until(day)
+		l.timeline = nil
+		if d := l.step(Request{Verb: GoInsecure}); !d.Sets.Delete || len(d.Sets.CDS) > 0 || len(d.Sets.Apex) != 1 {
+			t.Errorf("%+v", d.Sets)
+		}
+		l.until(2 * day)
+		if l.last.Sets.Delete || len(l.last.Sets.DNSKEY)+len(l.last.Sets.Data) > 0 {
+			t.Errorf("an insecure zone serves %+v", l.last.Sets)
+		}
+		l.step(Request{Verb: ComeBack})
+		l.until(day)
+		l.expect(
+			"24h0m0s CSK 013+00001 yielding",
+			"50h0m0s CSK 013+00001 postsigned",
+			"52h5m0s CSK 013+00001 removed",
+			"72h0m0s CSK 013+00002 introduced",
+			"74h5m0s CSK 013+00002 ready",
+			"74h35m0s CSK 013+00002 active",
+		)
+	})
+}
+
+// A parent that cannot be asked, or whose servers differ, holds the old key for ever; nothing else is held.
+func TestHolds(t *testing.T) {
+	t.Parallel()
+	for name, disturb := range map[string]func(*life){
+		"one server is silent":     func(l *life) { l.parent[1].Err = errors.New("timeout") },
+		"one server lags":          func(l *life) { l.follows = false; l.parent[0].Named = l.sets.CDS },
+		"the parent ignores CDS":   func(l *life) { l.follows = false },
+		"the parent has both":      func(l *life) { l.follows = false; both(l) },
+		"the parent is not asked":  func(l *life) { l.parent = nil },
+		"the parent takes it away": func(l *life) { l.follows = false; l.parent[0].Named, l.parent[1].Named = nil, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLife(t)
+			l.until(day)
+			l.step(Request{Verb: RollKey, Role: CSK, Urgent: true})
+			l.follows = false
+			l.until(3 * time.Hour)
+			disturb(l)
+			l.until(60 * day)
+			if len(l.sets.DNSKEY) != 2 || len(l.sets.CDS) != 1 || l.sets.CDS[0].Tag != 2 {
+				t.Errorf("after 60 days: %+v", l.sets)
+			}
+			i := slices.IndexFunc(l.last.Warnings, func(r Refusal) bool { return r.Code == ParentSlow || r.Code == ParentSilent })
+			if i < 0 && name != "the parent has both" {
+				t.Errorf("nobody is told: %v", l.last.Warnings)
+			}
+		})
+	}
+}
+
+func both(l *life) {
+	for i := range l.parent {
+		l.parent[i].Named = []ID{{13, 1}, {13, 2}}
+	}
+}
+
+// A DS that no key matches is refused: nothing changes, and no key is made. Where the key is still in the folder
+// it comes back.
+func TestOrphanedDS(t *testing.T) {
+	t.Parallel()
+	other := []*dns.DS{{KeyTag: 7, Algorithm: 13}}
+	l := newLife(t)
+	l.follows, l.parent[0].Others = false, other
+	if d := l.step(); len(d.Make) > 0 || len(d.Refusals) != 1 || d.Refusals[0].Code != Orphaned || !strings.Contains(d.Refusals[0].String(), "a: ") {
+		t.Errorf("a new zone with a DS: %+v", d)
+	}
+	l = newLife(t)
+	l.until(day)
+	l.step(Request{Verb: RollKey, Role: CSK, Urgent: true})
+	l.until(3 * day)
+	if len(l.sets.DNSKEY) != 1 {
+		t.Fatalf("%+v", l.sets)
+	}
+	l.timeline, l.follows = nil, false
+	l.parent[0].Named = []ID{{13, 1}} // the parent's zone comes from a backup
+	l.step()
+	l.expect("96h0m0s CSK 013+00001 retiring")
+	l.parent[0].Named, l.parent[0].Others = nil, other
+	before := l.zone.Keys
+	d := l.step(Request{Verb: RollKey, Role: CSK, Urgent: true})
+	if !slices.ContainsFunc(d.Refusals, func(r Refusal) bool { return r.Code == Orphaned }) || len(d.Zone.Keys) != len(before) || len(d.Changes) > 0 {
+		t.Errorf("%+v", d)
+	}
+}
+
+// A DS of a key that nobody has seen brings it forward.
+func TestEarlyDS(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.until(day)
+	l.timeline, l.follows = nil, false
+	l.step(Request{Verb: RollKey, Role: CSK})
+	both(l)
+	l.step()
+	l.expect("24h0m0s CSK 013+00002 published")
+}
+
+func TestRequestsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.until(day)
+	for name, c := range map[string]struct {
+		request Request
+		code    Code
+	}{
+		"retire what is not there":         {Request{Verb: RetireKey, Key: ID{13, 99}}, NoSuchKey},
+		"retire the key in use":            {Request{Verb: RetireKey, Key: ID{13, 1}}, KeyNeeded},
+		"roll a ZSK of a zone with a CSK":  {Request{Verb: RollKey, Role: ZSK}, NoSuchKey},
+		"roll a zone that is not to be so": {Request{Verb: RollKey, Role: KSK}, RollWhileInsecure},
+	} {
+		zone := l.zone
+		zone.Insecure = c.code == RollWhileInsecure
+		d := Step(zone, Input{Now: l.now, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour, Requests: []Request{c.request}})
+		if len(d.Refusals) != 1 || d.Refusals[0].Code != c.code || d.Refusals[0].Cause() == "" || d.Refusals[0].Remedy() == "" {
+			t.Errorf("%s: %+v", name, d.Refusals)
+		}
+	}
+}
+
+// Keys of BIND in any state sign on until all is known of them, but those not published yet and those deleted.
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	past, future := epoch.Add(-30*day), epoch.Add(30*day)
+	found := []Key{
+		{ID: ID{13, 1}, Role: KSK, Times: Times{Created: past, Publish: past, Activate: past, SyncPublish: past}},
+		{ID: ID{13, 2}, Role: ZSK, Times: Times{Created: past, Publish: past, Activate: past, Inactive: epoch.Add(-day), Delete: future}},
+		{ID: ID{13, 3}, Role: ZSK, Times: Times{Created: past, Publish: past, Activate: past}},
+		{ID: ID{13, 4}, Role: ZSK, Times: Times{Created: past, Publish: future}},
+		{ID: ID{13, 5}, Role: ZSK, Times: Times{Created: past, Publish: past, Activate: past, Inactive: past, Delete: past}},
+	}
+	set := DefaultSettings()
+	set.Split = true
+	in := Input{Now: epoch, Settings: set, DataTTL: time.Hour, KeyTTL: time.Hour, Found: found,
+		Parent: []Observation{{Server: "a", Named: []ID{{13, 1}}, TTL: time.Hour}}}
+	d := Step(Zone{}, in)
+	if len(d.Sets.DNSKEY) != 3 || len(d.Sets.Data) != 2 || len(d.Sets.CDS) > 0 || len(d.Make) > 0 || !d.Write {
+		t.Errorf("%+v", d)
+	}
+	in.Found = nil
+	for range 5 {
+		in.Now = in.Now.Add(25 * time.Minute)
+		d = Step(d.Zone, in)
+	}
+	states := map[uint16]State{}
+	for _, k := range d.Zone.Keys {
+		states[k.ID.Tag] = k.State
+	}
+	if want := fmt.Sprint(map[uint16]State{1: Active, 2: Retiring, 3: Active, 4: Made, 5: Removed}); fmt.Sprint(states) != want {
+		t.Errorf("got %v, want %v", states, want)
+	}
+}
+
+// A ZSK without its KSK gets one, and is used.
+func TestTakeOverHalf(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.set.Split, l.tag = true, 10
+	past := epoch.Add(-30 * day)
+	l.zone = Step(Zone{}, Input{Now: epoch, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour,
+		Found: []Key{{ID: ID{13, 1}, Role: ZSK, Times: Times{Created: past, Publish: past, Activate: past}}}}).Zone
+	l.until(2 * day)
+	states := map[string]int{}
+	for _, k := range l.zone.Keys {
+		states[fmt.Sprintf("%s %s", k.Role, k.State)]++
+	}
+	if len(l.sets.Apex) != 1 || len(l.sets.Data) != 1 || states["KSK active"] != 1 || states["ZSK active"] != 1 {
+		t.Errorf("%v, %+v", states, l.sets)
+	}
+}
+
+// The timing metadata are those that BIND's tools know.
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.until(day)
+	l.step(Request{Verb: RollKey, Role: CSK, Urgent: true})
+	l.until(3 * day)
+	was, is := l.zone.Keys[0].Times, l.zone.Keys[1].Times
+	at := func(d time.Duration) time.Time { return epoch.Add(d) }
+	first := Times{at(0), at(0), at(0), at(2*time.Hour + 5*time.Minute), at(52*time.Hour + 35*time.Minute), at(52*time.Hour + 35*time.Minute), at(26*time.Hour + 5*time.Minute)}
+	if was != first {
+		t.Errorf("the key that has left: got\n%v, want\n%v", was, first)
+	}
+	second := Times{Created: at(day), Publish: at(day), Activate: at(day), SyncPublish: at(26*time.Hour + 5*time.Minute)}
+	if is != second {
+		t.Errorf("its successor: got\n%v, want\n%v", is, second)
+	}
+}
+
+func TestMark(t *testing.T) {
+	t.Parallel()
+	const linger = time.Hour
+	m := Mark{}
+	for _, c := range []struct {
+		at, ttl, largest time.Duration
+	}{
+		{0, 10 * time.Hour, 10 * time.Hour},
+		{1 * time.Hour, 2 * time.Hour, 10 * time.Hour},
+		{2 * time.Hour, 5 * time.Hour, 10 * time.Hour},
+		{11 * time.Hour, time.Hour, 10 * time.Hour},
+		{12 * time.Hour, time.Hour, 5 * time.Hour}, // 10h and the lag after the first less
+		{17 * time.Hour, time.Hour, 5 * time.Hour},
+		{18 * time.Hour, time.Hour, time.Hour},
+		{18 * time.Hour, 3 * time.Hour, 3 * time.Hour},
+	} {
+		if m = m.seen(c.ttl, epoch.Add(c.at), linger); m.Largest != c.largest {
+			t.Errorf("at %s, with a TTL of %s: %s, want %s", c.at, c.ttl, m.Largest, c.largest)
+		}
+	}
+}
+
+func TestObserve(t *testing.T) {
+	t.Parallel()
+	key := func(flags uint16) *dns.DNSKEY {
+		k := &dns.DNSKEY{Hdr: dns.RR_Header{Name: "example.org.", Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET}, Flags: flags, Protocol: 3, Algorithm: 13}
+		if _, err := k.Generate(256); err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	ours, other := key(257), key(257)
+	twisted := ours.ToDS(dns.SHA256)
+	twisted.Digest = strings.Repeat("0", len(twisted.Digest))
+	set := []*dns.DS{ours.ToDS(dns.SHA256), ours.ToDS(dns.SHA384), other.ToDS(dns.SHA256), twisted}
+	set[0].Hdr.Ttl = 3600
+	o := Observe("a", set, []*dns.DNSKEY{key(257), ours})
+	id := ID{13, ours.KeyTag()}
+	if !slices.Equal(o.Named, []ID{id}) || len(o.Others) != 2 || o.TTL != time.Hour {
+		t.Errorf("%+v", o)
+	}
+	if got := Check([]ID{id}, []Observation{o, {Server: "b"}, {Server: "c", Err: errSilent}}); len(got) > 0 {
+		t.Errorf("%v", got)
+	}
+	if got := Check([]ID{{13, 0}}, []Observation{o}); len(got) != 1 || got[0].Code != Orphaned {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestZoneKeepsItsForm(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.set.Split = true
+	l.until(day)
+	text, err := json.Marshal(l.zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again Zone
+	if err := json.Unmarshal(text, &again); err != nil || again.differs(&l.zone) || !again.Seen.Equal(l.zone.Seen) {
+		t.Errorf("%v\n%s", err, text)
+	}
+	for _, bad := range []string{`{"keys":[{"key":"13+1"}]}`, `{"keys":[{"role":"XSK"}]}`, `{"keys":[{"state":"happy"}]}`} {
+		if json.Unmarshal([]byte(bad), &again) == nil {
+			t.Errorf("%s was read", bad)
+		}
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package keyroll
+
+// raceDetector makes explorations smaller.
+const raceDetector = false
