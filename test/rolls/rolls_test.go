@@ -251,6 +251,7 @@ type asking struct {
 	mu      sync.Mutex
 	answers int
 	failed  map[string]int
+	cache   *anyCache
 }
 
 // begin asks a resolver that keeps its cache, and resolvers that are new.
@@ -270,6 +271,19 @@ func (a *asking) begin() {
 			}
 			resolver.Stop(a.t)
 			time.Sleep(pace)
+		}
+	})
+}
+
+// mix looks at what caches may hold.
+func (a *asking) mix() {
+	a.wg.Go(func() {
+		for a.goesOn() {
+			if err := a.cache.look(); err != nil {
+				a.t.Errorf("at %s: %v", time.Now().Format("05.0"), err)
+				return
+			}
+			time.Sleep(ttl * time.Second / 10)
 		}
 	})
 }
@@ -325,13 +339,15 @@ func TestRollsInRealTime(t *testing.T) {
 
 	k.until(r, "CSK ready", "CSK active")
 	time.Sleep((ttl + 2) * time.Second) // until no cache holds that there is no DS
-	a := &asking{t: t, zones: zones, stop: make(chan struct{}), failed: map[string]int{}}
+	a := &asking{t: t, zones: zones, stop: make(chan struct{}), failed: map[string]int{},
+		cache: &anyCache{parents: []netip.AddrPort{r.addr, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), r.addr.Port())}, child: addr, checked: map[string]bool{}}}
 	a.begin()
+	a.mix()
 	defer func() {
 		close(a.stop)
 		a.wg.Wait()
-		t.Logf("%d answers", a.answers)
-		if a.answers < 1000 || len(a.failed) > 0 {
+		t.Logf("%d answers, %d mixtures of RRsets in a cache", a.answers, a.cache.mixed)
+		if a.answers < 1000 || len(a.failed) > 0 || a.cache.mixed < 20 {
 			t.Errorf("of %d answers: %v", a.answers, a.failed)
 		}
 	}()
