@@ -20,6 +20,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
@@ -49,11 +50,12 @@ func TestCheckerAgainstUnbound(t *testing.T) {
 
 func compare(t *testing.T, seed uint64, zones int) {
 	g := &generator{rand.New(rand.NewPCG(seed, 0)), ring{}, time.Now()}
-	addrs := world.FreeSubnet(t, 1+len(authorities))
+	addrs := world.FreeSubnet(t, 2+len(authorities))
 	var specimens []specimen
 	for n := range zones {
 		specimens = append(specimens, g.specimen(n, addrs[1+n%len(authorities)]))
 	}
+	specimens = append(specimens, ours(t, addrs[1+len(authorities)])...)
 	unbound, r := start(t, g, addrs, specimens)
 	types := []uint16{dns.TypeCAA, dns.TypeA, dns.TypeDS}
 	counts := map[string]int{}
@@ -74,6 +76,9 @@ func compare(t *testing.T, seed uint64, zones int) {
 						}
 					}
 					decide(t, unbound, r, name, s.what)
+				}
+				if s.whole {
+					findNothing(t, r, s)
 				}
 			}
 		})
@@ -107,6 +112,23 @@ func decide(t *testing.T, unbound netip.AddrPort, r *resolve.Resolver, name, wha
 		}
 		if want.Outcome != got.Outcome || want.Reason != got.Reason || theirs.Last().Name != ours.Last().Name {
 			t.Errorf("%s wildcard %v\n  in %s\n  by unbound's data: %v (%s) at %s\n  the checker: %v (%s) at %s: %s", name, wildcard, what, want.Outcome, want.Reason, theirs.Last().Name, got.Outcome, got.Reason, ours.Last().Name, got.Detail)
+		}
+	}
+}
+
+// findNothing looks for faults where there are none: none of the servers or of the signatures. What the
+// generator wrote into the records is not looked at.
+func findNothing(t *testing.T, r *resolve.Resolver, s specimen) {
+	collector := finding.NewCollector(r)
+	for _, owner := range []string{"", "www.", "host.", "b.c.", "x.wild.", "x.y.missing."} {
+		c := collector.Collect(t.Context(), climb.Up(t.Context(), r, owner+s.apex))
+		for i := range c.Climb.Steps {
+			c.Climb.Steps[i].RRset = nil
+		}
+		for _, f := range finding.All(c) {
+			if f.Severity > finding.Info && f.Code != "caa-missing" {
+				t.Errorf("%s\n  in %s\n  found: %+v", owner+s.apex, s.what, f)
+			}
 		}
 	}
 }
@@ -201,9 +223,12 @@ func start(t *testing.T, g *generator, addrs []netip.AddrPort, specimens []speci
 		if served[k] == nil {
 			served[k] = map[string]string{}
 		}
-		tld.add("%s NS ns.%s\nns.%s A %s", s.name, s.name, s.name, s.server.Addr())
+		if s.zone == nil { // it is served already
+			where[s.apex] = s.server
+		}
+		tld.add("%s NS ns.%s\nns.%s A %s", s.apex, s.apex, s.apex, s.server.Addr())
 		for _, ds := range s.ds {
-			ds.Hdr.Name, ds.Hdr.Ttl = s.name, 300
+			ds.Hdr.Name, ds.Hdr.Ttl = s.apex, 300
 			tld.put(ds)
 		}
 		for _, z := range []*zone{s.zone, s.child} {
