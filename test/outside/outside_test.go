@@ -56,7 +56,8 @@ func compare(t *testing.T, seed uint64, zones int) {
 		specimens = append(specimens, g.specimen(n, addrs[1+n%len(authorities)]))
 	}
 	specimens = append(specimens, ours(t, addrs[1+len(authorities)])...)
-	unbound, r := start(t, g, addrs, specimens)
+	running := serve(t, g, addrs, specimens, authorities...)
+	unbound, r := running.unbound(t), running.resolver(t)
 	types := []uint16{dns.TypeCAA, dns.TypeA, dns.TypeDS}
 	counts := map[string]int{}
 	var mu sync.Mutex
@@ -202,9 +203,17 @@ func (l asLooker) Lookup(_ context.Context, name string, rrtype uint16) resolve.
 	return a
 }
 
-// start serves the zones below a root and a TLD of their own, and returns unbound and the checker's
-// resolver in front of them.
-func start(t *testing.T, g *generator, addrs []netip.AddrPort, specimens []specimen) (netip.AddrPort, *resolve.Resolver) {
+// served is a DNS that runs.
+type served struct {
+	anchor *dns.DS
+	where  map[string]netip.AddrPort // each zone's server
+	hints  []dns.RR
+	port   uint16
+}
+
+// serve serves zones below a root and a TLD of their own, by the authorities in turn; those without a
+// zone are served already.
+func serve(t testing.TB, g *generator, addrs []netip.AddrPort, specimens []specimen, by ...world.Authority) served {
 	t.Helper()
 	root, tld := newZone("."), newZone("test.")
 	for _, z := range []*zone{root, tld} {
@@ -216,26 +225,24 @@ func start(t *testing.T, g *generator, addrs []netip.AddrPort, specimens []speci
 	tld.denial = denial{nsec3: true, optOut: true}
 	tld.add("ns A %s", addrs[0].Addr())
 	root.add("test. NS ns.test.\nns.test. A %s", addrs[0].Addr())
-	served := make([]map[string]string, len(authorities))
-	where := map[string]netip.AddrPort{".": addrs[0], "test.": addrs[0]}
+	out := served{where: map[string]netip.AddrPort{".": addrs[0], "test.": addrs[0]}, port: addrs[0].Port()}
+	texts := make([]map[string]string, len(by))
 	for i, s := range specimens {
-		k := i % len(authorities)
-		if served[k] == nil {
-			served[k] = map[string]string{}
-		}
-		if s.zone == nil { // it is served already
-			where[s.apex] = s.server
-		}
 		tld.add("%s NS ns.%s\nns.%s A %s", s.apex, s.apex, s.apex, s.server.Addr())
 		for _, ds := range s.ds {
 			ds.Hdr.Name, ds.Hdr.Ttl = s.apex, 300
 			tld.put(ds)
 		}
+		out.where[s.apex] = s.server
 		for _, z := range []*zone{s.zone, s.child} {
-			if z != nil {
-				served[k][z.name] = z.text()
-				where[z.name] = s.server
+			if z == nil {
+				continue
 			}
+			if texts[i%len(by)] == nil {
+				texts[i%len(by)] = map[string]string{}
+			}
+			texts[i%len(by)][z.name] = z.text()
+			out.where[z.name] = s.server
 		}
 	}
 	tld.sign(g.period())
@@ -244,18 +251,29 @@ func start(t *testing.T, g *generator, addrs []netip.AddrPort, specimens []speci
 	root.put(ds)
 	root.sign(g.period())
 	world.NSD(t, addrs[0], map[string]string{".": root.text(), "test.": tld.text()})
-	for k, serve := range authorities {
-		serve(t, addrs[1+k], served[k])
+	for k, start := range by {
+		start(t, addrs[1+k], texts[k])
 	}
-	anchor := root.ksk.ToDS(dns.SHA256)
-	unbound := world.Recursor(t, strings.Join(strings.Fields(anchor.String()), " "), where)
-	hints, err := resolve.Records(fmt.Sprintf(". NS ns.test.\nns.test. A %s\n", addrs[0].Addr()), "hints")
+	out.anchor = root.ksk.ToDS(dns.SHA256)
+	var err error
+	if out.hints, err = resolve.Records(fmt.Sprintf(". NS ns.test.\nns.test. A %s\n", addrs[0].Addr()), "hints"); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// unbound is a resolver in front of it.
+func (s served) unbound(t testing.TB) netip.AddrPort {
+	t.Helper()
+	return world.Recursor(t, strings.Join(strings.Fields(s.anchor.String()), " "), s.where).Addr
+}
+
+// resolver is the checker's.
+func (s served) resolver(t testing.TB) *resolve.Resolver {
+	t.Helper()
+	r, err := resolve.New(resolve.Config{Hints: s.hints, Anchors: []dns.RR{s.anchor}, Port: s.port, Rate: -1, Timeout: 5 * time.Second, Concurrency: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := resolve.New(resolve.Config{Hints: hints, Anchors: []dns.RR{anchor}, Port: addrs[0].Port(), Rate: -1, Timeout: 5 * time.Second, Concurrency: 16})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return unbound.Addr, r
+	return r
 }
