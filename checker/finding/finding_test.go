@@ -128,7 +128,10 @@ var worlds = []world{
 		}
 		return m
 	}, want: []string{"denial-without-soa", "zone-unsigned"}},
-	{name: "the zone names a server more", edit: text(healthy + "@ NS ns.elsewhere.test.\n"), want: []string{"delegation-differs"}},
+	{name: "the zone names a server more, which has no address", edit: text(healthy + "@ NS ns.elsewhere.test.\n"), want: []string{"delegation-differs", "server-without-address"}},
+	{name: "the zone names a server more, which does not serve it", edit: text(healthy + "@ NS ns1.provider.test.\n"), more: []lab.Zone{
+		{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}},
+	}, want: []string{"delegation-differs", "server-lame"}},
 	{name: "a single server", edit: func(z *lab.Zone) { z.Servers = z.Servers[:1] }, want: []string{"single-server"}},
 	{name: "addresses that the Internet does not reach", mend: func(c *finding.Case) { c.Private = false }, want: []string{"address-reserved"}},
 	{name: "a long negative TTL", edit: func(z *lab.Zone) { z.Negative = 86400 }, want: []string{"negative-ttl-long"}},
