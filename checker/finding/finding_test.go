@@ -1,7 +1,9 @@
 package finding_test
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -250,9 +252,9 @@ func TestFindings(t *testing.T) {
 			})
 		}
 	})
-	for _, code := range finding.Codes() {
-		if !provoked[code] {
-			t.Errorf("no world provokes %s", code)
+	for _, kind := range finding.Kinds() {
+		if !provoked[kind.Code] {
+			t.Errorf("no world provokes %s", kind.Code)
 		}
 	}
 }
@@ -285,4 +287,32 @@ func (w world) run(t *testing.T) []finding.Finding {
 		w.mend(c)
 	}
 	return finding.All(c)
+}
+
+var update = flag.Bool("update", false, "write docs/findings.md anew")
+
+// The documentation is the table.
+func TestFindingsAreDocumented(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	out.WriteString(`# What caacheck finds
+
+An *error* locks a CA out, from somewhere or at some time, or lets in whom nobody meant, and makes the exit
+1\. A *warning* should be mended. The rest is to know, and shown with ` + "`-v`" + `. The codes are stable.
+
+| code | severity | what to do | rests on |
+|---|---|---|---|
+`)
+	for _, kind := range finding.Kinds() {
+		fmt.Fprintf(&out, "| `%s` | %v | %s | %s |\n", kind.Code, kind.Severity, kind.Remedy, kind.Section)
+	}
+	const file = "../../docs/findings.md"
+	if *update {
+		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != out.String() {
+		t.Errorf("docs/findings.md is not the table (%v); go test ./checker/finding -update writes it", err)
+	}
 }
