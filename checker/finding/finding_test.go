@@ -298,7 +298,7 @@ func TestFindingsAreDocumented(t *testing.T) {
 	out.WriteString(`# What caacheck finds
 
 An *error* locks a CA out, from somewhere or at some time, or lets in whom nobody meant, and makes the exit
-1\. A *warning* should be mended. The rest is to know, and shown with ` + "`-v`" + `. The codes are stable.
+status 1. A *warning* should be mended. The rest is to know, and shown with ` + "`-v`" + `. The codes are stable.
 
 | code | severity | what to do | rests on |
 |---|---|---|---|
