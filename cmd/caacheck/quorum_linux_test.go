@@ -24,16 +24,6 @@ import (
 	"github.com/coredns-caa/caa/test/world"
 )
 
-// asCaacheck makes the test's own binary caacheck: one that runs elsewhere, in another network.
-const asCaacheck = "CAACHECK_TEST_RUNS_MAIN"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asCaacheck) != "" {
-		main()
-	}
-	os.Exit(m.Run())
-}
-
 // The Internet of this test is of network namespaces. In the middle, in core, are the servers of the
 // root and of victim.test; six agents reach them over a link each, but not all of them:
 //
@@ -243,7 +233,7 @@ func (n *internet) file(name, text string) string {
 // caacheck is one in a namespace.
 func (n *internet) caacheck(name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(n.t.Context(), "ip", append([]string{"netns", "exec", n.prefix + name, os.Args[0]}, args...)...)
-	cmd.Env = append(os.Environ(), asCaacheck+"=1")
+	cmd.Env = append(os.Environ(), asCommand+"=1")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
