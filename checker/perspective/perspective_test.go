@@ -255,6 +255,7 @@ func TestAgentsAnswers(t *testing.T) {
 		{"its word alone, on another type", passed(`{"caa_record_present": true, "found_at": null, "records_seen": null}`), issuance.VMC, quorum.Unknown, perspective.BadAnswer},
 		{"its refusal alone", refused(`{"caa_record_present": true, "found_at": null, "records_seen": null}`), issuance.TLS, quorum.Denies, perspective.AgentDenies},
 		{"a refusal for a failure", refused(`{"caa_record_present": false, "found_at": null, "records_seen": null, "outcome": "locked out", "reason": "lookup-failed-signed"}`), issuance.TLS, quorum.Denies, "lookup-failed-signed"},
+		{"a reason that is none", refused(`{"caa_record_present": false, "found_at": null, "records_seen": null, "reason": "\u001b[31m"}`), issuance.TLS, quorum.Denies, perspective.AgentDenies},
 		{"at risk", refused(`{"caa_record_present": false, "found_at": null, "records_seen": null, "outcome": "at risk", "reason": "lookup-failed-unsigned"}`), issuance.TLS, quorum.Disputed, "lookup-failed-unsigned"},
 		{"not completed", check("false", "false", `{"caa_record_present": null, "found_at": null, "records_seen": null}`), issuance.TLS, quorum.Unknown, perspective.NotCompleted},
 		{"not completed, and passed all the same", check("false", "true", permitting), issuance.TLS, quorum.Unknown, perspective.NotCompleted},
