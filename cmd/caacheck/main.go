@@ -89,7 +89,7 @@ How:
     --html FILE             one page for people: verdicts, what to mend, each name's chain as a picture
     -v, --verbose           the chain that led to each verdict, and all evidence
 
-lint and explain take --json, and diff does, too. Colour is for terminals, and NO_COLOR stops it.
+lint and explain take --json, and diff does, too; lint takes --sarif FILE. Colour is for terminals, and NO_COLOR stops it.
 Ctrl-C shows what was found so far.
 
 Exit status: 0 all may issue; 1 someone is locked out or at risk, or something must be mended (for
