@@ -87,6 +87,7 @@ var severityBadges = map[finding.Severity]badge{
 var (
 	driftBadge  = badge{"not as the policy says", "≠", "bad"}
 	nobodyBadge = badge{"nobody may issue", "–", "plain"}
+	silentBadge = badge{"nothing was asked", "–", "plain"}
 )
 
 // outcomeRanks are the order of the table: what must be looked at first.
@@ -132,13 +133,7 @@ type pageFinding struct {
 	Names          string
 }
 
-type pageComing struct {
-	Day, In, Subject, Text, Names string
-	Soon                          bool
-}
-
-// soon is the life of a certificate from 2029 on, in days: what ends within it is met by a renewal.
-const soon = 47
+type pageComing struct{ Day, In, Text, Names string }
 
 // WriteHTML writes the report as one page that needs nothing else: no script, no picture or font from
 // elsewhere, which its Content-Security-Policy forbids.
@@ -159,8 +154,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		p.Findings = append(p.Findings, f.page(len(r.Names)))
 	}
 	for _, c := range r.Coming() {
-		days := int(c.At.Sub(r.At).Hours() / 24)
-		p.Coming = append(p.Coming, pageComing{c.At.Format(shownDay), c.In(r.At), clean(zoneName(c.Subject)), clean(c.Text), clean(others(c.Names)), days <= soon})
+		p.Coming = append(p.Coming, pageComing{c.At.Format(shownDay), c.In(r.At), clean(c.Text), clean(others(c.Names))})
 	}
 	return pageTemplate.Execute(w, p)
 }
@@ -229,7 +223,7 @@ func (r *Report) answer() (text, class string) {
 		text, class = "Yes, but servers do not say what the policy says", "bad"
 	case errors > 0:
 		text, class = "Yes, from here and today, but there are errors to mend", "doubtful"
-	case total == 0 && len(r.Names) > 0:
+	case total == 0 && slices.ContainsFunc(r.Names, func(n Name) bool { return n.Relevant != nil }):
 		text, class = "Nobody may issue", "plain"
 	case total == 0:
 		text, class = "Nothing was found out", "doubtful"
@@ -290,12 +284,16 @@ func (n Name) rows() []row {
 		out = append(out, line)
 	}
 	if len(n.Verdicts) == 0 {
-		like.Outcome, like.Where, like.rank = nobodyBadge, short(n.nobody()), nobodyRank
-		out = append(out, like)
+		line := like
+		line.Outcome, line.rank = silentBadge, nobodyRank
+		if n.Relevant != nil {
+			line.Outcome, line.Where = nobodyBadge, short(n.nobody())
+		}
+		out = append(out, line)
 	}
 	for _, d := range n.Drift {
 		line := like
-		line.Who, line.Outcome, line.Detail, line.rank = short(d.Server), driftBadge, short(d.text()), driftRank
+		line.Outcome, line.Detail, line.rank = driftBadge, short(d.text()), driftRank
 		out = append(out, line)
 	}
 	return out

@@ -224,7 +224,8 @@ func TestComing(t *testing.T) {
 		got += fmt.Sprintln(c.At.Format(time.DateOnly), c.In(at), c.Text, c.Names)
 	}
 	want := `2026-12-23 in 3 days Signatures of example end, the first over b.example CAA. [a.example b.example]
-2026-12-30 in 10 days Signatures of the root end, the first over . DNSKEY. [a.example b.example]
+2026-12-30 in 10 days The signature over the keys of the root ends. [a.example b.example]
+2027-02-05 in 47 days A certificate of 47 days, issued today, has ended by now: its renewal has met all above. []
 2027-03-15 in 85 days Account and method parameters in CAA bind every CA (RFC 8657). [b.example]
 2027-03-15 in 85 days Certificates last 100 days at most, and a validation is good for 100. []
 2029-03-15 in 816 days Certificates last 47 days at most, and a validation is good for 10. []
@@ -248,6 +249,16 @@ func TestWrap(t *testing.T) {
 	} {
 		if got := strings.Join(wrap(tt.text, 10, 4), "/"); got != tt.want {
 			t.Errorf("%q: %q, want %q", tt.text, got, tt.want)
+		}
+	}
+}
+
+func TestIn(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 12, 20, 23, 0, 0, 0, time.UTC)
+	for days, want := range map[time.Duration]string{30 * time.Minute: "today", time.Hour: "tomorrow", 25 * time.Hour: "in 2 days"} {
+		if got := (Coming{At: now.Add(days)}).In(now); got != want {
+			t.Errorf("%v: %s, want %s", days, got, want)
 		}
 	}
 }
