@@ -112,7 +112,8 @@ var sarifOutcomes = map[verdict.Outcome]sarifRule{
 var driftRule = sarifRule{ID: driftCode, Short: sarifText{"A server says something else than the policy."}, Default: sarifSeverity{"error"}}
 
 // WriteSARIF writes what is wrong as a SARIF 2.1.0 log. A result's place is the line of the policy that
-// requires the name; without a policy it is the CAA RRset, as a URI of RFC 4501.
+// requires the name. Without a policy it is the name, as if it were a file's: GitHub's code scanning
+// refuses a whole log for one result without a file, or with any other URI.
 func (r *Report) WriteSARIF(w io.Writer) error {
 	run := newSARIF()
 	required := map[string]*policy.Position{}
@@ -206,7 +207,7 @@ func (run *sarifRun) add(rule sarifRule, level, text string, place sarifLocation
 
 // sarifPlace is where a name is required, and what it is about.
 func sarifPlace(name, subject string, pos *policy.Position) sarifLocation {
-	u := url.URL{Scheme: "dns", Opaque: url.PathEscape(strings.TrimPrefix(name, "*.")), RawQuery: "type=CAA"}
+	u := url.URL{Path: strings.TrimPrefix(name, "*.")}
 	place := sarifLocation{Physical: sarifPhysical{Artifact: sarifArtifact{u.String()}}}
 	if pos != nil {
 		place = sarifLine(*pos)
