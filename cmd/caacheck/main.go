@@ -101,7 +101,7 @@ caacheck agent takes --root-hints, --trust-anchor, --port, --timeout, --rate and
     --checks N              at a time (default 64)
     --issuer DOMAIN         the CA's name where a request gives none; may be repeated
 
-lint and explain take --json, and diff does, too. Colour is for terminals, and NO_COLOR stops it.
+lint and explain take --json, and diff does, too; lint takes --sarif FILE. Colour is for terminals, and NO_COLOR stops it.
 Ctrl-C shows what was found so far.
 
 Exit status: 0 all may issue; 1 someone is locked out or at risk, or something must be mended (for
