@@ -20,6 +20,8 @@ type backend struct {
 	wanted []construct
 	cached bool // TTLs are not those of the data: a cache counts them down
 	files  bool // the plugin file, or one that is made of it, looks names up
+	// unsigned zones have their CAA from us, and all else from the next plugin as it is.
+	unsigned bool
 	// signedBy are dnssec-signzone's options for the data, where they are signed already, by another key.
 	signedBy func(*zone) []string
 	// prune takes from a zone what the backend cannot hold; nil for nothing.
@@ -56,6 +58,7 @@ var backends = []backend{
 	{name: "forward under cache", wanted: constructs, cached: true, lines: underCache(forwardLines)},
 	// hosts has one TTL for all.
 	{name: "hosts over file", files: true, cached: true, wanted: only("hosts", "aliases inside", "cuts", "unassigned types", "aliases out"), lines: hostsLines},
+	{name: "file, unsigned", files: true, unsigned: true, wanted: constructs, lines: fileLines},
 	{name: "template", wanted: without("unassigned types"), lines: templateLines},
 }
 
@@ -269,7 +272,9 @@ func writeBlock(b *strings.Builder, block block, keys map[string]world.Key) {
 	key := "key file"
 	for _, z := range block.zones {
 		names = append(names, z.apex+":$PORT")
-		key += " $DIR/" + keys[z.apex].Name
+		if key += " $DIR/" + keys[z.apex].Name; z.behind.unsigned {
+			key = "unsigned"
+		}
 	}
 	fmt.Fprintf(b, "%s {\n    bind $ADDR\n    errors\n    caa $DIR/policy.yaml {\n        %s\n        reload off\n    }\n%s}\n", strings.Join(names, " "), key, block.lines)
 }
