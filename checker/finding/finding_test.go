@@ -143,7 +143,10 @@ var worlds = []world{
 	}, want: []string{"signature-missing"}},
 	{name: "the parent names the old key", edit: func(z *lab.Zone) { z.DS = func(ds *dns.DS) { ds.KeyTag++ } }, want: []string{"ds-without-key"}},
 	{name: "a server without denials", hook: func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
-		m.Ns = slices.DeleteFunc(slices.Clone(m.Ns), func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeSOA })
+		m.Ns = slices.DeleteFunc(slices.Clone(m.Ns), func(rr dns.RR) bool {
+			sig, ok := rr.(*dns.RRSIG)
+			return rr.Header().Rrtype == dns.TypeNSEC || ok && sig.TypeCovered == dns.TypeNSEC
+		})
 		return m
 	}, want: []string{"denial-bogus"}},
 	{name: "a forged record", hook: onCAA(func(m *dns.Msg) *dns.Msg {
@@ -164,6 +167,7 @@ var worlds = []world{
 	{name: "signatures that nobody renews", edit: shifted(-29*day, day), want: []string{"signature-expires-soon"}},
 	{name: "signatures that begin now", edit: shifted(0, 20*day), want: []string{"signature-without-leeway"}},
 	{name: "DS of an algorithm that signs nothing", parent: text("example DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"algorithm-missing", "ds-dangling"}},
+	{name: "the DS that fits has SHA-1, and another has SHA-256", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, parent: text("example DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone", "ds-dangling"}},
 	{name: "signed, and the parent does not know", edit: func(z *lab.Zone) { z.NoDS = true }, want: []string{"key-without-ds"}},
 	{name: "unsigned", edit: func(z *lab.Zone) { z.Unsigned = true }, want: []string{"zone-unsigned"}},
 	{name: "NSEC3 with iterations", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: iterations(10), want: []string{"nsec3-iterations", "zone-unsigned"}},

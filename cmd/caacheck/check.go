@@ -114,7 +114,9 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 		return 0, err
 	}
 	defer files.discard()
-	found := check.Run(ctx, r, jobs, check.Options{At: at, Progress: progress(std.err, time.Now())})
+	progress := startProgress(std.err, len(jobs))
+	found := check.Run(ctx, r, jobs, check.Options{At: at, Progress: progress.report})
+	progress.stop()
 	found.Notes = notes
 	var out bytes.Buffer
 	if o.json {
@@ -291,22 +293,4 @@ func terminal(w io.Writer) bool {
 	}
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-// progress tells on a terminal how far a long run is.
-func progress(w io.Writer, begin time.Time) func(done, total int) {
-	if !terminal(w) {
-		return nil
-	}
-	return func(done, total int) {
-		took := time.Since(begin)
-		if total == 1 || took < time.Second {
-			return
-		}
-		left := time.Duration(float64(took) / float64(done) * float64(total-done)).Round(time.Second)
-		fmt.Fprintf(w, "\r\x1b[K%d of %d names, %.0f a second, %v left", done, total, float64(done)/took.Seconds(), left)
-		if done == total {
-			fmt.Fprint(w, "\r\x1b[K")
-		}
-	}
 }

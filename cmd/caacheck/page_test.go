@@ -35,6 +35,7 @@ var pageZones = []lab.Zone{
 @     MX  10 mail
 mail  A   192.0.2.25
 store CNAME shops.example.net.
+shop  CAA 0 issue "digicert.com"
 evil  CAA 0 issue "</title></style><script>document.title='taken'</script><img src=x onerror=document.title='taken'>"
 `},
 	{Name: "example.net.", Servers: []string{"ns1.example.net.", "ns2.example.net."}, Text: `shops CAA 0 issue "digicert.com"`},
@@ -150,4 +151,24 @@ func browse(t *testing.T, args ...string) string {
 	}
 	t.Skip("no browser: install chromium")
 	return ""
+}
+
+var pictures = flag.String("pictures", "", "take the README's pictures anew into this folder")
+
+// TestPictures takes them only when it is told to.
+func TestPictures(t *testing.T) {
+	t.Parallel()
+	if *pictures == "" {
+		return
+	}
+	file := filepath.Join(t.TempDir(), "page.html")
+	if err := os.WriteFile(file, []byte(page(t, "api.shop.example.org", "stale.org", "www.example.org")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{
+		"report-wide.png":   {"--window-size=1080,960", "--force-device-scale-factor=1.25", "--blink-settings=preferredColorScheme=1"},
+		"report-narrow.png": {"--window-size=360,1180", "--force-device-scale-factor=1.25", "--blink-settings=preferredColorScheme=0"},
+	} {
+		browse(t, append(args, "--screenshot="+filepath.Join(*pictures, name), "file://"+file)...)
+	}
 }

@@ -53,6 +53,8 @@ func FreeAddr(t testing.TB) netip.AddrPort {
 // debianPackages are what to install for a program.
 var debianPackages = map[string]string{
 	"unbound": "unbound",
+	"nsd":     "nsd",
+	"knotd":   "knot",
 	"kresd":   "knot-resolver",
 	"dig":     "bind9-dnsutils",
 	"delv":    "bind9-dnsutils",

@@ -324,6 +324,19 @@ func TestTakeOverHalf(t *testing.T) {
 	}
 }
 
+// A DS of a key that was never used brings the whole zone up at once: it cannot be bogus any longer than now.
+func TestUnusedKeyWithDS(t *testing.T) {
+	t.Parallel()
+	set := DefaultSettings()
+	set.Split = true
+	d := Step(Zone{}, Input{Now: epoch, Settings: set, DataTTL: time.Hour, KeyTTL: time.Hour,
+		Found:  []Key{{ID: ID{13, 1}, Role: KSK}, {ID: ID{13, 2}, Role: ZSK}},
+		Parent: []Observation{{Server: "a", Named: []ID{{13, 1}}}}})
+	if len(d.Sets.Apex) != 1 || len(d.Sets.Data) != 1 || len(d.Refusals) > 0 {
+		t.Errorf("%+v, %v", d.Sets, d.Refusals)
+	}
+}
+
 // The timing metadata are those that BIND's tools know.
 func TestTimes(t *testing.T) {
 	t.Parallel()

@@ -78,7 +78,7 @@ func (m *machine) step(z Zone, in *Input) Decision {
 	s.observe()
 	s.judge()
 	was := s.orphans()
-	s.advance(len(was) > 0)
+	s.advance()
 	if is := s.orphans(); len(is) > len(was) {
 		return m.hold(z, in, Refusal{Code: WouldOrphan, Servers: is})
 	} else if len(is) > 0 {
@@ -246,13 +246,14 @@ func settles(state State) func(*step, *Key) bool {
 }
 
 // advance lets every key go as far as it can. While the parent names only keys that are not served, it
-// waits for a human, but brings back those.
-func (s *step) advance(orphaned bool) {
+// waits for a human, but brings back those that are in the folder.
+func (s *step) advance() {
 	changed := true
 	for range states { // no key passes a state twice in one step
 		if !changed {
 			return
 		}
+		orphaned := len(s.orphans()) > 0
 		if !orphaned {
 			s.plan()
 		}

@@ -17,6 +17,8 @@ type KeySet struct {
 	zone    string
 	wire    []byte // of the zone's name, canonical: the Signer's Name of every RRSIG
 	dnskeys RRset
+	cds     RRset // no RDATA: there is none
+	cdnskey RRset
 	ds      []*dns.DS
 	apex    []*signingKey // sign DNSKEY, CDS and CDNSKEY: KSKs and CSKs
 	data    []*signingKey // sign the rest: ZSKs, or the CSKs of an algorithm without ZSK
@@ -26,12 +28,13 @@ type KeySet struct {
 // signingKey is a key as signing needs it.
 type signingKey struct {
 	*Key
-	alg    *algorithm
-	tag    uint16
-	public crypto.PublicKey // as published
-	rdata  []byte           // of the DNSKEY
-	trust  bool             // a key of this process: its first signature proves it
-	proven atomic.Bool      // a signature of it verified with the public half as published
+	alg      *algorithm
+	tag      uint16
+	public   crypto.PublicKey // as published
+	rdata    []byte           // of the DNSKEY
+	trust    bool             // a key of this process: its first signature proves it
+	unlisted bool             // it signs data and is not in DNSKEY, beside keys that are: NewRollingKeySet has checked
+	proven   atomic.Bool      // a signature of it verified with the public half as published
 }
 
 // NewKeySet puts the keys of a zone together; ttl, in seconds, is that of the DNSKEY RRset. Keys with
@@ -167,6 +170,8 @@ func (k *KeySet) admits(set RRset, owner []byte) error {
 		return fmt.Errorf("it is not in the zone %s (coredns/coredns#8138)", k.zone)
 	case apexTypes[set.Type] && len(owner) != len(k.wire):
 		return fmt.Errorf("it stands below the apex of %s", k.zone)
+	case (set.Type == dns.TypeCDS && k.cds.RDATA != nil && !set.equal(k.cds)) || (set.Type == dns.TypeCDNSKEY && k.cdnskey.RDATA != nil && !set.equal(k.cdnskey)):
+		return fmt.Errorf("it is not the %s RRset of %s as served", dns.Type(set.Type), k.zone)
 	case set.Type == dns.TypeDNSKEY && !set.equal(k.dnskeys):
 		return fmt.Errorf("it is not the DNSKEY RRset of %s as served", k.zone)
 	case set.Type == dns.TypeNSEC && !k.nextInZone(set):
@@ -185,8 +190,8 @@ func (k *KeySet) nextInZone(set RRset) bool {
 	return true
 }
 
-// published reports whether a key is in the DNSKEY RRset as served. NewKeySet sees to it; it is asked
-// again at the point of signing, because the answer "no" took .de down (2026-05-05).
+// published reports whether a key is in the DNSKEY RRset as served. The makers of a KeySet see to it; it is
+// asked again at the point of signing, because the answer "no" took .de down (2026-05-05).
 func (k *KeySet) published(key *signingKey) bool {
 	return slices.ContainsFunc(k.dnskeys.RDATA, func(rdata []byte) bool { return bytes.Equal(rdata, key.rdata) })
 }

@@ -269,7 +269,7 @@ func (s *Signer) sign(ks *KeySet, set RRset) (Signatures, error) {
 	keys := ks.signers(set.Type)
 	sigs := Signatures{RDATA: make([][]byte, len(keys)), Refresh: v.refresh, Expires: v.expires}
 	for i, key := range keys {
-		if !ks.published(key) {
+		if !key.unlisted && !ks.published(key) {
 			return Signatures{}, fmt.Errorf("key %s is not in the DNSKEY RRset as served", key)
 		}
 		var err error
