@@ -65,7 +65,7 @@ func TestSameAsBIND(t *testing.T) {
 		return
 	}
 	for i := range differences {
-		if differences[i].seen.Load() == 0 {
+		if d := &differences[i]; d.over == "" && d.seen.Load() == 0 {
 			t.Errorf("not seen any more, to be taken out of the table: %s", differences[i].why)
 		}
 	}
@@ -272,10 +272,22 @@ func (s *scene) direct(t *testing.T, z *zone, q dns.Question, random *rand.Rand)
 func (s *scene) through(t *testing.T, z *zone, q dns.Question, r pair) {
 	t.Helper()
 	ours, theirs := world.Ask(t, r.ours, q.Name, q.Qtype), world.Ask(t, r.truth, q.Name, q.Qtype)
+	if ours.Rcode == dns.RcodeServerFailure && theirs.Rcode != ours.Rcode && !saysBogus(ours) {
+		ours = world.Ask(t, r.ours, q.Name, q.Qtype) // a busy machine: it had no answer in time
+	}
 	c := &comparison{z: z, q: q, via: r.name, ours: view{rcode: ours.Rcode, secure: ours.AuthenticatedData}, truth: view{rcode: theirs.Rcode, secure: theirs.AuthenticatedData}}
 	c.ours.read(ours, ".", true)
 	c.truth.read(theirs, ".", true)
 	c.check(t, ours, theirs)
+}
+
+// saysBogus reports whether a resolver says that an answer did not validate (RFC 8914 4.2 to 4.13).
+func saysBogus(m *dns.Msg) bool {
+	opt := m.IsEdns0()
+	return opt != nil && slices.ContainsFunc(opt.Option, func(o dns.EDNS0) bool {
+		ede, ok := o.(*dns.EDNS0_EDE)
+		return ok && ede.InfoCode >= dns.ExtendedErrorCodeUnsupportedDNSKEYAlgorithm && ede.InfoCode <= dns.ExtendedErrorCodeNSECMissing
+	})
 }
 
 // view is what of an answer must be the same.
@@ -333,7 +345,7 @@ func (c *comparison) check(t *testing.T, ours, theirs *dns.Msg) {
 			differences[i].seen.Add(1)
 		}
 	}
-	if c.same() || c.made() {
+	if c.same() {
 		return
 	}
 	t.Errorf("%s %s %s: want %v\ngot %v\nours: %v\nBIND's: %v", c.q.Name, dns.Type(c.q.Qtype), c.via, c.truth, c.ours, ours, theirs)
