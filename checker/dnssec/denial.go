@@ -14,22 +14,26 @@ type Denial struct {
 	nsec  []*dns.NSEC
 	nsec3 []*dns.NSEC3
 	hash  *hasher
-	flaw  Result // of the first record that could not be used
+	flaw  Result // of the last NSEC or NSEC3 that does not verify
+	soa   Result // of the SOA, where that does not
 }
 
-// NewDenial takes the records of denial out of an answer's authority section and verifies each. What
-// does not verify proves nothing; why, the result of a failed proof says.
+// NewDenial takes the records of denial out of an answer's authority section, and the SOA that goes with
+// them, and verifies each. One that does not verify spoils the proof, even if the others would do: so
+// does unbound, with which Let's Encrypt resolves.
 func NewDenial(keys Keys, authority []RRset, now time.Time) Denial {
 	d := Denial{zone: keys.Zone}
 	for _, set := range authority {
-		if set.Type != dns.TypeNSEC && set.Type != dns.TypeNSEC3 || len(set.RRs) == 0 {
+		if !slices.Contains([]uint16{dns.TypeNSEC, dns.TypeNSEC3, dns.TypeSOA}, set.Type) || len(set.RRs) == 0 {
 			continue
 		}
 		result := VerifyRRset(set, keys, now)
-		if result.Status != Secure {
-			if d.flaw.Reason == "" {
-				d.flaw = result
-			}
+		switch {
+		case result.Status != Secure && set.Type == dns.TypeSOA:
+			d.soa = result
+			continue
+		case result.Status != Secure:
+			d.flaw = result
 			continue
 		}
 		for _, rr := range set.RRs {
@@ -84,8 +88,10 @@ func (d Denial) NoData(name string, rrtype uint16) Result {
 
 // NoDS says what a denial of DS means for a name below its zone: Insecure where it proves an unsigned
 // delegation (or that nothing is known of one, under opt-out), and Secure with the reason NotACut or
-// NoSuchName where it proves that no delegation stands there (RFC 4035 5.2, RFC 6840 4.4).
+// NoSuchName where it proves that no delegation stands there (RFC 4035 5.2, RFC 6840 4.4). The SOA does
+// not matter here, as it does not to unbound: a referral has none.
 func (d Denial) NoDS(name string) Result {
+	d.soa = Result{}
 	return d.prove(name, d.nsecNoDS, d.nsec3NoDS)
 }
 
@@ -100,24 +106,22 @@ func (d Denial) Wildcard(name, wildcard string) Result {
 // prove asks the kind of proof that there is. When both kinds are there, either will do.
 func (d Denial) prove(name string, byNSEC, byNSEC3 func(string) Result) Result {
 	name = dns.CanonicalName(name)
-	result := Result{Status: Bogus, Reason: DenialMissing, Detail: "nothing denies " + name + " and is signed by " + d.zone}
-	if d.flaw.Reason != "" {
-		result = d.flaw
-	}
-	if !dns.IsSubDomain(d.zone, name) {
+	switch {
+	case !dns.IsSubDomain(d.zone, name):
 		return bogus(DenialFails, nil, "%s does not lie in %s", name, d.zone)
+	case d.flaw.Reason != "":
+		return d.flaw
+	case d.soa.Reason != "":
+		return d.soa
+	case len(d.nsec) == 0 && len(d.nsec3) > 0 && d.hash.tooMany():
+		return insecure(IterationsTooHigh, []dns.RR{d.nsec3[0]}, "%d iterations: resolvers take the zone for unsigned", d.nsec3[0].Iterations)
 	}
+	result := Result{Status: Bogus, Reason: DenialMissing, Detail: "nothing denies " + name + " and is signed by " + d.zone}
 	if len(d.nsec) > 0 {
 		result = byNSEC(name)
 	}
 	if len(d.nsec3) > 0 && result.Status == Bogus {
-		if d.hash.tooMany() {
-			return insecure(IterationsTooHigh, []dns.RR{d.nsec3[0]}, "%d iterations: resolvers take the zone for unsigned", d.nsec3[0].Iterations)
-		}
 		result = byNSEC3(name)
-	}
-	if result.Status == Bogus && d.flaw.Reason != "" && result.Reason == DenialFails {
-		return d.flaw // what was left out may be what is missing
 	}
 	return result
 }

@@ -168,6 +168,9 @@ func (d Denial) nsec3NoDS(name string) Result {
 		return result
 	}
 	result = cutDenied(source, source.TypeBitMap, wildcardOf(closest.name))
+	if result.Status == Secure && closest.optOut() {
+		return insecure(OptOut, closest.evidence(source), "%s may be an unsigned delegation under opt-out", name)
+	}
 	result.Evidence = closest.evidence(source)
 	return result
 }

@@ -24,21 +24,14 @@ func Supported(algorithm uint8) bool {
 	return slices.Contains([]uint8{dns.RSASHA1, dns.RSASHA1NSEC3SHA1, dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519}, algorithm)
 }
 
-// supportedDS are those of a DS RRset that count: of known algorithms and digests, and without SHA-1
-// where there is something better (RFC 4509 3).
+// supportedDS are those of a DS RRset that count: of known algorithms and digests. RFC 4509 3 would leave
+// SHA-1 out beside SHA-256, as BIND does; unbound, with which Let's Encrypt resolves, takes any.
 func supportedDS(set []*dns.DS) []*dns.DS {
-	var out, weak []*dns.DS
+	var out []*dns.DS
 	for _, ds := range set {
-		switch {
-		case !Supported(ds.Algorithm):
-		case ds.DigestType == dns.SHA256, ds.DigestType == dns.SHA384:
+		if Supported(ds.Algorithm) && slices.Contains([]uint8{dns.SHA1, dns.SHA256, dns.SHA384}, ds.DigestType) {
 			out = append(out, ds)
-		case ds.DigestType == dns.SHA1:
-			weak = append(weak, ds)
 		}
-	}
-	if len(out) == 0 {
-		return weak
 	}
 	return out
 }

@@ -1,7 +1,9 @@
 package finding_test
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -128,7 +130,10 @@ var worlds = []world{
 		}
 		return m
 	}, want: []string{"denial-without-soa", "zone-unsigned"}},
-	{name: "the zone names a server more", edit: text(healthy + "@ NS ns.elsewhere.test.\n"), want: []string{"delegation-differs"}},
+	{name: "the zone names a server more, which has no address", edit: text(healthy + "@ NS ns.elsewhere.test.\n"), want: []string{"delegation-differs", "server-without-address"}},
+	{name: "the zone names a server more, which does not serve it", edit: text(healthy + "@ NS ns1.provider.test.\n"), more: []lab.Zone{
+		{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}},
+	}, want: []string{"delegation-differs", "server-lame"}},
 	{name: "a single server", edit: func(z *lab.Zone) { z.Servers = z.Servers[:1] }, want: []string{"single-server"}},
 	{name: "addresses that the Internet does not reach", mend: func(c *finding.Case) { c.Private = false }, want: []string{"address-reserved"}},
 	{name: "a long negative TTL", edit: func(z *lab.Zone) { z.Negative = 86400 }, want: []string{"negative-ttl-long"}},
@@ -143,7 +148,10 @@ var worlds = []world{
 	}, want: []string{"signature-missing"}},
 	{name: "the parent names the old key", edit: func(z *lab.Zone) { z.DS = func(ds *dns.DS) { ds.KeyTag++ } }, want: []string{"ds-without-key"}},
 	{name: "a server without denials", hook: func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
-		m.Ns = slices.DeleteFunc(slices.Clone(m.Ns), func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeSOA })
+		m.Ns = slices.DeleteFunc(slices.Clone(m.Ns), func(rr dns.RR) bool {
+			sig, ok := rr.(*dns.RRSIG)
+			return rr.Header().Rrtype == dns.TypeNSEC || ok && sig.TypeCovered == dns.TypeNSEC
+		})
 		return m
 	}, want: []string{"denial-bogus"}},
 	{name: "a forged record", hook: onCAA(func(m *dns.Msg) *dns.Msg {
@@ -164,6 +172,7 @@ var worlds = []world{
 	{name: "signatures that nobody renews", edit: shifted(-29*day, day), want: []string{"signature-expires-soon"}},
 	{name: "signatures that begin now", edit: shifted(0, 20*day), want: []string{"signature-without-leeway"}},
 	{name: "DS of an algorithm that signs nothing", parent: text("example DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"algorithm-missing", "ds-dangling"}},
+	{name: "the DS that fits has SHA-1, and another has SHA-256", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, parent: text("example DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone", "ds-dangling"}},
 	{name: "signed, and the parent does not know", edit: func(z *lab.Zone) { z.NoDS = true }, want: []string{"key-without-ds"}},
 	{name: "unsigned", edit: func(z *lab.Zone) { z.Unsigned = true }, want: []string{"zone-unsigned"}},
 	{name: "NSEC3 with iterations", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: iterations(10), want: []string{"nsec3-iterations", "zone-unsigned"}},
@@ -243,9 +252,9 @@ func TestFindings(t *testing.T) {
 			})
 		}
 	})
-	for _, code := range finding.Codes() {
-		if !provoked[code] {
-			t.Errorf("no world provokes %s", code)
+	for _, kind := range finding.Kinds() {
+		if !provoked[kind.Code] {
+			t.Errorf("no world provokes %s", kind.Code)
 		}
 	}
 }
@@ -278,4 +287,32 @@ func (w world) run(t *testing.T) []finding.Finding {
 		w.mend(c)
 	}
 	return finding.All(c)
+}
+
+var update = flag.Bool("update", false, "write docs/findings.md anew")
+
+// The documentation is the table.
+func TestFindingsAreDocumented(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	out.WriteString(`# What caacheck finds
+
+An *error* locks a CA out, from somewhere or at some time, or lets in whom nobody meant, and makes the exit
+status 1. A *warning* should be mended. The rest is to know, and shown with ` + "`-v`" + `. The codes are stable.
+
+| code | severity | what to do | rests on |
+|---|---|---|---|
+`)
+	for _, kind := range finding.Kinds() {
+		fmt.Fprintf(&out, "| `%s` | %v | %s | %s |\n", kind.Code, kind.Severity, kind.Remedy, kind.Section)
+	}
+	const file = "../../docs/findings.md"
+	if *update {
+		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != out.String() {
+		t.Errorf("docs/findings.md is not the table (%v); go test ./checker/finding -update writes it", err)
+	}
 }

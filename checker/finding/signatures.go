@@ -26,6 +26,7 @@ var signatureRules = []rule{
 	{"signature-expires-soon", Warning, "RFC 6781 4.4.2", "see that the signer still runs: less than a tenth of the signatures' time is left", expiring(func(left, ttl, whole time.Duration) bool { return left > ttl && left < whole/10 })},
 	{"signature-without-leeway", Warning, "RFC 6781 4.4.2", "let signatures begin an hour before they are made, for resolvers whose clocks are late", perZone(signatureWithoutLeeway)},
 	{"algorithm-missing", Warning, "RFC 4035 2.2, RFC 6840 5.11", "sign with every algorithm that the DS records name, or take the other DS records out of the parent", perZone(algorithmMissing)},
+	{"ds-sha1-alone", Error, "RFC 4509 3", "publish a DS record with SHA-256 of the key that signs the DNSKEY RRset, and take the others out of the parent", perZone(dsSHA1Alone)},
 	{"ds-dangling", Info, "RFC 6781 4.1.2", "take DS records of keys that are gone out of the parent", perZone(dsDangling)},
 	{"key-without-ds", Warning, "RFC 4035 2.4", "publish the DS record at the parent: until then the zone's signatures protect nothing", perZone(keyWithoutDS)},
 	{"zone-unsigned", Info, "BR 3.2.2.8.1, RFC 8659 5.6", "sign the zone: whoever can forge an answer can let any CA in", perZone(zoneUnsigned)},
@@ -168,6 +169,22 @@ func dsDangling(s Survey) (hit, bool) {
 		}
 	}
 	return hit{}, false
+}
+
+// dsSHA1Alone is where the DS record that fits has SHA-1, and others, that do not, have SHA-256: resolvers
+// that keep to RFC 4509 3 leave the one that fits out, and find the zone bogus.
+func dsSHA1Alone(s Survey) (hit, bool) {
+	fits := map[bool]bool{} // by whether it is SHA-1
+	strong := false
+	for _, ds := range s.Zone.DS {
+		weak := ds.DigestType == dns.SHA1
+		strong = strong || !weak
+		if slices.ContainsFunc(s.Zone.Keys.RRs, func(key *dns.DNSKEY) bool { return dnssec.Names(ds, key) }) {
+			fits[weak] = true
+		}
+	}
+	h := hitf(s.Zone.Name, "of the DS records of %s one with SHA-1 fits, and none with SHA-256: BIND and others find the zone bogus", bare(s.Zone.Name))
+	return h, s.Zone.Trust.Status == dnssec.Secure && s.Zone.Parent != nil && strong && fits[true] && !fits[false]
 }
 
 // hasKeys reports whether a server of the zone answers with DNSKEY records.

@@ -20,7 +20,7 @@ const (
 // Regions are all of them.
 func Regions() []Region { return []Region{AFRINIC, APNIC, ARIN, LACNIC, RIPENCC} }
 
-// MinDistance, in km, is what makes two perspectives distinct (BR 3.2.2.9).
+// MinDistance is, in km, what makes two perspectives distinct (BR 3.2.2.9).
 const MinDistance = 500
 
 // earthRadius is the mean one, in km (IUGG). The sphere is right to 0.5 %.

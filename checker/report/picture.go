@@ -179,7 +179,7 @@ func (n Name) chainPicture(id string) picture {
 			y += gap
 		}
 		top := y
-		y = p.say(padding+4, y+padding, charsZone, "name", zone.Name)
+		y = p.say(padding+4, y+padding, charsZone, "name", zoneName(zone.Name))
 		y = p.say(padding+4, y, charsZone, "status "+class, zone.status())
 		if i == 0 && len(zone.DS) > 0 {
 			y = p.say(padding+4, y, charsZone, "remark", "trust anchor: "+tags(zone.DS))
@@ -256,7 +256,7 @@ func wrap(text string, cells, lines int) []string {
 	return out
 }
 
-// fit is where the first cells of a text end, and the last place in their second half to break after.
+// fit is where the first cells of a text end, and the last place to break after that is not near the beginning.
 func fit(text string, cells int) (end, after int) {
 	used := 0
 	for i, c := range text {
@@ -267,7 +267,7 @@ func fit(text string, cells int) (end, after int) {
 		if used += width; used > cells {
 			return i, after
 		}
-		if used > cells/2 && strings.ContainsRune(". ,;/", c) {
+		if used > cells/3 && strings.ContainsRune(". ,;/", c) {
 			after = i + utf8.RuneLen(c)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/finding"
@@ -68,6 +69,7 @@ func (n Name) write(out *strings.Builder, s Style) {
 			v := n.Verdicts[i]
 			line = strings.Replace(line, v.Outcome.String(), s.paint(outcomeColours[v.Outcome], v.Outcome.String()), 1)
 			fmt.Fprintln(out, line)
+			v.writeCorroboration(out, s)
 		}
 	}
 	if len(n.Verdicts) == 0 {
@@ -248,11 +250,12 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// clean keeps what servers send from steering a terminal: control characters are shown, not obeyed.
+// clean keeps what servers send from steering a terminal or a page: control characters, and those that
+// turn the direction of text, join or break lines, are shown, not obeyed.
 func clean(text string) string {
 	return strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7F || 0x80 <= c && c < 0xA0 {
-			return '\uFFFD'
+		if unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+			return unicode.ReplacementChar
 		}
 		return c
 	}, text)

@@ -114,7 +114,7 @@ func (r *Resolver) lookup(ctx context.Context, t *task, name string, rrtype uint
 			return a.fail(&LookupError{Failure: AliasLoop, Name: a.Owner, Type: rrtype, Zone: a.Zone})
 		}
 		visited[a.Owner] = true
-		p := r.locate(ctx, t, a.Owner)
+		p := r.locate(ctx, t, sideOf(a.Owner, rrtype))
 		if p.failure != nil {
 			return a.fail(p.failure)
 		}
@@ -130,6 +130,15 @@ func (r *Resolver) lookup(ctx context.Context, t *task, name string, rrtype uint
 		a.Chain = append(a.Chain, Link{reading.RRset.Name, reading.RRset.Type, a.Owner, reading.Target, a.Zone, reading.Result})
 		a.Owner = reading.Target
 	}
+}
+
+// sideOf is the name whose zone answers: for DS, which stands on the parent's side of a cut, the name
+// above (RFC 4035 2.4, 3.1.4.1).
+func sideOf(name string, rrtype uint16) string {
+	if rrtype == dns.TypeDS {
+		return dnssec.Parent(name)
+	}
+	return name
 }
 
 func (a Answer) fail(err *LookupError) Answer {
@@ -173,9 +182,29 @@ func (a *Answer) resolveIn(ctx context.Context, t *task, zone *Zone) Reading {
 			r.remember(reading.Target, below)
 			zone = below
 		default:
+			if reading.Result.Reason == dnssec.SignatureMissing && len(reading.RRset.RRs) > 0 {
+				reading.Result = zone.leftOut(ctx, t, a.Owner, reading.Result)
+			}
 			return reading
 		}
 	}
+}
+
+// leftOut reads data without a signature once more: under opt-out they may lie below a delegation that
+// no denial tells of, and then they are Insecure rather than Bogus (RFC 5155 6).
+func (z *Zone) leftOut(ctx context.Context, t *task, name string, result dnssec.Result) dnssec.Result {
+	for ; dnssec.Below(name, z.Name); name = dnssec.Parent(name) {
+		for o := range z.ask(ctx, t, question{name: name, rrtype: dns.TypeDS}) {
+			if o.Failure != "" {
+				continue
+			}
+			if _, ds := z.readDS(o.Msg, name); ds.Reason == dnssec.OptOut {
+				return ds
+			}
+			break
+		}
+	}
+	return result
 }
 
 // remember corrects the place of a name that turned out to be a zone's.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	_ "embed"
 	"flag"
 	"io"
@@ -19,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/test/lab"
+	"github.com/coredns-caa/caa/test/world"
 )
 
 var keepPage = flag.String("page", "", "leave the page of TestPageInABrowser in this folder")
@@ -35,6 +34,7 @@ var pageZones = []lab.Zone{
 @     MX  10 mail
 mail  A   192.0.2.25
 store CNAME shops.example.net.
+shop  CAA 0 issue "digicert.com"
 evil  CAA 0 issue "</title></style><script>document.title='taken'</script><img src=x onerror=document.title='taken'>"
 `},
 	{Name: "example.net.", Servers: []string{"ns1.example.net.", "ns2.example.net."}, Text: `shops CAA 0 issue "digicert.com"`},
@@ -129,25 +129,33 @@ func TestPageInABrowser(t *testing.T) {
 // none.
 func browse(t *testing.T, args ...string) string {
 	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, path, append([]string{"--headless", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--user-data-dir=" + t.TempDir()}, args...)...)
-		if os.Geteuid() == 0 { // Chromium's sandbox refuses root
-			cmd.Args = append(cmd.Args[:1:1], append([]string{"--no-sandbox"}, cmd.Args[1:]...)...)
-		}
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%v: %v\n%s", cmd, err, stderr.String())
-		}
-		return string(out)
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("no chromium: install it")
 	}
-	t.Skip("no browser: install chromium")
-	return ""
+	flags := []string{"--headless", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--user-data-dir=" + t.TempDir()}
+	if os.Geteuid() == 0 { // Chromium's sandbox refuses root
+		flags = append(flags, "--no-sandbox")
+	}
+	return world.Output(t, 2*time.Minute, path, append(flags, args...)...)
+}
+
+var pictures = flag.String("pictures", "", "take the README's pictures anew into this folder")
+
+// TestPictures takes them only when it is told to.
+func TestPictures(t *testing.T) {
+	t.Parallel()
+	if *pictures == "" {
+		return
+	}
+	file := filepath.Join(t.TempDir(), "page.html")
+	if err := os.WriteFile(file, []byte(page(t, "api.shop.example.org", "stale.org", "www.example.org")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{
+		"report-wide.png":   {"--window-size=1080,960", "--force-device-scale-factor=1.25", "--blink-settings=preferredColorScheme=1"},
+		"report-narrow.png": {"--window-size=360,1180", "--force-device-scale-factor=1.25", "--blink-settings=preferredColorScheme=0"},
+	} {
+		browse(t, append(args, "--screenshot="+filepath.Join(*pictures, name), "file://"+file)...)
+	}
 }

@@ -2,6 +2,7 @@ package caa
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/coredns/caddy"
@@ -29,8 +30,18 @@ func setup(c *caddy.Controller) error {
 	}
 	handler := &CAA{loader: l}
 	site := dnsserver.GetConfig(c)
+	var once sync.Once // a site with several addresses is built into a server for each
 	site.AddPlugin(func(next plugin.Handler) plugin.Handler {
 		handler.Next = next
+		// Chains are built after the set-up of all plugins and before the start of any: what is said here
+		// comes last. The self-check asks the plugins below, which must have started.
+		once.Do(func() {
+			c.OnStartup(func() error {
+				go l.watch()
+				go (&selfCheck{CAA: handler, rest: restUntil(l.stop)}).watch()
+				return nil
+			})
+		})
 		return handler
 	})
 
@@ -50,8 +61,6 @@ func setup(c *caddy.Controller) error {
 		}
 		l.greet(listenHost(site), site.Port)
 		live.add(l)
-		go l.watch()
-		go (&selfCheck{CAA: handler, rest: restUntil(l.stop)}).watch()
 		return nil
 	})
 	c.OnRestart(func() error { live.restarting(); return nil })

@@ -7,6 +7,7 @@
 package lab
 
 import (
+	"cmp"
 	"crypto"
 	"fmt"
 	"net"
@@ -31,6 +32,7 @@ type Zone struct {
 	Negative uint32 // the SOA's minimum and TTL; 0 for 60
 
 	Unsigned bool
+	Digest   uint8                                      // of the DS record; 0 for SHA-256
 	NoDS     bool                                       // signed, but the parent does not know
 	DS       func(*dns.DS)                              // changes the parent's DS record
 	Sign     func(*dns.RRSIG)                           // changes what a signature says before it is made
@@ -173,7 +175,7 @@ func (l *Lab) delegate(z *zone) {
 		}
 	}
 	if !z.Unsigned && !z.NoDS {
-		ds := z.key.ToDS(dns.SHA256)
+		ds := z.key.ToDS(cmp.Or(z.Digest, dns.SHA256))
 		if z.DS != nil {
 			z.DS(ds)
 		}

@@ -30,8 +30,14 @@ func Main(m *testing.M) int {
 // binaryDir is set before the first test runs, and only read afterwards.
 var binaryDir string
 
-// binary builds cmd/coredns once for a package's tests.
-var binary = sync.OnceValues(func() (string, error) {
+// binary and fullBinary build cmd/coredns once for a package's tests. The full one has every plugin, and no
+// race detector: go vet has compiled most of it before, which with the detector would take minutes.
+var (
+	binary     = sync.OnceValues(func() (string, error) { return build("coredns", buildFlags...) })
+	fullBinary = sync.OnceValues(func() (string, error) { return build("coredns-full", "-tags", "full") })
+)
+
+func build(name string, flags ...string) (string, error) {
 	if binaryDir == "" {
 		return "", fmt.Errorf("the package's TestMain does not call world.Main")
 	}
@@ -42,8 +48,8 @@ var binary = sync.OnceValues(func() (string, error) {
 	if err := dependOnSources(root); err != nil {
 		return "", err
 	}
-	path := filepath.Join(binaryDir, "coredns")
-	args := append([]string{"build", "-o", path}, buildFlags...)
+	path := filepath.Join(binaryDir, name)
+	args := append([]string{"build", "-o", path}, flags...)
 	build := exec.Command("go", append(args, "./cmd/coredns")...)
 	build.Dir = root
 	out, err := build.CombinedOutput()
@@ -51,7 +57,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("go build ./cmd/coredns: %w\n%s", err, out)
 	}
 	return path, nil
-})
+}
 
 // moduleRoot is the folder of the module that has the server. The test that asks may lie in a
 // module of its own, whose dependencies are not the server's.
@@ -87,7 +93,18 @@ func dependOnSources(root string) error {
 // A server that does not start fails the test and shows its log; see RunCoreDNS for refusals.
 func CoreDNS(t testing.TB, corefile string, files map[string]string) *Process {
 	t.Helper()
-	server, dir, addr := prepare(t, corefile, files)
+	return run(t, binary, corefile, files)
+}
+
+// FullCoreDNS is CoreDNS with the plugins that a lean build lacks.
+func FullCoreDNS(t testing.TB, corefile string, files map[string]string) *Process {
+	t.Helper()
+	return run(t, fullBinary, corefile, files)
+}
+
+func run(t testing.TB, binary func() (string, error), corefile string, files map[string]string) *Process {
+	t.Helper()
+	server, dir, addr := prepare(t, binary, corefile, files)
 	// The banner with the version is what CoreDNS prints last, once every listener is bound.
 	return start(t, addr, dir, "\nCoreDNS-", server, "-conf", filepath.Join(dir, "Corefile"))
 }
@@ -96,7 +113,7 @@ func CoreDNS(t testing.TB, corefile string, files map[string]string) *Process {
 // serves instead is ended, and fails the test.
 func RunCoreDNS(t testing.TB, corefile string, files map[string]string) string {
 	t.Helper()
-	server, dir, _ := prepare(t, corefile, files)
+	server, dir, _ := prepare(t, binary, corefile, files)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, server, "-conf", filepath.Join(dir, "Corefile"))
@@ -109,7 +126,7 @@ func RunCoreDNS(t testing.TB, corefile string, files map[string]string) string {
 }
 
 // prepare builds the server and lays out its folder.
-func prepare(t testing.TB, corefile string, files map[string]string) (server, dir string, addr netip.AddrPort) {
+func prepare(t testing.TB, binary func() (string, error), corefile string, files map[string]string) (server, dir string, addr netip.AddrPort) {
 	t.Helper()
 	server, err := binary()
 	if err != nil {
@@ -117,7 +134,11 @@ func prepare(t testing.TB, corefile string, files map[string]string) (server, di
 	}
 	dir, addr = t.TempDir(), FreeAddr(t)
 	for name, text := range files {
-		WriteFile(t, filepath.Join(dir, name), text)
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		WriteFile(t, path, text)
 	}
 	corefile = strings.NewReplacer(
 		"$ADDR", addr.Addr().String(),

@@ -25,15 +25,53 @@ var Resolvers = map[string]Resolver{
 	"knot-resolver": KnotResolver,
 }
 
+// Variants are Resolvers in all settings that see an answer with other eyes.
+var Variants = map[string]Resolver{
+	"unbound":                         Unbound,
+	"unbound without aggressive NSEC": unboundWith(unboundPlain),
+	"unbound as a CA's":               unboundWith(unboundCA),
+	"knot-resolver":                   KnotResolver,
+	"knot-resolver without cache":     kresdWith("policy.add(policy.all(policy.FLAGS({'NO_CACHE'})))\n"),
+}
+
+const (
+	// unboundPlain is unbound's own default but for aggressive NSEC, which it has on.
+	unboundPlain = `server:
+    aggressive-nsec: no
+    use-caps-for-id: no
+`
+	// unboundCA is what is known of Let's Encrypt's resolvers: mixed case, small answers, nothing kept,
+	// no grace for clocks, the whole name at once.
+	unboundCA = `server:
+    aggressive-nsec: no
+    use-caps-for-id: yes
+    edns-buffer-size: 1232
+    cache-max-ttl: 0
+    cache-max-negative-ttl: 0
+    msg-cache-size: 0
+    val-sig-skew-min: 0
+    val-sig-skew-max: 0
+    qname-minimisation: no
+`
+)
+
 // Unbound starts unbound as strict as it can be set: aggressive NSEC, mixed-case questions (0x20)
 // and hardened against whatever it knows to harden against.
 func Unbound(t testing.TB, zones ...Zone) *Process {
 	t.Helper()
-	program := Program(t, "unbound")
-	dir, addr := t.TempDir(), FreeAddr(t)
-	conf := filepath.Join(dir, "unbound.conf")
-	WriteFile(t, conf, unboundConf(dir, addr, zones))
-	return start(t, addr, dir, "start of service", program, "-d", "-p", "-c", conf)
+	return unboundWith("")(t, zones...)
+}
+
+// unboundWith is Unbound with further lines of configuration, which win.
+func unboundWith(options string) Resolver {
+	return func(t testing.TB, zones ...Zone) *Process {
+		t.Helper()
+		program := Program(t, "unbound")
+		dir, addr := t.TempDir(), FreeAddr(t)
+		conf := filepath.Join(dir, "unbound.conf")
+		WriteFile(t, conf, unboundConf(dir, addr, zones)+options)
+		return start(t, addr, dir, "start of service", program, "-d", "-p", "-c", conf)
+	}
 }
 
 const unboundServer = `server:
@@ -85,11 +123,19 @@ func unboundConf(dir string, addr netip.AddrPort, zones []Zone) string {
 // validates and takes a port; STUB would not validate.
 func KnotResolver(t testing.TB, zones ...Zone) *Process {
 	t.Helper()
-	program := Program(t, "kresd")
-	dir, addr := t.TempDir(), FreeAddr(t)
-	conf := filepath.Join(dir, "kresd.conf")
-	WriteFile(t, conf, kresdConf(addr, zones))
-	return start(t, addr, dir, kresdReady, program, "-n", "-c", conf, dir)
+	return kresdWith("")(t, zones...)
+}
+
+// kresdWith is KnotResolver with further lines of configuration, before those of the zones.
+func kresdWith(options string) Resolver {
+	return func(t testing.TB, zones ...Zone) *Process {
+		t.Helper()
+		program := Program(t, "kresd")
+		dir, addr := t.TempDir(), FreeAddr(t)
+		conf := filepath.Join(dir, "kresd.conf")
+		WriteFile(t, conf, kresdConf(addr, options, zones))
+		return start(t, addr, dir, kresdReady, program, "-n", "-c", conf, dir)
+	}
 }
 
 const (
@@ -105,9 +151,10 @@ trust_anchors.remove('.')
 `
 )
 
-func kresdConf(addr netip.AddrPort, zones []Zone) string {
+func kresdConf(addr netip.AddrPort, options string, zones []Zone) string {
 	var conf strings.Builder
 	fmt.Fprintf(&conf, kresdServer, addr.Addr(), addr.Port())
+	conf.WriteString(options)
 	for _, z := range zones {
 		for _, anchor := range anchors(z) {
 			fmt.Fprintf(&conf, "trust_anchors.add([[%s]])\n", anchor)

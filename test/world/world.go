@@ -1,5 +1,6 @@
 // Package world starts the real programs that an end-to-end test needs, each a process of its own
-// on loopback: CoreDNS from this repository, and the validating resolvers unbound and knot-resolver.
+// on loopback: CoreDNS from this repository, BIND's named, etcd, and the validating resolvers unbound
+// and knot-resolver.
 //
 // In go a Corefile or a list of zones with their trust anchors; out comes a running Process with
 // its address and its log. A process is ready when it says so in its log, so nothing here sleeps,
@@ -11,6 +12,7 @@
 package world
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -51,14 +53,20 @@ func FreeAddr(t testing.TB) netip.AddrPort {
 // debianPackages are what to install for a program.
 var debianPackages = map[string]string{
 	"unbound": "unbound",
+	"nsd":     "nsd",
+	"knotd":   "knot",
 	"kresd":   "knot-resolver",
 	"dig":     "bind9-dnsutils",
 	"delv":    "bind9-dnsutils",
 	"kdig":    "knot-dnsutils",
 	"dnsperf": "dnsperf",
 
-	"dnssec-keygen": "bind9-utils",
-	"dnssec-cds":    "bind9-utils",
+	"named": "bind9",
+	"etcd":  "etcd-server",
+
+	"dnssec-keygen":   "bind9-utils",
+	"dnssec-signzone": "bind9-utils",
+	"dnssec-cds":      "bind9-utils",
 }
 
 // Program finds a program, also in the folders of the system's services, which a user's PATH may
@@ -130,4 +138,44 @@ func Texts(section []dns.RR, rrtype uint16) []string {
 		}
 	}
 	return texts
+}
+
+// ExchangeWire is Exchange with the answer as it came.
+func ExchangeWire(t testing.TB, server netip.AddrPort, m *dns.Msg) []byte {
+	t.Helper()
+	answer, err := Send(server, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+// Send is ExchangeWire for where a failure is not to end a test.
+func Send(server netip.AddrPort, m *dns.Msg) (answer []byte, err error) {
+	for _, network := range []string{"udp", "tcp"} {
+		answer, err = exchangeOnce(network, server, m)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s at %v over %s: %w", m.Question[0].Name, dns.Type(m.Question[0].Qtype), server, network, err)
+		}
+		if answer[2]&2 == 0 { // TC
+			break
+		}
+	}
+	return answer, nil
+}
+
+func exchangeOnce(network string, server netip.AddrPort, m *dns.Msg) ([]byte, error) {
+	conn, err := dns.DialTimeout(network, server.String(), patience)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return nil, err
+	}
+	if err := conn.WriteMsg(m); err != nil {
+		return nil, err
+	}
+	conn.UDPSize = dns.MaxMsgSize
+	return conn.ReadMsgHeader(nil)
 }

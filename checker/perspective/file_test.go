@@ -1,0 +1,91 @@
+package perspective
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/coredns-caa/caa/checker/quorum"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	got, err := Parse("p.yaml", []byte(`version: 1
+primary: ohio
+perspectives:
+  - {name: here, kind: self, region: RIPE NCC, coordinates: [50.11, 8.68]}
+  - {name: ohio, kind: agent, address: "https://ohio.example/v1/", region: arin, coordinates: [39.96, -83], token: ohio.token, ca: ca.pem, header: x-api-key, code: us-east-2}
+  - {name: public, kind: dot, address: 192.0.2.1, region: apnic, coordinates: [1, 103.8], tls_servername: dns.example}
+  - {name: doh, kind: doh, address: "https://192.0.2.1/dns-query", region: LACNIC, coordinates: [-23, -46]}
+  - {name: doq, kind: doq, address: "[2001:db8::1]:8853", region: ripe, coordinates: [0, 0]}
+  - {name: udp, kind: udp, address: "2001:db8::1", region: afrinic, coordinates: [-33.9, 18.4]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(line int) policy.Position { return policy.Position{File: "p.yaml", Line: line, Column: 5} }
+	want := &File{Name: "p.yaml", Primary: 1, Specs: []Spec{
+		{Name: "here", Kind: Self, Region: quorum.RIPENCC, Place: quorum.Coordinates{Latitude: 50.11, Longitude: 8.68}, Pos: at(4)},
+		{Name: "ohio", Kind: Agent, Address: "https://ohio.example/v1/", Region: quorum.ARIN, Place: quorum.Coordinates{Latitude: 39.96, Longitude: -83}, Token: "ohio.token", CA: "ca.pem", Header: "x-api-key", Code: "us-east-2", Pos: at(5)},
+		{Name: "public", Kind: DoT, Address: "192.0.2.1:853", Region: quorum.APNIC, Place: quorum.Coordinates{Latitude: 1, Longitude: 103.8}, ServerName: "dns.example", Pos: at(6)},
+		{Name: "doh", Kind: DoH, Address: "https://192.0.2.1/dns-query", Region: quorum.LACNIC, Place: quorum.Coordinates{Latitude: -23, Longitude: -46}, Pos: at(7)},
+		{Name: "doq", Kind: DoQ, Address: "[2001:db8::1]:8853", Region: quorum.RIPENCC, Pos: at(8)},
+		{Name: "udp", Kind: UDP, Address: "[2001:db8::1]:53", Region: quorum.AFRINIC, Place: quorum.Coordinates{Latitude: -33.9, Longitude: 18.4}, Pos: at(9)},
+	}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// Everything that is wrong is told at its place.
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	const head = "version: 1\nperspectives:\n"
+	const good = "  - {name: a, kind: self, region: ARIN, coordinates: [1, 2]}\n"
+	tests := []struct{ name, text, want string }{
+		{"empty", "", "p.yaml:1:1: the file is empty"},
+		{"no YAML", "version: [", "p.yaml:1:1: not YAML"},
+		{"a list", "- 1", "p.yaml:1:1: a perspectives file is a mapping"},
+		{"no version", "perspectives:\n" + good, "p.yaml:1:1: version is missing"},
+		{"another version", "version: 2\nperspectives:\n" + good, "p.yaml:1:10: version is 1"},
+		{"no perspectives", "version: 1\n", "p.yaml:1:1: perspectives is missing"},
+		{"none", head[:len(head)-1] + " []\n", "p.yaml:2:15: perspectives is a list of one or more"},
+		{"an unknown key", "version: 1\nperspective: []\nperspectives:\n" + good, `p.yaml:2:1: unknown key "perspective" in a perspectives file; did you mean "perspectives"?`},
+		{"a key twice", "version: 1\nversion: 1\nperspectives:\n" + good, "p.yaml:2:1: the key \"version\" stands twice"},
+		{"an anchor", head + "  - &a {name: a, kind: self, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:5: an anchor"},
+		{"a perspective that is a text", head + "  - here\n", "p.yaml:3:5: a perspective is a mapping"},
+		{"an unknown key of one", head + "  - {name: a, kind: self, regoin: ARIN, coordinates: [1, 2]}\n", `p.yaml:3:27: unknown key "regoin" in a perspective; did you mean "region"?`},
+		{"no region", head + "  - {name: a, kind: self, coordinates: [1, 2]}\n", "p.yaml:3:5: this perspective has no region"},
+		{"another region", head + "  - {name: a, kind: self, region: EU, coordinates: [1, 2]}\n", `p.yaml:3:35: "EU" is no regional Internet registry`},
+		{"another kind", head + "  - {name: a, kind: ssh, region: ARIN, coordinates: [1, 2]}\n", `p.yaml:3:21: "ssh" is no kind`},
+		{"a name twice", head + good + good, `p.yaml:4:5: the perspective "a" stands twice; the first is in line 3`},
+		{"coordinates of three", head + "  - {name: a, kind: self, region: ARIN, coordinates: [1, 2, 3]}\n", "p.yaml:3:54: coordinates are"},
+		{"coordinates of texts", head + "  - {name: a, kind: self, region: ARIN, coordinates: [x, y]}\n", "p.yaml:3:54: coordinates are"},
+		{"a latitude beyond the pole", head + "  - {name: a, kind: self, region: ARIN, coordinates: [91, 2]}\n", "p.yaml:3:54: the latitude"},
+		{"NaN", head + "  - {name: a, kind: self, region: ARIN, coordinates: [.nan, 2]}\n", "p.yaml:3:54: the latitude"},
+		{"a primary that is not there", "version: 1\nprimary: b\nperspectives:\n" + good, `p.yaml:2:10: primary names a perspective of this file, which "b" is not`},
+		{"self with an address", head + "  - {name: a, kind: self, address: 192.0.2.1, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:36: a perspective of the kind self has no address"},
+		{"a resolver without", head + "  - {name: a, kind: udp, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:5: a perspective of the kind udp has an address"},
+		{"a resolver by name", head + "  - {name: a, kind: udp, address: dns.example, region: ARIN, coordinates: [1, 2]}\n", `p.yaml:3:35: "dns.example" is not an IP address`},
+		{"an agent in the clear", head + "  - {name: a, kind: agent, address: \"http://a.example\", region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:37: \"http://a.example\" is not encrypted"},
+		{"an agent with a password", head + "  - {name: a, kind: agent, address: \"https://a:secret@a.example\", region: ARIN, coordinates: [1, 2]}\n", `p.yaml:3:37: "https://a:xxxxx@a.example" has more`},
+		{"a resolver with a token", head + "  - {name: a, kind: dot, address: 192.0.2.1, token: t, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:53: a perspective of the kind dot has no token"},
+		{"a certificate without TLS", head + "  - {name: a, kind: udp, address: 192.0.2.1, ca: c, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:50: a perspective of the kind udp has no ca"},
+		{"a header without a token", head + "  - {name: a, kind: agent, address: \"https://a.example\", header: x-api-key, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:66: header without token"},
+		{"a header of two lines", head + "  - {name: a, kind: agent, address: \"https://a.example\", token: t, header: \"x\\ny\", region: ARIN, coordinates: [1, 2]}\n", "is not the name of an HTTP header"},
+		{"two mistakes", head + "  - {name: a, kind: ssh, region: EU, coordinates: [1, 2]}\n", "\np.yaml:3:34:"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f, err := Parse("p.yaml", []byte(tt.text))
+			if err == nil {
+				t.Fatalf("it was taken: %+v", f)
+			}
+			if !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("got  %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}

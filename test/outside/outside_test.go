@@ -1,0 +1,279 @@
+// Package outside holds the checker against unbound and the evaluator: generated zones, right and wrong
+// in the ways that zones are, served by real name servers, are asked through both. What the one finds
+// secure, insecure or bogus the other must, the data must be the same, and so must the decisions.
+package outside
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/test/world"
+)
+
+var (
+	worlds = flag.Int("worlds", 3, "generated worlds to compare in; these are what CI has")
+	size   = flag.Int("zones", 120, "zones of a world")
+	seed   = flag.Uint64("seed", 1, "of the first world")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(world.Main(m))
+}
+
+// authorities are the servers that the zones are spread over.
+var authorities = []world.Authority{world.NSD, world.Knot}
+
+func TestCheckerAgainstUnbound(t *testing.T) {
+	t.Parallel()
+	for i := range *worlds {
+		t.Run(fmt.Sprint(*seed+uint64(i)), func(t *testing.T) { compare(t, *seed+uint64(i), *size) })
+	}
+}
+
+func compare(t *testing.T, seed uint64, zones int) {
+	g := &generator{rand.New(rand.NewPCG(seed, 0)), ring{}, time.Now()}
+	addrs := world.FreeSubnet(t, 2+len(authorities))
+	var specimens []specimen
+	for n := range zones {
+		specimens = append(specimens, g.specimen(n, addrs[1+n%len(authorities)]))
+	}
+	specimens = append(specimens, ours(t, addrs[1+len(authorities)])...)
+	running := serve(t, g, addrs, specimens, authorities...)
+	unbound, r := running.unbound(t), running.resolver(t)
+	types := []uint16{dns.TypeCAA, dns.TypeA, dns.TypeDS}
+	counts := map[string]int{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	work := make(chan specimen)
+	for range 4 {
+		wg.Go(func() {
+			for s := range work {
+				for _, name := range s.ask {
+					for _, rrtype := range types {
+						want, got := fromUnbound(t, unbound, name, rrtype), fromChecker(r.Lookup(t.Context(), name, rrtype))
+						mu.Lock()
+						counts[want.status]++
+						mu.Unlock()
+						if want != got {
+							t.Errorf("%s %s\n  in %s\n  unbound: %v\n  checker: %v", name, dns.TypeToString[rrtype], s.what, want, got)
+						}
+					}
+					decide(t, unbound, r, name, s.what)
+				}
+				if s.whole {
+					findNothing(t, r, s)
+				}
+			}
+		})
+	}
+	for _, s := range specimens {
+		work <- s
+	}
+	close(work)
+	wg.Wait()
+	t.Logf("answers compared, by unbound's status: %v", counts)
+	for _, status := range []string{"secure", "insecure", "bogus"} {
+		if counts[status] < zones {
+			t.Errorf("only %d answers are %s: the worlds are too much alike", counts[status], status)
+		}
+	}
+}
+
+// decide compares what becomes of requests by what unbound sees and by what the checker sees.
+func decide(t *testing.T, unbound netip.AddrPort, r *resolve.Resolver, name, what string) {
+	name = dns.CanonicalName(name)
+	theirs, ours := climb.Up(t.Context(), asLooker{t, unbound}, name), climb.Up(t.Context(), r, name)
+	for _, wildcard := range []bool{false, true} {
+		req := guard.Requirement{Name: name, Wildcard: wildcard, Domain: "ca.example", Method: "dns-01"}
+		at := time.Date(2027, 3, 15, 0, 0, 0, 0, time.UTC)
+		want, got := verdict.Decide(theirs, req, at), verdict.Decide(ours, req, at)
+		if theirs.Last().Failed() {
+			want.Outcome, want.Reason = got.Outcome, got.Reason // why it fails, SERVFAIL does not say
+			if got.Outcome == verdict.MayIssue || !ours.Last().Failed() {
+				t.Errorf("%s\n  in %s\n  fails for unbound; the checker: %v (%s)", name, what, got.Outcome, got.Reason)
+			}
+		}
+		if want.Outcome != got.Outcome || want.Reason != got.Reason || theirs.Last().Name != ours.Last().Name {
+			t.Errorf("%s wildcard %v\n  in %s\n  by unbound's data: %v (%s) at %s\n  the checker: %v (%s) at %s: %s", name, wildcard, what, want.Outcome, want.Reason, theirs.Last().Name, got.Outcome, got.Reason, ours.Last().Name, got.Detail)
+		}
+	}
+}
+
+// findNothing looks for faults where there are none: none of the servers or of the signatures. What the
+// generator wrote into the records is not looked at.
+func findNothing(t *testing.T, r *resolve.Resolver, s specimen) {
+	collector := finding.NewCollector(r)
+	for _, owner := range []string{"", "www.", "host.", "b.c.", "x.wild.", "x.y.missing."} {
+		c := collector.Collect(t.Context(), climb.Up(t.Context(), r, owner+s.apex))
+		for i := range c.Climb.Steps {
+			c.Climb.Steps[i].RRset = nil
+		}
+		for _, f := range finding.All(c) {
+			if f.Severity > finding.Info && f.Code != "caa-missing" {
+				t.Errorf("%s\n  in %s\n  found: %+v", owner+s.apex, s.what, f)
+			}
+		}
+	}
+}
+
+// seen is what a resolver makes of a question, to be compared.
+type seen struct {
+	status string // secure, insecure, bogus (SERVFAIL, for whatever reason)
+	data   string
+}
+
+func fromChecker(a resolve.Answer) seen {
+	if a.Err != nil || a.Result.Status == dnssec.Bogus {
+		return seen{status: "bogus"}
+	}
+	return seen{a.Result.Status.String(), content(a.RRset.RRs, a.Type)}
+}
+
+func fromUnbound(t *testing.T, unbound netip.AddrPort, name string, rrtype uint16) seen {
+	m := ask(t, unbound, name, rrtype)
+	status := "insecure"
+	switch {
+	case m.Rcode == dns.RcodeServerFailure:
+		return seen{status: "bogus"}
+	case m.AuthenticatedData:
+		status = "secure"
+	}
+	return seen{status, content(m.Answer, rrtype)}
+}
+
+// ask asks unbound, again if need be: on a busy machine a datagram may be lost.
+func ask(t *testing.T, unbound netip.AddrPort, name string, rrtype uint16) *dns.Msg {
+	m := new(dns.Msg).SetQuestion(name, rrtype)
+	m.SetEdns0(1232, true)
+	m.AuthenticatedData = true
+	var err error
+	for _, network := range []string{"udp", "udp", "udp", "tcp", "tcp"} {
+		client := dns.Client{Net: network, Timeout: 10 * time.Second}
+		var answer *dns.Msg
+		if answer, _, err = client.Exchange(m, unbound.String()); err == nil && !answer.Truncated {
+			return answer
+		}
+	}
+	t.Errorf("%s %s at unbound: %v", name, dns.TypeToString[rrtype], err)
+	return m
+}
+
+func content(rrs []dns.RR, rrtype uint16) string {
+	texts := world.Texts(rrs, rrtype)
+	slices.Sort(texts)
+	return strings.Join(texts, ", ")
+}
+
+// asLooker answers a climb by what unbound says.
+type asLooker struct {
+	t       *testing.T
+	unbound netip.AddrPort
+}
+
+func (l asLooker) Lookup(_ context.Context, name string, rrtype uint16) resolve.Answer {
+	m := ask(l.t, l.unbound, name, rrtype)
+	a := resolve.Answer{Name: name, Type: rrtype, Owner: name, Kind: resolve.NoData, Result: dnssec.Result{Status: dnssec.Insecure}}
+	if m.Rcode == dns.RcodeServerFailure {
+		a.Err = &resolve.LookupError{Failure: resolve.ServFail, Name: name, Type: rrtype}
+		return a
+	}
+	for _, set := range dnssec.RRsets(m.Answer) {
+		if set.Type == rrtype && len(set.RRs) > 0 {
+			a.Kind, a.RRset = resolve.Data, set
+		}
+	}
+	return a
+}
+
+// served is a DNS that runs.
+type served struct {
+	anchor *dns.DS
+	where  map[string]netip.AddrPort // each zone's server
+	hints  []dns.RR
+	port   uint16
+}
+
+// serve serves zones below a root and a TLD of their own, by the authorities in turn; those without a
+// zone are served already.
+func serve(t testing.TB, g *generator, addrs []netip.AddrPort, specimens []specimen, by ...world.Authority) served {
+	t.Helper()
+	root, tld := newZone("."), newZone("test.")
+	for _, z := range []*zone{root, tld} {
+		z.add("@ SOA ns.test. hostmaster.test. 1 7200 3600 1209600 60")
+		z.add("@ NS ns.test.")
+		z.ksk = g.keys.key(z.name, dns.ECDSAP256SHA256, 257, 0)
+		z.zsk = z.ksk
+	}
+	tld.denial = denial{nsec3: true, optOut: true}
+	tld.add("ns A %s", addrs[0].Addr())
+	root.add("test. NS ns.test.\nns.test. A %s", addrs[0].Addr())
+	out := served{where: map[string]netip.AddrPort{".": addrs[0], "test.": addrs[0]}, port: addrs[0].Port()}
+	texts := make([]map[string]string, len(by))
+	for i, s := range specimens {
+		tld.add("%s NS ns.%s\nns.%s A %s", s.apex, s.apex, s.apex, s.server.Addr())
+		for _, ds := range s.ds {
+			ds.Hdr.Name, ds.Hdr.Ttl = s.apex, 300
+			tld.put(ds)
+		}
+		out.where[s.apex] = s.server
+		for _, z := range []*zone{s.zone, s.child} {
+			if z == nil {
+				continue
+			}
+			if texts[i%len(by)] == nil {
+				texts[i%len(by)] = map[string]string{}
+			}
+			texts[i%len(by)][z.name] = z.text()
+			out.where[z.name] = s.server
+		}
+	}
+	tld.sign(g.period())
+	ds := tld.ksk.ToDS(dns.SHA256)
+	ds.Hdr.Ttl = 300
+	root.put(ds)
+	root.sign(g.period())
+	world.NSD(t, addrs[0], map[string]string{".": root.text(), "test.": tld.text()})
+	for k, start := range by {
+		start(t, addrs[1+k], texts[k])
+	}
+	out.anchor = root.ksk.ToDS(dns.SHA256)
+	var err error
+	if out.hints, err = resolve.Records(fmt.Sprintf(". NS ns.test.\nns.test. A %s\n", addrs[0].Addr()), "hints"); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// unbound is a resolver in front of it.
+func (s served) unbound(t testing.TB) netip.AddrPort {
+	t.Helper()
+	return world.Recursor(t, strings.Join(strings.Fields(s.anchor.String()), " "), s.where).Addr
+}
+
+// resolver is the checker's.
+func (s served) resolver(t testing.TB) *resolve.Resolver {
+	t.Helper()
+	r, err := resolve.New(resolve.Config{Hints: s.hints, Anchors: []dns.RR{s.anchor}, Port: s.port, Rate: -1, Timeout: 5 * time.Second, Concurrency: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}

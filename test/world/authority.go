@@ -1,0 +1,144 @@
+package world
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Authority starts an authoritative server for zones, given as zone files by apex, at an address that
+// the caller has chosen. The files are served as they are: whatever is wrong in them is what is served.
+type Authority func(t testing.TB, addr netip.AddrPort, zones map[string]string) *Process
+
+// NSD starts NLnet Labs' nsd.
+func NSD(t testing.TB, addr netip.AddrPort, zones map[string]string) *Process {
+	t.Helper()
+	program := Program(t, "nsd")
+	dir := t.TempDir()
+	var conf strings.Builder
+	fmt.Fprintf(&conf, `server:
+    ip-address: %s@%d
+    username: ""
+    chroot: ""
+    zonesdir: %q
+    database: ""
+    pidfile: ""
+    xfrdfile: %q
+    zonelistfile: %q
+    server-count: 1
+    rrl-ratelimit: 0
+    verbosity: 1
+remote-control:
+    control-enable: no
+`, addr.Addr(), addr.Port(), dir, filepath.Join(dir, "xfrd.state"), filepath.Join(dir, "zone.list"))
+	for apex, text := range zones {
+		file := zoneFile(t, dir, apex, text)
+		fmt.Fprintf(&conf, "zone:\n    name: %q\n    zonefile: %q\n", apex, file)
+	}
+	WriteFile(t, filepath.Join(dir, "nsd.conf"), conf.String())
+	return start(t, addr, dir, "nsd started", program, "-d", "-c", filepath.Join(dir, "nsd.conf"))
+}
+
+// Knot starts CZ.NIC's knotd.
+func Knot(t testing.TB, addr netip.AddrPort, zones map[string]string) *Process {
+	t.Helper()
+	program := Program(t, "knotd")
+	dir := t.TempDir()
+	var conf strings.Builder
+	fmt.Fprintf(&conf, `server:
+    rundir: %q
+    listen: %s@%d
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+database:
+    storage: %q
+log:
+  - target: stderr
+    any: info
+template:
+  - id: default
+    storage: %q
+    semantic-checks: off
+    zonefile-load: whole
+    journal-content: none
+zone:
+`, dir, addr.Addr(), addr.Port(), dir, dir)
+	for apex, text := range zones {
+		fmt.Fprintf(&conf, "  - domain: %q\n    file: %q\n", apex, zoneFile(t, dir, apex, text))
+	}
+	WriteFile(t, filepath.Join(dir, "knot.conf"), conf.String())
+	return start(t, addr, dir, "server started", program, "-c", filepath.Join(dir, "knot.conf"))
+}
+
+func zoneFile(t testing.TB, dir, apex, text string) string {
+	t.Helper()
+	file := filepath.Join(dir, "zone."+strings.ReplaceAll(apex, "/", "_"))
+	WriteFile(t, file, text)
+	return file
+}
+
+// FreeSubnet finds a port that is free, and addresses of loopback on it, 127.x.y.1 and so on, for
+// servers that share a port as those of the Internet do.
+func FreeSubnet(t testing.TB, n int) []netip.AddrPort {
+	t.Helper()
+	first := FreeAddr(t)
+	var out []netip.AddrPort
+	for i := range n {
+		addr := netip.AddrFrom4([4]byte{127, byte(1 + first.Port()%200), byte(first.Port() >> 8), byte(1 + i)})
+		out = append(out, netip.AddrPortFrom(addr, first.Port()))
+	}
+	return out
+}
+
+const recursorServer = `server:
+    directory: "%s"
+    interface: %s@%d
+    outgoing-interface: 127.0.0.1  # nothing leaves the machine
+    do-ip6: no
+    do-not-query-localhost: no
+    access-control: 127.0.0.0/8 allow
+    username: ""
+    chroot: ""
+    use-syslog: no
+    logfile: ""
+    verbosity: 1
+    val-log-level: 2
+    num-threads: 1
+    so-reuseport: no
+    module-config: "validator iterator"
+    trust-anchor: "%s"
+    trust-anchor-signaling: no
+    root-key-sentinel: no
+    aggressive-nsec: no
+    qname-minimisation: no
+    harden-below-nxdomain: no
+    harden-algo-downgrade: no
+    val-clean-additional: yes
+    val-bogus-ttl: 0
+    infra-host-ttl: 0
+    target-fetch-policy: "0 0 0 0 0"
+    unblock-lan-zones: yes
+    insecure-lan-zones: no
+    local-zone: "test." transparent
+`
+
+// Recursor starts unbound as it is by default, except that it answers from nothing but what it was asked
+// for, with a root of a test's own: its anchor is a DS record. As unbound asks port 53 alone, it is told
+// where each zone is served; that a zone is one, and signed, it learns from the parent.
+func Recursor(t testing.TB, anchor string, zones map[string]netip.AddrPort) *Process {
+	t.Helper()
+	program := Program(t, "unbound")
+	dir, addr := t.TempDir(), FreeAddr(t)
+	var conf strings.Builder
+	fmt.Fprintf(&conf, recursorServer, dir, addr.Addr(), addr.Port(), anchor)
+	for zone, server := range zones {
+		fmt.Fprintf(&conf, "stub-zone:\n    name: %q\n    stub-addr: %s@%d\n", zone, server.Addr(), server.Port())
+	}
+	conf.WriteString("remote-control:\n    control-enable: no\n")
+	file := filepath.Join(dir, "unbound.conf")
+	WriteFile(t, file, conf.String())
+	return start(t, addr, dir, "start of service", program, "-d", "-p", "-c", file)
+}

@@ -1,0 +1,74 @@
+package world
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Named starts BIND's named, authoritative for zones given as zone files by apex. Whoever asks may
+// transfer them.
+func Named(t testing.TB, zones map[string]string) *Process {
+	t.Helper()
+	program := Program(t, "named")
+	dir, addr := t.TempDir(), FreeAddr(t)
+	conf := namedConf(dir, addr)
+	for apex, text := range zones {
+		file := filepath.Join(dir, "db."+apex)
+		WriteFile(t, file, text)
+		conf += fmt.Sprintf("zone %q { type primary; file %q; };\n", apex, file)
+	}
+	WriteFile(t, filepath.Join(dir, "named.conf"), conf)
+	return start(t, addr, dir, "running\n", program, "-g", "-4", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
+}
+
+func namedConf(dir string, addr netip.AddrPort) string {
+	return fmt.Sprintf(`options {
+    directory %q;
+    listen-on port %d { %s; };
+    listen-on-v6 { none; };
+    pid-file none;
+    session-keyfile none;
+    recursion no;
+    allow-transfer { any; };
+    notify no;
+    empty-zones-enable no;
+    dnssec-validation no;
+    minimal-responses no;
+    check-names primary ignore;
+    zone-statistics none;
+};
+controls { };
+`, dir, addr.Port(), addr.Addr())
+}
+
+// SignZone signs a zone file with BIND's dnssec-signzone and one key that signs everything. The
+// options choose the denials: none for NSEC, "-3", "-" for NSEC3 without salt.
+func SignZone(t testing.TB, apex, text string, key Key, options ...string) string {
+	t.Helper()
+	program := Program(t, "dnssec-signzone")
+	dir := t.TempDir()
+	for name, file := range key.Files {
+		WriteFile(t, filepath.Join(dir, name), file)
+		if strings.HasSuffix(name, ".key") {
+			text += file
+		}
+	}
+	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
+	WriteFile(t, in, text)
+	args := append([]string{"-z", "-P", "-Q", "-n", "1", "-K", dir, "-d", dir, "-o", apex, "-f", out}, options...)
+	sign := exec.Command(program, append(args, in, key.Name)...)
+	sign.Dir = dir
+	if said, err := sign.CombinedOutput(); err != nil {
+		t.Fatalf("dnssec-signzone: %v\n%s\n%s", err, said, text)
+	}
+	signed, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(signed)
+}
