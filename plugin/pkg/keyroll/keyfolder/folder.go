@@ -171,7 +171,7 @@ func (u *update) readKeys() error {
 		}
 		base := filepath.Join(u.folder.dir, name)
 		if _, err := os.Stat(base + ".private"); errors.Is(err, fs.ErrNotExist) {
-			u.warn("%s.key has no .private beside it and is not used", base)
+			u.warn("%s.key has no .private beside it and is not used: remove it, unless that is to come back", base)
 			continue
 		}
 		k, err := readKeyFiles(base)
