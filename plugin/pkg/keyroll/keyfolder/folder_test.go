@@ -195,7 +195,7 @@ func TestFullDisk(t *testing.T) {
 	s.until(day)
 	s.roll(keyroll.CSK)
 	s.until(time.Hour)
-	before, served := s.last.Zone.Keys, s.last.Sets
+	before, served, seen := s.last.Zone.Keys, s.last.Sets, s.last.Zone.Seen
 	s.folder.disk = full{}
 	for range 100 {
 		err := s.update()
@@ -209,6 +209,24 @@ func TestFullDisk(t *testing.T) {
 	}
 	if state, err := readState(filepath.Join(dir, "Kexample.org.keyroll"), zone); err != nil || !slices.EqualFunc(state.Keys, before, func(a, b keyroll.Key) bool { return a.ID == b.ID && a.State == b.State }) {
 		t.Errorf("%v, %v", state.Keys, err)
+	}
+	for name, c := range map[string]struct {
+		after time.Duration // since the state was written
+		data  int           // keys that sign data
+		fails bool
+	}{
+		"a server that starts serves what is written":                     {time.Minute, 1, false},
+		"one that starts on an old state serves all that caches may need": {5 * time.Hour, 2, true},
+	} {
+		started := newServer(t, dir)
+		started.folder.disk, started.now = full{}, seen.Add(c.after)
+		results, err := started.folder.Update(started.now, started.decide, zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := results[zone]; len(got.Sets.Data) != c.data || len(got.Sets.DNSKEY) != 2 || len(got.Keys) != 2 || (got.Err != nil) != c.fails {
+			t.Errorf("%s: %+v, %v", name, got.Sets, got.Err)
+		}
 	}
 	s.folder.disk = files{}
 	s.until(3 * day)
