@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -47,13 +48,18 @@ var ErrKeyLost = errors.New("the key is in use and its files are gone: put them 
 const writers = 16
 
 // Update runs a step of each zone and writes what comes of it. The folder is read once for all, of which there
-// may be ten thousand. The error is that of the folder; each zone has one of its own.
+// may be ten thousand. One that cannot be written is served as its state says. The error is that of the folder;
+// each zone has one of its own.
 func (f *Folder) Update(now time.Time, decide Decide, zones ...string) (map[string]*Result, error) {
-	unlock, err := zonesign.Lock(f.dir)
-	if err != nil {
+	unlock, err := f.disk.lock(f.dir)
+	switch {
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
+		// The folder is somebody else's to write, such as a mounted secret: it is read as it is.
+	case err != nil:
 		return nil, err
+	default:
+		defer unlock()
 	}
-	defer unlock()
 	names, err := f.list()
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -233,6 +234,37 @@ func TestFullDisk(t *testing.T) {
 	if len(s.last.Sets.DNSKEY) != 1 || s.last.Sets.CDS[0] == before[0].ID {
 		t.Errorf("%+v", s.last.Sets)
 	}
+}
+
+// A folder that is read-only here is served as somebody else keeps it.
+func TestReadOnlyFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	keeps, reads := newServer(t, dir), newServer(t, dir)
+	reads.folder.disk = readOnly{}
+	keeps.until(day)
+	keeps.roll(keyroll.CSK)
+	for range 60 {
+		keeps.until(time.Hour)
+		reads.now, reads.ds = keeps.now, keeps.ds
+		results, err := reads.folder.Update(keeps.now, reads.decide, zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := results[zone]; !slices.Equal(got.Sets.Data, keeps.last.Sets.Data) || !slices.Equal(got.Sets.CDS, keeps.last.Sets.CDS) {
+			t.Errorf("%s: %+v, where its keeper serves %+v", keeps.now, got.Sets, keeps.last.Sets)
+		}
+	}
+	if len(keeps.last.Zone.Keys) != 2 || len(keeps.last.Sets.DNSKEY) != 1 {
+		t.Errorf("it has not rolled: %+v", keeps.last.Zone.Keys)
+	}
+}
+
+// readOnly is a disk that cannot be written.
+type readOnly struct{ full }
+
+func (readOnly) lock(string) (func() error, error) {
+	return nil, &os.PathError{Op: "open", Path: ".lock", Err: syscall.EROFS}
 }
 
 // A backup of last week comes back, after a roll that it knows nothing of: since keys lie in the folder for
@@ -468,6 +500,7 @@ type full struct{}
 
 var errFull = &os.PathError{Op: "write", Path: "x", Err: errors.New("no space left on device")}
 
+func (full) lock(dir string) (func() error, error) { return zonesign.Lock(dir) }
 func (full) makeKey(string, string, uint8, bool, func(uint16) bool, time.Time) (string, error) {
 	return "", errFull
 }
