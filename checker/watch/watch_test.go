@@ -267,6 +267,11 @@ func TestNotifiers(t *testing.T) {
 	if err := manager.Notify(t.Context(), News{At: at}); err != nil || len(got) != 2 {
 		t.Errorf("nothing is bad: %v, %d posts", err, len(got))
 	}
+	// Locked out for another reason: the alert goes on, and must not be ended by the same post.
+	other := Status{"locked out", "nobody-authorized", ""}
+	if err := manager.Notify(t.Context(), News{At: at, Changes: []Change{{c, locked, other, at}}, Bad: []Item{{Condition: c, Now: other, Since: at}}, Expires: at.Add(time.Hour)}); err != nil || strings.Count(got[2].body, "endsAt") != 1 {
+		t.Errorf("%v, %+v", err, got[2:])
+	}
 	alerts := func(p posted) (out []alert) {
 		if p.path != "/api/v2/alerts" || json.Unmarshal([]byte(p.body), &out) != nil || len(out) != 1 {
 			t.Fatalf("%+v", p)
