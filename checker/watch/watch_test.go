@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,27 +127,38 @@ func TestDamagedState(t *testing.T) {
 
 // remembering is a notifier that keeps what it is told.
 type remembering struct {
+	mu   sync.Mutex
 	news []News
-	err  error
 }
 
 func (r *remembering) Name() string { return "test" }
 func (r *remembering) Notify(_ context.Context, n News) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.news = append(r.news, n)
-	return r.err
+	return nil
+}
+
+func (r *remembering) told() []News {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.news)
 }
 
 // Runs start an interval after each other, give or take a tenth, whatever they take and whether they fail.
 func TestSchedule(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // of starts
 		var starts []time.Time
 		n := &remembering{}
-		fails := false
+		var fails atomic.Bool
 		w, err := New(Config{Interval: time.Hour, Notifiers: []Notifier{n}, Log: func(string) {}, Run: func(context.Context) (*report.Report, error) {
+			mu.Lock()
 			starts = append(starts, time.Now())
+			mu.Unlock()
 			time.Sleep(10 * time.Minute)
-			if fails {
+			if fails.Load() {
 				return nil, errors.New("no policy")
 			}
 			return saw("a ca locked"), nil
@@ -157,22 +170,25 @@ func TestSchedule(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); w.Watch(ctx) }()
 		time.Sleep(100*time.Hour + 30*time.Minute)
+		mu.Lock()
+		until := slices.Clone(starts)
+		mu.Unlock()
 		gaps := map[time.Duration]bool{}
-		for i, at := range starts[1:] {
-			gap := at.Sub(starts[i])
+		for i, at := range until[1:] {
+			gap := at.Sub(until[i])
 			gaps[gap] = true
 			if gap < 54*time.Minute || gap > 66*time.Minute {
 				t.Errorf("run %d comes %v after the one before", i+1, gap)
 			}
 		}
-		if len(starts) < 90 || len(gaps) < 50 {
-			t.Errorf("%d runs with %d different gaps in 100 hours", len(starts), len(gaps))
+		if len(until) < 90 || len(gaps) < 50 {
+			t.Errorf("%d runs with %d different gaps in 100 hours", len(until), len(gaps))
 		}
 		if err := w.Healthy(); err != nil {
 			t.Error(err)
 		}
 		told := 0
-		for _, news := range n.news {
+		for _, news := range n.told() {
 			told += len(news.Changes)
 			if len(news.Bad) != 1 || news.Expires.Sub(news.At) != 3*time.Hour {
 				t.Errorf("%+v", news)
@@ -181,12 +197,12 @@ func TestSchedule(t *testing.T) {
 		if told != 1 {
 			t.Errorf("the change was told %d times", told)
 		}
-		fails = true
+		fails.Store(true)
 		time.Sleep(3 * time.Hour)
 		if w.Healthy() == nil {
 			t.Error("it is healthy, though its runs fail")
 		}
-		fails = false
+		fails.Store(false)
 		time.Sleep(2 * time.Hour)
 		if err := w.Healthy(); err != nil {
 			t.Errorf("it is well again, yet: %v", err)
@@ -230,60 +246,63 @@ func TestHangingRun(t *testing.T) {
 func TestNotifiers(t *testing.T) {
 	t.Parallel()
 	type posted struct{ path, token, body string }
-	var got []posted
-	status := []int{500, 200}
+	posts := make(chan posted, 10)
+	answers := make(chan int, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		got = append(got, posted{r.URL.Path, r.Header.Get("Authorization"), string(body)})
-		w.WriteHeader(status[0])
-		status = status[1:]
+		posts <- posted{r.URL.Path, r.Header.Get("Authorization"), string(body)}
+		w.WriteHeader(<-answers)
 	}))
 	t.Cleanup(server.Close)
+	// tell answers with these codes, and returns what was posted: one post for each.
+	tell := func(n Notifier, news News, codes ...int) (out []posted) {
+		t.Helper()
+		for _, code := range codes {
+			answers <- code
+		}
+		if err := n.Notify(t.Context(), news); err != nil {
+			t.Fatal(err)
+		}
+		for range codes {
+			out = append(out, <-posts)
+		}
+		if len(posts) > 0 {
+			t.Fatalf("%+v was posted besides", <-posts)
+		}
+		return out
+	}
 	at := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 	c := Condition{Kind: kindVerdict, Subject: "www.example.org", Issuer: "ca.example", Type: "tls"}
-	locked, may := Status{"locked out", "issuer-not-listed", "why"}, Status{Outcome: "may issue"}
-	news := News{At: at, Changes: []Change{{c, may, locked, at}}, Bad: []Item{{Condition: c, Now: locked, Since: at}}, Expires: at.Add(3 * time.Hour)}
+	locked, may, other := Status{"locked out", "issuer-not-listed", "why"}, Status{Outcome: "may issue"}, Status{"locked out", "nobody-authorized", ""}
+	bad := func(s Status) []Item { return []Item{{Condition: c, Now: s, Since: at}} }
+	news := News{At: at, Changes: []Change{{c, may, locked, at}}, Bad: bad(locked), Expires: at.Add(3 * time.Hour)}
 	hook := Webhook{server.URL + "/hook", "secret", server.Client()}
 	manager := Alertmanager{server.URL, "", server.Client()}
 
-	if err := hook.Notify(t.Context(), news); err != nil || len(got) != 2 || got[0] != got[1] {
-		t.Fatalf("one failure, then taken: %v, %+v", err, got)
+	got := tell(hook, news, 500, 204)
+	if want := `{"version":1,"at":"2026-11-25T00:00:00Z","changes":[{"kind":"verdict","subject":"www.example.org","issuer":"ca.example","type":"tls","was":{"outcome":"may issue"},"now":{"outcome":"locked out","reason":"issuer-not-listed","detail":"why"},"since":"2026-11-25T00:00:00Z"}]}`; got[0] != got[1] || got[1] != (posted{"/hook", "Bearer secret", want}) {
+		t.Errorf("got  %+v\nwant %s", got, want)
 	}
-	if want := `{"version":1,"at":"2026-11-25T00:00:00Z","changes":[{"kind":"verdict","subject":"www.example.org","issuer":"ca.example","type":"tls","was":{"outcome":"may issue"},"now":{"outcome":"locked out","reason":"issuer-not-listed","detail":"why"},"since":"2026-11-25T00:00:00Z"}]}`; got[1] != (posted{"/hook", "Bearer secret", want}) {
-		t.Errorf("got  %+v\nwant %s", got[1], want)
-	}
-	if err := hook.Notify(t.Context(), News{At: at, Bad: news.Bad}); err != nil || len(got) != 2 {
-		t.Errorf("no change: %v, %d posts", err, len(got))
-	}
+	tell(hook, News{At: at, Bad: bad(locked)}) // no change
 
-	got, status = nil, []int{200, 200, 200}
-	if err := manager.Notify(t.Context(), news); err != nil {
-		t.Fatal(err)
-	}
-	news.Changes, news.Bad = []Change{{c, locked, may, at}}, nil
-	if err := manager.Notify(t.Context(), news); err != nil {
-		t.Fatal(err)
-	}
-	if err := manager.Notify(t.Context(), News{At: at}); err != nil || len(got) != 2 {
-		t.Errorf("nothing is bad: %v, %d posts", err, len(got))
-	}
-	// Locked out for another reason: the alert goes on, and must not be ended by the same post.
-	other := Status{"locked out", "nobody-authorized", ""}
-	if err := manager.Notify(t.Context(), News{At: at, Changes: []Change{{c, locked, other, at}}, Bad: []Item{{Condition: c, Now: other, Since: at}}, Expires: at.Add(time.Hour)}); err != nil || strings.Count(got[2].body, "endsAt") != 1 {
-		t.Errorf("%v, %+v", err, got[2:])
-	}
-	alerts := func(p posted) (out []alert) {
-		if p.path != "/api/v2/alerts" || json.Unmarshal([]byte(p.body), &out) != nil || len(out) != 1 {
+	alerts := func(news News) (out []alert) {
+		t.Helper()
+		if p := tell(manager, news, 200)[0]; p.path != "/api/v2/alerts" || json.Unmarshal([]byte(p.body), &out) != nil || len(out) != 1 {
 			t.Fatalf("%+v", p)
 		}
 		return out
 	}
-	if a := alerts(got[0])[0]; a.Labels["alertname"] != "CaacheckLockedOut" || a.Labels["name"] != "www.example.org" || a.Labels["issuer"] != "ca.example" || !a.EndsAt.Equal(at.Add(3*time.Hour)) || a.Annotations["summary"] == "" {
+	if a := alerts(news)[0]; a.Labels["alertname"] != "CaacheckLockedOut" || a.Labels["name"] != "www.example.org" || a.Labels["issuer"] != "ca.example" || !a.EndsAt.Equal(news.Expires) || a.Annotations["summary"] == "" {
 		t.Errorf("%+v", a)
 	}
-	if a := alerts(got[1])[0]; a.Labels["alertname"] != "CaacheckLockedOut" || !a.EndsAt.Equal(at) || !a.StartsAt.Before(a.EndsAt) {
+	if a := alerts(News{At: at, Changes: []Change{{c, locked, may, at}}})[0]; a.Labels["alertname"] != "CaacheckLockedOut" || !a.EndsAt.Equal(at) || !a.StartsAt.Before(a.EndsAt) {
 		t.Errorf("%+v", a)
 	}
+	// Locked out for another reason: the alert goes on, and must not be ended by the same post.
+	if a := alerts(News{At: at, Changes: []Change{{c, locked, other, at}}, Bad: bad(other), Expires: news.Expires})[0]; !a.EndsAt.Equal(news.Expires) {
+		t.Errorf("%+v", a)
+	}
+	tell(manager, News{At: at}) // nothing is bad
 }
 
 // A notifier that never takes anything is given up until the next run.
