@@ -65,13 +65,16 @@ func Corroborate(ctx context.Context, set *perspective.Set, r *report.Report, at
 
 func corroborate(ctx context.Context, set *perspective.Set, name subject.Subject, v *report.Verdict, at time.Time) {
 	judged := set.Ask(ctx, guard.Requirement{Name: name.Name, Wildcard: name.Wildcard, Domain: v.Issuer, Type: v.Type, Account: v.Account, Method: v.Method}, at)
+	if ctx.Err() != nil {
+		return // interrupted: what was not asked says nothing, and what was seen from here stands
+	}
 	v.Corroboration = &judged
 	found, ok := worse[judged.Quorum.Outcome]
 	if !ok || badness[found.outcome] <= badness[v.Outcome] {
 		return
 	}
+	v.Detail = fmt.Sprintf("%s from here; %s", v.Outcome, explain(judged.Quorum))
 	v.Outcome, v.Reason, v.Property = found.outcome, found.reason, nil
-	v.Detail = fmt.Sprintf("from here it is permitted; %s", explain(judged.Quorum))
 }
 
 // explain names the clauses that are not met, or may not be.
