@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/miekg/dns"
-
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/finding"
@@ -177,18 +175,12 @@ func (j Job) requirements(way climb.Climb) []guard.Requirement {
 
 // doubt asks what becomes of a permission when a CA's resolver comes upon one server or another.
 func doubt(ctx context.Context, r *resolve.Resolver, v verdict.Verdict, seen *finding.Case, at time.Time) verdict.Verdict {
-	for _, s := range seen.Surveys {
-		for _, o := range s.Seen {
-			answer, ok := asAnswer(s.Zone, o)
-			if o.Type != dns.TypeCAA || !ok {
-				continue
-			}
-			other := verdict.Decide(v.Climb.Replace(above(ctx, r, v.Climb), o.Name, answer), v.Requirement, at)
-			if other.Outcome == verdict.LockedOut || other.Outcome == verdict.AtRisk {
-				v.Outcome, v.Reason = verdict.AtRisk, OneServer
-				v.Detail = fmt.Sprintf("by the answer of %s it may not: %s", server(o), other.Reason)
-				return v
-			}
+	for o, answer := range seen.PerServer() {
+		other := verdict.Decide(v.Climb.Replace(above(ctx, r, v.Climb), o.Name, answer), v.Requirement, at)
+		if other.Outcome == verdict.LockedOut || other.Outcome == verdict.AtRisk {
+			v.Outcome, v.Reason = verdict.AtRisk, OneServer
+			v.Detail = fmt.Sprintf("by the answer of %s it may not: %s", server(o), other.Reason)
+			return v
 		}
 	}
 	return v
@@ -203,17 +195,6 @@ func above(ctx context.Context, r *resolve.Resolver, way climb.Climb) []climb.St
 	return nil
 }
 
-// asAnswer is what a resolver would make of one server's answer. One that says nothing, or sends the
-// resolver elsewhere, makes it ask another.
-func asAnswer(zone *resolve.Zone, o resolve.Observation) (resolve.Answer, bool) {
-	reading := zone.Read(o, o.Name, o.Type)
-	switch {
-	case o.Truncated || o.Failure.Silent(), reading.Kind == resolve.Failed, reading.Kind == resolve.Alias, reading.Kind == resolve.Referral:
-		return resolve.Answer{}, false
-	}
-	return resolve.Answer{Name: o.Name, Type: o.Type, Owner: o.Name, Zone: zone, Kind: reading.Kind, RRset: reading.RRset, Result: reading.Result}, true
-}
-
 func server(o resolve.Observation) string {
 	if o.Server == "" {
 		return o.Addr.String()
@@ -226,17 +207,14 @@ func server(o resolve.Observation) string {
 func drift(node *policy.Node, seen *finding.Case) []report.Drift {
 	want := sorted(node.RRset)
 	var out []report.Drift
-	for _, s := range seen.Surveys {
-		for _, o := range s.Seen {
-			answer, ok := asAnswer(s.Zone, o)
-			if o.Type != dns.TypeCAA || o.Name != node.Name || !ok {
-				continue
-			}
-			got := sorted(climb.Properties(answer.RRset))
-			told := slices.ContainsFunc(out, func(d report.Drift) bool { return d.Server == server(o) })
-			if !slices.Equal(got, want) && !told {
-				out = append(out, report.Drift{Pos: node.Pos, Policy: properties(want), Seen: properties(got), Server: server(o)})
-			}
+	for o, answer := range seen.PerServer() {
+		if o.Name != node.Name {
+			continue
+		}
+		got := sorted(climb.Properties(answer.RRset))
+		told := slices.ContainsFunc(out, func(d report.Drift) bool { return d.Server == server(o) })
+		if !slices.Equal(got, want) && !told {
+			out = append(out, report.Drift{Pos: node.Pos, Policy: properties(want), Seen: properties(got), Server: server(o)})
 		}
 	}
 	return out

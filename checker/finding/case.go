@@ -29,7 +29,8 @@ type Case struct {
 type Survey struct {
 	Zone *resolve.Zone
 	Seen []resolve.Observation
-	NS   resolve.Answer // the zone's own name servers, by its own word
+	read []resolve.Reading // of Seen; validating is what takes time, and every rule reads
+	NS   resolve.Answer    // the zone's own name servers, by its own word
 	// Parent is what the parent's servers said of the zone's DS; empty below the root, whose servers
 	// are not asked so much.
 	Parent []resolve.Observation
@@ -79,11 +80,9 @@ func where(o resolve.Observation) string {
 // answers yields every server's answer to the questions for a type.
 func (c *Case) answers(rrtype uint16) iter.Seq[said] {
 	return func(yield func(said) bool) {
-		for _, s := range c.Surveys {
-			for _, o := range s.Seen {
-				if o.Type == rrtype && !yield(said{o, s.Zone.Read(o, o.Name, o.Type), s.Zone}) {
-					return
-				}
+		for s := range c.all() {
+			if s.Type == rrtype && !yield(s) {
+				return
 			}
 		}
 	}
@@ -93,10 +92,26 @@ func (c *Case) answers(rrtype uint16) iter.Seq[said] {
 func (c *Case) all() iter.Seq[said] {
 	return func(yield func(said) bool) {
 		for _, s := range c.Surveys {
-			for _, o := range s.Seen {
-				if !yield(said{o, s.Zone.Read(o, o.Name, o.Type), s.Zone}) {
+			for i, o := range s.Seen {
+				if !yield(said{o, s.read[i], s.Zone}) {
 					return
 				}
+			}
+		}
+	}
+}
+
+// PerServer yields what a resolver would make of each server's answer for CAA, had it come upon that one.
+// An answer that says nothing, or sends the resolver elsewhere, makes it ask another, and is left out.
+func (c *Case) PerServer() iter.Seq2[resolve.Observation, resolve.Answer] {
+	return func(yield func(resolve.Observation, resolve.Answer) bool) {
+		for s := range c.answers(dns.TypeCAA) {
+			if s.Truncated || s.Kind == resolve.Failed || s.Kind == resolve.Alias || s.Kind == resolve.Referral {
+				continue
+			}
+			a := resolve.Answer{Name: s.Name, Type: s.Type, Owner: s.Name, Zone: s.zone, Kind: s.Kind, RRset: s.RRset, Result: s.Result}
+			if !yield(s.Observation, a) {
+				return
 			}
 		}
 	}

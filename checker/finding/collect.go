@@ -15,7 +15,8 @@ import (
 )
 
 // Collector surveys the zones of cases. What it has asked of a zone it remembers, so that thousands of
-// names of one zone ask for its keys once. It is safe for concurrent use.
+// names of one zone ask for its keys once; what it has asked for the name of a case alone it does not, or
+// they would fill the memory. It is safe for concurrent use.
 type Collector struct {
 	Resolver *resolve.Resolver
 
@@ -31,6 +32,7 @@ type asking struct {
 type observed struct {
 	once sync.Once
 	seen []resolve.Observation
+	read []resolve.Reading
 }
 
 // NewCollector returns a Collector that has asked nothing yet.
@@ -43,7 +45,7 @@ func (k *Collector) Collect(ctx context.Context, c climb.Climb) *Case {
 	out := &Case{Climb: c, Now: k.Resolver.Now()}
 	names := namesByZone(c)
 	for _, zn := range names {
-		out.Surveys = append(out.Surveys, k.survey(ctx, zn.zone, zn.names))
+		out.Surveys = append(out.Surveys, k.survey(ctx, zn.zone, zn.names, c.Name))
 	}
 	out.Mail = k.mailboxes(ctx, c)
 	out.Private = k.private()
@@ -80,28 +82,34 @@ func namesByZone(c climb.Climb) []zoneNames {
 	return out
 }
 
-func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []string) Survey {
+func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []string, own string) Survey {
 	s := Survey{Zone: zone}
-	ask := func(z *resolve.Zone, name string, rrtype uint16) []resolve.Observation {
-		return k.ask(ctx, z, resolve.Question{Name: name, Type: rrtype})
+	add := func(name string, rrtype uint16) {
+		q := resolve.Question{Name: name, Type: rrtype}
+		o := new(observed)
+		if name == own && name != zone.Name {
+			o.ask(ctx, k.Resolver, zone, q)
+		} else {
+			o = k.ask(ctx, zone, q)
+		}
+		s.Seen, s.read = append(s.Seen, o.seen...), append(s.read, o.read...)
 	}
-	for _, rrtype := range []uint16{dns.TypeSOA, dns.TypeDNSKEY} {
-		s.Seen = append(s.Seen, ask(zone, zone.Name, rrtype)...)
-	}
+	add(zone.Name, dns.TypeSOA)
+	add(zone.Name, dns.TypeDNSKEY)
 	for _, name := range names {
-		s.Seen = append(s.Seen, ask(zone, name, dns.TypeCAA)...)
-		s.Seen = append(s.Seen, ask(zone, name, Probe)...)
+		add(name, dns.TypeCAA)
+		add(name, Probe)
 	}
 	if zone.Parent != nil {
 		s.NS = k.Resolver.Lookup(ctx, zone.Name, dns.TypeNS)
 		if zone.Parent.Name != "." {
-			s.Parent = ask(zone.Parent, zone.Name, dns.TypeDS)
+			s.Parent = k.ask(ctx, zone.Parent, resolve.Question{Name: zone.Name, Type: dns.TypeDS}).seen
 		}
 	}
 	return s
 }
 
-func (k *Collector) ask(ctx context.Context, zone *resolve.Zone, q resolve.Question) []resolve.Observation {
+func (k *Collector) ask(ctx context.Context, zone *resolve.Zone, q resolve.Question) *observed {
 	k.mu.Lock()
 	o := k.asked[asking{zone, q}]
 	if o == nil {
@@ -109,8 +117,15 @@ func (k *Collector) ask(ctx context.Context, zone *resolve.Zone, q resolve.Quest
 		k.asked[asking{zone, q}] = o
 	}
 	k.mu.Unlock()
-	o.once.Do(func() { o.seen = k.Resolver.Survey(ctx, zone, q) })
-	return o.seen
+	o.once.Do(func() { o.ask(ctx, k.Resolver, zone, q) })
+	return o
+}
+
+func (o *observed) ask(ctx context.Context, r *resolve.Resolver, zone *resolve.Zone, q resolve.Question) {
+	o.seen = r.Survey(ctx, zone, q)
+	for _, seen := range o.seen {
+		o.read = append(o.read, zone.Read(seen, q.Name, q.Type))
+	}
 }
 
 // mailboxes looks up whether mail can reach the addresses of iodef.

@@ -80,11 +80,19 @@ func All(c *Case) []Finding {
 	return out
 }
 
-// Codes are those of all rules.
-func Codes() []string {
-	var out []string
+// Kind is what one row of the table says of all its findings.
+type Kind struct {
+	Code     string
+	Severity Severity
+	Section  string
+	Remedy   string
+}
+
+// Kinds are all rows of the table, in its order.
+func Kinds() []Kind {
+	var out []Kind
 	for _, r := range slices.Concat(serverRules, signatureRules, contentRules) {
-		out = append(out, r.code)
+		out = append(out, Kind{r.code, r.severity, r.section, r.remedy})
 	}
 	return out
 }

@@ -1,7 +1,9 @@
 package finding_test
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -128,7 +130,10 @@ var worlds = []world{
 		}
 		return m
 	}, want: []string{"denial-without-soa", "zone-unsigned"}},
-	{name: "the zone names a server more", edit: text(healthy + "@ NS ns.elsewhere.test.\n"), want: []string{"delegation-differs"}},
+	{name: "the zone names a server more, which has no address", edit: text(healthy + "@ NS ns.elsewhere.test.\n"), want: []string{"delegation-differs", "server-without-address"}},
+	{name: "the zone names a server more, which does not serve it", edit: text(healthy + "@ NS ns1.provider.test.\n"), more: []lab.Zone{
+		{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}},
+	}, want: []string{"delegation-differs", "server-lame"}},
 	{name: "a single server", edit: func(z *lab.Zone) { z.Servers = z.Servers[:1] }, want: []string{"single-server"}},
 	{name: "addresses that the Internet does not reach", mend: func(c *finding.Case) { c.Private = false }, want: []string{"address-reserved"}},
 	{name: "a long negative TTL", edit: func(z *lab.Zone) { z.Negative = 86400 }, want: []string{"negative-ttl-long"}},
@@ -247,9 +252,9 @@ func TestFindings(t *testing.T) {
 			})
 		}
 	})
-	for _, code := range finding.Codes() {
-		if !provoked[code] {
-			t.Errorf("no world provokes %s", code)
+	for _, kind := range finding.Kinds() {
+		if !provoked[kind.Code] {
+			t.Errorf("no world provokes %s", kind.Code)
 		}
 	}
 }
@@ -282,4 +287,32 @@ func (w world) run(t *testing.T) []finding.Finding {
 		w.mend(c)
 	}
 	return finding.All(c)
+}
+
+var update = flag.Bool("update", false, "write docs/findings.md anew")
+
+// The documentation is the table.
+func TestFindingsAreDocumented(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	out.WriteString(`# What caacheck finds
+
+An *error* locks a CA out, from somewhere or at some time, or lets in whom nobody meant, and makes the exit
+status 1. A *warning* should be mended. The rest is to know, and shown with ` + "`-v`" + `. The codes are stable.
+
+| code | severity | what to do | rests on |
+|---|---|---|---|
+`)
+	for _, kind := range finding.Kinds() {
+		fmt.Fprintf(&out, "| `%s` | %v | %s | %s |\n", kind.Code, kind.Severity, kind.Remedy, kind.Section)
+	}
+	const file = "../../docs/findings.md"
+	if *update {
+		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != out.String() {
+		t.Errorf("docs/findings.md is not the table (%v); go test ./checker/finding -update writes it", err)
+	}
 }

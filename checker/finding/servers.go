@@ -33,12 +33,12 @@ var serverRules = []rule{
 		tcp, of := a.count(resolve.TCP, silent)
 		return "it answers over UDP alone: every answer that does not fit, a long CAA RRset or its signatures, is lost", of > 0 && tcp == of && udp < of
 	})},
-	{"server-lame", Error, "RFC 1912 2.8, RFC 4697 2.6", "configure the zone on that server, or take it out of the delegation", perAddress(func(a address) (string, bool) {
+	{"server-lame", Error, "RFC 1912 2.8, RFC 4697 2.6", "configure the zone on that server, or take it out of the zone's NS records and the delegation", perAddress(func(a address) (string, bool) {
 		failed := func(o resolve.Observation) bool {
 			return o.Type == dns.TypeSOA && slices.Contains([]resolve.Failure{resolve.Lame, resolve.Refused, resolve.ServFail, resolve.NotImp}, o.Failure)
 		}
 		n, _ := a.count(resolve.UDP, failed)
-		return "it does not serve the zone " + bare(a.zone.Name) + ", which is delegated to it", n > 0
+		return "it does not serve the zone " + bare(a.zone.Name) + ", which has it for a name server", n > 0
 	})},
 	{"truncated-over-tcp", Error, "RFC 7766 5", "mend the server: over TCP nothing is truncated", truncatedOverTCP},
 	{"caa-refused", Error, "RFC 8659 3, RFC 3597 5", "update the server, or what stands in front of it: a type that it does not know has no data, and is no error", caaRefused},
@@ -68,7 +68,7 @@ func serverWithoutAddress(c *Case) []hit {
 	for _, s := range c.Surveys {
 		for _, a := range s.addresses() {
 			if a.seen[0].Failure == resolve.NoServer {
-				hits = append(hits, hitf(a.id, "%s is delegated to it, and it has no address", bare(s.Zone.Name)))
+				hits = append(hits, hitf(a.id, "%s has it for a name server, and it has no address", bare(s.Zone.Name)))
 			}
 		}
 	}

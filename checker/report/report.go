@@ -32,6 +32,8 @@ type Report struct {
 	Notes    []string  `json:"notes,omitempty"`
 	Names    []Name    `json:"names"`
 	Findings []Finding `json:"findings"`
+
+	index map[string]int // of Findings, until they are sorted
 }
 
 // Name is what was found of one name.
@@ -114,16 +116,19 @@ type Finding struct {
 
 // AddFindings takes a name's findings in; what was found for another name already is told once.
 func (r *Report) AddFindings(name string, found []finding.Finding) {
+	if r.index == nil {
+		r.index = map[string]int{}
+	}
 	for _, f := range found {
-		i := slices.IndexFunc(r.Findings, func(g Finding) bool {
-			return g.Code == f.Code && g.Subject == f.Subject && g.Text == f.Text
-		})
-		if i < 0 {
+		key := f.Code + "\x00" + f.Subject + "\x00" + f.Text
+		i, known := r.index[key]
+		if !known {
 			i = len(r.Findings)
+			r.index[key] = i
 			r.Findings = append(r.Findings, Finding{Finding: f})
 		}
-		if !slices.Contains(r.Findings[i].Names, name) {
-			r.Findings[i].Names = append(r.Findings[i].Names, name)
+		if names := r.Findings[i].Names; len(names) == 0 || names[len(names)-1] != name {
+			r.Findings[i].Names = append(names, name)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+
+	"github.com/miekg/dns"
 )
 
 // Question is a name and a type to ask every server of a zone for.
@@ -13,14 +15,14 @@ type Question struct {
 	Type uint16
 }
 
-// Addresses are all of a zone's name servers, each with every address that its delegation or its own
-// records give; one that has none is listed without.
+// Addresses are all of a zone's name servers, those that the delegation names and those that the zone
+// does, each with every address that glue or its own records give; one that has none is listed without.
 func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
 	if r.cfg.Only.IsValid() {
 		return []Address{{Addr: r.cfg.Only}}
 	}
 	var out []Address
-	for _, s := range z.Servers {
+	for _, s := range r.allServers(ctx, z) {
 		addrs := slices.Clone(s.Addrs)
 		if z.Parent != nil { // the root's are hints, and asked too often as it is
 			addrs = append(addrs, r.addressesOf(ctx, newTask(), s.Name)...)
@@ -31,6 +33,21 @@ func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
 			at = []Address{{Server: s.Name}}
 		}
 		out = append(out, at...)
+	}
+	return out
+}
+
+// allServers are the delegation's and those of the zone's own NS RRset.
+func (r *Resolver) allServers(ctx context.Context, z *Zone) []Server {
+	if z.Parent == nil {
+		return z.Servers
+	}
+	out := slices.Clone(z.Servers)
+	own := r.Lookup(ctx, z.Name, dns.TypeNS)
+	for _, s := range serversIn(own.RRset, nil) {
+		if !slices.ContainsFunc(out, func(known Server) bool { return known.Name == s.Name }) {
+			out = append(out, s)
+		}
 	}
 	return out
 }

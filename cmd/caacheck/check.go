@@ -123,7 +123,7 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 		return 0, err
 	}
 	defer perspectives.Close()
-	files, err := o.reportFiles()
+	files, err := openReports(fileFlag{"--junit", o.junit}, fileFlag{"--sarif", o.sarif}, fileFlag{"--html", o.html})
 	if err != nil {
 		return 0, err
 	}
@@ -144,7 +144,9 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	if err == nil {
 		_, err = out.WriteTo(std.out)
 	}
-	return found.ExitCode(), errors.Join(err, files.save(found))
+	return found.ExitCode(), errors.Join(err, files.save(map[string]func(io.Writer) error{
+		"--junit": found.WriteJUnit, "--sarif": found.WriteSARIF, "--html": found.WriteHTML,
+	}))
 }
 
 func (o options) date() (time.Time, error) {

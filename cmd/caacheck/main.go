@@ -110,7 +110,7 @@ caacheck watch takes what a single check does, but what writes a report, and
     --webhook URL           gets each change once, as JSON; --webhook-token FILE is shown to it
     --alertmanager URL      gets alerts by its API, v2; --alertmanager-token FILE is shown to it
 
-lint and explain take --json, and diff does, too. Colour is for terminals, and NO_COLOR stops it.
+lint and explain take --json, and diff does, too; lint takes --sarif FILE. Colour is for terminals, and NO_COLOR stops it.
 Ctrl-C shows what was found so far.
 
 Exit status: 0 all may issue; 1 someone is locked out or at risk, or something must be mended (for

@@ -183,13 +183,33 @@ func (q *inquiry) follow(ctx context.Context, z *zone, name string, f finding) e
 		case into.PolicyOnly():
 			return q.putLocal(ctx, into, f.target)
 		}
-		next, err := q.find(ctx, into, f.target, q.qtype)
+		next, err := q.hop(ctx, z, into, f)
 		if err != nil || next.kind == cut {
 			return nil
 		}
 		z, name, f = into, f.target, next
 	}
 	return q.put(ctx, z, name, f)
+}
+
+// hop finds what an alias leads to: in the answer that has the alias, where the next plugin has followed
+// it to data of the zone, else by another question.
+func (q *inquiry) hop(ctx context.Context, z, into *zone, f finding) (finding, error) {
+	told, ok := apexOf(f.extra, f.target)
+	if into == z && (!ok || told == z.Name) && q.hasHop(z, f) {
+		return z.read(f.target, q.qtype, f.extra)
+	}
+	return q.find(ctx, into, f.target, q.qtype)
+}
+
+// hasHop reports whether an answer says what stands at the target of its alias. Whether the policy's types
+// are answered there, existence decides, which needs a question.
+func (q *inquiry) hasHop(z *zone, f finding) bool {
+	if f.target != z.Name && recordsAt(f.extra.Answer, f.target, dns.TypeCNAME) != nil {
+		return true
+	}
+	plain := !ours(q.qtype) && !replaced[q.qtype] && q.qtype != dns.TypeDS
+	return plain && recordsAt(f.extra.Answer, f.target, q.qtype) != nil
 }
 
 // goesOn reports whether an alias leads the question on. NSEC and RRSIG stand beside CNAME (RFC 4034 4,

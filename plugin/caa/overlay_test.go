@@ -428,7 +428,7 @@ func TestDataChange(t *testing.T) {
 }
 
 // A next plugin that follows an alias asks the whole server for its target (CoreDNS's upstream package).
-// The cost of that is one question a hop for us and one for it, not one for each way through the hops.
+// What it says is taken; that costs one question a hop, not one for each way through the hops.
 func TestNextPluginFollows(t *testing.T) {
 	t.Parallel()
 	const hops = 8
@@ -463,7 +463,7 @@ func TestNextPluginFollows(t *testing.T) {
 	h, _ = build(t, overlayPolicy, "key auto $DIR/keys", follows)
 	asked = 0
 	m := ask(t, h, question("1.example.org.", dns.TypeA), true)
-	if n := len(m.Answer); n != 2*hops || asked > hops*(hops+1)/2 {
+	if n := len(m.Answer); n != 2*hops || asked != hops {
 		t.Errorf("%d records for %d, %d questions below: %v", n, 2*hops, asked, m)
 	}
 	verifySigned(t, h, m)

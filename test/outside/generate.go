@@ -20,12 +20,18 @@ type generator struct {
 
 // specimen is one generated zone, with what is worth asking there.
 type specimen struct {
-	*zone
+	apex   string
+	zone   *zone // nil where its server makes it
 	child  *zone // a zone below it, or nil
+	ds     []*dns.DS
 	server netip.AddrPort
 	what   string
+	whole  bool     // signed, and nothing is wrong with it
 	ask    []string // names
 }
+
+// owners are the names that are asked for in each zone.
+var owners = []string{"", "www.", "host.", "none.", "alias.", "away.", "x.tree.", "tree.", "x.wild.", "x.walias.", "b.c.", "x.y.missing.", "sub.", "x.sub.", "WwW."}
 
 // pick chooses one of some values; the first are likelier when they are given twice.
 func pick[T any](g *generator, values ...T) T { return values[g.IntN(len(values))] }
@@ -36,8 +42,8 @@ func (g *generator) specimen(n int, server netip.AddrPort) specimen {
 	z := newZone(name)
 	z.add("@ NS ns\nns A %s", server.Addr())
 	g.records(z)
-	s := specimen{zone: z, server: server}
-	for _, owner := range []string{"", "www.", "host.", "none.", "alias.", "away.", "x.tree.", "tree.", "x.wild.", "x.walias.", "b.c.", "x.y.missing.", "sub.", "x.sub.", "WwW."} {
+	s := specimen{apex: name, zone: z, server: server}
+	for _, owner := range owners {
 		s.ask = append(s.ask, owner+name)
 	}
 	if g.IntN(3) > 0 {
@@ -45,7 +51,10 @@ func (g *generator) specimen(n int, server netip.AddrPort) specimen {
 	}
 	parts := []string{g.security(z), g.denials(z)}
 	z.sign(g.period())
-	parts = append(parts, g.breakIt(z), g.delegate(z))
+	broken, delegated := g.breakIt(z), g.delegate(z)
+	s.whole = z.ksk != nil && z.denial.iterations <= 150 && broken == "whole" && delegated == ""
+	parts = append(parts, broken, delegated)
+	s.ds = z.ds
 	s.what = strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), ", ")
 	return s
 }

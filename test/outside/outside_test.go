@@ -20,6 +20,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
@@ -49,12 +50,14 @@ func TestCheckerAgainstUnbound(t *testing.T) {
 
 func compare(t *testing.T, seed uint64, zones int) {
 	g := &generator{rand.New(rand.NewPCG(seed, 0)), ring{}, time.Now()}
-	addrs := world.FreeSubnet(t, 1+len(authorities))
+	addrs := world.FreeSubnet(t, 2+len(authorities))
 	var specimens []specimen
 	for n := range zones {
 		specimens = append(specimens, g.specimen(n, addrs[1+n%len(authorities)]))
 	}
-	unbound, r := start(t, g, addrs, specimens)
+	specimens = append(specimens, ours(t, addrs[1+len(authorities)])...)
+	running := serve(t, g, addrs, specimens, authorities...)
+	unbound, r := running.unbound(t), running.resolver(t)
 	types := []uint16{dns.TypeCAA, dns.TypeA, dns.TypeDS}
 	counts := map[string]int{}
 	var mu sync.Mutex
@@ -74,6 +77,9 @@ func compare(t *testing.T, seed uint64, zones int) {
 						}
 					}
 					decide(t, unbound, r, name, s.what)
+				}
+				if s.whole {
+					findNothing(t, r, s)
 				}
 			}
 		})
@@ -107,6 +113,23 @@ func decide(t *testing.T, unbound netip.AddrPort, r *resolve.Resolver, name, wha
 		}
 		if want.Outcome != got.Outcome || want.Reason != got.Reason || theirs.Last().Name != ours.Last().Name {
 			t.Errorf("%s wildcard %v\n  in %s\n  by unbound's data: %v (%s) at %s\n  the checker: %v (%s) at %s: %s", name, wildcard, what, want.Outcome, want.Reason, theirs.Last().Name, got.Outcome, got.Reason, ours.Last().Name, got.Detail)
+		}
+	}
+}
+
+// findNothing looks for faults where there are none: none of the servers or of the signatures. What the
+// generator wrote into the records is not looked at.
+func findNothing(t *testing.T, r *resolve.Resolver, s specimen) {
+	collector := finding.NewCollector(r)
+	for _, owner := range []string{"", "www.", "host.", "b.c.", "x.wild.", "x.y.missing."} {
+		c := collector.Collect(t.Context(), climb.Up(t.Context(), r, owner+s.apex))
+		for i := range c.Climb.Steps {
+			c.Climb.Steps[i].RRset = nil
+		}
+		for _, f := range finding.All(c) {
+			if f.Severity > finding.Info && f.Code != "caa-missing" {
+				t.Errorf("%s\n  in %s\n  found: %+v", owner+s.apex, s.what, f)
+			}
 		}
 	}
 }
@@ -180,9 +203,17 @@ func (l asLooker) Lookup(_ context.Context, name string, rrtype uint16) resolve.
 	return a
 }
 
-// start serves the zones below a root and a TLD of their own, and returns unbound and the checker's
-// resolver in front of them.
-func start(t *testing.T, g *generator, addrs []netip.AddrPort, specimens []specimen) (netip.AddrPort, *resolve.Resolver) {
+// served is a DNS that runs.
+type served struct {
+	anchor *dns.DS
+	where  map[string]netip.AddrPort // each zone's server
+	hints  []dns.RR
+	port   uint16
+}
+
+// serve serves zones below a root and a TLD of their own, by the authorities in turn; those without a
+// zone are served already.
+func serve(t testing.TB, g *generator, addrs []netip.AddrPort, specimens []specimen, by ...world.Authority) served {
 	t.Helper()
 	root, tld := newZone("."), newZone("test.")
 	for _, z := range []*zone{root, tld} {
@@ -194,23 +225,24 @@ func start(t *testing.T, g *generator, addrs []netip.AddrPort, specimens []speci
 	tld.denial = denial{nsec3: true, optOut: true}
 	tld.add("ns A %s", addrs[0].Addr())
 	root.add("test. NS ns.test.\nns.test. A %s", addrs[0].Addr())
-	served := make([]map[string]string, len(authorities))
-	where := map[string]netip.AddrPort{".": addrs[0], "test.": addrs[0]}
+	out := served{where: map[string]netip.AddrPort{".": addrs[0], "test.": addrs[0]}, port: addrs[0].Port()}
+	texts := make([]map[string]string, len(by))
 	for i, s := range specimens {
-		k := i % len(authorities)
-		if served[k] == nil {
-			served[k] = map[string]string{}
-		}
-		tld.add("%s NS ns.%s\nns.%s A %s", s.name, s.name, s.name, s.server.Addr())
+		tld.add("%s NS ns.%s\nns.%s A %s", s.apex, s.apex, s.apex, s.server.Addr())
 		for _, ds := range s.ds {
-			ds.Hdr.Name, ds.Hdr.Ttl = s.name, 300
+			ds.Hdr.Name, ds.Hdr.Ttl = s.apex, 300
 			tld.put(ds)
 		}
+		out.where[s.apex] = s.server
 		for _, z := range []*zone{s.zone, s.child} {
-			if z != nil {
-				served[k][z.name] = z.text()
-				where[z.name] = s.server
+			if z == nil {
+				continue
 			}
+			if texts[i%len(by)] == nil {
+				texts[i%len(by)] = map[string]string{}
+			}
+			texts[i%len(by)][z.name] = z.text()
+			out.where[z.name] = s.server
 		}
 	}
 	tld.sign(g.period())
@@ -219,18 +251,29 @@ func start(t *testing.T, g *generator, addrs []netip.AddrPort, specimens []speci
 	root.put(ds)
 	root.sign(g.period())
 	world.NSD(t, addrs[0], map[string]string{".": root.text(), "test.": tld.text()})
-	for k, serve := range authorities {
-		serve(t, addrs[1+k], served[k])
+	for k, start := range by {
+		start(t, addrs[1+k], texts[k])
 	}
-	anchor := root.ksk.ToDS(dns.SHA256)
-	unbound := world.Recursor(t, strings.Join(strings.Fields(anchor.String()), " "), where)
-	hints, err := resolve.Records(fmt.Sprintf(". NS ns.test.\nns.test. A %s\n", addrs[0].Addr()), "hints")
+	out.anchor = root.ksk.ToDS(dns.SHA256)
+	var err error
+	if out.hints, err = resolve.Records(fmt.Sprintf(". NS ns.test.\nns.test. A %s\n", addrs[0].Addr()), "hints"); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// unbound is a resolver in front of it.
+func (s served) unbound(t testing.TB) netip.AddrPort {
+	t.Helper()
+	return world.Recursor(t, strings.Join(strings.Fields(s.anchor.String()), " "), s.where).Addr
+}
+
+// resolver is the checker's.
+func (s served) resolver(t testing.TB) *resolve.Resolver {
+	t.Helper()
+	r, err := resolve.New(resolve.Config{Hints: s.hints, Anchors: []dns.RR{s.anchor}, Port: s.port, Rate: -1, Timeout: 5 * time.Second, Concurrency: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := resolve.New(resolve.Config{Hints: hints, Anchors: []dns.RR{anchor}, Port: addrs[0].Port(), Rate: -1, Timeout: 5 * time.Second, Concurrency: 16})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return unbound.Addr, r
+	return r
 }

@@ -67,12 +67,12 @@ var differences = []difference{
 	{why: "unbound denies what lies below an alias to nothing, when BIND says NXDOMAIN for its target", apply: func(c *comparison) bool {
 		return c.unbound() && c.truth.rcode == dns.RcodeNameError && c.belowAlias() && c.excuse()
 	}},
-	{why: "unbound takes the DNAME of a way to nothing for the answer to a question for DNAME, unless the code is NXDOMAIN", apply: func(c *comparison) bool {
+	{why: "unbound takes DNAME, or the CNAME made from it, on a way to nothing for the answer to a question for that type, unless the code is NXDOMAIN", apply: func(c *comparison) bool {
 		failed := c.ours.rcode == dns.RcodeServerFailure || c.truth.rcode == dns.RcodeServerFailure
-		return c.unbound() && c.q.Qtype == dns.TypeDNAME && failed && c.excuse()
+		return c.unbound() && (c.q.Qtype == dns.TypeDNAME || c.q.Qtype == dns.TypeCNAME && c.belowDNAME()) && failed && c.excuse()
 	}},
-	{why: "unbound takes a wildcard's expansion to a name that begins with an asterisk for bogus; we answer it without a wildcard", apply: func(c *comparison) bool {
-		return c.unbound() && strings.HasPrefix(c.q.Name, "*.") && c.truth.rcode == dns.RcodeServerFailure && c.ours.secure && c.excuse()
+	{why: "a resolver fails on BIND's answer, such as a wildcard's expansion to a name that begins with an asterisk, and finds ours authentic", apply: func(c *comparison) bool {
+		return c.via != directly && c.truth.rcode == dns.RcodeServerFailure && c.ours.secure && c.excuse()
 	}},
 	{why: "CoreDNS's file lets a wildcard match an empty non-terminal (RFC 4592 2.2.2)", apply: func(c *comparison) bool {
 		name := dns.CanonicalName(c.q.Name)
@@ -98,6 +98,15 @@ func (c *comparison) belowAlias() bool {
 		name = parent(name)
 		if slices.Contains(c.z.types[name], dns.TypeCNAME) || slices.Contains(c.z.types["*."+parent(name)], dns.TypeCNAME) {
 			return name != c.z.apex
+		}
+	}
+	return false
+}
+
+func (c *comparison) belowDNAME() bool {
+	for name := dns.CanonicalName(c.q.Name); name != c.z.apex; {
+		if name = parent(name); slices.Contains(c.z.types[name], dns.TypeDNAME) {
+			return true
 		}
 	}
 	return false

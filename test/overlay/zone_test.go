@@ -426,6 +426,19 @@ func (z *zone) asked(random *rand.Rand) []uint16 {
 	return slices.Sorted(maps.Keys(types))
 }
 
+// someAsked are a few of the types at a name: CAA, what is there, and six others. All zones together ask for
+// all types at all kinds of names.
+func (z *zone) someAsked(random *rand.Rand, name string, types []uint16) []uint16 {
+	asked := map[uint16]bool{dns.TypeCAA: true}
+	for _, t := range z.types[dns.CanonicalName(name)] {
+		asked[t] = true
+	}
+	for range 6 {
+		asked[types[random.IntN(len(types))]] = true
+	}
+	return slices.Sorted(maps.Keys(asked))
+}
+
 // text is records as a zone file.
 func text(rrs []dns.RR) string {
 	var b strings.Builder

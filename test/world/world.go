@@ -66,6 +66,7 @@ var debianPackages = map[string]string{
 
 	"dnssec-keygen":   "bind9-utils",
 	"dnssec-signzone": "bind9-utils",
+	"dnssec-cds":      "bind9-utils",
 }
 
 // Program finds a program, also in the folders of the system's services, which a user's PATH may

@@ -13,6 +13,10 @@ import (
 
 // What follows is for who keeps keys in a folder over time, as package keyfolder does.
 
+// Temporary begins the names of files that are being written, and the stem of a zone's keys follows.
+// Whoever holds the lock may remove them.
+const Temporary = tempPrefix
+
 // Lock takes the lock of a folder of keys, which it makes if need be. AutoKeys makes keys under the same
 // lock. Nobody else holds it until unlock is called, on this machine or on another that shares the folder
 // by a file system with locks.
@@ -43,9 +47,6 @@ func NewKeyFiles(dir, zone string, algorithm uint8, sep bool, taken func(tag uin
 		flags |= flagSEP
 	}
 	z := stemmed{dns.CanonicalName(zone), stem}
-	if err := removeTemporary(dir, []stemmed{z}); err != nil {
-		return "", err
-	}
 	for range maxTags {
 		key, err := generateKey(dir, z, flags, algorithm, now, []string{"Created"})
 		if err != nil {
@@ -78,7 +79,7 @@ func tagOf(base string) (tag uint16) {
 
 // ReplaceFile puts a file in the place of another, or where there was none: written beside it, synced,
 // renamed, the folder synced. Whenever the machine stops, the old or the new one is there, whole. What a
-// crash leaves beside it begins with ".new-" and stem, and goes with the next key that is made.
+// crash leaves beside it, or beside a key, begins with Temporary and stem.
 func ReplaceFile(path, stem, text string, mode os.FileMode) error {
 	dir := filepath.Dir(path)
 	temp, err := os.CreateTemp(dir, tempPrefix+stem+"*") // mode 0600 from its first octet on

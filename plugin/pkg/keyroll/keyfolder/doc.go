@@ -2,8 +2,8 @@
 // two files with its timing metadata, which dnssec-settime and dnssec-dsfromkey read, and beside them one
 // small file for each zone with its state.
 //
-// Update runs one step: under the folder's lock it reads, lets keyroll decide, makes the keys that are
-// wanted, writes the state, and returns what is to be served. What it returns has been written; what could not be
+// Update runs one step of each zone: under the folder's lock it reads, lets keyroll decide, makes the keys
+// that are wanted, writes the state, and returns what is to be served. What it returns has been written; what could not be
 // written is not returned. Whenever the machine stops in between, the next Update finds either the old
 // state or the new one, with all the keys that it needs.
 //

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -25,50 +26,94 @@ type Folder struct {
 // New names a folder, which is made when the first key is.
 func New(dir string) *Folder { return &Folder{dir, files{}} }
 
-// Result is what an Update came to.
+// Result is what an Update of a zone came to. With Err nothing is to be served that was not served before, for
+// what would follow could not be read or written.
 type Result struct {
 	keyroll.Decision
 	Keys     map[keyroll.ID]*zonesign.Key // those that Sets names
 	Warnings []string                     // what is dangerous about the files, for people
+	Err      error
 }
 
 // Decide makes a step of a zone. Found are keys in the folder that the zone does not have; keys are those
-// of all files, to match with DS records.
-type Decide func(zone keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision
+// of all files, to match with DS records. It is called concurrently for several zones.
+type Decide func(zone string, state keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision
 
 // ErrKeyLost is a key in use without its files.
 var ErrKeyLost = errors.New("the key is in use and its files are gone: put them back from a backup")
 
-// Update runs a step of a zone and writes what comes of it. At an error nothing is to be served that was not
-// served before: what the state file says is not known to be written.
-func (f *Folder) Update(zone string, now time.Time, decide Decide) (*Result, error) {
+// writers is how many zones are worked on at once: a disk syncs many files in the time of one.
+const writers = 16
+
+// Update runs a step of each zone and writes what comes of it. The folder is read once for all, of which there
+// may be ten thousand. The error is that of the folder; each zone has one of its own.
+func (f *Folder) Update(now time.Time, decide Decide, zones ...string) (map[string]*Result, error) {
 	unlock, err := zonesign.Lock(f.dir)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	u := &update{folder: f, zone: dns.CanonicalName(zone), now: now}
-	if err := u.run(decide); err != nil {
-		return nil, fmt.Errorf("keys of %s in %s: %w", u.zone, f.dir, err)
+	names, err := f.list()
+	if err != nil {
+		return nil, err
 	}
-	return &u.result, nil
+	results := make([]*Result, len(zones))
+	var group errgroup.Group
+	group.SetLimit(writers)
+	for i, zone := range zones {
+		group.Go(func() error {
+			results[i] = f.update(names, now, decide, dns.CanonicalName(zone))
+			return nil
+		})
+	}
+	group.Wait() // each zone has its own error
+	byZone := make(map[string]*Result, len(zones))
+	for i, zone := range zones {
+		byZone[zone] = results[i]
+	}
+	return byZone, nil
 }
 
-// update is one Update under way.
+// list returns the names of all files of keys by their stem, those that a crash left half-written included.
+func (f *Folder) list() (map[string][]string, error) {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string][]string{}
+	for _, entry := range entries {
+		if stem, _, ok := strings.Cut(strings.TrimPrefix(entry.Name(), zonesign.Temporary), "+"); ok {
+			names[stem+"+"] = append(names[stem+"+"], entry.Name())
+		}
+	}
+	return names, nil
+}
+
+func (f *Folder) update(names map[string][]string, now time.Time, decide Decide, zone string) *Result {
+	stem, err := zonesign.KeyFileStem(zone)
+	u := &update{folder: f, zone: zone, now: now, stem: stem, names: names[stem]}
+	if err == nil {
+		err = u.run(decide)
+	}
+	if err != nil {
+		return &Result{Err: fmt.Errorf("keys of %s in %s: %w", zone, f.dir, err)}
+	}
+	return &u.result
+}
+
+// update is one zone's Update under way.
 type update struct {
 	folder *Folder
 	zone   string
 	now    time.Time
 	stem   string
+	names  []string // of files
 	state  keyroll.Zone
 	files  map[keyroll.ID]*keyFiles
 	result Result
 }
 
 func (u *update) run(decide Decide) (err error) {
-	if u.stem, err = zonesign.KeyFileStem(u.zone); err != nil {
-		return err
-	}
 	if u.state, err = readState(u.statePath(), u.zone); err != nil {
 		return err
 	}
@@ -79,14 +124,14 @@ func (u *update) run(decide Decide) (err error) {
 	if err != nil {
 		return err
 	}
-	d := decide(u.state, u.found(nil), u.dnskeys())
+	d := decide(u.zone, u.state, u.found(nil), u.dnskeys())
 	write := d.Write || dropped
 	if len(d.Make) > 0 {
 		made, err := u.make(d)
 		if err != nil {
 			return err
 		}
-		again := decide(d.Zone, u.found(made), u.dnskeys())
+		again := decide(u.zone, d.Zone, u.found(made), u.dnskeys())
 		again.Changes = append(d.Changes, again.Changes...)
 		again.Refusals = append(d.Refusals, again.Refusals...)
 		d, write = again, true
@@ -102,7 +147,8 @@ func (u *update) run(decide Decide) (err error) {
 	}
 	u.result.Decision = d
 	u.writeTimes()
-	return u.serve()
+	u.serve()
+	return nil
 }
 
 func (u *update) statePath() string {
@@ -110,16 +156,17 @@ func (u *update) statePath() string {
 }
 
 // readKeys reads the files of all keys of the zone. Those of which only one half is there are not looked at: a
-// crash left them before anybody knew of the key, or it was deleted.
+// crash left them before anybody knew of the key, or it was deleted. What is half-written goes.
 func (u *update) readKeys() error {
-	entries, err := os.ReadDir(u.folder.dir)
-	if err != nil {
-		return err
-	}
 	u.files = map[keyroll.ID]*keyFiles{}
-	for _, entry := range entries {
-		name, public := strings.CutSuffix(entry.Name(), ".key")
-		if !public || !strings.HasPrefix(name, u.stem) {
+	for _, file := range u.names {
+		if strings.HasPrefix(file, zonesign.Temporary) {
+			if err := u.folder.disk.remove(filepath.Join(u.folder.dir, file)); err != nil {
+				return err
+			}
+		}
+		name, public := strings.CutSuffix(file, ".key")
+		if !public || !strings.HasPrefix(file, u.stem) {
 			continue
 		}
 		base := filepath.Join(u.folder.dir, name)
@@ -263,10 +310,9 @@ func (u *update) writeTimes() {
 }
 
 // serve finds the keys that are to be served.
-func (u *update) serve() error {
+func (u *update) serve() {
 	u.result.Keys = map[keyroll.ID]*zonesign.Key{}
 	for _, id := range slices.Concat(u.result.Sets.DNSKEY, u.result.Sets.Data) {
 		u.result.Keys[id] = u.files[id].key
 	}
-	return nil
 }

@@ -38,7 +38,7 @@ func newServer(t testing.TB, dir string) *server {
 	return &server{t: t, folder: New(dir), now: epoch, set: keyroll.DefaultSettings()}
 }
 
-func (s *server) decide(z keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
+func (s *server) decide(_ string, z keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
 	d := keyroll.Step(z, keyroll.Input{Now: s.now, Settings: s.set, DataTTL: time.Hour, KeyTTL: time.Hour, Found: found, Requests: s.asks,
 		Parent: []keyroll.Observation{keyroll.Observe("a", s.ds, keys), keyroll.Observe("b", s.ds, keys)}})
 	s.asks = nil
@@ -50,9 +50,13 @@ func (s *server) update() error {
 	if disk, ok := s.folder.disk.(*crashing); ok {
 		disk.down = false // it was started again
 	}
-	result, err := s.folder.Update(zone, s.now, s.decide)
+	results, err := s.folder.Update(s.now, s.decide, zone)
 	if err != nil {
 		return err
+	}
+	result := results[zone]
+	if result.Err != nil {
+		return result.Err
 	}
 	s.last = result
 	for _, c := range result.Changes {

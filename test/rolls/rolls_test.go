@@ -1,0 +1,365 @@
+// Package rolls lets the keys of a zone roll in real time, in a folder, while unbound asks: with a parent of
+// two servers, one of which lags, whose DS follow CDS by BIND's dnssec-cds. TTLs are of a second.
+package rolls
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/caa/parent"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
+	"github.com/coredns-caa/caa/test/world"
+)
+
+const (
+	child, above = "example.org.", "org."
+	ttl          = 1 // of everything, in seconds
+	hosts        = 20
+
+	lag   = 2 * time.Second        // of the parent's second server
+	pace  = 300 * time.Millisecond // of the keeper's steps
+	limit = 2 * time.Minute        // for one roll, on a loaded machine
+)
+
+// settings are as short as a resolver allows that counts whole seconds, with room for a loaded machine.
+var settings = keyroll.Settings{
+	Propagation: time.Second, ParentPropagation: time.Second, ParentTTL: ttl * time.Second, Safety: 2 * time.Second,
+	Algorithm: dns.ECDSAP256SHA256, Keep: time.Hour, Heartbeat: time.Minute, Poll: time.Second, Patience: time.Hour,
+}
+
+// registry is the parent: two servers, and BIND's dnssec-cds.
+type registry struct {
+	t      *testing.T
+	fast   *authority
+	slow   *authority
+	addr   netip.AddrPort
+	anchor string
+	keys   *zonesign.KeySet
+	dir    string
+	ds     []*dns.DS
+}
+
+func newRegistry(t *testing.T) *registry {
+	t.Helper()
+	key, _, err := zonesign.AutoKey(t.TempDir(), above)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := zonesign.NewKeySet(above, ttl, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &registry{t: t, fast: newAuthority(), slow: newAuthority(), addr: world.FreeAddr(t), anchor: keys.DS()[0].String(), keys: keys, dir: t.TempDir()}
+	r.publish(r.fast, nil)
+	r.publish(r.slow, nil)
+	r.fast.listen(t, r.addr)
+	r.slow.listen(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), r.addr.Port()))
+	return r
+}
+
+// publish serves the parent zone with these DS.
+func (r *registry) publish(on *authority, ds []*dns.DS) {
+	all := append(sets(r.t,
+		fmt.Sprintf("org. %d IN SOA a.nic.org. h.org. 1 2 3 4 %d", ttl, ttl),
+		fmt.Sprintf("a.nic.org. %d IN A 127.0.0.1", ttl), fmt.Sprintf("b.nic.org. %d IN A 127.0.0.2", ttl),
+		fmt.Sprintf("example.org. %d IN NS ns.example.org.", ttl)),
+		r.keys.DNSKEYs(), oneSet(r.t, fmt.Sprintf("org. %d IN NS a.nic.org.", ttl), fmt.Sprintf("org. %d IN NS b.nic.org.", ttl)))
+	if len(ds) > 0 {
+		var rrs []dns.RR
+		for _, one := range ds {
+			rrs = append(rrs, one)
+		}
+		made, err := zonesign.NewRRset(rrs...)
+		if err != nil {
+			r.t.Error(err)
+			return
+		}
+		all = append(all, made)
+	}
+	on.zone.Store(&served{above, r.keys, all})
+}
+
+func oneSet(t *testing.T, lines ...string) zonesign.RRset {
+	t.Helper()
+	var rrs []dns.RR
+	for _, line := range lines {
+		rr, err := dns.NewRR(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rrs = append(rrs, rr)
+	}
+	made, err := zonesign.NewRRset(rrs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// look follows the CDS of the child: at first as an operator does, with all that CDS name, and then as BIND
+// does. The second server follows later.
+func (r *registry) look(zone *authority, named []*dns.DS) {
+	ds := named
+	if len(r.ds) > 0 {
+		ds = r.dnssecCDS(zone.text())
+	}
+	same := slices.EqualFunc(ds, r.ds, func(a, b *dns.DS) bool { return a.String() == b.String() })
+	if same || len(ds) == 0 {
+		return
+	}
+	r.ds = ds
+	r.publish(r.fast, ds)
+	time.AfterFunc(lag, func() { r.publish(r.slow, ds) })
+}
+
+// dnssecCDS runs BIND's dnssec-cds on what the child serves and what the parent has.
+func (r *registry) dnssecCDS(text string) []*dns.DS {
+	var have strings.Builder
+	for _, ds := range r.ds {
+		have.WriteString(ds.String() + "\n")
+	}
+	childFile, dsset := filepath.Join(r.dir, "child"), filepath.Join(r.dir, "dsset")
+	for path, text := range map[string]string{childFile: text, dsset: have.String()} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			r.t.Error(err)
+		}
+	}
+	out, err := exec.Command(world.Program(r.t, "dnssec-cds"), "-s", time.Now().Add(-24*time.Hour).UTC().Format("20060102150405"),
+		"-f", childFile, "-d", dsset, child).CombinedOutput()
+	if err != nil {
+		r.t.Errorf("dnssec-cds: %v\n%s\nof\n%s", err, out, text)
+		return nil
+	}
+	var ds []*dns.DS
+	for zp := dns.NewZoneParser(strings.NewReader(string(out)), "", ""); ; {
+		rr, ok := zp.Next()
+		if !ok {
+			return ds
+		}
+		if one, ok := rr.(*dns.DS); ok {
+			one.Hdr.Ttl = ttl
+			ds = append(ds, one)
+		}
+	}
+}
+
+// keeper keeps the child's keys and serves them.
+type keeper struct {
+	t       *testing.T
+	folder  *keyfolder.Folder
+	set     keyroll.Settings
+	zone    *authority
+	asker   parent.Asker
+	asks    []keyroll.Request
+	keys    []*dns.DNSKEY
+	last    *keyfolder.Result
+	changes []string
+}
+
+func (k *keeper) step() {
+	k.t.Helper()
+	observed, err := k.asker.DS(k.t.Context(), child, k.keys)
+	if err != nil {
+		k.t.Errorf("the parent: %v", err)
+	}
+	now := time.Now()
+	decide := func(_ string, z keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
+		k.keys = keys
+		d := keyroll.Step(z, keyroll.Input{Now: now, Settings: k.set, DataTTL: ttl * time.Second, KeyTTL: ttl * time.Second, Parent: observed, Found: found, Requests: k.asks})
+		k.asks = nil
+		return d
+	}
+	results, err := k.folder.Update(now, decide, child)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.last = results[child]
+	if k.last.Err != nil {
+		k.t.Fatal(k.last.Err)
+	}
+	for _, c := range k.last.Changes {
+		k.changes = append(k.changes, fmt.Sprintf("%s %s", c.Role, c.To))
+		k.t.Logf("%s %s %s: %s", now.Format("05.0"), c.Role, c.Key, c.To)
+	}
+	for _, refusal := range k.last.Refusals {
+		k.t.Errorf("%v", refusal)
+	}
+	if len(k.last.Changes) > 0 || k.zone.zone.Load() == nil {
+		k.serve()
+	}
+}
+
+// serve swaps what is served.
+func (k *keeper) serve() {
+	of := func(ids []keyroll.ID) (keys []*zonesign.Key) {
+		for _, id := range ids {
+			keys = append(keys, k.last.Keys[id])
+		}
+		return keys
+	}
+	s := k.last.Sets
+	keys, err := zonesign.NewRollingKeySet(child, ttl, zonesign.Roles{Published: of(s.DNSKEY), Apex: of(s.Apex), Data: of(s.Data), Named: of(s.CDS), Delete: s.Delete})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	all := append(sets(k.t, fmt.Sprintf("example.org. %d IN SOA ns.example.org. h.example.org. 1 2 3 4 %d", ttl, ttl),
+		fmt.Sprintf("example.org. %d IN NS ns.example.org.", ttl), fmt.Sprintf("ns.example.org. %d IN A 127.0.0.1", ttl)), keys.DNSKEYs())
+	all = append(all, sets(k.t, lines("n%d.example.org. 1 IN CAA 0 issue \"ca.example\"", hosts)...)...)
+	if cds, cdnskey, exist := keys.CDS(); exist {
+		all = append(all, cds, cdnskey)
+	}
+	k.zone.zone.Store(&served{child, keys, all})
+}
+
+// until steps until keys have gone through these changes, in this order, and none is on its way.
+func (k *keeper) until(r *registry, changes ...string) {
+	k.t.Helper()
+	k.changes = nil
+	for end := time.Now().Add(limit); ; {
+		k.step()
+		if k.zone.zone.Load().keys != nil {
+			r.look(k.zone, k.zone.zone.Load().keys.DS())
+		}
+		if slices.Equal(k.changes, changes) {
+			return
+		}
+		if len(k.changes) > len(changes) || time.Now().After(end) {
+			k.t.Fatalf("keys went through %q, want %q; they wait: %+v", k.changes, changes, k.last.Waits)
+		}
+		time.Sleep(pace) // real time is what this is about
+	}
+}
+
+// asking asks resolvers until it is stopped, and counts.
+type asking struct {
+	t       *testing.T
+	zones   []world.Zone
+	stop    chan struct{}
+	wg      sync.WaitGroup
+	mu      sync.Mutex
+	answers int
+	failed  map[string]int
+	cache   *anyCache
+}
+
+// begin asks a resolver that keeps its cache, and resolvers that are new.
+func (a *asking) begin() {
+	a.wg.Go(func() {
+		resolver := world.Unbound(a.t, a.zones...)
+		for n := 0; a.goesOn(); n++ {
+			a.ask(resolver.Addr, n)
+			time.Sleep(4 * time.Millisecond) // a load for one core of many tests
+		}
+	})
+	a.wg.Go(func() {
+		for a.goesOn() {
+			resolver := world.Unbound(a.t, a.zones...)
+			for n := range 2 * hosts {
+				a.ask(resolver.Addr, n)
+			}
+			resolver.Stop(a.t)
+			time.Sleep(pace)
+		}
+	})
+}
+
+// mix looks at what caches may hold.
+func (a *asking) mix() {
+	a.wg.Go(func() {
+		for a.goesOn() {
+			if err := a.cache.look(); err != nil {
+				a.t.Errorf("at %s: %v", time.Now().Format("05.0"), err)
+				return
+			}
+			time.Sleep(ttl * time.Second / 10)
+		}
+	})
+}
+
+func (a *asking) goesOn() bool {
+	select {
+	case <-a.stop:
+		return false
+	default:
+		return true
+	}
+}
+
+// ask puts one question: a name that exists, a type or a name that does not, or the keys.
+func (a *asking) ask(addr netip.AddrPort, n int) {
+	name, qtype := fmt.Sprintf("n%d.example.org.", n%hosts), dns.TypeCAA
+	switch n % 5 {
+	case 1:
+		qtype = dns.TypeTXT
+	case 2:
+		name = fmt.Sprintf("x%d.example.org.", n)
+	case 3:
+		name, qtype = child, dns.TypeDNSKEY
+	}
+	m := new(dns.Msg).SetQuestion(name, qtype)
+	m.SetEdns0(1232, true)
+	answer, _, err := (&dns.Client{Timeout: 20 * time.Second}).Exchange(m, addr.String())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.answers++
+	switch {
+	case err != nil:
+		a.failed[err.Error()]++
+	case answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError:
+		a.failed[fmt.Sprintf("%s to %s %s", dns.RcodeToString[answer.Rcode], name, dns.Type(qtype))]++
+	case !answer.AuthenticatedData:
+		a.failed[fmt.Sprintf("insecure %s %s", name, dns.Type(qtype))]++
+	}
+}
+
+// A zone comes up, rolls its CSK, splits it, rolls ZSK and KSK, changes its algorithm and joins them again.
+// No resolver ever gets an answer that does not validate, or is not secure.
+func TestRollsInRealTime(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	addr := world.FreeAddr(t)
+	zones := []world.Zone{{Name: above, Server: r.addr, Anchor: r.anchor}, {Name: child, Server: addr}}
+	k := &keeper{t: t, folder: keyfolder.New(t.TempDir()), set: settings, zone: newAuthority()}
+	finder := world.Unbound(t, zones...)
+	k.asker = parent.Asker{Resolvers: []netip.AddrPort{finder.Addr}, Port: r.addr.Port()}
+	k.step()
+	k.zone.listen(t, addr)
+
+	k.until(r, "CSK ready", "CSK active")
+	time.Sleep((ttl + 2) * time.Second) // until no cache holds that there is no DS
+	a := &asking{t: t, zones: zones, stop: make(chan struct{}), failed: map[string]int{},
+		cache: &anyCache{parents: []netip.AddrPort{r.addr, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), r.addr.Port())}, child: addr, checked: map[string]bool{}}}
+	a.begin()
+	a.mix()
+	defer func() {
+		close(a.stop)
+		a.wg.Wait()
+		t.Logf("%d answers, %d mixtures of RRsets in a cache", a.answers, a.cache.mixed)
+		if a.answers < 1000 || len(a.failed) > 0 || a.cache.mixed < 20 {
+			t.Errorf("of %d answers: %v", a.answers, a.failed)
+		}
+	}()
+
+	k.asks = []keyroll.Request{{Verb: keyroll.RollKey, Role: keyroll.CSK, Urgent: true}}
+	k.until(r, "CSK published", "CSK ready", "CSK retiring", "CSK active", "CSK removed")
+	k.set.Split = true
+	k.until(r, "KSK published", "ZSK published", "KSK ready", "ZSK active", "CSK retiring", "KSK active", "CSK removed")
+	k.asks = []keyroll.Request{{Verb: keyroll.RollKey, Role: keyroll.ZSK, Urgent: true}}
+	k.until(r, "ZSK published", "ZSK active", "ZSK retiring", "ZSK removed")
+	k.asks = []keyroll.Request{{Verb: keyroll.RollKey, Role: keyroll.KSK, Urgent: true}}
+	k.until(r, "KSK published", "KSK ready", "KSK retiring", "KSK active", "KSK removed")
+	k.set.Algorithm, k.set.Split = dns.ED25519, false
+	k.until(r, "CSK presigned", "CSK introduced", "CSK ready", "ZSK yielding", "KSK yielding", "CSK active", "KSK removed", "ZSK postsigned", "ZSK removed")
+}
