@@ -359,7 +359,7 @@ func TestQuorumOverNamespaces(t *testing.T) {
 
 	// One blocked, one lied to, and one that has not answered yet: that decides, at every date.
 	t.Run("impatient", func(t *testing.T) {
-		judge(t, "a1 a2 a3 a4 a5 a6", "3s", []string{open, open, open, open}, quorum.NonCorroborations,
+		judge(t, "a1 a2 a3 a4 a5 a6", "6s", []string{open, open, open, open}, quorum.NonCorroborations,
 			"here permits (authorized)", "a1 permits (authorized)", "a2 permits (authorized)", "a3 permits (authorized)",
 			"a4 denies (lookup-failed-signed)", "a5 denies (issuer-not-listed)", "a6 could not find out (no-answer)")
 	})
