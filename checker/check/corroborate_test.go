@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -59,7 +60,11 @@ func TestCorroborate(t *testing.T) {
 			}
 			defer set.Close()
 			r := &report.Report{Complete: true, Names: []report.Name{{Name: "*.example.org", Verdicts: []report.Verdict{{Issuer: "ca.example", Outcome: tt.before, Reason: "r"}}}}}
-			Corroborate(tt.ctx, set, r, tt.day)
+			told := ""
+			Corroborate(tt.ctx, set, r, tt.day, func(done, total int) { told += fmt.Sprint(done, " of ", total) })
+			if told != "1 of 1" {
+				t.Errorf("the progress told was %q", told)
+			}
 			v := r.Names[0].Verdicts[0]
 			if v.Outcome != tt.after || v.Reason != tt.reason || (v.Corroboration == nil) != (tt.ctx == cancelled) || r.Complete == (tt.ctx == cancelled) {
 				t.Errorf("got %v (%s) %s, %+v", v.Outcome, v.Reason, v.Detail, v.Corroboration)

@@ -246,7 +246,7 @@ func (n *internet) startAgents() {
 	n.file("token", "secret\n")
 	for i, a := range agents {
 		cert := world.NewCertificateFor(n.t, fmt.Sprintf("10.53.%d.2", 10+i))
-		cmd := n.caacheck(a.name, "agent", "--root-hints", hints, "--token", filepath.Join(n.dir, "token"), "--code", a.name, "--rate", "0",
+		cmd := n.caacheck(a.name, "agent", "--root-hints", hints, "--token", filepath.Join(n.dir, "token"), "--code", a.name, "--rate", "0", "--timeout", "20s",
 			"--listen", fmt.Sprintf("10.53.%d.2:0", 10+i), "--cert", n.file(a.name+".pem", cert.Cert), "--key", n.file(a.name+".key", cert.Key))
 		out, err := cmd.StderrPipe()
 		if err != nil {

@@ -111,7 +111,7 @@ func (p prepared) run(ctx context.Context) *report.Report {
 	found.Notes = p.notes
 	defer p.perspectives.Close()
 	if len(p.perspectives.Names()) > 0 {
-		check.Corroborate(ctx, p.perspectives, found, p.at)
+		check.Corroborate(ctx, p.perspectives, found, p.at, nil)
 	}
 	return found
 }
