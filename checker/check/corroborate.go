@@ -3,7 +3,9 @@ package check
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -41,18 +43,23 @@ var badness = map[verdict.Outcome]int{verdict.MayIssue: 0, verdict.Unknown: 1, v
 const requirementsAtATime = 16
 
 // Corroborate asks the perspectives about every verdict of a report, and holds what they saw against the
-// quorum's rule of a day.
-func Corroborate(ctx context.Context, set *perspective.Set, r *report.Report, at time.Time) {
+// quorum's rule of a day. progress is called after each name; it may be nil.
+func Corroborate(ctx context.Context, set *perspective.Set, r *report.Report, at time.Time, progress func(done, total int)) {
 	var group errgroup.Group
 	group.SetLimit(requirementsAtATime)
+	var names atomic.Int32
 	for i := range r.Names {
 		name, err := subject.Parse(r.Names[i].Name)
 		if err != nil {
 			continue // it comes from a subject
 		}
+		var verdicts atomic.Int32
 		for j := range r.Names[i].Verdicts {
 			group.Go(func() error {
 				corroborate(ctx, set, name, &r.Names[i].Verdicts[j], at)
+				if int(verdicts.Add(1)) == len(r.Names[i].Verdicts) && progress != nil {
+					progress(int(names.Add(1)), len(r.Names))
+				}
 				return nil
 			})
 		}
@@ -65,13 +72,19 @@ func Corroborate(ctx context.Context, set *perspective.Set, r *report.Report, at
 
 func corroborate(ctx context.Context, set *perspective.Set, name subject.Subject, v *report.Verdict, at time.Time) {
 	judged := set.Ask(ctx, guard.Requirement{Name: name.Name, Wildcard: name.Wildcard, Domain: v.Issuer, Type: v.Type, Account: v.Account, Method: v.Method}, at)
+	if ctx.Err() != nil {
+		return // interrupted: what was not asked says nothing, and what was seen from here stands
+	}
 	v.Corroboration = &judged
 	found, ok := worse[judged.Quorum.Outcome]
 	if !ok || badness[found.outcome] <= badness[v.Outcome] {
 		return
 	}
+	v.Detail = fmt.Sprintf("%s from here; %s", v.Outcome, explain(judged.Quorum))
+	if judged.Quorum.Outcome == quorum.NotCorroborated && !slices.Contains(judged.Quorum.Failed, quorum.PrimaryPermits) {
+		v.Detail += fmt.Sprintf("; a CA may rely on what its remote perspectives saw up to %d days ago, so it can show late", quorum.ReuseDays)
+	}
 	v.Outcome, v.Reason, v.Property = found.outcome, found.reason, nil
-	v.Detail = fmt.Sprintf("from here it is permitted; %s", explain(judged.Quorum))
 }
 
 // explain names the clauses that are not met, or may not be.

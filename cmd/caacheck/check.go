@@ -133,7 +133,9 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	progress.stop()
 	found.Notes = notes
 	if o.perspectives != "" {
-		check.Corroborate(ctx, perspectives, found, at)
+		progress = startProgress(std.err, len(found.Names))
+		check.Corroborate(ctx, perspectives, found, at, progress.report)
+		progress.stop()
 	}
 	var out bytes.Buffer
 	if o.json {

@@ -246,7 +246,7 @@ func (n *internet) startAgents() {
 	n.file("token", "secret\n")
 	for i, a := range agents {
 		cert := world.NewCertificateFor(n.t, fmt.Sprintf("10.53.%d.2", 10+i))
-		cmd := n.caacheck(a.name, "agent", "--root-hints", hints, "--token", filepath.Join(n.dir, "token"), "--code", a.name, "--rate", "0",
+		cmd := n.caacheck(a.name, "agent", "--root-hints", hints, "--token", filepath.Join(n.dir, "token"), "--code", a.name, "--rate", "0", "--timeout", "20s",
 			"--listen", fmt.Sprintf("10.53.%d.2:0", 10+i), "--cert", n.file(a.name+".pem", cert.Cert), "--key", n.file(a.name+".key", cert.Key))
 		out, err := cmd.StderrPipe()
 		if err != nil {
@@ -359,7 +359,7 @@ func TestQuorumOverNamespaces(t *testing.T) {
 
 	// One blocked, one lied to, and one that has not answered yet: that decides, at every date.
 	t.Run("impatient", func(t *testing.T) {
-		judge(t, "a1 a2 a3 a4 a5 a6", "3s", []string{open, open, open, open}, quorum.NonCorroborations,
+		judge(t, "a1 a2 a3 a4 a5 a6", "6s", []string{open, open, open, open}, quorum.NonCorroborations,
 			"here permits (authorized)", "a1 permits (authorized)", "a2 permits (authorized)", "a3 permits (authorized)",
 			"a4 denies (lookup-failed-signed)", "a5 denies (issuer-not-listed)", "a6 could not find out (no-answer)")
 	})
