@@ -98,3 +98,22 @@ func TestCertificateTypes(t *testing.T) {
 		t.Error("the API has no mark certificates")
 	}
 }
+
+// Whatever an agent sends as records is an RRset that is written and read as itself, or an error.
+func FuzzRecords(f *testing.F) {
+	f.Add([]byte(`"0 issue \"ca.example\"\n128 tbs \"\\255\\\"\""`))
+	f.Add([]byte(`["0 issue ;", null]`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var records Records
+		if json.Unmarshal(data, &records) != nil {
+			return
+		}
+		rrset, err := records.RRset()
+		if err != nil {
+			return
+		}
+		if again, err := RecordsOf(rrset).RRset(); err != nil || !slices.Equal(again, rrset) {
+			t.Errorf("%q became %q, %v", rrset, again, err)
+		}
+	})
+}

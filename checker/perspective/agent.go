@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -175,9 +176,15 @@ func read(check mpic.Check, r guard.Requirement, at time.Time) Sight {
 	return s
 }
 
+// reasonPattern is what reasons look like. What an agent sends is no reason for being one of ours.
+var reasonPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
 // bare is an agent's word without the records that it saw, or why it saw none.
 func bare(check mpic.Check, r guard.Requirement, said string) Sight {
-	s := Sight{View: quorum.Denies, Reason: issuance.Reason(cmp.Or(check.Details.Reason, string(AgentDenies))), Detail: said}
+	s := Sight{View: quorum.Denies, Reason: AgentDenies, Detail: said}
+	if reasonPattern.MatchString(check.Details.Reason) {
+		s.Reason = issuance.Reason(check.Details.Reason)
+	}
 	_, asked := mpic.CertificateType(r.Type)
 	switch {
 	case check.Details.Outcome == verdict.AtRisk.String():

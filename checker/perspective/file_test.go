@@ -89,3 +89,28 @@ func TestParseRefuses(t *testing.T) {
 		})
 	}
 }
+
+// Whatever stands in a file, it is perspectives that can be judged, or errors with their places.
+func FuzzParse(f *testing.F) {
+	f.Add("version: 1\nperspectives: [{name: a, kind: agent, address: \"https://a\", region: ARIN, coordinates: [1, 2], token: t, code: c}]\n")
+	f.Add("version: 1\nprimary: b\nperspectives:\n- &a {name: b, kind: dot, address: \"[::1]:1\"}\n- *a\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		file, err := Parse("p.yaml", []byte(text))
+		if err != nil {
+			for _, e := range err.(policy.ErrorList) {
+				if e.Pos.Line < 1 || e.Pos.Column < 1 || e.Message == "" {
+					t.Errorf("%q: %+v", text, e)
+				}
+			}
+			return
+		}
+		if file.Primary < 0 || file.Primary >= len(file.Specs) {
+			t.Errorf("%q has no primary", text)
+		}
+		for _, s := range file.Specs {
+			if s.Name == "" || s.Region == "" || s.Place.Valid() != nil || (s.Address == "") != (s.Kind == Self) {
+				t.Errorf("%q: %+v", text, s)
+			}
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/mpic"
 	"github.com/coredns-caa/caa/checker/quorum"
 	"github.com/coredns-caa/caa/checker/resolve"
@@ -25,11 +26,28 @@ var views = map[verdict.Outcome]quorum.View{
 
 func (l local) see(ctx context.Context, r guard.Requirement, at time.Time) Sight {
 	way := climb.Up(ctx, l.looker, r.Name)
-	if err := way.Last().Answer.Err; l.recursive && err != nil && err.Failure != resolve.ServFail {
-		// The resolver's failure, not the name's servers'.
-		return Sight{Reason: NoAnswer, Detail: "the resolver: " + err.Error()}
+	if l.recursive {
+		if fault := fault(way.Last().Answer); fault != "" {
+			return Sight{Reason: NoAnswer, Detail: "the resolver: " + fault}
+		}
 	}
 	return sight(verdict.Decide(way, r, at))
+}
+
+// fault is what is wrong with a resolver rather than with a name's servers, "" for nothing: it does not
+// answer, or it passes no signatures on, not even the root's.
+func fault(answer resolve.Answer) string {
+	if err := answer.Err; err != nil && err.Failure != resolve.ServFail {
+		return err.Error()
+	}
+	root := answer.Zone
+	for root != nil && root.Parent != nil {
+		root = root.Parent
+	}
+	if root != nil && root.Trust.Status == dnssec.Bogus {
+		return "not even the root's keys validate through it: " + root.Trust.Detail
+	}
+	return ""
 }
 
 func sight(v verdict.Verdict) Sight {

@@ -1,7 +1,9 @@
 package perspective_test
 
 import (
+	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +20,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/quic-go/quic-go"
 
 	"github.com/coredns-caa/caa/checker/agent"
 	"github.com/coredns-caa/caa/checker/climb"
@@ -128,6 +131,69 @@ func (s *stage) dot(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// relay takes a message with its length to the DNS's own TCP, and brings the answer with its.
+func (s *stage) relay(framed []byte) []byte {
+	back, err := net.Dial("tcp", s.AddrPort("a.root.").String())
+	if err != nil {
+		return nil
+	}
+	defer back.Close()
+	if _, err := back.Write(framed); err != nil {
+		return nil
+	}
+	var length [2]byte
+	if _, err := io.ReadFull(back, length[:]); err != nil {
+		return nil
+	}
+	answer := make([]byte, binary.BigEndian.Uint16(length[:]))
+	if _, err := io.ReadFull(back, answer); err != nil {
+		return nil
+	}
+	return append(length[:], answer...)
+}
+
+func (s *stage) doh(t *testing.T) string {
+	t.Helper()
+	return s.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "application/dns-message")
+		if answer := s.relay(append(binary.BigEndian.AppendUint16(nil, uint16(len(query))), query...)); len(answer) > 2 {
+			_, _ = w.Write(answer[2:])
+		}
+	}))
+}
+
+func (s *stage) doq(t *testing.T) string {
+	t.Helper()
+	l, err := quic.ListenAddr("127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{s.cert}, NextProtos: []string{"doq"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept(context.Background())
+			if err != nil {
+				return
+			}
+			go func() {
+				for {
+					stream, err := conn.AcceptStream(context.Background())
+					if err != nil {
+						return
+					}
+					go func() {
+						defer stream.Close()
+						query, _ := io.ReadAll(stream)
+						_, _ = stream.Write(s.relay(query))
+					}()
+				}
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
 // open reads a perspectives file of entries in flow style, without their region and coordinates, which
 // are made up.
 func (s *stage) open(t *testing.T, limit time.Duration, entries ...string) (*perspective.Set, error) {
@@ -173,6 +239,8 @@ func TestKinds(t *testing.T) {
 		fmt.Sprintf("kind: udp, address: %q", dns),
 		fmt.Sprintf("kind: tcp, address: %q", dns),
 		fmt.Sprintf("kind: dot, address: %q, ca: ca.pem", s.dot(t)),
+		fmt.Sprintf("kind: doh, address: \"https://%s/dns-query\", ca: ca.pem", s.doh(t)),
+		fmt.Sprintf("kind: doq, address: %q, ca: ca.pem", s.doq(t)),
 		agentEntry(s.agent(t), ""),
 	}
 	tests := []struct {
@@ -233,6 +301,25 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// A resolver that strips signatures makes all signed names bogus. That is its fault, and says nothing of them.
+func TestResolverWithoutSignatures(t *testing.T) {
+	t.Parallel()
+	strip := func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		m = m.Copy()
+		for _, section := range []*[]dns.RR{&m.Answer, &m.Ns} {
+			*section = slices.DeleteFunc(*section, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeRRSIG })
+		}
+		return m
+	}
+	l := lab.New(t, map[string]lab.Hook{"a.root.": strip}, lab.Zone{Name: ".", Servers: []string{"a.root."}},
+		lab.Zone{Name: "test.", Servers: []string{"a.root."}, Text: `@ CAA 0 issue "ca.example"`})
+	s := &stage{Lab: l, dir: t.TempDir()}
+	got := s.ask(t, guard.Requirement{Name: "test.", Domain: "ca.example"}, 10*time.Second, fmt.Sprintf("kind: udp, address: %q", l.AddrPort("a.root.")))
+	if s := got.Sights[0]; s.View != quorum.Unknown || s.Reason != perspective.NoAnswer || !strings.Contains(s.Detail, "root's keys") {
+		t.Errorf("%+v", s)
+	}
+}
+
 // What an agent answers is read by what it says, and never for more.
 func TestAgentsAnswers(t *testing.T) {
 	t.Parallel()
@@ -255,6 +342,7 @@ func TestAgentsAnswers(t *testing.T) {
 		{"its word alone, on another type", passed(`{"caa_record_present": true, "found_at": null, "records_seen": null}`), issuance.VMC, quorum.Unknown, perspective.BadAnswer},
 		{"its refusal alone", refused(`{"caa_record_present": true, "found_at": null, "records_seen": null}`), issuance.TLS, quorum.Denies, perspective.AgentDenies},
 		{"a refusal for a failure", refused(`{"caa_record_present": false, "found_at": null, "records_seen": null, "outcome": "locked out", "reason": "lookup-failed-signed"}`), issuance.TLS, quorum.Denies, "lookup-failed-signed"},
+		{"a reason that is none", refused(`{"caa_record_present": false, "found_at": null, "records_seen": null, "reason": "\u001b[31m"}`), issuance.TLS, quorum.Denies, perspective.AgentDenies},
 		{"at risk", refused(`{"caa_record_present": false, "found_at": null, "records_seen": null, "outcome": "at risk", "reason": "lookup-failed-unsigned"}`), issuance.TLS, quorum.Disputed, "lookup-failed-unsigned"},
 		{"not completed", check("false", "false", `{"caa_record_present": null, "found_at": null, "records_seen": null}`), issuance.TLS, quorum.Unknown, perspective.NotCompleted},
 		{"not completed, and passed all the same", check("false", "true", permitting), issuance.TLS, quorum.Unknown, perspective.NotCompleted},

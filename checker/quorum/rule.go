@@ -45,6 +45,10 @@ func After(day time.Time) []Rule {
 	return nil
 }
 
+// ReuseDays is for how long a CA may rely on a corroboration of a domain's CAA instead of asking its remote
+// perspectives again. The primary always looks.
+const ReuseDays = 398
+
 // allowances is the table "Quorum Requirements": so many distinct remotes used, so many of them need
 // not corroborate.
 var allowances = [...]struct{ remotes, allowed int }{{2, 1}, {6, 2}}

@@ -5,11 +5,16 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"flag"
+	"io"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
 // publishedSARIF is OASIS's schema, which may not lie here; testdata has what it says of what is used.
@@ -80,9 +85,16 @@ func TestSARIFKeepsToItsSchema(t *testing.T) {
 		schema := compile(t, file)
 		all := reports()
 		all["hostile"] = hostile()
+		writers := map[string]func(io.Writer) error{}
 		for name, r := range all {
+			writers[name] = r.WriteSARIF
+		}
+		for name, found := range lints {
+			writers["lint "+name] = func(w io.Writer) error { return WriteLintSARIF(w, found) }
+		}
+		for name, write := range writers {
 			var out bytes.Buffer
-			if err := r.WriteSARIF(&out); err != nil {
+			if err := write(&out); err != nil {
 				t.Fatal(err)
 			}
 			value, err := jsonschema.UnmarshalJSON(&out)
@@ -94,6 +106,14 @@ func TestSARIFKeepsToItsSchema(t *testing.T) {
 			}
 		}
 	}
+}
+
+var lints = map[string]guard.Report{
+	"fine": {},
+	"hostile": {
+		Refusals: []guard.Refusal{{Pos: policy.Position{File: evil, Line: 1, Column: 1}, Code: "mistake", Cause: evil}, {Pos: policy.Position{File: "/a b/caa.yaml", Line: 3, Column: 7}, Code: "issuer-not-listed", Names: []string{evil, "x"}, Cause: evil, Remedy: evil}},
+		Warnings: []guard.Warning{{Pos: policy.Position{File: "caa.yaml", Line: 3, Column: 7}, Code: "unconfirmed", Text: evil}},
+	},
 }
 
 func compile(t *testing.T, file string) *jsonschema.Schema {
@@ -156,7 +176,12 @@ func TestSARIFResults(t *testing.T) {
 	if len(prints) != 11 {
 		t.Errorf("%d results have %d fingerprints", len(run.Results), len(prints))
 	}
-	if !places["dns:www.example.org?type=CAA"] {
+	for place := range places { // a path, or a file: all else makes GitHub refuse the log
+		if u, err := url.Parse(place); err != nil || place == "" || u.Scheme != "" && u.Scheme != "file" {
+			t.Errorf("%q is no file's place: %v", place, err)
+		}
+	}
+	if !places["www.example.org"] {
 		t.Errorf("the places are %v", places)
 	}
 	if run.Invocations[0].Successful || run.Invocations[0].ExitCode != ExitMend {

@@ -15,10 +15,9 @@ type End struct {
 
 // Coming is a day on which something that is fine today may cease to be.
 type Coming struct {
-	At      time.Time
-	Subject string // a zone, or whom a rule binds
-	Text    string
-	Names   []string // that it matters to; nil for all
+	At    time.Time
+	Text  string
+	Names []string // that it matters to; nil for all
 }
 
 // rules are the Baseline Requirements' days, with what each brings (ballots SC-067, SC-081, SC-098).
@@ -27,7 +26,7 @@ var rules = []struct {
 	text    string
 	finding string // of names that it matters to; "" for all
 }{
-	{day(2026, 12, 15), "Five remote perspectives have to corroborate what the first one sees (BR 3.2.2.9).", ""},
+	{day(2026, 12, 15), "CAs look from five remote perspectives at least (BR 3.2.2.9).", ""},
 	{day(2027, 3, 15), "Account and method parameters in CAA bind every CA (RFC 8657).", "parameters-bind-later"},
 	{day(2027, 3, 15), "Certificates last 100 days at most, and a validation is good for 100.", ""},
 	{day(2029, 3, 15), "Certificates last 47 days at most, and a validation is good for 10.", ""},
@@ -37,15 +36,19 @@ func day(year int, month time.Month, day int) time.Time {
 	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
 }
 
+// shortLife is how long a certificate lives at most from 2029 on: by then each is renewed, and has met
+// what has changed.
+const shortLife = 47
+
 // Coming lists what will break or change next, the earliest first: the first signatures of each zone to
-// end, of its keys and of all else, and the rules to come.
+// end, of its keys and of all else, the end of a short certificate's life, and the rules to come.
 func (r *Report) Coming() []Coming {
-	out := r.ends()
+	out := append(r.ends(), Coming{At: r.At.AddDate(0, 0, shortLife), Text: fmt.Sprintf("A certificate of %d days, issued today, has ended by now: its renewal has met all above.", shortLife)})
 	for _, rule := range rules {
 		if !rule.day.After(r.At) {
 			continue
 		}
-		c := Coming{At: rule.day, Subject: "every CA", Text: rule.text}
+		c := Coming{At: rule.day, Text: rule.text}
 		for _, f := range r.Findings {
 			if rule.finding != "" && f.Code == rule.finding {
 				c.Names = append(c.Names, f.Names...)
@@ -63,14 +66,18 @@ func (r *Report) ends() []Coming {
 	for _, n := range r.Names {
 		for _, z := range n.Zones {
 			for _, end := range z.Ends {
-				key := fmt.Sprint(z.Name, strings.HasSuffix(end.Over, " DNSKEY"))
+				keys := strings.HasSuffix(end.Over, " DNSKEY")
+				key := fmt.Sprint(z.Name, keys)
 				i, known := index[key]
 				if !known {
 					i = len(out)
-					index[key], out = i, append(out, Coming{At: end.At, Subject: z.Name})
+					index[key], out = i, append(out, Coming{At: end.At})
 				}
 				if c := &out[i]; !known || end.At.Before(c.At) {
 					c.At, c.Text = end.At, fmt.Sprintf("Signatures of %s end, the first over %s.", zoneName(z.Name), end.Over)
+					if keys {
+						c.Text = fmt.Sprintf("The signature over the keys of %s ends.", zoneName(z.Name))
+					}
 				}
 				out[i].Names = append(out[i].Names, n.Name)
 			}
@@ -86,13 +93,14 @@ func zoneName(name string) string {
 	return name
 }
 
-// In says how far off a day is.
+// In says how far off its day is.
 func (c Coming) In(now time.Time) string {
-	switch days := int(c.At.Sub(now).Hours() / 24); {
-	case days == 0:
-		return "within a day"
-	case days == 1:
-		return "in a day"
+	const day = 24 * time.Hour
+	switch days := int(c.At.UTC().Truncate(day).Sub(now.UTC().Truncate(day)) / day); days {
+	case 0:
+		return "today"
+	case 1:
+		return "tomorrow"
 	default:
 		return fmt.Sprintf("in %d days", days)
 	}

@@ -87,6 +87,7 @@ var severityBadges = map[finding.Severity]badge{
 var (
 	driftBadge  = badge{"not as the policy says", "≠", "bad"}
 	nobodyBadge = badge{"nobody may issue", "–", "plain"}
+	silentBadge = badge{"nothing was asked", "–", "plain"}
 )
 
 // outcomeRanks are the order of the table: what must be looked at first.
@@ -132,13 +133,7 @@ type pageFinding struct {
 	Names          string
 }
 
-type pageComing struct {
-	Day, In, Subject, Text, Names string
-	Soon                          bool
-}
-
-// soon is the life of a certificate from 2029 on, in days: what ends within it is met by a renewal.
-const soon = 47
+type pageComing struct{ Day, In, Text, Names string }
 
 // WriteHTML writes the report as one page that needs nothing else: no script, no picture or font from
 // elsewhere, which its Content-Security-Policy forbids.
@@ -159,8 +154,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		p.Findings = append(p.Findings, f.page(len(r.Names)))
 	}
 	for _, c := range r.Coming() {
-		days := int(c.At.Sub(r.At).Hours() / 24)
-		p.Coming = append(p.Coming, pageComing{c.At.Format(shownDay), c.In(r.At), clean(zoneName(c.Subject)), clean(c.Text), clean(others(c.Names)), days <= soon})
+		p.Coming = append(p.Coming, pageComing{c.At.Format(shownDay), c.In(r.At), clean(c.Text), clean(others(c.Names))})
 	}
 	return pageTemplate.Execute(w, p)
 }
@@ -192,78 +186,87 @@ func (p *page) addNames(names []Name) {
 
 func byRank(a, b row) int { return a.rank - b.rank }
 
-// answer is the page's first sentence, and how it looks.
-func (r *Report) answer() (text, class string) {
-	outcomes, drift, errors := map[verdict.Outcome]int{}, 0, 0
-	total := 0
+// totals are what a report has of each kind.
+type totals struct {
+	outcomes   map[verdict.Outcome]int
+	severities map[finding.Severity]int
+	verdicts   int
+	drift      int
+	nobody     int // names that nobody may have a certificate for, and nobody was asked for
+}
+
+func (r *Report) totals() totals {
+	t := totals{outcomes: map[verdict.Outcome]int{}, severities: map[finding.Severity]int{}}
 	for _, n := range r.Names {
 		for _, v := range n.Verdicts {
-			outcomes[v.Outcome]++
-			total++
+			t.outcomes[v.Outcome]++
+			t.verdicts++
 		}
-		drift += len(n.Drift)
+		t.drift += len(n.Drift)
+		if len(n.Verdicts) == 0 && n.Relevant != nil {
+			t.nobody++
+		}
 	}
 	for _, f := range r.Findings {
-		if f.Severity == finding.Error {
-			errors++
-		}
+		t.severities[f.Severity]++
 	}
-	of := func(o verdict.Outcome) string { return fmt.Sprintf("%d of %d", outcomes[o], total) }
-	is := func(o verdict.Outcome) string {
-		if outcomes[o] == 1 {
-			return "is"
-		}
-		return "are"
+	return t
+}
+
+// are says how many verdicts have an outcome.
+func (t totals) are(o verdict.Outcome) string {
+	verb := "are"
+	if t.outcomes[o] == 1 {
+		verb = "is"
 	}
+	return fmt.Sprintf("%d of %d %s", t.outcomes[o], t.verdicts, verb)
+}
+
+// answer is the page's first sentence, and how it looks: good only where the exit code is fine.
+func (r *Report) answer() (text, class string) {
+	text, class = r.totals().answer()
+	if r.Complete {
+		return text + ".", class
+	}
+	if class == "good" {
+		class = "doubtful"
+	}
+	return text + ", as far as it went: it was interrupted, and names are missing.", class
+}
+
+func (t totals) answer() (text, class string) {
 	switch {
-	case outcomes[verdict.LockedOut] > 0:
-		text, class = "No: "+of(verdict.LockedOut)+" "+is(verdict.LockedOut)+" locked out", "bad"
-		if n := outcomes[verdict.AtRisk]; n > 0 {
-			text += fmt.Sprintf(", and %d at risk", n)
-		}
-	case outcomes[verdict.AtRisk] > 0:
-		text, class = "Not surely: "+of(verdict.AtRisk)+" "+is(verdict.AtRisk)+" at risk", "doubtful"
-	case outcomes[verdict.Unknown] > 0:
-		text, class = "It could not be found out for "+of(verdict.Unknown), "doubtful"
-	case drift > 0:
-		text, class = "Yes, but servers do not say what the policy says", "bad"
-	case errors > 0:
-		text, class = "Yes, from here and today, but there are errors to mend", "doubtful"
-	case total == 0 && len(r.Names) > 0:
-		text, class = "Nobody may issue", "plain"
-	case total == 0:
-		text, class = "Nothing was found out", "doubtful"
-	default:
-		text, class = "Yes: all that was asked for may issue", "good"
+	case t.outcomes[verdict.LockedOut] > 0 && t.outcomes[verdict.AtRisk] > 0:
+		return fmt.Sprintf("No: %s locked out, and %d at risk", t.are(verdict.LockedOut), t.outcomes[verdict.AtRisk]), "bad"
+	case t.outcomes[verdict.LockedOut] > 0:
+		return "No: " + t.are(verdict.LockedOut) + " locked out", "bad"
+	case t.outcomes[verdict.AtRisk] > 0:
+		return "Not surely: " + t.are(verdict.AtRisk) + " at risk", "doubtful"
+	case t.outcomes[verdict.Unknown] > 0:
+		return "Unknown: " + t.are(verdict.Unknown) + " not found out", "doubtful"
+	case t.drift > 0:
+		return "Servers do not say what the policy says", "bad"
+	case t.verdicts == 0 && t.nobody == 0:
+		return "Nothing was found out", "doubtful"
+	case t.verdicts == 0:
+		return "Nobody may issue", "plain"
+	case t.severities[finding.Error] > 0:
+		return "Yes, from here and today, but there are errors to mend", "doubtful"
 	}
-	if !r.Complete {
-		if class == "good" {
-			class = "doubtful"
-		}
-		return text + ", as far as it went: it was interrupted, and names are missing.", class
-	}
-	return text + ".", class
+	return "Yes: all that was asked for may issue", "good"
 }
 
 func (r *Report) tallies() []tally {
-	outcomes, severities := map[verdict.Outcome]int{}, map[finding.Severity]int{}
-	for _, n := range r.Names {
-		for _, v := range n.Verdicts {
-			outcomes[v.Outcome]++
-		}
-	}
-	for _, f := range r.Findings {
-		severities[f.Severity]++
-	}
+	t := r.totals()
 	out := []tally{{count(len(r.Names), "name"), "plain", ""}}
 	for _, o := range []verdict.Outcome{verdict.MayIssue, verdict.AtRisk, verdict.LockedOut, verdict.Unknown} {
-		if b := outcomeBadges[o]; outcomes[o] > 0 {
-			out = append(out, tally{fmt.Sprintf("%d %s", outcomes[o], b.Text), b.Class, ""})
+		if b := outcomeBadges[o]; t.outcomes[o] > 0 {
+			out = append(out, tally{fmt.Sprintf("%d %s", t.outcomes[o], b.Text), b.Class, ""})
 		}
 	}
 	for _, s := range []finding.Severity{finding.Error, finding.Warning, finding.Info} {
-		if b := severityBadges[s]; severities[s] > 0 {
-			out = append(out, tally{count(severities[s], b.Text), b.Class, "mend"})
+		if b := severityBadges[s]; t.severities[s] > 0 {
+			out = append(out, tally{count(t.severities[s], b.Text), b.Class, "mend"})
 		}
 	}
 	return out
@@ -282,7 +285,7 @@ func (n Name) rows() []row {
 		switch {
 		case v.Property != nil && n.Relevant != nil:
 			line.Record, line.Where = short(v.Property.String()), n.Relevant.where()
-		case n.Relevant != nil:
+		case n.Relevant != nil && v.Outcome != verdict.LockedOut:
 			line.Where = "nothing forbids it in the CAA " + n.Relevant.where()
 		case v.Property == nil && line.Detail == "":
 			line.Where = clean(v.because(n))
@@ -290,12 +293,16 @@ func (n Name) rows() []row {
 		out = append(out, line)
 	}
 	if len(n.Verdicts) == 0 {
-		like.Outcome, like.Where, like.rank = nobodyBadge, short(n.nobody()), nobodyRank
-		out = append(out, like)
+		line := like
+		line.Outcome, line.rank = silentBadge, nobodyRank
+		if n.Relevant != nil {
+			line.Outcome, line.Where = nobodyBadge, short(n.nobody())
+		}
+		out = append(out, line)
 	}
 	for _, d := range n.Drift {
 		line := like
-		line.Who, line.Outcome, line.Detail, line.rank = short(d.Server), driftBadge, short(d.text()), driftRank
+		line.Outcome, line.Detail, line.rank = driftBadge, short(d.text()), driftRank
 		out = append(out, line)
 	}
 	return out

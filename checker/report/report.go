@@ -11,6 +11,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -74,6 +75,8 @@ type Verdict struct {
 	Detail     string                   `json:"detail,omitempty"`
 	Denies     []string                 `json:"denying_readings,omitempty"`
 	Property   *Property                `json:"property,omitempty"` // that decided
+
+	Corroboration *perspective.Judged `json:"corroboration,omitempty"` // by other perspectives; nil without them
 }
 
 // Step is one name of the climb.

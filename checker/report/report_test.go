@@ -68,7 +68,11 @@ func reports() map[string]*Report {
 	wrong.Findings = []Finding{{finding.Finding{Code: "server-lame", Severity: finding.Error}, []string{"n0.example"}}}
 	warned := of(verdict.MayIssue)
 	warned.Findings = []Finding{{finding.Finding{Code: "edns-missing", Severity: finding.Warning}, []string{"n0.example"}}}
+	nobody, mend := of(), of()
+	nobody.Names = []Name{{Name: "n.example", Relevant: &Relevant{Owner: "example"}}}
+	mend.Names, mend.Findings = nobody.Names, wrong.Findings
 	return map[string]*Report{
+		"nobody": nobody, "nobody, and errors": mend,
 		"fine": of(verdict.MayIssue, verdict.MayIssue), "locked out": of(verdict.MayIssue, verdict.LockedOut), "at risk": of(verdict.AtRisk),
 		"unknown": of(verdict.Unknown), "unknown and locked out": of(verdict.Unknown, verdict.LockedOut), "interrupted": interrupted,
 		"drift": drift, "error": wrong, "warning": warned, "nothing": of(),

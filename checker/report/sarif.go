@@ -7,11 +7,13 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
@@ -24,7 +26,7 @@ type (
 	}
 	sarifRun struct { // 3.14
 		Tool        sarifTool         `json:"tool"`
-		Invocations []sarifInvocation `json:"invocations"`
+		Invocations []sarifInvocation `json:"invocations,omitempty"`
 		Results     []sarifResult     `json:"results"`
 		ColumnKind  string            `json:"columnKind"`
 	}
@@ -69,7 +71,7 @@ type (
 	}
 	sarifLocation struct { // 3.28
 		Physical sarifPhysical  `json:"physicalLocation"`
-		Logical  []sarifLogical `json:"logicalLocations"`
+		Logical  []sarifLogical `json:"logicalLocations,omitempty"`
 	}
 	sarifPhysical struct { // 3.29
 		Artifact sarifArtifact `json:"artifactLocation"`
@@ -110,11 +112,10 @@ var sarifOutcomes = map[verdict.Outcome]sarifRule{
 var driftRule = sarifRule{ID: driftCode, Short: sarifText{"A server says something else than the policy."}, Default: sarifSeverity{"error"}}
 
 // WriteSARIF writes what is wrong as a SARIF 2.1.0 log. A result's place is the line of the policy that
-// requires the name; without a policy it is the CAA RRset, as a URI of RFC 4501.
+// requires the name. Without a policy it is the name, as if it were a file's: GitHub's code scanning
+// refuses a whole log for one result without a file, or with any other URI.
 func (r *Report) WriteSARIF(w io.Writer) error {
-	var run sarifRun
-	run.Tool.Driver = sarifDriver{Name: "caacheck", InformationURI: sarifHome, Rules: []sarifRule{}}
-	run.Results, run.ColumnKind = []sarifResult{}, "unicodeCodePoints"
+	run := newSARIF()
 	required := map[string]*policy.Position{}
 	for _, n := range r.Names {
 		for _, v := range n.Verdicts {
@@ -130,7 +131,7 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 		}
 	}
 	for _, f := range r.Findings {
-		rule := sarifRule{ID: f.Code, Short: sarifText{strings.ReplaceAll(f.Code, "-", " ")}, Help: &sarifText{f.advice()}, HelpURI: firstLink(f.Section), Default: sarifSeverity{sarifLevels[f.Severity]}}
+		rule := sarifRule{ID: f.Code, Short: sarifWords(f.Code), Help: &sarifText{f.advice()}, HelpURI: firstLink(f.Section), Default: sarifSeverity{sarifLevels[f.Severity]}}
 		text := clean(strings.Join(append([]string{f.Subject + ": " + f.Text}, f.Evidence...), "; ")) + ". " + f.advice()
 		name := f.Subject
 		if len(f.Names) > 0 {
@@ -146,11 +147,46 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 		invocation.Notifications = append(invocation.Notifications, sarifNotification{"error", sarifText{"it was interrupted: names are missing"}})
 	}
 	run.Invocations = []sarifInvocation{invocation}
+	return run.write(w)
+}
+
+// WriteLintSARIF writes what the guard says of a policy as a SARIF 2.1.0 log, each at its line.
+func WriteLintSARIF(w io.Writer, found guard.Report) error {
+	run := newSARIF()
+	for _, r := range found.Refusals {
+		rule := sarifRule{ID: r.Code, Short: sarifWords(r.Code), Default: sarifSeverity{"error"}}
+		text := r.Cause
+		if len(r.Names) > 0 {
+			text = strings.Join(r.Names, ", ") + ": " + text
+		}
+		if r.Remedy != "" {
+			text += ". To mend: " + r.Remedy
+		}
+		run.add(rule, "error", clean(text), sarifLine(r.Pos), slices.Concat(r.Names, []string{r.Cause})...)
+	}
+	for _, warning := range found.Warnings {
+		rule := sarifRule{ID: warning.Code, Short: sarifWords(warning.Code), Default: sarifSeverity{"warning"}}
+		run.add(rule, "warning", clean(warning.Text), sarifLine(warning.Pos), warning.Text)
+	}
+	return run.write(w)
+}
+
+func newSARIF() *sarifRun {
+	return &sarifRun{
+		Tool:    sarifTool{sarifDriver{Name: "caacheck", InformationURI: sarifHome, Rules: []sarifRule{}}},
+		Results: []sarifResult{}, ColumnKind: "unicodeCodePoints",
+	}
+}
+
+func (run *sarifRun) write(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{run}})
+	return e.Encode(sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{*run}})
 }
+
+// sarifWords is a code in words.
+func sarifWords(code string) sarifText { return sarifText{strings.ReplaceAll(code, "-", " ")} }
 
 // add adds a result and, if it is the first of its rule, the rule. identity is what makes it the same
 // result in another run.
@@ -171,16 +207,20 @@ func (run *sarifRun) add(rule sarifRule, level, text string, place sarifLocation
 
 // sarifPlace is where a name is required, and what it is about.
 func sarifPlace(name, subject string, pos *policy.Position) sarifLocation {
-	place := sarifLocation{Logical: []sarifLogical{{clean(subject), "resource"}}}
-	if pos == nil {
-		u := url.URL{Scheme: "dns", Opaque: url.PathEscape(strings.TrimPrefix(name, "*.")), RawQuery: "type=CAA"}
-		place.Physical.Artifact.URI = u.String()
-		return place
+	u := url.URL{Path: strings.TrimPrefix(name, "*.")}
+	place := sarifLocation{Physical: sarifPhysical{Artifact: sarifArtifact{u.String()}}}
+	if pos != nil {
+		place = sarifLine(*pos)
 	}
+	place.Logical = []sarifLogical{{clean(subject), "resource"}}
+	return place
+}
+
+// sarifLine is a place in a policy file.
+func sarifLine(pos policy.Position) sarifLocation {
 	u := url.URL{Path: filepath.ToSlash(pos.File)}
 	if strings.HasPrefix(u.Path, "/") {
 		u.Scheme = "file"
 	}
-	place.Physical = sarifPhysical{sarifArtifact{u.String()}, &sarifRegion{pos.Line, pos.Column}}
-	return place
+	return sarifLocation{Physical: sarifPhysical{sarifArtifact{u.String()}, &sarifRegion{pos.Line, pos.Column}}}
 }

@@ -69,6 +69,7 @@ func (n Name) write(out *strings.Builder, s Style) {
 			v := n.Verdicts[i]
 			line = strings.Replace(line, v.Outcome.String(), s.paint(outcomeColours[v.Outcome], v.Outcome.String()), 1)
 			fmt.Fprintln(out, line)
+			v.writeCorroboration(out, s)
 		}
 	}
 	if len(n.Verdicts) == 0 {

@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/check"
+	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/checker/subject"
@@ -31,9 +32,10 @@ type options struct {
 	account, method, kind, at       string
 	names, policy                   string
 	hints, anchor, server, resolver string
+	perspectives                    string
 	port, concurrency               uint
 	rate                            float64
-	timeout                         time.Duration
+	timeout, patience               time.Duration
 	json, verbose                   bool
 	junit, sarif, html              string
 }
@@ -47,20 +49,27 @@ func (o *options) flags() *flag.FlagSet {
 	fs.StringVar(&o.at, "at", "", "")
 	fs.StringVar(&o.names, "names", "", "")
 	fs.StringVar(&o.policy, "policy", "", "")
-	fs.StringVar(&o.hints, "root-hints", "", "")
-	fs.StringVar(&o.anchor, "trust-anchor", "", "")
 	fs.StringVar(&o.server, "server", "", "")
 	fs.StringVar(&o.resolver, "resolver", "", "")
-	fs.UintVar(&o.port, "port", resolve.DefaultPort, "")
-	fs.UintVar(&o.concurrency, "concurrency", resolve.DefaultConcurrency, "")
-	fs.Float64Var(&o.rate, "rate", resolve.DefaultRate, "")
-	fs.DurationVar(&o.timeout, "timeout", resolve.DefaultTimeout, "")
+	fs.StringVar(&o.perspectives, "perspectives", "", "")
+	fs.DurationVar(&o.patience, "perspective-timeout", perspective.DefaultLimit, "")
+	o.worldFlags(fs)
 	fs.BoolVar(&o.verbose, "verbose", false, "")
 	fs.BoolVar(&o.verbose, "v", false, "")
 	fs.StringVar(&o.junit, "junit", "", "")
 	fs.StringVar(&o.sarif, "sarif", "", "")
 	fs.StringVar(&o.html, "html", "", "")
 	return fs
+}
+
+// worldFlags say where look-ups start and how they are made.
+func (o *options) worldFlags(fs *flag.FlagSet) {
+	fs.StringVar(&o.hints, "root-hints", "", "")
+	fs.StringVar(&o.anchor, "trust-anchor", "", "")
+	fs.UintVar(&o.port, "port", resolve.DefaultPort, "")
+	fs.UintVar(&o.concurrency, "concurrency", resolve.DefaultConcurrency, "")
+	fs.Float64Var(&o.rate, "rate", resolve.DefaultRate, "")
+	fs.DurationVar(&o.timeout, "timeout", resolve.DefaultTimeout, "")
 }
 
 // newFlags are those of every command. What is wrong with a flag is told once, by run.
@@ -109,7 +118,12 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	files, err := o.reportFiles()
+	perspectives, err := o.set(cfg, r)
+	if err != nil {
+		return 0, err
+	}
+	defer perspectives.Close()
+	files, err := openReports(fileFlag{"--junit", o.junit}, fileFlag{"--sarif", o.sarif}, fileFlag{"--html", o.html})
 	if err != nil {
 		return 0, err
 	}
@@ -118,6 +132,11 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	found := check.Run(ctx, r, jobs, check.Options{At: at, Progress: progress.report})
 	progress.stop()
 	found.Notes = notes
+	if o.perspectives != "" {
+		progress = startProgress(std.err, len(found.Names))
+		check.Corroborate(ctx, perspectives, found, at, progress.report)
+		progress.stop()
+	}
 	var out bytes.Buffer
 	if o.json {
 		err = found.WriteJSON(&out)
@@ -127,7 +146,9 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	if err == nil {
 		_, err = out.WriteTo(std.out)
 	}
-	return found.ExitCode(), errors.Join(err, files.save(found))
+	return found.ExitCode(), errors.Join(err, files.save(map[string]func(io.Writer) error{
+		"--junit": found.WriteJUnit, "--sarif": found.WriteSARIF, "--html": found.WriteHTML,
+	}))
 }
 
 func (o options) date() (time.Time, error) {

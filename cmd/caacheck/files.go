@@ -8,46 +8,41 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/coredns-caa/caa/checker/report"
+	"slices"
 )
 
 // reportFile is a file that a report is written to: whole, under its name, or not at all.
 type reportFile struct {
-	path  string // what a symbolic link leads to, so that the link stays
-	temp  *os.File
-	write func(*report.Report, io.Writer) error
+	flag string // that asks for it
+	path string // what a symbolic link leads to, so that the link stays
+	temp *os.File
 }
 
 // reportFiles are those that the command line asks for. They are opened before anybody is asked
 // anything, so that a folder that is not there is told at once and not after an hour.
 type reportFiles []reportFile
 
-func (o options) reportFiles() (reportFiles, error) {
+// fileFlag is a flag with the file that it names, "" for none.
+type fileFlag struct{ flag, path string }
+
+func openReports(flags ...fileFlag) (reportFiles, error) {
 	var files reportFiles
-	taken := map[string]string{}
-	for _, kind := range []struct {
-		flag, path string
-		write      func(*report.Report, io.Writer) error
-	}{
-		{"--junit", o.junit, (*report.Report).WriteJUnit},
-		{"--sarif", o.sarif, (*report.Report).WriteSARIF},
-		{"--html", o.html, (*report.Report).WriteHTML},
-	} {
-		if kind.path == "" {
+	for _, f := range flags {
+		if f.path == "" {
 			continue
 		}
-		file, err := openReport(kind.path)
-		if other := taken[file.path]; err == nil && other != "" {
-			file.discard()
-			err = fmt.Errorf("it is the file of %s, too", other)
+		file, err := openReport(f.path)
+		if err == nil {
+			file.flag = f.flag
+			i := slices.IndexFunc(files, func(other reportFile) bool { return other.path == file.path })
+			if files = append(files, file); i >= 0 {
+				err = fmt.Errorf("it is the file of %s, too", files[i].flag)
+			}
 		}
 		if err != nil {
 			files.discard()
-			return nil, fmt.Errorf("%s %s: %w", kind.flag, kind.path, err)
+			return nil, fmt.Errorf("%s %s: %w", f.flag, f.path, err)
 		}
-		file.write = kind.write
-		files, taken[file.path] = append(files, file), kind.flag
 	}
 	return files, nil
 }
@@ -81,12 +76,12 @@ func openReport(path string) (reportFile, error) {
 	}
 }
 
-// save writes the report into all files, and goes on to the next when one fails.
-func (files reportFiles) save(r *report.Report) error {
+// save writes each file as its flag says, and goes on to the next when one fails.
+func (files reportFiles) save(write map[string]func(io.Writer) error) error {
 	var errs []error
 	for _, f := range files {
 		var out bytes.Buffer
-		err := f.write(r, &out)
+		err := write[f.flag](&out)
 		if err == nil {
 			_, err = out.WriteTo(f.temp)
 		}
@@ -101,11 +96,7 @@ func (files reportFiles) save(r *report.Report) error {
 // discard takes away what was not saved.
 func (files reportFiles) discard() {
 	for _, f := range files {
-		f.discard()
+		f.temp.Close()
+		os.Remove(f.temp.Name())
 	}
-}
-
-func (f reportFile) discard() {
-	f.temp.Close()
-	os.Remove(f.temp.Name())
 }

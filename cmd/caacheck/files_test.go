@@ -46,6 +46,34 @@ func TestReportFiles(t *testing.T) {
 	}
 }
 
+// lint's refusals stand at the policy's lines.
+func TestLintSARIF(t *testing.T) {
+	t.Parallel()
+	dir, _ := start(t)
+	for name, want := range map[string][]string{
+		"policy.yaml":   {`"results": []`},
+		"refused.yaml":  {`"ruleId": "issuer-not-listed"`, "www.example.test: letsencrypt cannot issue", `"startLine": 8`},
+		"mistaken.yaml": {`"ruleId": "mistake"`, "issuewlid", `"startLine": 6`},
+	} {
+		file := filepath.Join(dir, name+".sarif")
+		if _, _, stderr := caacheck(t, "", "lint", "--sarif", file, filepath.Join(dir, name)); stderr != "" {
+			t.Error(stderr)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !bytes.Contains(text, []byte(w)) {
+				t.Errorf("%s lacks %q:\n%s", name, w, text)
+			}
+		}
+	}
+	if code, out, stderr := caacheck(t, "", "lint", "--sarif", filepath.Join(dir, "nowhere", "x"), filepath.Join(dir, "policy.yaml")); code != 2 || out != "" || !strings.Contains(stderr, "no such file") {
+		t.Errorf("exit %d, %q, %q", code, out, stderr)
+	}
+}
+
 // A file that was there keeps its rights and the links to it; one that cannot be is told before
 // anybody is asked, and what is no file is left alone.
 func TestReportFilesBadInput(t *testing.T) {

@@ -29,7 +29,7 @@ type stdio struct {
 // command is one way to use caacheck. It returns the exit code, or an error, which is wrong usage.
 type command func(ctx context.Context, args []string, io stdio) (int, error)
 
-var commands = map[string]command{"lint": lint, "explain": explain, "diff": diff}
+var commands = map[string]command{"lint": lint, "explain": explain, "diff": diff, "agent": offer, "watch": watchFor}
 
 // errHelp is that of a question for help.
 var errHelp = errors.New("help")
@@ -59,6 +59,9 @@ const help = `caacheck asks as CAs ask, and decides as they decide.
     caacheck lint FILE           the policy's own check, without asking anybody
     caacheck explain FILE NAME   which line of the policy governs a name, and who may issue
     caacheck diff OLD NEW        who gains and who loses permission between two policies
+    caacheck agent               be a perspective of others: the Open MPIC API, POST /mpic
+    caacheck watch NAME...       check again and again, and tell what has changed: metrics, webhook,
+                                 Alertmanager
 
 A NAME is what a certificate is for: example.org, *.example.org, bücher.example; for --type smime a
 mail address will do. Without --issuer each issuer that the name's CAA names is checked.
@@ -77,6 +80,9 @@ From where:
     --trust-anchor FILE     DS or DNSKEY records, of the root or another zone (default: the Internet's)
     --server ADDR           ask that authoritative server alone, 192.0.2.1 or 192.0.2.1:5353
     --resolver ADDR         ask that resolver alone; it is not relied on, its answers are validated
+    --perspectives FILE     ask from all that the file declares, and hold them against the quorum
+                            that CAs have to reach (Baseline Requirements 3.2.2.9)
+    --perspective-timeout DURATION  for one answer of one of them (default 30s)
     --port N                the port of name servers, for test networks (default 53)
 
 How:
@@ -89,7 +95,22 @@ How:
     --html FILE             one page for people: verdicts, what to mend, each name's chain as a picture
     -v, --verbose           the chain that led to each verdict, and all evidence
 
-lint and explain take --json, and diff does, too. Colour is for terminals, and NO_COLOR stops it.
+caacheck agent takes --root-hints, --trust-anchor, --port, --timeout, --rate and --concurrency, and
+    --code NAME             what this perspective is called (default the machine's name)
+    --token FILE            the secret that who asks has to show, one line
+    --cert FILE, --key FILE the certificate to show, PEM; read anew when it changes
+    --listen ADDR           where (default 127.0.0.1:8443)
+    --checks N              at a time (default 64)
+    --issuer DOMAIN         the CA's name where a request gives none; may be repeated
+
+caacheck watch takes what a single check does, but what writes a report, and
+    --interval DURATION     between the starts of two runs (default 1h, at least 1m)
+    --state DIR             keeps what was told, so that a restart does not tell it again
+    --listen ADDR           where /metrics and /healthz are (default 127.0.0.1:9853)
+    --webhook URL           gets each change once, as JSON; --webhook-token FILE is shown to it
+    --alertmanager URL      gets alerts by its API, v2; --alertmanager-token FILE is shown to it
+
+lint and explain take --json, and diff does, too; lint takes --sarif FILE. Colour is for terminals, and NO_COLOR stops it.
 Ctrl-C shows what was found so far.
 
 Exit status: 0 all may issue; 1 someone is locked out or at risk, or something must be mended (for

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,7 +21,10 @@ import (
 // lint is the guard, offline. What the policy's language forbids is a refusal, too.
 func lint(_ context.Context, args []string, std stdio) (int, error) {
 	var asJSON bool
-	rest, err := parse(newFlags(&asJSON), args)
+	var sarif string
+	flags := newFlags(&asJSON)
+	flags.StringVar(&sarif, "sarif", "", "")
+	rest, err := parse(flags, args)
 	if err != nil {
 		return 0, err
 	}
@@ -31,6 +35,11 @@ func lint(_ context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	files, err := openReports(fileFlag{"--sarif", sarif})
+	if err != nil {
+		return 0, err
+	}
+	defer files.discard()
 	found := guard.Report{Refusals: []guard.Refusal{}, Warnings: []guard.Warning{}}
 	if p, err := policy.Load(rest[0], data); err != nil {
 		found.Refusals = mistakes(err)
@@ -41,10 +50,13 @@ func lint(_ context.Context, args []string, std stdio) (int, error) {
 	if len(found.Refusals) > 0 {
 		code = report.ExitMend
 	}
+	write := writeLint
 	if asJSON {
-		return code, writeJSON(std.out, found)
+		write = func(w io.Writer, found guard.Report) error { return writeJSON(w, found) }
 	}
-	return code, writeLint(std.out, found)
+	return code, errors.Join(write(std.out, found), files.save(map[string]func(io.Writer) error{
+		"--sarif": func(w io.Writer) error { return report.WriteLintSARIF(w, found) },
+	}))
 }
 
 // mistakes are a policy's that is not even read, as refusals.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	_ "embed"
 	"flag"
 	"io"
@@ -19,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/test/lab"
+	"github.com/coredns-caa/caa/test/world"
 )
 
 var keepPage = flag.String("page", "", "leave the page of TestPageInABrowser in this folder")
@@ -130,27 +129,15 @@ func TestPageInABrowser(t *testing.T) {
 // none.
 func browse(t *testing.T, args ...string) string {
 	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, path, append([]string{"--headless", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--user-data-dir=" + t.TempDir()}, args...)...)
-		if os.Geteuid() == 0 { // Chromium's sandbox refuses root
-			cmd.Args = append(cmd.Args[:1:1], append([]string{"--no-sandbox"}, cmd.Args[1:]...)...)
-		}
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%v: %v\n%s", cmd, err, stderr.String())
-		}
-		return string(out)
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("no chromium: install it")
 	}
-	t.Skip("no browser: install chromium")
-	return ""
+	flags := []string{"--headless", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--user-data-dir=" + t.TempDir()}
+	if os.Geteuid() == 0 { // Chromium's sandbox refuses root
+		flags = append(flags, "--no-sandbox")
+	}
+	return world.Output(t, 2*time.Minute, path, append(flags, args...)...)
 }
 
 var pictures = flag.String("pictures", "", "take the README's pictures anew into this folder")

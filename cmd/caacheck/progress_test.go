@@ -125,3 +125,35 @@ func TestCtrlC(t *testing.T) {
 		t.Errorf("%v: %s", err, text)
 	}
 }
+
+// Ctrl-C again ends what the first does not, such as reading names that nobody writes.
+func TestCtrlCAgain(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command(os.Args[0], "--names", "-")
+	cmd.Env = append(os.Environ(), asCommand+"=1")
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	again := time.NewTicker(50 * time.Millisecond) // nothing says that it has begun to read
+	defer again.Stop()
+	limit := time.After(time.Minute)
+	for {
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Error("it ended well, and had no names")
+			}
+			return
+		case <-again.C:
+			cmd.Process.Signal(os.Interrupt)
+		case <-limit:
+			cmd.Process.Kill()
+			t.Fatal("it does not end")
+		}
+	}
+}

@@ -423,8 +423,12 @@ func (q *inquiry) putAlias(ctx context.Context, z *zone, name string, f finding)
 }
 
 // putForeign adds what the next plugin said of an alias's target that lies in no zone of ours. It is
-// not ours to sign (coredns/coredns#8138).
+// not ours to sign (coredns/coredns#8138), so that nobody gets it who asked for DNSSEC: that zone may be a
+// signed one, another block's for example, and would be bogus without its signatures.
 func (q *inquiry) putForeign(f finding) error {
+	if q.do {
+		return nil
+	}
 	for _, rr := range f.extra.Answer {
 		if h := rr.Header(); h.Class == dns.ClassINET && !replaced[h.Rrtype] && q.serving.find(lower(h.Name)) == nil {
 			if err := q.b.rr(answerSection, rr); err != nil {

@@ -20,12 +20,12 @@ type backend struct {
 	wanted []construct
 	cached bool // TTLs are not those of the data: a cache counts them down
 	files  bool // the plugin file, or one that is made of it, looks names up
+	// unsigned zones have their CAA from us, and all else from the next plugin as it is.
+	unsigned bool
 	// signedBy are dnssec-signzone's options for the data, where they are signed already, by another key.
 	signedBy func(*zone) []string
 	// prune takes from a zone what the backend cannot hold; nil for nothing.
 	prune func(*zone)
-	// hides are the types that it makes by itself at the apex.
-	hides []uint16
 	// lines are those of the server blocks, each for some of the zones.
 	lines func(s *sources, zones []*zone) []block
 }
@@ -51,12 +51,13 @@ var backends = []backend{
 	{name: "auto", files: true, wanted: constructs, lines: autoLines},
 	{name: "secondary", files: true, wanted: constructs, lines: secondaryLines},
 	{name: "secondary of signed zones", files: true, wanted: constructs, signedBy: withNSEC, lines: secondaryLines}, // CoreDNS takes no NSEC3
-	{name: "forward", wanted: constructs, lines: forwardLines},
-	{name: "forward to signed zones", wanted: constructs, signedBy: denials, lines: forwardLines},
-	{name: "forward under cache", wanted: constructs, cached: true, lines: underCache(forwardLines)},
+	{name: "forward", wanted: forwarded, lines: forwardLines},
+	{name: "forward to signed zones", wanted: forwarded, signedBy: denials, lines: forwardLines},
+	{name: "forward under cache", wanted: forwarded, cached: true, lines: underCache(forwardLines)},
 	// hosts has one TTL for all.
 	{name: "hosts over file", files: true, cached: true, wanted: only("hosts", "aliases inside", "cuts", "unassigned types", "aliases out"), lines: hostsLines},
-	{name: "template", wanted: without("unassigned types"), lines: templateLines},
+	{name: "file, unsigned", files: true, unsigned: true, wanted: constructs, lines: fileLines},
+	{name: "template", wanted: without("unassigned types", "a type that is never claimed"), lines: templateLines},
 }
 
 // only are some of the constructs.
@@ -64,9 +65,12 @@ func only(names ...string) []construct {
 	return slices.DeleteFunc(slices.Clone(constructs), func(c construct) bool { return !slices.Contains(names, c.name) })
 }
 
-// without are all constructs but one that a backend cannot say.
-func without(name string) []construct {
-	return slices.DeleteFunc(slices.Clone(constructs), func(c construct) bool { return c.name == name })
+// forwarded are what forward can be asked for: of a type that no denial claims it does not know beforehand.
+var forwarded = without("a type that is never claimed")
+
+// without are all constructs but some that a backend cannot say.
+func without(names ...string) []construct {
+	return slices.DeleteFunc(slices.Clone(constructs), func(c construct) bool { return slices.Contains(names, c.name) })
 }
 
 func underCache(lines func(*sources, []*zone) []block) func(*sources, []*zone) []block {
@@ -269,7 +273,9 @@ func writeBlock(b *strings.Builder, block block, keys map[string]world.Key) {
 	key := "key file"
 	for _, z := range block.zones {
 		names = append(names, z.apex+":$PORT")
-		key += " $DIR/" + keys[z.apex].Name
+		if key += " $DIR/" + keys[z.apex].Name; z.behind.unsigned {
+			key = "unsigned"
+		}
 	}
 	fmt.Fprintf(b, "%s {\n    bind $ADDR\n    errors\n    caa $DIR/policy.yaml {\n        %s\n        reload off\n    }\n%s}\n", strings.Join(names, " "), key, block.lines)
 }

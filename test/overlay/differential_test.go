@@ -65,7 +65,7 @@ func TestSameAsBIND(t *testing.T) {
 		return
 	}
 	for i := range differences {
-		if differences[i].seen.Load() == 0 {
+		if d := &differences[i]; d.over == "" && d.seen.Load() == 0 {
 			t.Errorf("not seen any more, to be taken out of the table: %s", differences[i].why)
 		}
 	}
@@ -111,7 +111,9 @@ func newScene(t *testing.T, zones []*zone, run starter) *scene {
 	truth, source, children := map[string]string{outside: outsideData}, map[string]string{outside: outsideData}, map[string]string{}
 	for _, z := range zones {
 		keys[z.apex] = world.NewKey(t, z.apex)
-		truth[z.apex] = world.SignZone(t, z.apex, text(z.truth()), keys[z.apex], denials(z)...)
+		if truth[z.apex] = text(z.truth()); !z.behind.unsigned {
+			truth[z.apex] = world.SignZone(t, z.apex, truth[z.apex], keys[z.apex], denials(z)...)
+		}
 		if source[z.apex] = text(z.rrs); z.behind.signedBy != nil {
 			source[z.apex] = world.SignZone(t, z.apex, source[z.apex], world.NewKey(t, z.apex), z.behind.signedBy(z)...)
 		}
@@ -129,7 +131,11 @@ func newScene(t *testing.T, zones []*zone, run starter) *scene {
 
 	s := &scene{made: zones, ours: ours, truth: bind}
 	for _, z := range zones {
-		s.zones = append(s.zones, wire.Zone{Apex: z.apex, Keys: dnskeys(t, ours, z.apex), Cuts: slices.Collect(maps.Keys(z.cuts))})
+		held := wire.Zone{Apex: z.apex, Cuts: slices.Collect(maps.Keys(z.cuts))}
+		if !z.behind.unsigned {
+			held.Keys = dnskeys(t, ours, z.apex)
+		}
+		s.zones = append(s.zones, held)
 	}
 	for _, name := range slices.Sorted(maps.Keys(world.Variants)) {
 		start := world.Variants[name]
@@ -162,7 +168,11 @@ func known(zones []*zone, keys map[string]world.Key, server, below netip.AddrPor
 		}
 	}
 	for _, z := range zones {
-		out = append(out, world.Zone{Name: z.apex, Server: server, Anchor: keys[z.apex].DS})
+		zone := world.Zone{Name: z.apex, Server: server}
+		if !z.behind.unsigned {
+			zone.Anchor = keys[z.apex].DS
+		}
+		out = append(out, zone)
 	}
 	return append(out, world.Zone{Name: outside, Server: server})
 }
@@ -239,6 +249,9 @@ func (s *scene) direct(t *testing.T, z *zone, q dns.Question, random *rand.Rand)
 		t.Fatal(err)
 	}
 	for _, f := range faults {
+		if z.behind.unsigned && q.Qtype != dns.TypeCAA {
+			break // the next plugin's own
+		}
 		t.Errorf("%s %s: %v\n%v", q.Name, dns.Type(q.Qtype), f, m)
 	}
 	plain := new(dns.Msg)
@@ -259,10 +272,22 @@ func (s *scene) direct(t *testing.T, z *zone, q dns.Question, random *rand.Rand)
 func (s *scene) through(t *testing.T, z *zone, q dns.Question, r pair) {
 	t.Helper()
 	ours, theirs := world.Ask(t, r.ours, q.Name, q.Qtype), world.Ask(t, r.truth, q.Name, q.Qtype)
+	if ours.Rcode == dns.RcodeServerFailure && theirs.Rcode != ours.Rcode && !saysBogus(ours) {
+		ours = world.Ask(t, r.ours, q.Name, q.Qtype) // a busy machine: it had no answer in time
+	}
 	c := &comparison{z: z, q: q, via: r.name, ours: view{rcode: ours.Rcode, secure: ours.AuthenticatedData}, truth: view{rcode: theirs.Rcode, secure: theirs.AuthenticatedData}}
 	c.ours.read(ours, ".", true)
 	c.truth.read(theirs, ".", true)
 	c.check(t, ours, theirs)
+}
+
+// saysBogus reports whether a resolver says that an answer did not validate (RFC 8914 4.2 to 4.13).
+func saysBogus(m *dns.Msg) bool {
+	opt := m.IsEdns0()
+	return opt != nil && slices.ContainsFunc(opt.Option, func(o dns.EDNS0) bool {
+		ede, ok := o.(*dns.EDNS0_EDE)
+		return ok && ede.InfoCode >= dns.ExtendedErrorCodeUnsupportedDNSKEYAlgorithm && ede.InfoCode <= dns.ExtendedErrorCodeNSECMissing
+	})
 }
 
 // view is what of an answer must be the same.
@@ -320,7 +345,7 @@ func (c *comparison) check(t *testing.T, ours, theirs *dns.Msg) {
 			differences[i].seen.Add(1)
 		}
 	}
-	if c.same() || c.made() {
+	if c.same() {
 		return
 	}
 	t.Errorf("%s %s %s: want %v\ngot %v\nours: %v\nBIND's: %v", c.q.Name, dns.Type(c.q.Qtype), c.via, c.truth, c.ours, ours, theirs)

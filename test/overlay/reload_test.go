@@ -22,7 +22,9 @@ import (
 const (
 	changes = 40
 	askers  = 4
-	// changing is a zone file whose data say which change they are of.
+	// changing is a zone file whose data say which change they are of. It has no alias: for one, the
+	// plugin file of CoreDNS 1.15.0 reads a zone that it is changing without its lock (lookup.go:430), which
+	// the race detector reports.
 	changing = `$ORIGIN example.org.
 $TTL 1
 @      SOA ns1 hostmaster %[1]d 7200 3600 1209600 1
@@ -30,7 +32,6 @@ $TTL 1
 ns1    A   127.0.0.1
 www    A   192.0.2.%[1]d
 www    TXT "%[1]d"
-alias  CNAME www
 *.wild TXT "%[1]d"
 new%[1]d TXT "%[1]d"
 `
@@ -92,7 +93,7 @@ type load struct {
 
 var underLoad = []dns.Question{
 	{Name: "www.example.org.", Qtype: dns.TypeTXT}, {Name: "www.example.org.", Qtype: dns.TypeA}, {Name: "www.example.org.", Qtype: dns.TypeCAA},
-	{Name: "www.example.org.", Qtype: dns.TypeMX}, {Name: "alias.example.org.", Qtype: dns.TypeTXT}, {Name: "q.wild.example.org.", Qtype: dns.TypeTXT},
+	{Name: "www.example.org.", Qtype: dns.TypeMX}, {Name: "q.wild.example.org.", Qtype: dns.TypeTXT},
 	{Name: "nowhere.example.org.", Qtype: dns.TypeCAA}, {Name: "example.org.", Qtype: dns.TypeSOA},
 }
 

@@ -57,6 +57,7 @@ var constructs = []construct{
 		m.add("odd", "A 192.0.2.7")
 		m.add("alone", m.oneOf(`TYPE65280 \# 1 00`, `TYPE65534 \# 3 010203`))
 	}},
+	{"a type that is never claimed", 30, func(m *maker) { m.add("rare", `TYPE999 \# 1 FF`); m.add("rare", "A 192.0.2.8") }},
 	{"a type alone", 40, func(m *maker) { m.add("single", m.oneOf("HTTPS 1 . alpn=h2", `SSHFP 4 2 `+strings.Repeat("ab", 32))) }},
 	{"empty non-terminals", 70, func(m *maker) { m.host("a.b.ent"); m.host("_25._tcp.mail") }},
 	{"CAA of its own", 40, func(m *maker) {
@@ -399,8 +400,8 @@ func (z *zone) names(random *rand.Rand) []string {
 		all[z.in(name)] = true
 	}
 	names := slices.Sorted(maps.Keys(all))
-	for i := range 5 {
-		if name := names[random.IntN(len(names))]; len(name) < 200 {
+	for i, n := 0, len(names); i < 5; i++ {
+		if name := names[random.IntN(n)]; len(name) < 200 {
 			names = append(names, []string{"nowhere.", "*.", "_443._tcp."}[i%3]+name)
 		}
 	}

@@ -13,14 +13,20 @@ import (
 	"time"
 )
 
-// Certificate is a server's certificate for 127.0.0.1, by itself alone.
+// Certificate is a server's certificate for an address, by itself alone.
 type Certificate struct {
 	Cert, Key string // PEM, as the plugin tls reads them from files
 	Pool      *x509.CertPool
 }
 
-// NewCertificate makes one that is valid today.
+// NewCertificate makes one for 127.0.0.1 that is valid today.
 func NewCertificate(t testing.TB) Certificate {
+	t.Helper()
+	return NewCertificateFor(t, "127.0.0.1")
+}
+
+// NewCertificateFor makes one for an IP address that is valid today.
+func NewCertificateFor(t testing.TB, addr string) Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -29,7 +35,7 @@ func NewCertificate(t testing.TB) Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: []net.IP{net.ParseIP(addr)},
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

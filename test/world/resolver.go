@@ -87,6 +87,7 @@ const unboundServer = `server:
     logfile: ""
     verbosity: 1
     val-log-level: 2
+    ede: yes
     num-threads: 1
     so-reuseport: no
     module-config: "validator iterator"

@@ -49,10 +49,10 @@ func (w *world) cooperate() {
 	for _, v := range w.dnskeys {
 		if v.serving == always && (v.cds != 0 || v.remove) {
 			w.follow(v)
-			w.sync(0)
-			w.sync(1)
 		}
 	}
+	w.sync(0)
+	w.sync(1)
 }
 
 var scenarios = []scenario{
@@ -76,6 +76,12 @@ var scenarios = []scenario{
 	{"TTLs change during a roll", settled(false), budget{urgent: 1, ttls: 2}},
 	{"the clock jumps", settled(false), budget{urgent: 1, jumps: 100}},
 	{"the clock jumps, and a ZSK rolls", settled(true), budget{zskUrgent: 1, jumps: 100}},
+	{"the clock jumps, and the algorithm changes", settled(false), budget{algorithms: 1, jumps: 100}},
+	{"the clock jumps, and the algorithm of KSK and ZSK changes", settled(true), budget{algorithms: 1, jumps: 100}},
+	{"the clock jumps, insecure and back", settled(false), budget{insecure: 1, back: 1, jumps: 100}},
+	{"the clock jumps, and a backup comes back", settled(false), budget{rolls: 1, backups: 1, jumps: 100}},
+	{"the clock jumps, and TTLs change", settled(true), budget{zskUrgent: 1, ttls: 2, jumps: 100}},
+	{"the clock jumps in a new zone", fresh, budget{jumps: 100}},
 	{"a DS comes early", settled(false), budget{urgent: 1, early: 1}},
 	{"keys are given up", settled(false), budget{urgent: 1, retires: 1}},
 	{"a backup comes back", settled(false), budget{rolls: 1, backups: 1}},
@@ -263,6 +269,9 @@ func explore(s scenario, r *rules, limit int) (int, *found) {
 					return len(origins), &found{err, trace(origins, id)}
 				}
 				queue = append(queue, next)
+				if r.visit != nil {
+					r.visit(len(origins), next, func() []string { return trace(origins, id) })
+				}
 			}
 		}
 	}
@@ -327,4 +336,53 @@ func TestNeverBogus(t *testing.T) {
 			}
 		}
 	}
+}
+
+// From wherever a zone has come, it comes to rest once the world behaves: with one key in use for each role,
+// named by the parent, and no other served; or with none where people want none.
+func TestComesToRest(t *testing.T) {
+	t.Parallel()
+	const (
+		limit = 20_000
+		every = 197
+		ticks = 80 // units of time, longer than any roll and what is asked for after it
+	)
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			good := &rules{machine: standard}
+			explore(s, &rules{machine: standard, visit: func(n int, text string, trace func() []string) {
+				if n%every != 0 || t.Failed() || raceDetector && n%(20*every) != 0 {
+					return
+				}
+				w := decode(text)
+				for range ticks {
+					w.step(good, bothAnswer, false)
+					w.cooperate()
+					w.tick()
+				}
+				if err := w.restless(); err != nil {
+					t.Errorf("%v after\n  %s", err, strings.Join(trace(), "\n  "))
+				}
+			}}, limit)
+		})
+	}
+}
+
+// restless says why a zone is not at rest.
+func (w *world) restless() error {
+	sets, settings := w.zone.Sets(), w.settings()
+	if w.zone.Insecure {
+		if len(sets.DNSKEY)+len(sets.Data) > 0 || w.master != 0 {
+			return fmt.Errorf("an insecure zone still serves %+v, with DS %016b", sets, w.master)
+		}
+		return nil
+	}
+	if len(sets.DNSKEY) != len(settings.roles()) || len(sets.Apex) != 1 || len(sets.Data) != 1 || w.master != maskOf(sets.CDS) || len(sets.CDS) != 1 {
+		return fmt.Errorf("%+v with DS %016b of %v", sets, w.master, w.zone.Keys)
+	}
+	if sets.Apex[0].Algorithm != settings.Algorithm || w.zone.AskedKSK+w.zone.AskedZSK > 0 {
+		return fmt.Errorf("people's wishes are not done: %+v of %+v", sets, w.zone)
+	}
+	return nil
 }

@@ -378,6 +378,27 @@ func TestMark(t *testing.T) {
 	}
 }
 
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	set := DefaultSettings()
+	if err := set.Check(); err != nil {
+		t.Error(err)
+	}
+	for says, change := range map[string]func(*Settings){
+		"safety is -1s":          func(s *Settings) { s.Safety = -time.Second },
+		"longer than nothing":    func(s *Settings) { s.Poll = 0 },
+		"32m30s is the longest":  func(s *Settings) { s.Heartbeat = time.Hour },
+		"ZSKs is -1ns":           func(s *Settings) { s.Lifetime.ZSK = -1 },
+		"propagation of 0s":      func(s *Settings) { s.Propagation, s.Safety = 0, 0 },
+		"age of backups is -24h": func(s *Settings) { s.BackupAge = -day },
+	} {
+		set := DefaultSettings()
+		if change(&set); set.Check() == nil || !strings.Contains(set.Check().Error(), says) {
+			t.Errorf("%v, want %q", set.Check(), says)
+		}
+	}
+}
+
 func TestObserve(t *testing.T) {
 	t.Parallel()
 	key := func(flags uint16) *dns.DNSKEY {

@@ -85,3 +85,44 @@ func (p *parent) ttl() time.Duration {
 	}
 	return largest
 }
+
+// observe notes since when the parent does without the keys that leave.
+func (s *step) observe() {
+	for _, k := range s.keys {
+		if !k.Role.has(KSK) || k.State != Yielding && k.State != Retiring {
+			continue
+		}
+		without := func(o *Observation) bool { return s.without(o, k) }
+		switch {
+		case s.parent.anywhere(func(o *Observation) bool { return !without(o) }):
+			k.Gone = time.Time{}
+		case s.parent.everywhere(without) && k.Gone.IsZero():
+			k.Gone = s.in.Now
+		}
+	}
+}
+
+// without reports whether a server names a key that stays and not one that leaves; of a zone that goes
+// insecure, whether it names none.
+func (s *step) without(o *Observation, leaves *Key) bool {
+	if s.next.Insecure {
+		return !o.secure()
+	}
+	return !slices.Contains(o.Named, leaves.ID) && slices.ContainsFunc(o.Named, func(id ID) bool {
+		return s.any(func(k *Key) bool { return k.ID == id && k.Role.has(KSK) && inUse(k) })
+	})
+}
+
+// orphans lists the servers of the parent that have DS records, none of which names a key that is served.
+func (s *step) orphans() []string {
+	var servers []string
+	for i := range s.parent.servers {
+		o := &s.parent.servers[i]
+		if o.secure() && !s.any(func(k *Key) bool {
+			return k.Role.has(KSK) && s.m.meanings[k.State].published && slices.Contains(o.Named, k.ID)
+		}) {
+			servers = append(servers, o.Server)
+		}
+	}
+	return servers
+}

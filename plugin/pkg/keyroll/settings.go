@@ -1,6 +1,8 @@
 package keyroll
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/miekg/dns"
@@ -84,6 +86,29 @@ func DefaultSettings() Settings {
 		Lifetime:  Lifetimes{KSK: DefaultLifetimeKSK, ZSK: DefaultLifetimeZSK, CSK: DefaultLifetimeCSK},
 		Heartbeat: DefaultHeartbeat, Poll: DefaultPoll, Patience: DefaultPatience,
 	}
+}
+
+// Check says which settings are not safe, whatever the zone. It cannot know the parent: there the defaults are
+// the advice.
+func (s *Settings) Check() error {
+	var errs []error
+	for name, d := range map[string]time.Duration{
+		"propagation": s.Propagation, "parent's propagation": s.ParentPropagation, "parent's TTL": s.ParentTTL, "safety": s.Safety,
+		"lifetime of KSKs": s.Lifetime.KSK, "lifetime of ZSKs": s.Lifetime.ZSK, "lifetime of CSKs": s.Lifetime.CSK,
+		"age of backups": s.BackupAge, "time to keep keys": s.Keep, "patience": s.Patience,
+	} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("the %s is %s: it cannot be negative", name, d))
+		}
+	}
+	if s.Heartbeat <= 0 || s.Poll <= 0 {
+		errs = append(errs, errors.New("heartbeat and poll must be longer than nothing"))
+	}
+	// A state of that age may be one step behind the world, and no more.
+	if limit := (s.Propagation + s.Safety) / missedHeartbeats; s.Heartbeat > limit {
+		errs = append(errs, fmt.Errorf("the heartbeat is %s: with a propagation of %s and a safety of %s, %s is the longest by which a backup that comes back is noticed in time", s.Heartbeat, s.Propagation, s.Safety, limit))
+	}
+	return errors.Join(errs...)
 }
 
 // roles are those of the keys that a zone has.

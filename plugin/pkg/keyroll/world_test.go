@@ -215,9 +215,10 @@ func known(keys []Key) (m mask) {
 // rules are how a server behaves; tests of the test make it behave worse.
 type rules struct {
 	machine machine
-	forget  func(*Zone)  // what is not written
-	twist   func(*Input) // what is seen wrongly
-	changes func(Change) // told of each
+	forget  func(*Zone)                                     // what is not written
+	twist   func(*Input)                                    // what is seen wrongly
+	changes func(Change)                                    // told of each
+	visit   func(n int, text string, trace func() []string) // told of each state
 }
 
 // step runs the state machine once, as a server does: it reads, decides, writes and serves. A crash after

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -26,8 +27,9 @@ type Folder struct {
 // New names a folder, which is made when the first key is.
 func New(dir string) *Folder { return &Folder{dir, files{}} }
 
-// Result is what an Update of a zone came to. With Err nothing is to be served that was not served before, for
-// what would follow could not be read or written.
+// Result is what an Update of a zone came to. Where something could not be written, Sets and Keys are those of
+// the state that is written, so that a server starts on a full disk, and Err says so; where something could
+// not be read there are none, and what was served before may be served on.
 type Result struct {
 	keyroll.Decision
 	Keys     map[keyroll.ID]*zonesign.Key // those that Sets names
@@ -46,13 +48,18 @@ var ErrKeyLost = errors.New("the key is in use and its files are gone: put them 
 const writers = 16
 
 // Update runs a step of each zone and writes what comes of it. The folder is read once for all, of which there
-// may be ten thousand. The error is that of the folder; each zone has one of its own.
+// may be ten thousand. One that cannot be written is served as its state says. The error is that of the folder;
+// each zone has one of its own.
 func (f *Folder) Update(now time.Time, decide Decide, zones ...string) (map[string]*Result, error) {
-	unlock, err := zonesign.Lock(f.dir)
-	if err != nil {
+	unlock, err := f.disk.lock(f.dir)
+	switch {
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
+		// The folder is somebody else's to write, such as a mounted secret: it is read as it is.
+	case err != nil:
 		return nil, err
+	default:
+		defer unlock()
 	}
-	defer unlock()
 	names, err := f.list()
 	if err != nil {
 		return nil, err
@@ -96,7 +103,7 @@ func (f *Folder) update(names map[string][]string, now time.Time, decide Decide,
 		err = u.run(decide)
 	}
 	if err != nil {
-		return &Result{Err: fmt.Errorf("keys of %s in %s: %w", zone, f.dir, err)}
+		u.result.Err = fmt.Errorf("keys of %s in %s: %w", zone, f.dir, err)
 	}
 	return &u.result
 }
@@ -124,31 +131,47 @@ func (u *update) run(decide Decide) (err error) {
 	if err != nil {
 		return err
 	}
-	d := decide(u.zone, u.state, u.found(nil), u.dnskeys())
-	write := d.Write || dropped
+	written := u.state
+	d := decide(u.zone, written, u.found(nil), u.dnskeys())
+	if err := u.write(&d, decide, d.Write || dropped); err != nil {
+		u.serve(asWritten(written, d, u.now))
+		return err
+	}
+	u.serve(d)
+	u.writeTimes()
+	return nil
+}
+
+// retryAfter is when to try again what could not be written.
+const retryAfter = time.Minute
+
+// asWritten is the decision to serve what is written while nothing can be. Of keys that nobody knows about more
+// is served than is written: all of them, which is what caches need however old the state is.
+func asWritten(written keyroll.Zone, d keyroll.Decision, now time.Time) keyroll.Decision {
+	held := keyroll.Decision{Zone: written, Sets: written.Sets(), Wake: now.Add(retryAfter), Refusals: d.Refusals, Warnings: d.Warnings}
+	if slices.ContainsFunc(d.Zone.Keys, func(k keyroll.Key) bool { return k.State == keyroll.Unsure }) {
+		held.Sets = d.Sets
+	}
+	return held
+}
+
+// write makes the keys that a decision asks for and decides again, deletes those that may go, and writes the state.
+func (u *update) write(d *keyroll.Decision, decide Decide, write bool) error {
 	if len(d.Make) > 0 {
-		made, err := u.make(d)
+		made, err := u.make(*d)
 		if err != nil {
 			return err
 		}
 		again := decide(u.zone, d.Zone, u.found(made), u.dnskeys())
 		again.Changes = append(d.Changes, again.Changes...)
 		again.Refusals = append(d.Refusals, again.Refusals...)
-		d, write = again, true
+		*d, write = again, true
 	}
-	gone, err := u.delete(&d)
-	if err != nil {
+	gone, err := u.delete(d)
+	if err != nil || !write && !gone {
 		return err
 	}
-	if write || gone {
-		if err := writeState(u.folder.disk, u.statePath(), u.stem, u.zone, d.Zone); err != nil {
-			return err
-		}
-	}
-	u.result.Decision = d
-	u.writeTimes()
-	u.serve()
-	return nil
+	return writeState(u.folder.disk, u.statePath(), u.stem, u.zone, d.Zone)
 }
 
 func (u *update) statePath() string {
@@ -171,7 +194,7 @@ func (u *update) readKeys() error {
 		}
 		base := filepath.Join(u.folder.dir, name)
 		if _, err := os.Stat(base + ".private"); errors.Is(err, fs.ErrNotExist) {
-			u.warn("%s.key has no .private beside it and is not used", base)
+			u.warn("%s.key has no .private beside it and is not used: remove it, unless that is to come back", base)
 			continue
 		}
 		k, err := readKeyFiles(base)
@@ -310,9 +333,9 @@ func (u *update) writeTimes() {
 }
 
 // serve finds the keys that are to be served.
-func (u *update) serve() {
-	u.result.Keys = map[keyroll.ID]*zonesign.Key{}
-	for _, id := range slices.Concat(u.result.Sets.DNSKEY, u.result.Sets.Data) {
+func (u *update) serve(d keyroll.Decision) {
+	u.result.Decision, u.result.Keys = d, map[keyroll.ID]*zonesign.Key{}
+	for _, id := range slices.Concat(d.Sets.DNSKEY, d.Sets.Data) {
 		u.result.Keys[id] = u.files[id].key
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -195,7 +196,7 @@ func TestFullDisk(t *testing.T) {
 	s.until(day)
 	s.roll(keyroll.CSK)
 	s.until(time.Hour)
-	before, served := s.last.Zone.Keys, s.last.Sets
+	before, served, seen := s.last.Zone.Keys, s.last.Sets, s.last.Zone.Seen
 	s.folder.disk = full{}
 	for range 100 {
 		err := s.update()
@@ -210,11 +211,60 @@ func TestFullDisk(t *testing.T) {
 	if state, err := readState(filepath.Join(dir, "Kexample.org.keyroll"), zone); err != nil || !slices.EqualFunc(state.Keys, before, func(a, b keyroll.Key) bool { return a.ID == b.ID && a.State == b.State }) {
 		t.Errorf("%v, %v", state.Keys, err)
 	}
+	for name, c := range map[string]struct {
+		after time.Duration // since the state was written
+		data  int           // keys that sign data
+		fails bool
+	}{
+		"a server that starts serves what is written":                     {time.Minute, 1, false},
+		"one that starts on an old state serves all that caches may need": {5 * time.Hour, 2, true},
+	} {
+		started := newServer(t, dir)
+		started.folder.disk, started.now = full{}, seen.Add(c.after)
+		results, err := started.folder.Update(started.now, started.decide, zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := results[zone]; len(got.Sets.Data) != c.data || len(got.Sets.DNSKEY) != 2 || len(got.Keys) != 2 || (got.Err != nil) != c.fails {
+			t.Errorf("%s: %+v, %v", name, got.Sets, got.Err)
+		}
+	}
 	s.folder.disk = files{}
 	s.until(3 * day)
 	if len(s.last.Sets.DNSKEY) != 1 || s.last.Sets.CDS[0] == before[0].ID {
 		t.Errorf("%+v", s.last.Sets)
 	}
+}
+
+// A folder that is read-only here is served as somebody else keeps it.
+func TestReadOnlyFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	keeps, reads := newServer(t, dir), newServer(t, dir)
+	reads.folder.disk = readOnly{}
+	keeps.until(day)
+	keeps.roll(keyroll.CSK)
+	for range 60 {
+		keeps.until(time.Hour)
+		reads.now, reads.ds = keeps.now, keeps.ds
+		results, err := reads.folder.Update(keeps.now, reads.decide, zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := results[zone]; !slices.Equal(got.Sets.Data, keeps.last.Sets.Data) || !slices.Equal(got.Sets.CDS, keeps.last.Sets.CDS) {
+			t.Errorf("%s: %+v, where its keeper serves %+v", keeps.now, got.Sets, keeps.last.Sets)
+		}
+	}
+	if len(keeps.last.Zone.Keys) != 2 || len(keeps.last.Sets.DNSKEY) != 1 {
+		t.Errorf("it has not rolled: %+v", keeps.last.Zone.Keys)
+	}
+}
+
+// readOnly is a disk that cannot be written.
+type readOnly struct{ full }
+
+func (readOnly) lock(string) (func() error, error) {
+	return nil, &os.PathError{Op: "open", Path: ".lock", Err: syscall.EROFS}
 }
 
 // A backup of last week comes back, after a roll that it knows nothing of: since keys lie in the folder for
@@ -450,6 +500,7 @@ type full struct{}
 
 var errFull = &os.PathError{Op: "write", Path: "x", Err: errors.New("no space left on device")}
 
+func (full) lock(dir string) (func() error, error) { return zonesign.Lock(dir) }
 func (full) makeKey(string, string, uint8, bool, func(uint16) bool, time.Time) (string, error) {
 	return "", errFull
 }

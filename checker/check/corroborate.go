@@ -1,0 +1,112 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/coredns-caa/caa/checker/perspective"
+	"github.com/coredns-caa/caa/checker/quorum"
+	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/checker/subject"
+	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+)
+
+// Reasons of verdicts that a quorum makes worse.
+const (
+	NotCorroborated issuance.Reason = "quorum-not-corroborated"
+	Contested       issuance.Reason = "quorum-contested"
+	Undetermined    issuance.Reason = "quorum-undetermined"
+)
+
+// worse is what a quorum's outcome makes of a verdict that is not as bad already.
+var worse = map[quorum.Outcome]struct {
+	outcome verdict.Outcome
+	reason  issuance.Reason
+}{
+	quorum.NotCorroborated: {verdict.LockedOut, NotCorroborated},
+	quorum.Contested:       {verdict.AtRisk, Contested},
+	quorum.Undetermined:    {verdict.Unknown, Undetermined},
+}
+
+// badness orders outcomes: a quorum never improves on what was seen from here.
+var badness = map[verdict.Outcome]int{verdict.MayIssue: 0, verdict.Unknown: 1, verdict.AtRisk: 2, verdict.LockedOut: 3}
+
+// requirementsAtATime are asked of all perspectives; each has a limit of its own besides.
+const requirementsAtATime = 16
+
+// Corroborate asks the perspectives about every verdict of a report, and holds what they saw against the
+// quorum's rule of a day. progress is called after each name; it may be nil.
+func Corroborate(ctx context.Context, set *perspective.Set, r *report.Report, at time.Time, progress func(done, total int)) {
+	var group errgroup.Group
+	group.SetLimit(requirementsAtATime)
+	var names atomic.Int32
+	for i := range r.Names {
+		name, err := subject.Parse(r.Names[i].Name)
+		if err != nil {
+			continue // it comes from a subject
+		}
+		var verdicts atomic.Int32
+		for j := range r.Names[i].Verdicts {
+			group.Go(func() error {
+				corroborate(ctx, set, name, &r.Names[i].Verdicts[j], at)
+				if int(verdicts.Add(1)) == len(r.Names[i].Verdicts) && progress != nil {
+					progress(int(names.Add(1)), len(r.Names))
+				}
+				return nil
+			})
+		}
+	}
+	_ = group.Wait()
+	if ctx.Err() != nil {
+		r.Complete = false
+	}
+}
+
+func corroborate(ctx context.Context, set *perspective.Set, name subject.Subject, v *report.Verdict, at time.Time) {
+	judged := set.Ask(ctx, guard.Requirement{Name: name.Name, Wildcard: name.Wildcard, Domain: v.Issuer, Type: v.Type, Account: v.Account, Method: v.Method}, at)
+	if ctx.Err() != nil {
+		return // interrupted: what was not asked says nothing, and what was seen from here stands
+	}
+	v.Corroboration = &judged
+	found, ok := worse[judged.Quorum.Outcome]
+	if !ok || badness[found.outcome] <= badness[v.Outcome] {
+		return
+	}
+	v.Detail = fmt.Sprintf("%s from here; %s", v.Outcome, explain(judged.Quorum))
+	if judged.Quorum.Outcome == quorum.NotCorroborated && !slices.Contains(judged.Quorum.Failed, quorum.PrimaryPermits) {
+		v.Detail += fmt.Sprintf("; a CA may rely on what its remote perspectives saw up to %d days ago, so it can show late", quorum.ReuseDays)
+	}
+	v.Outcome, v.Reason, v.Property = found.outcome, found.reason, nil
+}
+
+// explain names the clauses that are not met, or may not be.
+func explain(q quorum.Result) string {
+	var out []string
+	for _, clause := range q.Failed {
+		out = append(out, clauseTexts[clause](q))
+	}
+	return strings.Join(out, ", and ")
+}
+
+var clauseTexts = map[quorum.Clause]func(quorum.Result) string{
+	quorum.PrimaryPermits: func(q quorum.Result) string {
+		return fmt.Sprintf("the primary perspective %s has to permit", q.Primary)
+	},
+	quorum.EnoughRemotes: func(q quorum.Result) string {
+		return fmt.Sprintf("%d distinct remote perspectives are needed, and there are %d", q.Rule.Remotes, len(q.Corroborating)+len(q.Others))
+	},
+	quorum.NonCorroborations: func(q quorum.Result) string {
+		return fmt.Sprintf("%d of the remote perspectives need not corroborate, and %s do not", q.Allowed, strings.Join(q.Others, ", "))
+	},
+	quorum.EnoughRegions: func(q quorum.Result) string {
+		return fmt.Sprintf("those that corroborate have to lie in %d regions, and lie in %d", q.Rule.Regions, len(q.Regions))
+	},
+}

@@ -1,0 +1,62 @@
+package report
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coredns-caa/caa/checker/perspective"
+	"github.com/coredns-caa/caa/checker/quorum"
+	"github.com/coredns-caa/caa/checker/verdict"
+)
+
+// What the perspectives saw, for people: those that do not corroborate and, with -v, all.
+func TestWriteCorroboration(t *testing.T) {
+	t.Parallel()
+	place := func(i int) quorum.Coordinates { return quorum.Coordinates{Longitude: 20 * float64(i)} }
+	sights := []perspective.Sight{
+		{Perspective: "here", View: quorum.Permits, Reason: "authorized", Records: []string{`0 issue "ca.example"`}, FoundAt: "example.org."},
+		{Perspective: "ohio", View: quorum.Permits, Reason: "authorized"},
+		{Perspective: "oslo", View: quorum.Denies, Reason: "issuer-not-listed", Records: []string{`0 issue "x.example"`}, FoundAt: "example.org."},
+		{Perspective: "lima", View: quorum.Unknown, Reason: "no-answer", Detail: "the agent: refused\x1b[2J"},
+		{Perspective: "near", View: quorum.Permits, Reason: "authorized"},
+		{Perspective: "cairo", View: quorum.Permits, Reason: "authorized"},
+	}
+	var all []quorum.Perspective
+	for i, s := range sights {
+		all = append(all, quorum.Perspective{Name: s.Perspective, View: s.View, Place: place(i), Region: quorum.Regions()[i%5]})
+	}
+	all[4].Place.Longitude = 61
+	day := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	v := Verdict{Issuer: "ca.example", Outcome: verdict.Unknown, Reason: "quorum-undetermined", Detail: "may issue from here; why", Corroboration: &perspective.Judged{
+		Sights: sights, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(day)), Later: quorum.Later(all[0], all[1:], day),
+	}}
+	r := &Report{Complete: true, Names: []Name{{Name: "www.example.org", Verdicts: []Verdict{v}}}}
+	tests := []struct {
+		style Style
+		want  string
+	}{
+		{Style{}, `www.example.org
+    ca.example  could not find out  quorum-undetermined: may issue from here; why
+        undetermined by 2 of 4 remote perspectives, by the rule of 2026-06-15
+            oslo  denies              issuer-not-listed: 0 issue "x.example" at example.org
+            lima  could not find out  no-answer: the agent: refused�[2J
+            near does not count: it is 111 km from lima, and 500 are needed
+        it hangs on one perspective alone: oslo or lima
+        from 2026-12-15 on: undetermined (enough-remotes, non-corroborations)
+
+1 name, 1 could not find out
+`},
+		{Style{Verbose: true}, "            here   permits             authorized: 0 issue \"ca.example\" at example.org\n"},
+		{Style{Colour: true}, "oslo  \x1b[31mdenies\x1b[0m  "},
+	}
+	for _, tt := range tests {
+		var out strings.Builder
+		if err := r.WriteText(&out, tt.style); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); tt.style == (Style{}) && got != tt.want || !strings.Contains(got, tt.want) {
+			t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+		}
+	}
+}
