@@ -28,8 +28,8 @@ import (
 )
 
 var (
-	worlds = flag.Int("worlds", 3, "generated worlds to compare in; these are what CI has")
-	size   = flag.Int("zones", 120, "zones of a world")
+	worlds = flag.Int("worlds", 2, "generated worlds to compare in; these are what CI has")
+	size   = flag.Int("zones", 100, "zones of a world")
 	seed   = flag.Uint64("seed", 1, "of the first world")
 )
 
