@@ -100,7 +100,7 @@ func offer(t *testing.T, change func(*agent.Config)) string {
 		lab.Zone{Name: "open.test.", Servers: []string{"ns.ok.test."}},
 	)
 	cfg := agent.Config{Code: "here", Token: token, Looker: func() climb.Looker {
-		r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: 300 * time.Millisecond})
+		r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: time.Second})
 		if err != nil {
 			t.Error(err)
 		}

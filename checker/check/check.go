@@ -141,9 +141,7 @@ func one(ctx context.Context, r *resolve.Resolver, collector *finding.Collector,
 	name := report.Name{Name: job.Subject.String(), Relevant: relevant(way), Climb: steps(way), Zones: zones(way, seen.Ends()), Verdicts: []report.Verdict{}}
 	for _, req := range job.requirements(way) {
 		v := verdict.Decide(way, req, at)
-		if v.Outcome == verdict.MayIssue {
-			v = doubt(ctx, r, v, seen, at)
-		}
+		v = doubt(ctx, r, v, seen, at)
 		name.Verdicts = append(name.Verdicts, asReported(v))
 	}
 	if job.Node != nil {
@@ -173,15 +171,21 @@ func (j Job) requirements(way climb.Climb) []guard.Requirement {
 	return out
 }
 
-// doubt asks what becomes of a permission when a CA's resolver comes upon one server or another.
+// doubt asks what becomes of a verdict when a CA's resolver comes upon one server or another.
 func doubt(ctx context.Context, r *resolve.Resolver, v verdict.Verdict, seen *finding.Case, at time.Time) verdict.Verdict {
 	for o, answer := range seen.PerServer() {
 		other := verdict.Decide(v.Climb.Replace(above(ctx, r, v.Climb), o.Name, answer), v.Requirement, at)
-		if other.Outcome == verdict.LockedOut || other.Outcome == verdict.AtRisk {
-			v.Outcome, v.Reason = verdict.AtRisk, OneServer
+		switch {
+		case v.Outcome == verdict.MayIssue && (other.Outcome == verdict.LockedOut || other.Outcome == verdict.AtRisk):
+			v.Reason = OneServer
 			v.Detail = fmt.Sprintf("by the answer of %s it may not: %s", server(o), other.Reason)
-			return v
+		case v.Outcome == verdict.LockedOut && other.Outcome == verdict.MayIssue:
+			v.Detail = fmt.Sprintf("by the answer of %s it may", server(o))
+		default:
+			continue
 		}
+		v.Outcome = verdict.AtRisk
+		return v
 	}
 	return v
 }

@@ -2,6 +2,7 @@ package perspective
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/coredns-caa/caa/checker/climb"
@@ -35,17 +36,21 @@ func (l local) see(ctx context.Context, r guard.Requirement, at time.Time) Sight
 }
 
 // fault is what is wrong with a resolver rather than with a name's servers, "" for nothing: it does not
-// answer, or it passes no signatures on, not even the root's.
+// answer, be it for a zone's keys, or it passes no signatures on, not even the root's.
 func fault(answer resolve.Answer) string {
 	if err := answer.Err; err != nil && err.Failure != resolve.ServFail {
 		return err.Error()
 	}
-	root := answer.Zone
-	for root != nil && root.Parent != nil {
-		root = root.Parent
-	}
-	if root != nil && root.Trust.Status == dnssec.Bogus {
-		return "not even the root's keys validate through it: " + root.Trust.Detail
+	for z := answer.Zone; z != nil; z = z.Parent {
+		if z.Trust.Status != dnssec.Bogus {
+			continue
+		}
+		if z.Parent == nil {
+			return "not even the root's keys validate through it: " + z.Trust.Detail
+		}
+		if slices.ContainsFunc(z.Seen, func(o resolve.Observation) bool { return o.Failure.Silent() }) {
+			return "it leaves questions for the keys of " + z.Name + " without an answer"
+		}
 	}
 	return ""
 }

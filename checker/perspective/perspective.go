@@ -35,6 +35,9 @@ import (
 const (
 	DefaultLimit       = 30 * time.Second // for one answer: a climb past two silent servers takes 16 s
 	DefaultConcurrency = 8                // questions to one perspective at a time: what agents take by default
+
+	giveUpAfter = 3                // questions in a row without an answer: then it is not waited for
+	giveUpFor   = 30 * time.Second // then it is tried again
 )
 
 // Sight is what one perspective saw of one requirement.
@@ -73,7 +76,33 @@ type observer interface {
 type perspective struct {
 	Spec
 	observer
-	slots chan struct{}
+	slots  chan struct{}
+	silent *silence
+}
+
+// silence remembers that a perspective does not answer, so that ten thousand names do not wait for it one
+// by one.
+type silence struct {
+	mu    sync.Mutex
+	count int       // of questions in a row
+	until time.Time // it is left alone
+}
+
+func (s *silence) lasts() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count >= giveUpAfter && time.Now().Before(s.until)
+}
+
+func (s *silence) learn(answered bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if answered {
+		s.count = 0
+		return
+	}
+	s.count++
+	s.until = time.Now().Add(giveUpFor)
 }
 
 // Set is the perspectives of a file, ready to be asked. It is safe for concurrent use.
@@ -104,7 +133,7 @@ func (f *File) Open(o Options) (*Set, error) {
 			wrong = errors.Join(wrong, fmt.Errorf("%v: the perspective %s: %w", spec.Pos, spec.Name, err))
 			continue
 		}
-		set.all = append(set.all, perspective{spec, observer, make(chan struct{}, cmp.Or(o.Concurrency, DefaultConcurrency))})
+		set.all = append(set.all, perspective{spec, observer, make(chan struct{}, cmp.Or(o.Concurrency, DefaultConcurrency)), new(silence)})
 	}
 	if wrong != nil {
 		set.Close()
@@ -272,9 +301,16 @@ func (p perspective) ask(ctx context.Context, r guard.Requirement, at time.Time,
 	case <-ctx.Done():
 		return Sight{Reason: NoAnswer, Detail: "it was not asked, since the time was up"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	if p.silent.lasts() {
+		return Sight{Reason: NoAnswer, Detail: fmt.Sprintf("it was not asked, since it has left %d questions in a row without an answer", giveUpAfter)}
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return p.see(ctx, r, at)
+	seen := p.see(limited, r, at)
+	if ctx.Err() == nil {
+		p.silent.learn(seen.Reason != NoAnswer)
+	}
+	return seen
 }
 
 func (s *Set) views(sights []Sight) (primary quorum.Perspective, remotes []quorum.Perspective) {

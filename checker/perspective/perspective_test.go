@@ -1,6 +1,7 @@
 package perspective_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -43,6 +44,7 @@ type stage struct {
 	*lab.Lab
 	dir  string
 	cert tls.Certificate
+	wait time.Duration // for one try; 0 for longer than a loaded machine takes
 }
 
 func newStage(t *testing.T) *stage {
@@ -64,7 +66,7 @@ upper CAA 0 issue "CA.example"
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{l, t.TempDir(), cert}
+	s := &stage{Lab: l, dir: t.TempDir(), cert: cert}
 	world.WriteFile(t, filepath.Join(s.dir, "ca.pem"), pem.Cert)
 	world.WriteFile(t, filepath.Join(s.dir, "token"), token+"\n")
 	return s
@@ -79,7 +81,7 @@ func (s *stage) resolver() *resolve.Resolver {
 }
 
 func (s *stage) config() resolve.Config {
-	return resolve.Config{Hints: s.Hints, Anchors: s.Anchors, Port: s.Port, Rate: -1, Timeout: 500 * time.Millisecond}
+	return resolve.Config{Hints: s.Hints, Anchors: s.Anchors, Port: s.Port, Rate: -1, Timeout: cmp.Or(s.wait, 5*time.Second)}
 }
 
 // serve runs a handler with the stage's certificate, and returns its host:port.
@@ -95,7 +97,7 @@ func (s *stage) serve(t *testing.T, h http.Handler) string {
 
 func (s *stage) agent(t *testing.T) string {
 	t.Helper()
-	a, err := agent.New(agent.Config{Code: "it", Token: token, Looker: func() climb.Looker { return s.resolver() }, Limit: 5 * time.Second, Now: func() time.Time { return today }})
+	a, err := agent.New(agent.Config{Code: "it", Token: token, Looker: func() climb.Looker { return s.resolver() }, Limit: 20 * time.Second, Now: func() time.Time { return today }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +263,7 @@ func TestKinds(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			for i, got := range s.ask(t, tt.req, 10*time.Second, kinds...).Sights {
+			for i, got := range s.ask(t, tt.req, 30*time.Second, kinds...).Sights {
 				if got.View != tt.view || got.Reason != tt.reason {
 					t.Errorf("%s: %v (%s) %s, want %v (%s)", kinds[i], got.View, got.Reason, got.Detail, tt.view, tt.reason)
 				}
@@ -278,6 +280,7 @@ func TestKinds(t *testing.T) {
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
+	s.wait = time.Second
 	hangs := s.serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
@@ -288,7 +291,7 @@ func TestSilence(t *testing.T) {
 	}
 	t.Cleanup(func() { closed.Close() })
 	refusing := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 9).String() // nobody listens
-	got := s.ask(t, guard.Requirement{Name: "silent.test.", Domain: "ca.example"}, 4*time.Second,
+	got := s.ask(t, guard.Requirement{Name: "silent.test.", Domain: "ca.example"}, 8*time.Second,
 		"kind: self", agentEntry(s.agent(t), ""), agentEntry(hangs, ""), fmt.Sprintf("kind: udp, address: %q", closed.LocalAddr()), agentEntry(refusing, ""), fmt.Sprintf("kind: dot, address: %q", refusing))
 	want := []quorum.View{quorum.Denies, quorum.Denies, quorum.Unknown, quorum.Unknown, quorum.Unknown, quorum.Unknown}
 	for i, sight := range got.Sights {
@@ -298,6 +301,52 @@ func TestSilence(t *testing.T) {
 	}
 	if got.Quorum.Outcome != quorum.NotCorroborated {
 		t.Errorf("%+v", got.Quorum)
+	}
+}
+
+// A perspective that does not answer is not waited for name by name.
+func TestSilentPerspectiveIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	var requests atomic.Int32
+	hangs := s.serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		requests.Add(1)
+		<-r.Context().Done()
+	}))
+	set, err := s.open(t, time.Second, agentEntry(hangs, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		got := set.Ask(t.Context(), guard.Requirement{Name: fmt.Sprintf("n%d.ok.test.", i), Domain: "ca.example"}, today)
+		if s := got.Sights[0]; s.View != quorum.Unknown || s.Reason != perspective.NoAnswer {
+			t.Errorf("%+v", s)
+		}
+	}
+	if n := requests.Load(); n != 3 {
+		t.Errorf("it was asked %d times, want 3", n)
+	}
+}
+
+// A resolver that does not answer for a zone's keys makes the zone bogus: that is no answer about the zone.
+func TestResolverWithoutKeys(t *testing.T) {
+	t.Parallel()
+	withhold := func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if q.Qtype == dns.TypeDNSKEY && strings.EqualFold(q.Name, "test.") {
+			return nil
+		}
+		return m
+	}
+	l := lab.New(t, map[string]lab.Hook{"a.root.": withhold}, lab.Zone{Name: ".", Servers: []string{"a.root."}},
+		lab.Zone{Name: "test.", Servers: []string{"a.root."}, Text: `@ CAA 0 issue "ca.example"`})
+	s := &stage{Lab: l, dir: t.TempDir(), wait: 500 * time.Millisecond}
+	got := s.ask(t, guard.Requirement{Name: "test.", Domain: "ca.example"}, 10*time.Second, fmt.Sprintf("kind: udp, address: %q", l.AddrPort("a.root.")), "kind: self")
+	if s := got.Sights[0]; s.View != quorum.Unknown || s.Reason != perspective.NoAnswer || !strings.Contains(s.Detail, "keys of test.") {
+		t.Errorf("%+v", s)
+	}
+	if s := got.Sights[1]; s.View != quorum.Denies { // asked itself, the zone's server is at fault
+		t.Errorf("%+v", s)
 	}
 }
 

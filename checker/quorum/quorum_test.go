@@ -222,7 +222,7 @@ func random(r *rand.Rand) scene {
 func each(t *testing.T, check func(t *testing.T, r *rand.Rand, s scene)) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 229))
-	for range 3000 {
+	for range 1000 {
 		check(t, r, random(r))
 		if t.Failed() {
 			return

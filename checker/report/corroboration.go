@@ -53,9 +53,23 @@ func (v Verdict) writeCorroboration(out *strings.Builder, s Style) {
 	if len(q.Pivotal) > 0 {
 		fmt.Fprintf(out, "        it hangs on one perspective alone: %s\n", clean(strings.Join(q.Pivotal, " or ")))
 	}
+	if denying := v.denying(); q.Outcome == quorum.Corroborated && len(denying) > 0 {
+		fmt.Fprintf(out, "        a CA whose primary perspective sees what %s sees must not issue\n", clean(strings.Join(denying, " or ")))
+	}
 	for _, later := range v.Corroboration.Later {
 		fmt.Fprintf(out, "        from %s on: %s%s\n", later.Rule.From.Format(time.DateOnly), later.Outcome, failed(later))
 	}
+}
+
+// denying are the perspectives that deny. Not every CA's primary stands where the file's does.
+func (v Verdict) denying() []string {
+	var out []string
+	for _, s := range v.Corroboration.Sights {
+		if s.View == quorum.Denies {
+			out = append(out, s.Perspective)
+		}
+	}
+	return out
 }
 
 func phase(rule quorum.Rule) string {

@@ -32,6 +32,13 @@ func TestWriteCorroboration(t *testing.T) {
 		Sights: sights, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(day)), Later: quorum.Later(all[0], all[1:], day),
 	}}
 	r := &Report{Complete: true, Names: []Name{{Name: "www.example.org", Verdicts: []Verdict{v}}}}
+	well := *v.Corroboration
+	well.Quorum.Outcome, well.Later = quorum.Corroborated, nil
+	var text strings.Builder
+	Verdict{Corroboration: &well}.writeCorroboration(&text, Style{})
+	if want := "a CA whose primary perspective sees what oslo sees must not issue\n"; !strings.HasSuffix(text.String(), want) {
+		t.Errorf("got\n%s\nwant %s at the end", &text, want)
+	}
 	tests := []struct {
 		style Style
 		want  string

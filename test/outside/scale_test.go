@@ -29,7 +29,7 @@ func BenchmarkNames(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	g := &generator{rand.New(rand.NewPCG(1, 0)), ring{}, time.Now()}
+	g := &generator{Rand: rand.New(rand.NewPCG(1, 0)), keys: ring{}, now: time.Now()}
 	addrs := world.FreeSubnet(b, 2)
 	var specimens []specimen
 	var jobs []check.Job

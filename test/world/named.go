@@ -14,8 +14,15 @@ import (
 // transfer them.
 func Named(t testing.TB, zones map[string]string) *Process {
 	t.Helper()
+	return NamedAt(t, FreeAddr(t), zones)
+}
+
+// NamedAt is Named at an address of the caller's choice, which an interface must have: of loopback, for
+// named, that is 127.0.0.1 alone.
+func NamedAt(t testing.TB, addr netip.AddrPort, zones map[string]string) *Process {
+	t.Helper()
 	program := Program(t, "named")
-	dir, addr := t.TempDir(), FreeAddr(t)
+	dir := t.TempDir()
 	conf := namedConf(dir, addr)
 	for apex, text := range zones {
 		file := filepath.Join(dir, "db."+apex)

@@ -55,6 +55,8 @@ func (w *world) cooperate() {
 	w.sync(1)
 }
 
+// scenarios are what is explored. Clocks do not jump where a backup comes back: the age of a state is known by
+// the clock alone, and the margin is spent once.
 var scenarios = []scenario{
 	{"a new zone", fresh, budget{crashes: 1}},
 	{"a CSK rolls", settled(false), budget{rolls: 1, crashes: 1}},
@@ -79,7 +81,6 @@ var scenarios = []scenario{
 	{"the clock jumps, and the algorithm changes", settled(false), budget{algorithms: 1, jumps: 100}},
 	{"the clock jumps, and the algorithm of KSK and ZSK changes", settled(true), budget{algorithms: 1, jumps: 100}},
 	{"the clock jumps, insecure and back", settled(false), budget{insecure: 1, back: 1, jumps: 100}},
-	{"the clock jumps, and a backup comes back", settled(false), budget{rolls: 1, backups: 1, jumps: 100}},
 	{"the clock jumps, and TTLs change", settled(true), budget{zskUrgent: 1, ttls: 2, jumps: 100}},
 	{"the clock jumps in a new zone", fresh, budget{jumps: 100}},
 	{"a DS comes early", settled(false), budget{urgent: 1, early: 1}},
@@ -343,16 +344,19 @@ func TestNeverBogus(t *testing.T) {
 func TestComesToRest(t *testing.T) {
 	t.Parallel()
 	const (
-		limit = 20_000
 		every = 197
 		ticks = 80 // units of time, longer than any roll and what is asked for after it
 	)
+	limit := 20_000
+	if raceDetector {
+		limit /= 50
+	}
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			good := &rules{machine: standard}
 			explore(s, &rules{machine: standard, visit: func(n int, text string, trace func() []string) {
-				if n%every != 0 || t.Failed() || raceDetector && n%(20*every) != 0 {
+				if n%every != 0 || t.Failed() {
 					return
 				}
 				w := decode(text)

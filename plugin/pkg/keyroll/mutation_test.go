@@ -179,7 +179,10 @@ const mutationStates = 50_000
 // Each way to be wrong is caught.
 func TestMutationsAreCaught(t *testing.T) {
 	t.Parallel()
-	for _, m := range mutations {
+	for n, m := range mutations {
+		if raceDetector && n%10 > 0 {
+			continue // it is the rules that are wrong, not goroutines
+		}
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == m.scenario })

@@ -291,8 +291,12 @@ func bindTime(t time.Time) string { return t.UTC().Format("20060102150405") }
 // writeNew makes a file that is whole or absent, whenever the machine stops, and overwrites none. Its
 // name is safe once the folder is synced.
 func writeNew(path, stem, text string, mode fs.FileMode) error {
-	dir := filepath.Dir(path)
-	temp, err := os.CreateTemp(dir, tempPrefix+stem+"*") // mode 0600 from its first octet on
+	return writeBeside(path, stem, text, mode, os.Link) // unlike a rename it fails where a file stands
+}
+
+// writeBeside writes a whole file beside path, synced, and puts it there by put.
+func writeBeside(path, stem, text string, mode fs.FileMode, put func(from, to string) error) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), tempPrefix+stem+"*") // mode 0600 from its first octet on
 	if err != nil {
 		return err
 	}
@@ -301,7 +305,7 @@ func writeNew(path, stem, text string, mode fs.FileMode) error {
 	if err := errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close()); err != nil {
 		return err
 	}
-	return os.Link(temp.Name(), path) // unlike a rename it fails where a file stands
+	return put(temp.Name(), path)
 }
 
 func syncDir(dir string) error {

@@ -81,18 +81,8 @@ func tagOf(base string) (tag uint16) {
 // renamed, the folder synced. Whenever the machine stops, the old or the new one is there, whole. What a
 // crash leaves beside it, or beside a key, begins with Temporary and stem.
 func ReplaceFile(path, stem, text string, mode os.FileMode) error {
-	dir := filepath.Dir(path)
-	temp, err := os.CreateTemp(dir, tempPrefix+stem+"*") // mode 0600 from its first octet on
-	if err != nil {
+	if err := writeBeside(path, stem, text, mode, os.Rename); err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name())
-	_, err = temp.WriteString(text)
-	if err := errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return syncDir(filepath.Dir(path))
 }

@@ -1,0 +1,120 @@
+package check_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/check"
+	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/checker/subject"
+	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/test/lab"
+)
+
+var today = time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+
+// start serves example.test on two servers; hook changes what the second says.
+func start(t *testing.T, text string, hook lab.Hook) *resolve.Resolver {
+	t.Helper()
+	l := lab.New(t, map[string]lab.Hook{"ns2.example.test.": hook},
+		lab.Zone{Name: "test.", Servers: []string{"a.nic.test.", "b.nic.test."}},
+		lab.Zone{Name: "example.test.", Servers: []string{"ns1.example.test.", "ns2.example.test."}, Unsigned: true, Text: text})
+	r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, NoIPv6: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func withoutCAA(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+	if q.Qtype == dns.TypeCAA {
+		m.Answer = nil
+		m.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: "example.test.", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 60}, Ns: ".", Mbox: "."}}
+	}
+	return m
+}
+
+func outcome(t *testing.T, r *report.Report) report.Verdict {
+	t.Helper()
+	if len(r.Names) != 1 || len(r.Names[0].Verdicts) != 1 {
+		t.Fatalf("got %+v", r.Names)
+	}
+	return r.Names[0].Verdicts[0]
+}
+
+// A permission that only one server's answer gives is none to rely on: by the other's, the climb goes on
+// to a name that denies.
+func TestOneServerDenies(t *testing.T) {
+	t.Parallel()
+	const text = "@ CAA 0 issue \"other.example\"\nwww CAA 0 issue \"ca.example\"\n"
+	jobs := check.Jobs([]subject.Subject{{Name: "www.example.test."}}, []string{"ca.example"}, guard.Requirement{})
+	good := outcome(t, check.Run(t.Context(), start(t, text, nil), jobs, check.Options{At: today}))
+	if good.Outcome != verdict.MayIssue {
+		t.Errorf("with both servers right: %+v", good)
+	}
+	onlyWWW := func(transport string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if dns.CanonicalName(q.Name) != "www.example.test." {
+			return m
+		}
+		return withoutCAA(transport, q, m)
+	}
+	bad := outcome(t, check.Run(t.Context(), start(t, text, onlyWWW), jobs, check.Options{At: today}))
+	if bad.Outcome != verdict.AtRisk || bad.Reason != check.OneServer {
+		t.Errorf("with one server wrong: %+v", bad)
+	}
+	other := check.Jobs([]subject.Subject{{Name: "www.example.test."}}, []string{"other.example"}, guard.Requirement{})
+	if let := outcome(t, check.Run(t.Context(), start(t, text, onlyWWW), other, check.Options{At: today})); let.Outcome != verdict.AtRisk || let.Detail == "" {
+		t.Errorf("whom only the wrong server lets in: %+v", let)
+	}
+}
+
+// What a server says is held against the policy, server by server.
+func TestDrift(t *testing.T) {
+	t.Parallel()
+	p, err := policy.Load("caa.yaml", []byte(`version: 1
+issuers: {ca: {domain: ca.example, unlisted: true}}
+zones: {example.test: {issue: [ca], names: {www: {issue: none}}}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = "@ CAA 0 ISSUE \"ca.example\"\nwww CAA 0 issue \";\"\n"
+	if found := check.Run(t.Context(), start(t, text, nil), check.PolicyJobs(p, nil), check.Options{At: today}); len(found.Names) != 2 || len(found.Names[0].Drift)+len(found.Names[1].Drift) != 0 {
+		t.Errorf("drift where there is none: %+v", found.Names)
+	}
+	only := []subject.Subject{{Name: "www.example.test."}}
+	found := check.Run(t.Context(), start(t, text, withoutCAA), check.PolicyJobs(p, only), check.Options{At: today})
+	if len(found.Names) != 1 || len(found.Names[0].Drift) != 1 || len(found.Names[0].Drift[0].Seen) != 0 || found.ExitCode() != report.ExitMend {
+		t.Errorf("one server without the record: %+v", found.Names)
+	}
+}
+
+// A run that is interrupted has what was found, and no name half done.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	r := start(t, "@ CAA 0 issue \"ca.example\"\n", nil)
+	var subjects []subject.Subject
+	for _, name := range []string{"a", "b", "c", "d"} {
+		subjects = append(subjects, subject.Subject{Name: name + ".example.test."})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	found := check.Run(ctx, r, check.Jobs(subjects, nil, guard.Requirement{}), check.Options{At: today, Workers: 1, Progress: func(done, _ int) {
+		if done == 2 {
+			cancel()
+		}
+	}})
+	if found.Complete || len(found.Names) != 2 || found.ExitCode() == report.ExitFine {
+		t.Errorf("complete %v, %d names, exit %d", found.Complete, len(found.Names), found.ExitCode())
+	}
+	for _, n := range found.Names {
+		if n.Verdicts[0].Outcome != verdict.MayIssue {
+			t.Errorf("got %+v", n)
+		}
+	}
+}
