@@ -32,19 +32,21 @@ var candid = []string{"auto", "cache", "dnssec", "file", "forward", "grpc", "hea
 // there is signed anew here, and returns whole messages or an error, whatever that plugin does: it may
 // fail, panic, hang, truncate or write nothing.
 type below struct {
-	next plugin.Handler
-	w    dns.ResponseWriter
-	r    *dns.Msg
-	opt  []dns.RR // of every question
+	next  plugin.Handler
+	w     dns.ResponseWriter
+	r     *dns.Msg
+	opt   dns.OPT
+	extra [1]dns.RR // opt, with every question
 }
 
 func newBelow(next plugin.Handler, w dns.ResponseWriter, r *dns.Msg) *below {
-	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
-	opt.SetUDPSize(maxUDP)
+	b := &below{next: next, w: w, r: r, opt: dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}}
+	b.opt.SetUDPSize(maxUDP)
 	if asked := r.IsEdns0(); asked != nil {
-		opt.Option = asked.Option // such as the client's subnet (RFC 7871)
+		b.opt.Option = asked.Option // such as the client's subnet (RFC 7871)
 	}
-	return &below{next, w, r, []dns.RR{opt}}
+	b.extra[0] = &b.opt
+	return b
 }
 
 // errNobody says that no plugin below has anything to say of a name: none wrote an answer, and the
@@ -106,7 +108,14 @@ func (b *below) once(ctx context.Context, name string, qtype uint16, stream bool
 
 // question is the query with another question.
 func (b *below) question(name string, qtype uint16) *dns.Msg {
-	return &dns.Msg{MsgHdr: b.r.MsgHdr, Question: []dns.Question{{Name: name, Qtype: qtype, Qclass: dns.ClassINET}}, Extra: b.opt}
+	var r struct { // in one piece
+		dns.Msg
+		question [1]dns.Question
+	}
+	r.MsgHdr, r.Extra = b.r.MsgHdr, b.extra[:]
+	r.question[0] = dns.Question{Name: name, Qtype: qtype, Qclass: dns.ClassINET}
+	r.Msg.Question = r.question[:]
+	return &r.Msg
 }
 
 // capture keeps what a plugin writes. CoreDNS's nonwriter does so too, but shows the plugin the real

@@ -41,10 +41,8 @@ var replaced = map[uint16]bool{dns.TypeRRSIG: true, dns.TypeNSEC: true, dns.Type
 // does not exist.
 func (z *zone) read(name string, qtype uint16, m *dns.Msg) (finding, error) {
 	f := finding{extra: m, soa: recordsAt(m.Ns, z.Name, dns.TypeSOA)}
-	for _, read := range []func(*finding, string, uint16) bool{z.readDNAME, z.readCNAME, z.readData, z.readCut} {
-		if read(&f, name, qtype) {
-			return f, nil
-		}
+	if z.readDNAME(&f, name) || z.readCNAME(&f, name, qtype) || z.readData(&f, name, qtype) || z.readCut(&f, name) {
+		return f, nil
 	}
 	switch {
 	case name == z.Name && recordsAt(m.Answer, name, dns.TypeCNAME) != nil:
@@ -62,7 +60,7 @@ func (z *zone) read(name string, qtype uint16, m *dns.Msg) (finding, error) {
 }
 
 // readDNAME finds an alias of all names below its owner, which must itself lie in the zone.
-func (z *zone) readDNAME(f *finding, name string, _ uint16) bool {
+func (z *zone) readDNAME(f *finding, name string) bool {
 	for _, rr := range f.extra.Answer {
 		dname, ok := rr.(*dns.DNAME)
 		if !ok || dname.Hdr.Class != dns.ClassINET {
@@ -113,7 +111,7 @@ func (z *zone) readData(f *finding, name string, qtype uint16) bool {
 }
 
 // readCut finds a referral: NS between the apex and the name, and no SOA (RFC 2308 2.2).
-func (z *zone) readCut(f *finding, name string, _ uint16) bool {
+func (z *zone) readCut(f *finding, name string) bool {
 	if f.extra.Rcode != dns.RcodeSuccess || !onlyReplaced(f.extra.Answer) {
 		return false
 	}
