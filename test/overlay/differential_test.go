@@ -279,7 +279,8 @@ func (s *scene) direct(t *testing.T, z *zone, q dns.Question, random *rand.Rand)
 func (s *scene) through(t *testing.T, z *zone, q dns.Question, r pair) {
 	t.Helper()
 	ours, theirs := world.Ask(t, r.ours, q.Name, q.Qtype), world.Ask(t, r.truth, q.Name, q.Qtype)
-	if ours.Rcode == dns.RcodeServerFailure && theirs.Rcode != ours.Rcode && !saysBogus(ours) {
+	forwards := strings.HasPrefix(r.name, "knot-resolver") && z.cutAbove(q.Name) // see differences
+	if ours.Rcode == dns.RcodeServerFailure && theirs.Rcode != ours.Rcode && !saysBogus(ours) && !forwards {
 		t.Logf("%s %s at %s had no answer: %v", q.Name, dns.Type(q.Qtype), r.name, ours)
 		s.again.Add(1)
 		ours = world.Ask(t, r.ours, q.Name, q.Qtype) // a busy machine: it had no answer in time
@@ -287,7 +288,17 @@ func (s *scene) through(t *testing.T, z *zone, q dns.Question, r pair) {
 	c := &comparison{z: z, q: q, via: r.name, ours: view{rcode: ours.Rcode, secure: ours.AuthenticatedData}, truth: view{rcode: theirs.Rcode, secure: theirs.AuthenticatedData}}
 	c.ours.read(ours, ".", true)
 	c.truth.read(theirs, ".", true)
+	if q.Qtype != dns.TypeDNAME {
+		c.ours.forgetDNAMEs()
+		c.truth.forgetDNAMEs()
+	}
 	c.check(t, ours, theirs)
+}
+
+// forgetDNAMEs leaves the aliases that are made from them. Knot-resolver remembers those alone; unbound has
+// a DNAME twice where two answers that it remembers had it with different TTLs.
+func (v *view) forgetDNAMEs() {
+	v.records = slices.DeleteFunc(v.records, func(record string) bool { return strings.Contains(record, " in dname ") })
 }
 
 // saysBogus reports whether a resolver says that an answer did not validate (RFC 8914 4.2 to 4.13).
