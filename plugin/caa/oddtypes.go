@@ -1,6 +1,7 @@
 package caa
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/coredns/coredns/plugin"
@@ -17,17 +18,13 @@ type claims struct {
 	bitmaps [existences]zonesign.Bitmap
 }
 
-// bitmap is that of an existence in the zone, for a denial of qtype.
-func (z *zone) bitmap(e existence, qtype uint16) zonesign.Bitmap {
-	if c := z.claims.Load(); c != nil {
-		return c.bitmaps[e].Without(qtype)
-	}
-	return bitmaps[e].Without(qtype)
-}
-
 // nsec is the NSEC record of a denial of qtype at a name of the zone; type 0 denies none.
 func (z *zone) nsec(e existence, owner string, ttl uint32, qtype uint16) (zonesign.RRset, error) {
-	return zonesign.NSECWith(owner, ttl, z.bitmap(e, qtype))
+	all := &bitmaps
+	if c := z.claims.Load(); c != nil {
+		all = &c.bitmaps
+	}
+	return zonesign.NSECWith(owner, ttl, all[e].Without(qtype))
 }
 
 // claim has all denials of the zone claim more odd types, from now on.
@@ -84,9 +81,7 @@ func (q *inquiry) census(z *zone) {
 				}
 			}
 		}
-		for rrtype := range odd {
-			z.claim(rrtype)
-		}
+		z.claim(slices.Collect(maps.Keys(odd))...)
 	}
 }
 

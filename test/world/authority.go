@@ -93,25 +93,7 @@ func FreeSubnet(t testing.TB, n int) []netip.AddrPort {
 	return out
 }
 
-const recursorServer = `server:
-    directory: "%s"
-    interface: %s@%d
-    outgoing-interface: 127.0.0.1  # nothing leaves the machine
-    do-ip6: no
-    do-not-query-localhost: no
-    access-control: 127.0.0.0/8 allow
-    username: ""
-    chroot: ""
-    use-syslog: no
-    logfile: ""
-    verbosity: 1
-    val-log-level: 2
-    num-threads: 1
-    so-reuseport: no
-    module-config: "validator iterator"
-    trust-anchor: "%s"
-    trust-anchor-signaling: no
-    root-key-sentinel: no
+const recursorServer = unboundBase + `    trust-anchor: "%s"
     aggressive-nsec: no
     qname-minimisation: no
     harden-below-nxdomain: no
@@ -119,7 +101,6 @@ const recursorServer = `server:
     val-clean-additional: yes
     val-bogus-ttl: 0
     infra-host-ttl: 0
-    target-fetch-policy: "0 0 0 0 0"
     unblock-lan-zones: yes
     insecure-lan-zones: no
     local-zone: "test." transparent

@@ -74,7 +74,8 @@ func unboundWith(options string) Resolver {
 	}
 }
 
-const unboundServer = `server:
+// unboundBase is what every unbound here needs: its folder, address and port come in.
+const unboundBase = `server:
     directory: "%s"
     interface: %s@%d
     outgoing-interface: 127.0.0.1  # nothing leaves the machine
@@ -87,12 +88,15 @@ const unboundServer = `server:
     logfile: ""
     verbosity: 1
     val-log-level: 2
-    ede: yes
     num-threads: 1
     so-reuseport: no
     module-config: "validator iterator"
     trust-anchor-signaling: no
     root-key-sentinel: no
+    target-fetch-policy: "0 0 0 0 0"
+`
+
+const unboundServer = unboundBase + `    ede: yes
     aggressive-nsec: yes
     use-caps-for-id: yes
     qname-minimisation: yes
@@ -101,7 +105,6 @@ const unboundServer = `server:
     harden-dnssec-stripped: yes
     harden-glue: yes
     harden-referral-path: no  # would ask for the addresses of servers that no zone here holds
-    target-fetch-policy: "0 0 0 0 0"
     local-zone: "." refuse
 `
 
