@@ -1,6 +1,8 @@
 package caa
 
 import (
+	"slices"
+
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -42,9 +44,9 @@ func bitmapsWith(odd []uint16) (b [existences]zonesign.Bitmap) {
 	any := append(claimable(), odd...)
 	for e, types := range [existences][]uint16{
 		ordinary:    any,
-		atApex:      append([]uint16{dns.TypeNS, dns.TypeSOA, dns.TypeDNSKEY}, any...),
+		atApex:      slices.Concat(apexTypes, any),
 		withDNAME:   append([]uint16{dns.TypeDNAME}, any...),
-		apexDNAME:   append([]uint16{dns.TypeNS, dns.TypeSOA, dns.TypeDNSKEY, dns.TypeDNAME}, any...),
+		apexDNAME:   slices.Concat([]uint16{dns.TypeDNAME}, apexTypes, any),
 		atAlias:     {dns.TypeCNAME},
 		atCut:       {dns.TypeNS},
 		atSecureCut: {dns.TypeNS, dns.TypeDS},
@@ -58,6 +60,9 @@ func bitmapsWith(odd []uint16) (b [existences]zonesign.Bitmap) {
 	}
 	return b
 }
+
+// apexTypes stand at every apex, or may: whether CDS and CDNSKEY exist changes while keys roll.
+var apexTypes = []uint16{dns.TypeNS, dns.TypeSOA, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY}
 
 // window is a range of types of data.
 type window struct{ first, last uint16 }

@@ -141,6 +141,14 @@ func (k *KeySet) Zone() string { return k.zone }
 // DNSKEYs is the DNSKEY RRset to serve.
 func (k *KeySet) DNSKEYs() RRset { return k.dnskeys }
 
+// SEPs are the published keys that a DS may name: those with the SEP flag.
+func (k *KeySet) SEPs() (seps []*dns.DNSKEY) {
+	for _, key := range k.apex {
+		seps = append(seps, key.DNSKEY)
+	}
+	return seps
+}
+
 // DS are the records that the parent publishes: one for each key with the SEP flag, by SHA-256
 // (RFC 4509), with the TTL of the DNSKEY RRset. They are the caller's to change.
 func (k *KeySet) DS() []*dns.DS {
