@@ -116,7 +116,7 @@ func (p place) set(rrtype uint16) (zonesign.RRset, error) {
 	case dns.TypeNS:
 		return p.ns, nil
 	case dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
-		if set, ok := p.keySet(rrtype); ok {
+		if set, ok := p.keysAt(p.name, rrtype); ok {
 			return set, nil
 		}
 		return zonesign.RRset{}, errNoSuchSet

@@ -29,6 +29,7 @@ const (
 	atApex                       // the zone's own name
 	withDNAME                    // an ordinary name with DNAME
 	apexDNAME                    // the apex with DNAME
+	atSignal                     // a signalling name (RFC 9615), with the keys of another zone
 	atAlias                      // CNAME and nothing else
 	atCut                        // NS and nothing else that is the zone's to sign (RFC 4035 2.3)
 	atSecureCut                  // with DS
@@ -47,6 +48,7 @@ func bitmapsWith(odd []uint16) (b [existences]zonesign.Bitmap) {
 		atApex:      slices.Concat(apexTypes, any),
 		withDNAME:   append([]uint16{dns.TypeDNAME}, any...),
 		apexDNAME:   slices.Concat([]uint16{dns.TypeDNAME}, apexTypes, any),
+		atSignal:    slices.Concat([]uint16{dns.TypeCDS, dns.TypeCDNSKEY}, any),
 		atAlias:     {dns.TypeCNAME},
 		atCut:       {dns.TypeNS},
 		atSecureCut: {dns.TypeNS, dns.TypeDS},

@@ -166,6 +166,9 @@ func (l *loader) layOut(p *policy.Snapshot, zones []*policy.Zone) (*serving, err
 	if was := l.serving.Load(); was != nil {
 		next.inherit(was)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), patienceForNodes)
+	defer cancel()
+	next.signalAll(ctx, l.inquire(next))
 	return next, nil
 }
 
@@ -226,7 +229,7 @@ func (l *loader) zones(p *policy.Snapshot) ([]*policy.Zone, error) {
 	return zones, nil
 }
 
-// patienceForNodes bounds the look for nodes at aliases: a next plugin that waits for a network is not
+// patienceForNodes bounds the look for nodes at aliases, and for the servers of overlays: a next plugin that waits for a network is not
 // asked a hundred thousand questions before a policy is served. What it did not get to see the
 // self-check reports.
 const patienceForNodes = 2 * time.Second
@@ -236,7 +239,7 @@ const patienceForNodes = 2 * time.Second
 func (l *loader) nodesAtAliases(s *serving) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patienceForNodes)
 	defer cancel()
-	q := &inquiry{serving: s, prompt: l.prompt, shy: l.shy, below: newBelow(l.next, new(loopback), new(dns.Msg))}
+	q := l.inquire(s)
 	var report guard.Report
 	for _, z := range s.zones {
 		if z.PolicyOnly() {
@@ -253,6 +256,11 @@ func (l *loader) nodesAtAliases(s *serving) error {
 		}
 	}
 	return report.Err()
+}
+
+// inquire is how the loader itself asks the data below.
+func (l *loader) inquire(s *serving) *inquiry {
+	return &inquiry{serving: s, prompt: l.prompt, shy: l.shy, below: newBelow(l.next, new(loopback), new(dns.Msg))}
 }
 
 func nodeAtAlias(node *policy.Node, target string) guard.Refusal {

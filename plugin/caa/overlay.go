@@ -224,7 +224,7 @@ var signing = map[uint16]bool{dns.TypeNSEC: true, dns.TypeRRSIG: true}
 // find asks what the zone has at a name. Where the policy gives the name existence, a next plugin that
 // fails or knows no such name does not take the policy's CAA away.
 func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) (finding, error) {
-	_, ofKeys := z.keySet(qtype)
+	_, ofKeys := z.keysAt(name, qtype)
 	switch {
 	case ofKeys && name == z.Name:
 		return finding{kind: exists, owner: name}, nil
@@ -254,7 +254,7 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 		f.kind = noType
 	}
 	switch {
-	case f.kind == noType && ours(qtype):
+	case f.kind == noType && ours(qtype), ofKeys && (f.kind == noType || f.kind == exists):
 		f.kind, f.owner = exists, name
 	case f.kind == exists && (elsewhere || replaced[qtype] && !signing[qtype]):
 		f.kind = noType
@@ -370,7 +370,7 @@ func (q *inquiry) put(ctx context.Context, z *zone, name string, f finding) erro
 // dataOf is the RRset that answers at a name: the policy's, the keys', or the data's.
 func (q *inquiry) dataOf(z *zone, name string, f finding) (set zonesign.RRset, ttl uint32, keep zonesign.Keep, err error) {
 	keep = zonesign.Found
-	ofKeys, ok := z.keySet(q.qtype)
+	ofKeys, ok := z.keysAt(name, q.qtype)
 	switch {
 	case ok:
 		set, keep = ofKeys, zonesign.Kept
@@ -502,8 +502,11 @@ func (q *inquiry) existence(ctx context.Context, z *zone, name string, f finding
 		return f.types, nil
 	}
 	plain, dname := ordinary, withDNAME
-	if name == z.Name {
+	switch {
+	case name == z.Name:
 		plain, dname = atApex, apexDNAME
+	case z.signals[name] != nil:
+		return atSignal, nil
 	}
 	if q.qtype == dns.TypeDNAME {
 		return plain, nil

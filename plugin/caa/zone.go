@@ -34,7 +34,8 @@ type zone struct {
 	found    bool                      // in the next plugin's answers, and not in the policy
 	cuts     map[string][]dns.RR       // the zones below that are served here, too, with their DS
 	caa      map[*policy.Node][][]byte // each node's CAA RDATA in canonical order
-	existing map[string]bool           // the names that the policy gives existence: nodes and what stands above them
+	existing map[string]bool           // the names that we give existence: nodes, signalling names, and what stands above them
+	signals  signalled                 // the zones whose keys are published here, too
 	named    map[string]*named         // the names that the policy names: their answers are never pushed out
 	soa      zonesign.RRset            // of an overlay, for when the data have none
 	ns       zonesign.RRset            // only in policy-only zones, as what follows
@@ -54,7 +55,7 @@ type named struct {
 // newZone prepares what answers are made from.
 func newZone(p *policy.Zone, keys *zoneKeys, ttl ttls) (*zone, error) {
 	z := &zone{Zone: p, meter: meter{zone: p.Name}, zoneKeys: keys, ttl: ttl, cuts: map[string][]dns.RR{},
-		caa: map[*policy.Node][][]byte{}, named: map[string]*named{}, existing: map[string]bool{}}
+		caa: map[*policy.Node][][]byte{}, named: map[string]*named{}, existing: map[string]bool{}, signals: signalled{}}
 	interned := map[string][][]byte{}
 	for node := range p.Nodes() {
 		z.caa[node] = caaRDATA(node, interned)
