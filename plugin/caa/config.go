@@ -37,6 +37,7 @@ type config struct {
 	roll     rollSettings
 	parent   askedFor
 	orphans  []string      // canonical
+	cosigned []string      // files with the DNSKEYs of other signers
 	ttl      time.Duration // of what the policy language does not name
 	issuers  []operatorIssuer
 	reload   time.Duration // 0: off
@@ -113,6 +114,9 @@ func (cfg *config) check(c *caddy.Controller) error {
 		// An implicit key would make two servers of one zone disagree, and that is a lock-out.
 		return c.Errf("say how the zones are signed: key auto DIRECTORY, key file KEY..., or unsigned for no DNSSEC")
 	}
+	if first, ok := cfg.seen["cosigner"]; ok && !signed {
+		return c.Errf("cosigner in line %d is about signed zones, and these are unsigned", first.Line)
+	}
 	if first, ok := cfg.seen["roll"]; ok {
 		if cfg.keyDir == "" {
 			return c.Errf("roll in line %d is about key auto, and there is none", first.Line)
@@ -140,9 +144,10 @@ var (
 		"ttl":      {parse: (*config).parseTTL},
 		"parent":   {parse: (*config).parseParent},
 		"orphan":   {parse: (*config).parseOrphan, repeats: true},
+		"cosigner": {parse: (*config).parseCosigner, repeats: true},
 		"roll":     {parse: (*config).parseRoll, repeats: true},
 	}
-	optionNames = []string{"key", "unsigned", "issuer", "reload", "state", "ttl", "parent", "orphan", "roll"}
+	optionNames = []string{"key", "unsigned", "issuer", "reload", "state", "ttl", "parent", "orphan", "cosigner", "roll"}
 )
 
 func (cfg *config) parseKey(c *caddy.Controller) error {

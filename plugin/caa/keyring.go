@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,18 +131,22 @@ func newKeyring(cfg *config) (keyring, error) {
 	if err != nil {
 		return nil, err
 	}
+	others := &cosigners{files: cfg.cosigned, covers: cfg.covers}
+	if _, err := others.load(); err != nil {
+		return nil, err
+	}
 	switch {
 	case cfg.unsigned:
 		return newFixedKeys(nil, above), nil
 	case cfg.keyDir != "":
-		return newRollingKeys(cfg, above), nil
+		return newRollingKeys(cfg, above, others), nil
 	}
-	sets, err := readKeys(cfg)
+	sets, err := readKeys(cfg, others)
 	return newFixedKeys(sets, above), err
 }
 
 // readKeys reads the keys of `key file`: what was given is all there is.
-func readKeys(cfg *config) (map[string]*zonesign.KeySet, error) {
+func readKeys(cfg *config, others *cosigners) (map[string]*zonesign.KeySet, error) {
 	byZone := map[string][]*zonesign.Key{}
 	for _, file := range cfg.keyFiles {
 		key, err := zonesign.LoadKey(file)
@@ -159,6 +164,9 @@ func readKeys(cfg *config) (map[string]*zonesign.KeySet, error) {
 	}
 	sets := map[string]*zonesign.KeySet{}
 	for zone, keys := range byZone {
+		keys = append(keys, others.of(zone, func(id keyroll.ID) bool {
+			return slices.ContainsFunc(keys, func(k *zonesign.Key) bool { return k.Tag() == id.Tag && k.DNSKEY.Algorithm == id.Algorithm })
+		})...)
 		set, err := zonesign.NewKeySet(zone, newTTLs(cfg).apex, keys...)
 		if err != nil {
 			return nil, fmt.Errorf("key file: %w", err)

@@ -15,7 +15,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 )
 
-// This file reads the options that are about the life of keys: roll, parent and orphan.
+// This file reads the options that are about the life of keys: roll, parent, orphan and cosigner.
 
 // defaultDataTTL is BIND's max-zone-ttl.
 const defaultDataTTL = 24 * time.Hour
@@ -73,7 +73,7 @@ func (cfg *config) parseRoll(c *caddy.Controller) error {
 	cfg.roll.set[name] = true
 	if of, ok := rollDurations[name]; ok {
 		d, err := keyDuration(value)
-		if err != nil {
+		if err != nil || d < 0 {
 			return c.Errf("roll %s takes a duration such as 90m, 24h or 30d, not %q", name, value)
 		}
 		*of(&cfg.roll) = d
@@ -131,6 +131,17 @@ func (cfg *config) parseParent(c *caddy.Controller) error {
 			return c.Errf("parent: %q is no IP address, with or without a port", arg)
 		}
 		*to = append(*to, addr)
+	}
+	return nil
+}
+
+func (cfg *config) parseCosigner(c *caddy.Controller) error {
+	args := c.RemainingArgs()
+	if len(args) == 0 {
+		return c.Errf("write cosigner FILE..., with the DNSKEY records of the zones' other signers")
+	}
+	for _, file := range args {
+		cfg.cosigned = append(cfg.cosigned, rooted(c, file))
 	}
 	return nil
 }

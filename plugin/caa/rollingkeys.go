@@ -40,13 +40,16 @@ type rollingKeys struct {
 	now      func() time.Time
 
 	stepping sync.Mutex // held from reading the folder until what came of it is taken over
+	others   *cosigners
+	trouble  string // what was last said of their files
 	mu       sync.Mutex
 	zones    map[string]*rollingZone
 }
 
 // rollingZone is a zone that is served, or about to be.
 type rollingZone struct {
-	keys     *zoneKeys // nil until the first step
+	keys     *zoneKeys       // nil until the first step
+	others   []*zonesign.Key // those of other signers among them
 	served   *servedTTL
 	last     keyroll.Decision
 	said     []keyroll.Observation
@@ -55,9 +58,9 @@ type rollingZone struct {
 	unlisted bool            // retain did not name it the last time
 }
 
-func newRollingKeys(cfg *config, above *parents) *rollingKeys {
+func newRollingKeys(cfg *config, above *parents, others *cosigners) *rollingKeys {
 	return &rollingKeys{folder: keyfolder.New(cfg.keyDir), dir: cfg.keyDir, settings: cfg.roll.Settings, ttl: newTTLs(cfg),
-		parents: above, now: time.Now, zones: map[string]*rollingZone{}}
+		parents: above, others: others, now: time.Now, zones: map[string]*rollingZone{}}
 }
 
 func (r *rollingKeys) of(zone *policy.Zone) (*zoneKeys, error) {
@@ -167,16 +170,32 @@ func (r *rollingKeys) pause() time.Duration {
 
 // due lists the zones that are to be stepped.
 func (r *rollingKeys) due(watcher *keyfolder.Watcher) (zones []string) {
-	written := watcher.Written()
+	written, rekeyed := watcher.Written(), r.readCosigners()
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name, z := range r.zones {
-		if !now.Before(z.wake) || written(name) && r.folder.Differs(name, z.last.Zone) {
+		if !now.Before(z.wake) || rekeyed || written(name) && r.folder.Differs(name, z.last.Zone) {
 			zones = append(zones, name)
 		}
 	}
 	return zones
+}
+
+// readCosigners reports whether other signers have other keys.
+func (r *rollingKeys) readCosigners() bool {
+	r.stepping.Lock()
+	defer r.stepping.Unlock()
+	changed, err := r.others.load()
+	trouble := ""
+	if err != nil {
+		trouble = err.Error()
+	}
+	if trouble != "" && trouble != r.trouble {
+		log.Errorf("The keys of other signers are served as they were: %s", trouble)
+	}
+	r.trouble = trouble
+	return changed
 }
 
 // step brings zones to where they are now, and names those whose keys are others. Its error is that of the
@@ -252,6 +271,11 @@ func (r *rollingKeys) observe(zone string, state *keyroll.Zone, said []keyroll.O
 	if r.parents.orphans[zone] && len(keyroll.Check(state.Sets().Apex, matched)) > 0 {
 		return nil
 	}
+	for i, o := range matched {
+		if len(o.Named) > 0 { // else it would look like a parent without DS
+			matched[i].Others = slices.DeleteFunc(o.Others, func(ds *dns.DS) bool { return r.others.owns(zone, ds) })
+		}
+	}
 	return matched
 }
 
@@ -264,13 +288,16 @@ func (r *rollingKeys) take(name string, z *rollingZone, result *keyfolder.Result
 		z.wake = r.now().Add(tryAgain)
 		return false, result.Err
 	}
-	if z.keys == nil || !equalSets(z.last.Sets, result.Sets) {
-		keys, err := r.zoneKeys(name, result, z.served)
+	others := r.others.of(name, func(id keyroll.ID) bool {
+		return slices.ContainsFunc(result.Zone.Keys, func(k keyroll.Key) bool { return k.ID == id })
+	})
+	if z.keys == nil || !equalSets(z.last.Sets, result.Sets) || !sameKeys(z.others, others) {
+		keys, err := r.zoneKeys(name, result, others, z.served)
 		if err != nil {
 			z.wake = r.now().Add(tryAgain)
 			return false, fmt.Errorf("keys of %s in %s: %w", name, r.dir, err)
 		}
-		changed, z.keys = z.keys != nil, keys
+		changed, z.keys, z.others = z.keys != nil, keys, others
 	}
 	z.last, z.wake = result.Decision, result.Wake
 	if slices.ContainsFunc(z.said, func(o keyroll.Observation) bool { return o.Err != nil }) {
@@ -287,7 +314,7 @@ func equalSets(a, b keyroll.Sets) bool {
 }
 
 // zoneKeys are the keys to serve by a decision; none where it says that the zone is unsigned.
-func (r *rollingKeys) zoneKeys(name string, result *keyfolder.Result, served *servedTTL) (*zoneKeys, error) {
+func (r *rollingKeys) zoneKeys(name string, result *keyfolder.Result, others []*zonesign.Key, served *servedTTL) (*zoneKeys, error) {
 	sets := result.Sets
 	if len(sets.DNSKEY) == 0 {
 		return &zoneKeys{served: served}, nil
@@ -298,7 +325,10 @@ func (r *rollingKeys) zoneKeys(name string, result *keyfolder.Result, served *se
 		}
 		return keys
 	}
-	roles := zonesign.Roles{Published: all(sets.DNSKEY), Apex: all(sets.Apex), Data: all(sets.Data), Named: all(sets.CDS), Delete: sets.Delete}
+	roles := zonesign.Roles{Published: append(all(sets.DNSKEY), others...), Apex: all(sets.Apex), Data: all(sets.Data), Named: all(sets.CDS), Delete: sets.Delete}
+	if len(roles.Named) > 0 {
+		roles.Named = append(roles.Named, seps(others)...) // the parent needs a DS of each signer (RFC 8901 4)
+	}
 	set, err := zonesign.NewRollingKeySet(name, r.ttl.apex, roles)
 	if err != nil {
 		return nil, err
