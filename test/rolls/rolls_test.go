@@ -162,7 +162,6 @@ type keeper struct {
 	set     keyroll.Settings
 	zone    *authority
 	asker   parent.Asker
-	asks    []keyroll.Request
 	keys    []*dns.DNSKEY
 	last    *keyfolder.Result
 	changes []string
@@ -177,9 +176,7 @@ func (k *keeper) step() {
 	now := time.Now()
 	decide := func(_ string, z keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
 		k.keys = keys
-		d := keyroll.Step(z, keyroll.Input{Now: now, Settings: k.set, DataTTL: ttl * time.Second, KeyTTL: ttl * time.Second, Parent: observed, Found: found, Requests: k.asks})
-		k.asks = nil
-		return d
+		return keyroll.Step(z, keyroll.Input{Now: now, Settings: k.set, DataTTL: ttl * time.Second, KeyTTL: ttl * time.Second, Parent: observed, Found: found})
 	}
 	results, err := k.folder.Update(now, decide, child)
 	if err != nil {
@@ -198,6 +195,14 @@ func (k *keeper) step() {
 	}
 	if len(k.last.Changes) > 0 || k.zone.zone.Load() == nil {
 		k.serve()
+	}
+}
+
+// roll asks for an urgent roll, as people do.
+func (k *keeper) roll(role keyroll.Role) {
+	k.t.Helper()
+	if _, refused, err := k.folder.Ask(child, time.Now(), keyroll.Request{Verb: keyroll.RollKey, Role: role, Urgent: true}); err != nil || refused != nil {
+		k.t.Fatal(err, refused)
 	}
 }
 
@@ -352,13 +357,13 @@ func TestRollsInRealTime(t *testing.T) {
 		}
 	}()
 
-	k.asks = []keyroll.Request{{Verb: keyroll.RollKey, Role: keyroll.CSK, Urgent: true}}
+	k.roll(keyroll.CSK)
 	k.until(r, "CSK published", "CSK ready", "CSK retiring", "CSK active", "CSK removed")
 	k.set.Split = true
 	k.until(r, "KSK published", "ZSK published", "KSK ready", "ZSK active", "CSK retiring", "KSK active", "CSK removed")
-	k.asks = []keyroll.Request{{Verb: keyroll.RollKey, Role: keyroll.ZSK, Urgent: true}}
+	k.roll(keyroll.ZSK)
 	k.until(r, "ZSK published", "ZSK active", "ZSK retiring", "ZSK removed")
-	k.asks = []keyroll.Request{{Verb: keyroll.RollKey, Role: keyroll.KSK, Urgent: true}}
+	k.roll(keyroll.KSK)
 	k.until(r, "KSK published", "KSK ready", "KSK retiring", "KSK active", "KSK removed")
 	k.set.Algorithm, k.set.Split = dns.ED25519, false
 	k.until(r, "CSK presigned", "CSK introduced", "CSK ready", "ZSK yielding", "KSK yielding", "CSK active", "KSK removed", "ZSK postsigned", "ZSK removed")

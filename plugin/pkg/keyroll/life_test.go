@@ -33,14 +33,18 @@ func newLife(t *testing.T) *life {
 // step runs one step, makes keys that it asks for, and notes what changes.
 func (l *life) step(requests ...Request) Decision {
 	l.t.Helper()
+	for _, r := range requests {
+		r.Asked = l.now
+		l.zone.Requests = append(l.zone.Requests, r)
+	}
 	var found []Key
 	for {
-		d := Step(l.zone, Input{Now: l.now, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour, Parent: l.parent, Found: found, Requests: requests})
+		d := Step(l.zone, Input{Now: l.now, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour, Parent: l.parent, Found: found})
 		l.zone, l.sets, l.last = d.Zone, d.Sets, d
 		for _, c := range d.Changes {
 			l.timeline = append(l.timeline, fmt.Sprintf("%s %s %s %s", l.now.Sub(epoch), c.Role, c.Key, c.To))
 		}
-		found, requests = nil, nil
+		found = nil
 		for _, spec := range d.Make {
 			l.tag++
 			found = append(found, Key{ID: ID{spec.Algorithm, l.tag}, Role: spec.Role, Times: Times{Created: l.now}})
@@ -255,22 +259,75 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	l := newLife(t)
 	l.until(day)
+	l.step(Request{Verb: RollKey, Role: CSK, Urgent: true}) // 2 is published
+	silent := []Observation{{Server: "a", Err: errSilent}}
 	for name, c := range map[string]struct {
 		request Request
 		code    Code
+		later   bool // it is refused by the step and not beforehand
+		change  func(*Zone, *Input)
 	}{
-		"retire what is not there":         {Request{Verb: RetireKey, Key: ID{13, 99}}, NoSuchKey},
-		"retire the key in use":            {Request{Verb: RetireKey, Key: ID{13, 1}}, KeyNeeded},
-		"roll a ZSK of a zone with a CSK":  {Request{Verb: RollKey, Role: ZSK}, NoSuchKey},
-		"roll a zone that is not to be so": {Request{Verb: RollKey, Role: KSK}, RollWhileInsecure},
+		"retire what is not there":            {Request{Verb: RetireKey, Key: ID{13, 99}}, NoSuchKey, false, nil},
+		"retire the key in use":               {Request{Verb: RetireKey, Key: ID{13, 1}}, KeyNeeded, false, nil},
+		"retire what leaves":                  {Request{Verb: RetireKey, Key: ID{13, 1}}, LeavesAlready, false, func(z *Zone, _ *Input) { z.Keys[0].State = Retiring }},
+		"retire what the parent names":        {Request{Verb: RetireKey, Key: ID{13, 2}}, KeyNeeded, true, func(_ *Zone, in *Input) { in.Parent[0].Named = []ID{{13, 1}, {13, 2}} }},
+		"retire what the parent may name":     {Request{Verb: RetireKey, Key: ID{13, 2}}, ParentUnknown, true, func(_ *Zone, in *Input) { in.Parent = silent }},
+		"roll a ZSK of a zone with a CSK":     {Request{Verb: RollKey, Role: ZSK}, NoSuchKey, false, nil},
+		"roll a zone that is to be insecure":  {Request{Verb: RollKey, Role: KSK}, RollWhileInsecure, false, func(z *Zone, _ *Input) { z.Insecure = true }},
+		"roll a zone that was just asked off": {Request{Verb: RollKey, Role: KSK}, RollWhileInsecure, false, func(z *Zone, _ *Input) { z.Requests = []Request{{Verb: GoInsecure, Asked: l.now}} }},
+		"what was asked an hour ago":          {Request{Verb: GoInsecure}, StaleRequest, true, func(_ *Zone, in *Input) { in.Now = in.Now.Add(time.Hour + time.Second) }},
 	} {
 		zone := l.zone
-		zone.Insecure = c.code == RollWhileInsecure
-		d := Step(zone, Input{Now: l.now, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour, Requests: []Request{c.request}})
-		if len(d.Refusals) != 1 || d.Refusals[0].Code != c.code || d.Refusals[0].Cause() == "" || d.Refusals[0].Remedy() == "" {
+		zone.Keys = slices.Clone(zone.Keys)
+		in := Input{Now: l.now, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour, Parent: slices.Clone(l.parent)}
+		if c.change != nil {
+			c.change(&zone, &in)
+		}
+		asked, r, refused := zone.Ask(c.request, l.now)
+		if c.later != (refused == nil) || refused != nil && (refused.Code != c.code || len(asked.Requests) != len(zone.Requests)) {
+			t.Errorf("%s, beforehand: %v", name, refused)
+		}
+		zone.Requests = append(slices.Clone(zone.Requests), r)
+		d := Step(zone, in)
+		i := slices.IndexFunc(d.Refusals, func(r Refusal) bool { return r.Code == c.code })
+		if i < 0 || d.Refusals[i].Cause() == "" || d.Refusals[i].Remedy() == "" {
 			t.Errorf("%s: %+v", name, d.Refusals)
 		}
+		if last := d.Zone.Answers[len(d.Zone.Answers)-1]; len(d.Zone.Requests) > 0 || last.Request != r || last.Refused == nil || last.Refused.Code != c.code {
+			t.Errorf("%s: %+v", name, d.Zone.Answers)
+		}
 	}
+}
+
+// A request is written, obeyed once, and its answer kept; no two are the same, and there is an end to both.
+func TestRequestsAreAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.until(day)
+	roll := Request{Verb: RollKey, Role: CSK}
+	asked := map[time.Time]bool{}
+	for range maxRequests {
+		var r Request
+		var refused *Refusal
+		if l.zone, r, refused = l.zone.Ask(roll, l.now); refused != nil || asked[r.Asked] {
+			t.Fatalf("%v, %s", refused, r.Asked)
+		}
+		asked[r.Asked] = true
+	}
+	if _, _, refused := l.zone.Ask(roll, l.now); refused == nil || refused.Code != TooManyRequests {
+		t.Errorf("%v", refused)
+	}
+	if zone, taken := l.zone.TakeBack(); len(zone.Requests) > 0 || len(taken) != maxRequests {
+		t.Errorf("%v, %v", zone.Requests, taken)
+	}
+	l.step()
+	if z := l.zone; len(z.Requests) > 0 || len(z.Answers) != keptAnswers || z.AskedKSK != Planned {
+		t.Errorf("%+v", z)
+	}
+	l.step(Request{Verb: CallOff})
+	l.timeline = nil
+	l.until(12 * day)
+	l.expect()
 }
 
 // Keys of BIND in any state sign on until all is known of them, but those not published yet and those deleted.

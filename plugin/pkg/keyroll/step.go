@@ -13,7 +13,6 @@ type Input struct {
 	KeyTTL   time.Duration // the same of the DNSKEY RRset
 	Parent   []Observation // of every server of the parent zone; empty where it was not asked
 	Found    []Key         // keys in the folder that Zone does not have, by their files; State is not looked at
-	Requests []Request
 }
 
 // Decision is what follows.
@@ -61,7 +60,7 @@ type step struct {
 }
 
 // Step computes what follows from a zone and the world. It is called when Decision.Wake has come, when
-// people ask for something and when settings change; more often does no harm.
+// people have asked for something and when settings change; more often does no harm.
 func Step(z Zone, in Input) Decision { return standard.step(z, &in) }
 
 func (m *machine) step(z Zone, in *Input) Decision {
@@ -173,6 +172,10 @@ func (m *machine) hold(z Zone, in *Input, why Refusal) Decision {
 		s.keys = append(s.keys, &z.Keys[i])
 	}
 	s.refuse(why)
+	for _, r := range z.Requests {
+		s.answer(r, &why) // or what caused it would hold the zone for ever
+	}
+	s.next.Requests = nil
 	return s.decide(z)
 }
 
@@ -221,6 +224,6 @@ func (s *step) explain(k *Key) {
 
 // differs reports whether there is more to write than that nothing has changed.
 func (z *Zone) differs(other *Zone) bool {
-	return z.Insecure != other.Insecure || z.AskedKSK != other.AskedKSK || z.AskedZSK != other.AskedZSK ||
+	return len(z.Requests) != len(other.Requests) || z.Insecure != other.Insecure || z.AskedKSK != other.AskedKSK || z.AskedZSK != other.AskedZSK ||
 		z.DataTTL != other.DataTTL || z.KeyTTL != other.KeyTTL || z.DSTTL != other.DSTTL || !slices.Equal(z.Keys, other.Keys)
 }

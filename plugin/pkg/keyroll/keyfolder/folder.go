@@ -97,8 +97,8 @@ func (f *Folder) list() (map[string][]string, error) {
 }
 
 func (f *Folder) update(names map[string][]string, now time.Time, decide Decide, zone string) *Result {
-	stem, err := zonesign.KeyFileStem(zone)
-	u := &update{folder: f, zone: zone, now: now, stem: stem, names: names[stem]}
+	path, stem, err := f.statePath(zone)
+	u := &update{folder: f, zone: zone, now: now, path: path, stem: stem, names: names[stem]}
 	if err == nil {
 		err = u.run(decide)
 	}
@@ -113,6 +113,7 @@ type update struct {
 	folder *Folder
 	zone   string
 	now    time.Time
+	path   string // of the state
 	stem   string
 	names  []string // of files
 	state  keyroll.Zone
@@ -121,7 +122,7 @@ type update struct {
 }
 
 func (u *update) run(decide Decide) (err error) {
-	if u.state, err = readState(u.statePath(), u.zone); err != nil {
+	if u.state, err = readState(u.path, u.zone); err != nil {
 		return err
 	}
 	if err := u.readKeys(); err != nil {
@@ -171,11 +172,13 @@ func (u *update) write(d *keyroll.Decision, decide Decide, write bool) error {
 	if err != nil || !write && !gone {
 		return err
 	}
-	return writeState(u.folder.disk, u.statePath(), u.stem, u.zone, d.Zone)
+	return writeState(u.folder.disk, u.path, u.stem, u.zone, d.Zone)
 }
 
-func (u *update) statePath() string {
-	return filepath.Join(u.folder.dir, strings.TrimSuffix(u.stem, "+")+stateSuffix)
+// statePath is where a zone's state is, beside its keys, whose names begin with stem.
+func (f *Folder) statePath(zone string) (path, stem string, err error) {
+	stem, err = zonesign.KeyFileStem(zone)
+	return filepath.Join(f.dir, strings.TrimSuffix(stem, "+")+stateSuffix), stem, err
 }
 
 // readKeys reads the files of all keys of the zone. Those of which only one half is there are not looked at: a
