@@ -166,6 +166,48 @@ func TestKeysRoll(t *testing.T) {
 	}
 }
 
+// What people ask for through the folder is seen at the next look: a planned roll, and to go insecure and come
+// back (RFC 8078 4), each without an answer that does not validate.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	const zone = "example.org."
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "roll backup-age 1h", nil, parent)
+	each := func() { parent.follow(t, h.CAA, zone) }
+	request := func(r keyroll.Request) {
+		t.Helper()
+		if _, refused, err := h.keys.folder.Ask(zone, h.at, r); err != nil || refused != nil {
+			t.Fatal(refused, err)
+		}
+	}
+	h.run(t, 6*time.Hour, each)
+	for _, c := range []struct {
+		request keyroll.Request
+		want    string
+	}{
+		{keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK}, "[CSK removed CSK active]"},
+		{keyroll.Request{Verb: keyroll.GoInsecure}, "[CSK removed CSK removed]"},
+		{keyroll.Request{Verb: keyroll.ComeBack}, "[CSK removed CSK removed CSK active]"},
+	} {
+		request(c.request)
+		h.run(t, 4*24*time.Hour, func() {
+			each()
+			if h.loader.serving.Load().zones[zone].keys != nil {
+				h.wantSecure(t, parent, zone)
+			} else if len(parent.ds[zone]) > 0 {
+				t.Error("unsigned, and the parent has a DS")
+			}
+		})
+		if got := fmt.Sprint(h.states(zone)); got != c.want {
+			t.Errorf("after %v: %s, want %s", c.request.Verb, got, c.want)
+		}
+		m := ask(t, h, question("www."+zone, dns.TypeCAA), true)
+		if signed := len(typesOf(m, dns.TypeRRSIG)) > 0; signed != (c.request.Verb != keyroll.GoInsecure) {
+			t.Errorf("after %v: signed is %v", c.request.Verb, signed)
+		}
+	}
+}
+
 // wantSecure asks the zone as a resolver that follows the parent's DS.
 func (c *clocked) wantSecure(t *testing.T, parent *registry, zone string) {
 	t.Helper()

@@ -8,19 +8,18 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
-	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
 // Watcher tells which state files have been written since it looked last, whoever wrote them. It is for one
 // goroutine.
 type Watcher struct {
-	dir    string
+	on     *Folder
 	folder fs.FileInfo
 	files  map[string]fs.FileInfo
 }
 
 // Watch begins to watch a folder.
-func (f *Folder) Watch() *Watcher { return &Watcher{dir: f.dir} }
+func (f *Folder) Watch() *Watcher { return &Watcher{on: f} }
 
 // settled is how old a folder's time must be to be believed: two changes may happen within one tick of the
 // clock by which file systems stamp.
@@ -30,11 +29,11 @@ const settled = 5 * time.Second
 // folder that cannot be read has no news.
 func (w *Watcher) Written() func(zone string) bool {
 	none := func(string) bool { return false }
-	folder, err := os.Stat(w.dir)
+	folder, err := os.Stat(w.on.dir)
 	if err != nil || w.folder != nil && same(w.folder, folder) && time.Since(folder.ModTime()) > settled {
 		return none
 	}
-	entries, err := os.ReadDir(w.dir)
+	entries, err := os.ReadDir(w.on.dir)
 	if err != nil {
 		return none
 	}
@@ -52,8 +51,8 @@ func (w *Watcher) Written() func(zone string) bool {
 	}
 	w.folder, w.files = folder, files
 	return func(zone string) bool {
-		stem, err := zonesign.KeyFileStem(zone)
-		return err == nil && written[strings.TrimSuffix(stem, "+")+stateSuffix]
+		path, _, err := w.on.statePath(zone)
+		return err == nil && written[filepath.Base(path)]
 	}
 }
 
@@ -61,13 +60,9 @@ func same(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
-// Differs reports whether a zone's state on disk is another than the one that an Update ended with. One that
-// cannot be read is another.
+// Differs reports whether a zone's state on disk is another than the one that an Update ended with, or people
+// ask for something. One that cannot be read is another.
 func (f *Folder) Differs(zone string, state keyroll.Zone) bool {
-	stem, err := zonesign.KeyFileStem(zone)
-	if err != nil {
-		return true
-	}
-	written, err := readState(filepath.Join(f.dir, strings.TrimSuffix(stem, "+")+stateSuffix), zone)
-	return err != nil || !written.Seen.Equal(state.Seen)
+	written, err := f.State(zone)
+	return err != nil || !written.Seen.Equal(state.Seen) || len(written.Requests) > 0
 }
