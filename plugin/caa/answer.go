@@ -110,17 +110,20 @@ func (p place) set(rrtype uint16) (zonesign.RRset, error) {
 		return zonesign.RRset{Owner: p.name, Type: dns.TypeCAA, TTL: node.TTL, RDATA: p.caa[node]}, nil
 	case dns.TypeCNAME:
 		target, _ := p.Alias(p.name)
-		return zonesign.NewRRset(&dns.CNAME{Hdr: header(p.name, dns.TypeCNAME, aliasTTL), Target: target})
+		return zonesign.NewRRset(&dns.CNAME{Hdr: header(p.name, dns.TypeCNAME, p.ttl.alias), Target: target})
 	case dns.TypeSOA:
 		return p.soa, nil
 	case dns.TypeNS:
 		return p.ns, nil
-	case dns.TypeDNSKEY:
-		return p.keys.DNSKEYs(), nil
+	case dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+		if set, ok := p.keysAt(p.name, rrtype); ok {
+			return set, nil
+		}
+		return zonesign.RRset{}, errNoSuchSet
 	case dns.TypeDS:
 		return zonesign.NewRRset(p.cuts[p.name]...) // only where delegate put it
 	case dns.TypeNSEC:
-		return zonesign.NSEC(p.name, negativeTTL, p.types...)
+		return zonesign.NSEC(p.name, p.ttl.negative, p.types...)
 	}
 	for _, set := range p.glue {
 		if set.Owner == p.name && set.Type == rrtype {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,9 +38,10 @@ type loader struct {
 	sights  atomic.Pointer[map[string]map[sight]int] // by issuer, at the last self-check; nil before it
 	stop    chan struct{}                            // closed at the end of the watch
 
-	trouble  string    // the problem told last; "" while the file is the policy served
-	told     time.Time // when it was told
-	unserved string    // the zones of the file told of as not served here
+	mu       sync.Mutex // held while another serving is made: the policy changes, and so do the keys
+	trouble  string     // the problem told last; "" while the file is the policy served
+	told     time.Time  // when it was told
+	unserved string     // the zones of the file told of as not served here
 }
 
 // status is what the metrics show of a loader beside its serving. Immutable.
@@ -122,6 +125,8 @@ func (l *loader) load(previous *policy.Snapshot) (accepted, error) {
 
 // serve brings a policy into service that the guard accepts and, if it is the file's, keeps its text.
 func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (accepted, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	zones, err := l.zones(p)
 	if err != nil {
 		return accepted{}, err
@@ -130,7 +135,10 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 	if err := report.Err(); err != nil {
 		return accepted{}, err
 	}
-	next, err := newServing(p, zones, l.keys, l.signer, l.now)
+	if err := l.keys.prepare(context.Background(), zones); err != nil {
+		return accepted{}, err
+	}
+	next, err := l.layOut(p, zones)
 	if err != nil {
 		return accepted{}, err
 	}
@@ -143,10 +151,48 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 			log.Errorf("The policy is served, but it could not be kept as the last good one: %v", err)
 		}
 	}
-	l.serving.Store(next)
+	l.put(next)
 	l.status.Store(&status{loaded: l.now()})
 	l.trouble = ""
 	return accepted{next, report}, nil
+}
+
+// layOut makes a serving of a policy, with the keys as they are now and the zones that have appeared below.
+func (l *loader) layOut(p *policy.Snapshot, zones []*policy.Zone) (*serving, error) {
+	next, err := newServing(p, zones, l.keys, newTTLs(l.cfg), l.signer, l.now)
+	if err != nil {
+		return nil, err
+	}
+	if was := l.serving.Load(); was != nil {
+		next.inherit(was)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patienceForNodes)
+	defer cancel()
+	next.signalAll(ctx, l.inquire(next))
+	return next, nil
+}
+
+// put brings a serving into service.
+func (l *loader) put(next *serving) {
+	l.serving.Store(next)
+	l.keys.retain(slices.Collect(next.apexes()))
+}
+
+// rekey serves the same policy with the keys as they are now.
+func (l *loader) rekey() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.serving.Load()
+	var zones []*policy.Zone
+	for _, z := range was.zones {
+		zones = append(zones, z.Zone)
+	}
+	next, err := l.layOut(was.policy, zones)
+	if err != nil {
+		log.Errorf("The zones are served with the keys that they had: %v", err)
+		return
+	}
+	l.put(next)
 }
 
 // zones are the zones to be served: those of the file that lie in the block's zones, and those of
@@ -183,7 +229,7 @@ func (l *loader) zones(p *policy.Snapshot) ([]*policy.Zone, error) {
 	return zones, nil
 }
 
-// patienceForNodes bounds the look for nodes at aliases: a next plugin that waits for a network is not
+// patienceForNodes bounds the look for nodes at aliases, and for the servers of overlays: a next plugin that waits for a network is not
 // asked a hundred thousand questions before a policy is served. What it did not get to see the
 // self-check reports.
 const patienceForNodes = 2 * time.Second
@@ -193,7 +239,7 @@ const patienceForNodes = 2 * time.Second
 func (l *loader) nodesAtAliases(s *serving) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patienceForNodes)
 	defer cancel()
-	q := &inquiry{serving: s, prompt: l.prompt, shy: l.shy, below: newBelow(l.next, new(loopback), new(dns.Msg))}
+	q := l.inquire(s)
 	var report guard.Report
 	for _, z := range s.zones {
 		if z.PolicyOnly() {
@@ -210,6 +256,11 @@ func (l *loader) nodesAtAliases(s *serving) error {
 		}
 	}
 	return report.Err()
+}
+
+// inquire is how the loader itself asks the data below.
+func (l *loader) inquire(s *serving) *inquiry {
+	return &inquiry{serving: s, prompt: l.prompt, shy: l.shy, below: newBelow(l.next, new(loopback), new(dns.Msg))}
 }
 
 func nodeAtAlias(node *policy.Node, target string) guard.Refusal {
@@ -401,11 +452,8 @@ func (l *loader) greet(address, port string) {
 			continue
 		}
 		log.Infof("Ask: dig @%s -p %s %s CAA +dnssec", address, port, strings.TrimSuffix(z.Name, "."))
-		if served.keys == nil {
-			continue
-		}
-		for _, ds := range served.keys.DS() {
-			log.Infof("Publish at the parent: %s", dsText(ds))
+		for _, line := range served.publish() {
+			log.Info(line)
 		}
 	}
 }

@@ -224,8 +224,9 @@ var signing = map[uint16]bool{dns.TypeNSEC: true, dns.TypeRRSIG: true}
 // find asks what the zone has at a name. Where the policy gives the name existence, a next plugin that
 // fails or knows no such name does not take the policy's CAA away.
 func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) (finding, error) {
+	_, ofKeys := z.keysAt(name, qtype)
 	switch {
-	case qtype == dns.TypeDNSKEY && name == z.Name && z.keys != nil:
+	case ofKeys && name == z.Name:
 		return finding{kind: exists, owner: name}, nil
 	case qtype == dns.TypeDS && name == z.Name:
 		return finding{kind: noType}, nil // the parent's question (RFC 4035 3.1.4.1)
@@ -253,7 +254,7 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 		f.kind = noType
 	}
 	switch {
-	case f.kind == noType && ours(qtype):
+	case f.kind == noType && ours(qtype), ofKeys && (f.kind == noType || f.kind == exists):
 		f.kind, f.owner = exists, name
 	case f.kind == exists && (elsewhere || replaced[qtype] && !signing[qtype]):
 		f.kind = noType
@@ -329,7 +330,7 @@ func (q *inquiry) findCut(apex string) (finding, error) {
 	if err != nil || child == nil {
 		return finding{kind: noType, types: atCut}, err
 	}
-	ds := child.parentDS()
+	ds := child.parentDS(child.ttl.apex)
 	return finding{kind: kindOf(ds), owner: apex, set: ds, types: atCut}, nil
 }
 
@@ -369,9 +370,10 @@ func (q *inquiry) put(ctx context.Context, z *zone, name string, f finding) erro
 // dataOf is the RRset that answers at a name: the policy's, the keys', or the data's.
 func (q *inquiry) dataOf(z *zone, name string, f finding) (set zonesign.RRset, ttl uint32, keep zonesign.Keep, err error) {
 	keep = zonesign.Found
+	ofKeys, ok := z.keysAt(name, q.qtype)
 	switch {
-	case q.qtype == dns.TypeDNSKEY:
-		set, keep = z.keys.DNSKEYs(), zonesign.Kept
+	case ok:
+		set, keep = ofKeys, zonesign.Kept
 	case f.kind == exists && ours(q.qtype):
 		node := z.Closest(name)
 		set = zonesign.RRset{Owner: name, Type: dns.TypeCAA, TTL: node.TTL, RDATA: z.caa[node]}
@@ -500,8 +502,11 @@ func (q *inquiry) existence(ctx context.Context, z *zone, name string, f finding
 		return f.types, nil
 	}
 	plain, dname := ordinary, withDNAME
-	if name == z.Name {
+	switch {
+	case name == z.Name:
 		plain, dname = atApex, apexDNAME
+	case z.signals[name] != nil:
+		return atSignal, nil
 	}
 	if q.qtype == dns.TypeDNAME {
 		return plain, nil
@@ -525,14 +530,14 @@ func (q *inquiry) soa(ctx context.Context, z *zone, f finding) (set zonesign.RRs
 		}
 	}
 	if len(rrs) == 0 {
-		return z.soa, negativeTTL, nil
+		return z.soa, z.ttl.negative, nil
 	}
 	soa, ok := rrs[0].(*dns.SOA)
 	if !ok {
 		return set, 0, errors.New("the SOA of the zone's data is none")
 	}
 	set, err = q.soaSet(z, soa)
-	return set, min(set.TTL, negativeTTL, soa.Minttl), err
+	return set, min(set.TTL, z.ttl.negative, soa.Minttl), err
 }
 
 // putReferral leads to the servers of the zone below: NS and addresses as they are, for they are not
@@ -610,6 +615,7 @@ func (q *inquiry) putSet(ctx context.Context, in section, z *zone, set zonesign.
 	if err != nil {
 		return err
 	}
+	z.served.see(ttl)
 	return q.b.add(in, set, ttl, sigs)
 }
 

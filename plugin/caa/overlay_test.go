@@ -165,8 +165,8 @@ func TestOverlay(t *testing.T) {
 		{"", dns.TypeCAA, `CAA 0 issue "letsencrypt.org"`}, // the policy wins
 		{"", dns.TypeSOA, "SOA ns1.example.org. hostmaster.example.org. 1 7200 3600 1209600 60"},
 		{"", dns.TypeNS, "NS ns1.example.org."},
-		{"", dns.TypeDS, soa + "NSEC NS SOA DNSKEY CAA TYPE65280"},
-		{"", dns.TypeMX, soa + "NSEC NS SOA DNSKEY CAA TYPE65280"},
+		{"", dns.TypeDS, soa + "NSEC NS SOA DNSKEY CDS CAA TYPE65280"},
+		{"", dns.TypeMX, soa + "NSEC NS SOA DNSKEY CDS CAA TYPE65280"},
 		{"", dns.TypeCDS, soa + "NSEC NS SOA DNSKEY CAA TYPE65280"}, // another key's: never ours to serve
 		{"", dns.TypeNXNAME, "FORMERR; not authoritative:"},         // RFC 9824 3.5
 		{"", dns.TypeAXFR, "REFUSED; not authoritative:"},           // the data alone would be an unsigned zone
@@ -385,7 +385,7 @@ func TestQuestionBelow(t *testing.T) {
 func TestOverlayAboveAZoneOfOurs(t *testing.T) {
 	t.Parallel()
 	policy := overlayPolicy + "  cut.example.org:\n    nameservers: [{name: ns.example.net}]\n    issue: none\n"
-	h, _ := build(t, policy, "key auto $DIR/keys", fileZone(t, overlayData))
+	h, _ := build(t, policy, keyFiles(t, "example.org.", "cut.example.org."), fileZone(t, overlayData))
 	ds := h.loader.serving.Load().zones["cut.example.org."].keys.DS()[0]
 	m := ask(t, h, question("cut.example.org.", dns.TypeDS), true)
 	if len(m.Answer) != 2 || m.Answer[0].(*dns.DS).Digest != strings.ToLower(ds.Digest) || m.Answer[1].(*dns.RRSIG).SignerName != "example.org." {
@@ -542,7 +542,7 @@ func TestNextPluginMistakesTheApex(t *testing.T) {
 		"caa.example.org. CAA":   saying(0, `caa.example.org. 60 IN CAA 0 issue "x"`),
 		"":                       saying(0, "!"+soa),
 	})
-	const apex = "NSEC NS SOA DNSKEY CAA TYPE65280"
+	const apex = "NSEC NS SOA DNSKEY CDS CAA TYPE65280"
 	for _, c := range []struct {
 		name  string
 		qtype uint16

@@ -38,6 +38,7 @@ func setup(c *caddy.Controller) error {
 		once.Do(func() {
 			c.OnStartup(func() error {
 				go l.watch()
+				go l.keys.watch(l.stop, l.rekey)
 				go (&selfCheck{CAA: handler, rest: restUntil(l.stop)}).watch()
 				return nil
 			})

@@ -1,0 +1,128 @@
+package caa
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/coredns-caa/caa/plugin/caa/parent"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+)
+
+// patienceAtStart bounds how long the parents may take before zones are served without their word.
+const patienceAtStart = 5 * time.Second
+
+// patienceForParents is the same while zones are served, and nobody waits.
+const patienceForParents = time.Minute
+
+// askedFor is what a `parent` line says.
+type askedFor struct {
+	off bool
+	via []netip.AddrPort // resolvers; none: the system's
+	at  []netip.AddrPort // the parent's servers, where they are given
+}
+
+// parents tells what the parents of zones say of their keys.
+type parents struct {
+	// source asks for what the parents of zones have; no keys are matched yet. It is nil where nobody is asked.
+	source  func(ctx context.Context, zones []string) map[string][]keyroll.Observation
+	orphans map[string]bool // zones that are served though the parent's DS names none of their keys
+}
+
+func newParents(cfg *config) (*parents, error) {
+	p := &parents{orphans: map[string]bool{}}
+	for _, zone := range cfg.orphans {
+		p.orphans[zone] = true
+	}
+	if cfg.parent.off {
+		return p, nil
+	}
+	asker := &parent.Asker{Resolvers: cfg.parent.via}
+	p.source = func(ctx context.Context, zones []string) map[string][]keyroll.Observation {
+		var mu sync.Mutex
+		all := make(map[string][]keyroll.Observation, len(zones))
+		var group errgroup.Group
+		group.SetLimit(16)
+		for _, zone := range zones {
+			group.Go(func() error {
+				said, err := asker.DS(ctx, zone, nil)
+				if err != nil {
+					said = []keyroll.Observation{{Server: "the parent", Err: err}}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				all[zone] = said
+				return nil
+			})
+		}
+		group.Wait()
+		return all
+	}
+	return p, nil
+}
+
+// ask asks the parents of zones, for no longer than patience. Without an answer for a zone nobody was asked.
+func (p *parents) ask(ctx context.Context, patience time.Duration, zones []string) map[string][]keyroll.Observation {
+	if p.source == nil || len(zones) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return p.source(ctx, zones)
+}
+
+// match says which keys the servers of a parent name.
+func match(said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
+	matched := make([]keyroll.Observation, len(said))
+	for i, o := range said {
+		matched[i] = keyroll.Observe(o.Server, o.Others, keys)
+		matched[i].Err = o.Err
+	}
+	return matched
+}
+
+// orphaned says that a zone would be bogus, as its parent has a DS that names none of its keys.
+type orphaned struct {
+	zone    string
+	refusal keyroll.Refusal
+	found   []*dns.DS // what the parent has
+}
+
+func (e *orphaned) Error() string {
+	zone := strings.TrimSuffix(e.zone, ".")
+	var ds []string
+	for _, rr := range e.found {
+		ds = append(ds, fmt.Sprintf("%d %d", rr.KeyTag, rr.Algorithm))
+	}
+	slices.Sort(ds)
+	return fmt.Sprintf("%s: its parent has a DS (key tag and algorithm %s, at %s), and no key that is served here matches it: whoever validates would get no answer, and CAs must (BR 3.2.2.8.1). Put the files of the key back, or have the parent take the DS away; of a zone that is about to move here say orphan %s in the caa block",
+		zone, strings.Join(slices.Compact(ds), ", "), strings.Join(e.refusal.Servers, ", "), zone)
+}
+
+// check says why a zone with fixed keys cannot be served; seps are those that sign its DNSKEY RRset.
+func (p *parents) check(zone string, seps []*dns.DNSKEY, said []keyroll.Observation) error {
+	var apex []keyroll.ID
+	for _, key := range seps {
+		apex = append(apex, keyroll.ID{Algorithm: key.Algorithm, Tag: key.KeyTag()})
+	}
+	refusals := keyroll.Check(apex, match(said, seps))
+	if len(refusals) == 0 {
+		return nil
+	}
+	return &orphaned{zone, refusals[0], allDS(said)}
+}
+
+// allDS are the DS that any server of a parent has.
+func allDS(said []keyroll.Observation) (all []*dns.DS) {
+	for _, o := range said {
+		all = append(all, o.Others...)
+	}
+	return all
+}

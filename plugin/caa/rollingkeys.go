@@ -1,0 +1,451 @@
+package caa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
+)
+
+const (
+	// lookAtFolder is how often the folder is looked at for what other servers and people wrote.
+	lookAtFolder = 2 * time.Second
+	// askAgain is when a parent that could not be asked is asked again, where that is sooner than the poll.
+	askAgain = 5 * time.Minute
+	// tryAgain is when a folder that could not be read is read again.
+	tryAgain = time.Minute
+	// shownKeys is how many keys' changes are logged one by one at a time.
+	shownKeys = 20
+)
+
+// rollingKeys is `key auto`: the keys in a folder live by the state machine of package keyroll. Each step of a
+// zone asks its parent, decides, writes, and only then is served.
+type rollingKeys struct {
+	folder   *keyfolder.Folder
+	dir      string
+	settings keyroll.Settings
+	ttl      ttls
+	parents  *parents
+	now      func() time.Time
+
+	stepping sync.Mutex // held from reading the folder until what came of it is taken over
+	others   *cosigners
+	trouble  string // what was last said of their files
+	mu       sync.Mutex
+	zones    map[string]*rollingZone
+}
+
+// rollingZone is a zone that is served, or about to be.
+type rollingZone struct {
+	keys     *zoneKeys       // nil until the first step
+	others   []*zonesign.Key // those of other signers among them
+	served   *servedTTL
+	last     keyroll.Decision
+	said     []keyroll.Observation
+	wake     time.Time
+	told     map[string]bool // what is amiss, as it was said last
+	unlisted bool            // retain did not name it the last time
+}
+
+func newRollingKeys(cfg *config, above *parents, others *cosigners) *rollingKeys {
+	return &rollingKeys{folder: keyfolder.New(cfg.keyDir), dir: cfg.keyDir, settings: cfg.roll.Settings, ttl: newTTLs(cfg),
+		parents: above, others: others, now: time.Now, zones: map[string]*rollingZone{}}
+}
+
+func (r *rollingKeys) of(zone *policy.Zone) (*zoneKeys, error) {
+	if keys := r.meet(zone); keys != nil {
+		return keys, nil
+	}
+	// A question waits for this, so the parent is asked a moment later.
+	if _, err := r.step([]string{zone.Name}, nil); err != nil {
+		return nil, err
+	}
+	keys := r.meet(zone)
+	if keys == nil {
+		return nil, fmt.Errorf("%w %s", errNoKey, zone.Name)
+	}
+	return keys, nil
+}
+
+// meet notes what a zone holds, and returns its keys, nil before its first step.
+func (r *rollingKeys) meet(zone *policy.Zone) *zoneKeys {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	z := r.zones[zone.Name]
+	if z == nil {
+		z = &rollingZone{served: new(servedTTL)}
+		r.zones[zone.Name] = z
+	}
+	z.served.expect(r.ttl.largest(zone))
+	return z.keys
+}
+
+func (r *rollingKeys) prepare(ctx context.Context, served []*policy.Zone) error {
+	var zones []string
+	for _, z := range served {
+		if r.meet(z) == nil {
+			zones = append(zones, z.Name)
+		}
+	}
+	if len(zones) == 0 {
+		return nil
+	}
+	if _, err := r.step(zones, r.parents.ask(ctx, patienceAtStart, zones)); err != nil {
+		return err
+	}
+	var errs []error
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range zones {
+		if err := r.orphaned(name, r.zones[name]); err != nil {
+			errs = append(errs, err)
+			delete(r.zones, name)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// orphaned says that a zone's parent names none of its keys.
+func (r *rollingKeys) orphaned(name string, z *rollingZone) error {
+	for _, refusal := range z.last.Refusals {
+		if refusal.Code == keyroll.Orphaned {
+			return &orphaned{name, refusal, allDS(z.said)}
+		}
+	}
+	return nil
+}
+
+func (r *rollingKeys) retain(zones []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	served := setOf(zones)
+	maps.DeleteFunc(r.zones, func(name string, z *rollingZone) bool {
+		was := z.unlisted
+		z.unlisted = !served[name] // one that has just been found may not be listed yet
+		return was && z.unlisted
+	})
+}
+
+// watch steps each zone when its time has come, or when somebody else wrote its state.
+func (r *rollingKeys) watch(stop <-chan struct{}, changed func()) {
+	ctx, cancel := untilClosed(stop)
+	defer cancel()
+	watcher := r.folder.Watch()
+	for rest := restUntil(stop); rest(r.pause()); {
+		zones := r.due(watcher)
+		if len(zones) == 0 {
+			continue
+		}
+		news, err := r.step(zones, r.parents.ask(ctx, patienceForParents, zones))
+		if err != nil {
+			log.Errorf("The keys are served as they are: %v", err)
+		}
+		if len(news) > 0 {
+			changed()
+		}
+	}
+}
+
+// pause is how long until there may be something to do.
+func (r *rollingKeys) pause() time.Duration {
+	pause, now := lookAtFolder, r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, z := range r.zones {
+		pause = min(pause, z.wake.Sub(now))
+	}
+	return max(pause, 0)
+}
+
+// due lists the zones that are to be stepped.
+func (r *rollingKeys) due(watcher *keyfolder.Watcher) (zones []string) {
+	written, rekeyed := watcher.Written(), r.readCosigners()
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, z := range r.zones {
+		if !now.Before(z.wake) || rekeyed || written(name) && r.folder.Differs(name, z.last.Zone) {
+			zones = append(zones, name)
+		}
+	}
+	return zones
+}
+
+// readCosigners reports whether other signers have other keys.
+func (r *rollingKeys) readCosigners() bool {
+	r.stepping.Lock()
+	defer r.stepping.Unlock()
+	changed, err := r.others.load()
+	trouble := ""
+	if err != nil {
+		trouble = err.Error()
+	}
+	if trouble != "" && trouble != r.trouble {
+		log.Errorf("The keys of other signers are served as they were: %s", trouble)
+	}
+	r.trouble = trouble
+	return changed
+}
+
+// step brings zones to where they are now, and names those whose keys are others. Its error is that of the
+// folder, or of zones of which nothing is known yet; of others it is told, and they are served as they are.
+func (r *rollingKeys) step(zones []string, said map[string][]keyroll.Observation) (news []string, err error) {
+	r.stepping.Lock()
+	defer r.stepping.Unlock()
+	now := r.now()
+	ttls := r.takeTTLs(zones)
+	results, err := r.folder.Update(now, func(zone string, state keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
+		return keyroll.Step(state, keyroll.Input{Now: now, Settings: r.settings, DataTTL: ttls[zone],
+			KeyTTL: time.Duration(r.ttl.apex) * time.Second, Parent: r.observe(zone, &state, said[zone], keys), Found: found})
+	}, zones...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.postpone(zones, ttls)
+		return nil, fmt.Errorf("key auto %s: %w", r.dir, err)
+	}
+	var log changeLog
+	for name, result := range results {
+		z := r.zones[name]
+		if z == nil {
+			continue // it is no longer served
+		}
+		z.said = said[name]
+		changed, failed := r.take(name, z, result, ttls[name])
+		if failed != nil && z.keys == nil {
+			delete(r.zones, name)
+			err = errors.Join(err, fmt.Errorf("key auto: %w", failed))
+			continue
+		}
+		if changed {
+			news = append(news, name)
+		}
+		log.add(name, result)
+		z.tell(name, r.complaints(name, z, result, failed))
+	}
+	log.flush(r.dir)
+	return news, err
+}
+
+// takeTTLs are the largest TTLs of zones since their last step. A step that is not written gives them back.
+func (r *rollingKeys) takeTTLs(zones []string) map[string]time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ttls := make(map[string]time.Duration, len(zones))
+	for _, name := range zones {
+		if z := r.zones[name]; z != nil {
+			ttls[name] = z.served.take()
+		}
+	}
+	return ttls
+}
+
+// postpone is for a folder that could not be read. It is called with the lock.
+func (r *rollingKeys) postpone(zones []string, ttls map[string]time.Duration) {
+	for _, name := range zones {
+		z := r.zones[name]
+		if z == nil || z.keys == nil {
+			delete(r.zones, name)
+			continue
+		}
+		z.served.see(uint32(ttls[name] / time.Second))
+		z.wake = r.now().Add(tryAgain)
+	}
+}
+
+// observe is what the parent of a zone says. Where it names none of the keys of a zone for which that was
+// said to be right, nobody was asked: its keys live as if it had no DS yet.
+func (r *rollingKeys) observe(zone string, state *keyroll.Zone, said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
+	matched := match(said, keys)
+	if r.parents.orphans[zone] && len(keyroll.Check(state.Sets().Apex, matched)) > 0 {
+		return nil
+	}
+	for i, o := range matched {
+		if len(o.Named) > 0 { // else it would look like a parent without DS
+			matched[i].Others = slices.DeleteFunc(o.Others, func(ds *dns.DS) bool { return r.others.owns(zone, ds) })
+		}
+	}
+	return matched
+}
+
+// take takes over what came of a zone's step, and reports whether its keys are others. It is called with the lock.
+func (r *rollingKeys) take(name string, z *rollingZone, result *keyfolder.Result, ttl time.Duration) (changed bool, err error) {
+	if result.Err != nil {
+		z.served.see(uint32(ttl / time.Second)) // it did not get into the state
+	}
+	if result.Err != nil && result.Keys == nil {
+		z.wake = r.now().Add(tryAgain)
+		return false, result.Err
+	}
+	others := r.others.of(name, func(id keyroll.ID) bool {
+		return slices.ContainsFunc(result.Zone.Keys, func(k keyroll.Key) bool { return k.ID == id })
+	})
+	if z.keys == nil || !equalSets(z.last.Sets, result.Sets) || !sameKeys(z.others, others) {
+		keys, err := r.zoneKeys(name, result, others, z.served)
+		if err != nil {
+			z.wake = r.now().Add(tryAgain)
+			return false, fmt.Errorf("keys of %s in %s: %w", name, r.dir, err)
+		}
+		changed, z.keys, z.others = z.keys != nil, keys, others
+	}
+	z.last, z.wake = result.Decision, result.Wake
+	if slices.ContainsFunc(z.said, func(o keyroll.Observation) bool { return o.Err != nil }) {
+		z.wake = earliest(z.wake, r.now().Add(min(askAgain, r.settings.Poll)))
+	} else if z.said == nil && r.parents.source != nil {
+		z.wake = r.now() // it was not asked, for somebody waited
+	}
+	return changed, result.Err
+}
+
+func equalSets(a, b keyroll.Sets) bool {
+	return a.Delete == b.Delete && slices.Equal(a.DNSKEY, b.DNSKEY) && slices.Equal(a.Apex, b.Apex) &&
+		slices.Equal(a.Data, b.Data) && slices.Equal(a.CDS, b.CDS)
+}
+
+// zoneKeys are the keys to serve by a decision; none where it says that the zone is unsigned.
+func (r *rollingKeys) zoneKeys(name string, result *keyfolder.Result, others []*zonesign.Key, served *servedTTL) (*zoneKeys, error) {
+	sets := result.Sets
+	if len(sets.DNSKEY) == 0 {
+		return &zoneKeys{served: served}, nil
+	}
+	all := func(ids []keyroll.ID) (keys []*zonesign.Key) {
+		for _, id := range ids {
+			keys = append(keys, result.Keys[id])
+		}
+		return keys
+	}
+	roles := zonesign.Roles{Published: append(all(sets.DNSKEY), others...), Apex: all(sets.Apex), Data: all(sets.Data), Named: all(sets.CDS), Delete: sets.Delete}
+	if len(roles.Named) > 0 {
+		roles.Named = append(roles.Named, seps(others)...) // the parent needs a DS of each signer (RFC 8901 4)
+	}
+	set, err := zonesign.NewRollingKeySet(name, r.ttl.apex, roles)
+	if err != nil {
+		return nil, err
+	}
+	keys := &zoneKeys{keys: set, ds: set.DS(), from: introduced(result.Waits), served: served}
+	if unsure(result.Zone.Keys) && !result.Zone.Insecure {
+		// Nobody knows which the parent had, so it names all of them: each signs.
+		for _, key := range roles.Apex {
+			keys.ds = append(keys.ds, key.DNSKEY.ToDS(dns.SHA256))
+		}
+	}
+	return keys, nil
+}
+
+// introduced is when the first key of a zone may be named by a DS.
+func introduced(waits []keyroll.Wait) time.Time {
+	for _, w := range waits {
+		if w.State == keyroll.Introduced {
+			return w.Until
+		}
+	}
+	return time.Time{}
+}
+
+func unsure(keys []keyroll.Key) bool {
+	return slices.ContainsFunc(keys, func(k keyroll.Key) bool { return k.State == keyroll.Unsure })
+}
+
+// complaints are what is amiss with a zone, for people.
+func (r *rollingKeys) complaints(name string, z *rollingZone, result *keyfolder.Result, failed error) (lines []string) {
+	if failed != nil {
+		lines = append(lines, failed.Error())
+	}
+	lines = append(lines, result.Warnings...)
+	for _, refusal := range slices.Concat(result.Decision.Refusals, result.Decision.Warnings) {
+		if refusal.Code != keyroll.Orphaned {
+			lines = append(lines, name+": "+refusal.String())
+		}
+	}
+	if err := r.orphaned(name, z); err != nil {
+		lines = append(lines, err.Error())
+	}
+	return lines
+}
+
+// tell says what is amiss, once while it lasts.
+func (z *rollingZone) tell(name string, complaints []string) {
+	now := setOf(complaints)
+	for _, line := range complaints {
+		if !z.told[line] {
+			log.Warning(line)
+		}
+	}
+	if len(now) == 0 && len(z.told) > 0 {
+		log.Infof("%s: nothing is amiss with its keys any more", name)
+	}
+	z.told = now
+}
+
+func (r *rollingKeys) status() map[string]keyStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make(map[string]keyStatus, len(r.zones))
+	for name, z := range r.zones {
+		s := keyStatus{keys: z.last.Zone.Keys, amiss: map[string]bool{}, said: z.said}
+		for _, wait := range z.last.Waits {
+			if !wait.Until.IsZero() {
+				s.next = earliest(s.next, wait.Until)
+			}
+		}
+		for _, refusal := range slices.Concat(z.last.Refusals, z.last.Warnings) {
+			s.amiss[string(refusal.Code)] = true
+		}
+		out[name] = s
+	}
+	return out
+}
+
+// becomes says for people what it means that a key has come to a state.
+var becomes = map[keyroll.State]string{
+	keyroll.Made:       "is made",
+	keyroll.Presigned:  "signs, before resolvers learn of it",
+	keyroll.Introduced: "is published and signs; its DS is asked for when no cache has the zone without it",
+	keyroll.Published:  "is published, to take over when every cache has it",
+	keyroll.Ready:      "is in use, and CDS asks the parent for its DS",
+	keyroll.Active:     "is in use",
+	keyroll.Yielding:   "is to leave, and signs until no DS names it",
+	keyroll.Retiring:   "is succeeded, and stays while a cache may need it",
+	keyroll.Postsigned: "is withdrawn, and signs while a cache has it",
+	keyroll.Removed:    "is out of use; its files stay for a while",
+	keyroll.Unsure:     "signs everything, for nobody knows what caches have of it: its state was old, or another program made it",
+}
+
+// changeLog tells of changes of keys, some of them one by one.
+type changeLog struct{ lines []string }
+
+func (c *changeLog) add(zone string, result *keyfolder.Result) {
+	if result.Err != nil {
+		return // nothing was written, so nothing has changed
+	}
+	for _, change := range result.Changes {
+		c.lines = append(c.lines, fmt.Sprintf("%s: the %s %s %s", strings.TrimSuffix(zone, "."), change.Role, change.Key, becomes[change.To]))
+		if change.To != keyroll.Ready {
+			continue
+		}
+		if key := result.Keys[change.Key]; key != nil {
+			c.lines = append(c.lines, "Publish at the parent: "+dsText(key.DNSKEY.ToDS(dns.SHA256)))
+		}
+	}
+}
+
+func (c *changeLog) flush(dir string) {
+	for i, line := range c.lines {
+		if i == shownKeys {
+			log.Infof("And %d changes of keys more in %s: caacheck keys shows all", len(c.lines)-i, dir)
+			return
+		}
+		log.Info(line)
+	}
+}

@@ -1,0 +1,431 @@
+package caa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+)
+
+// registry is the parent of zones: two servers, which have the same DS.
+type registry struct {
+	mu   sync.Mutex
+	ds   map[string][]*dns.DS
+	dead error
+}
+
+func (r *registry) say(_ context.Context, zones []string) map[string][]keyroll.Observation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	said := map[string][]keyroll.Observation{}
+	for _, zone := range zones {
+		for _, server := range []string{"a.nic.example", "b.nic.example"} {
+			o := keyroll.Observation{Server: server, Err: r.dead}
+			if r.dead == nil {
+				o = keyroll.Observe(server, r.ds[zone], nil)
+			}
+			said[zone] = append(said[zone], o)
+		}
+	}
+	return said
+}
+
+func (r *registry) has(zone string, ds ...*dns.DS) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ds == nil {
+		r.ds = map[string][]*dns.DS{}
+	}
+	r.ds[zone] = ds
+}
+
+// follow does what CDS say, as RFC 7344 6 has it.
+func (r *registry) follow(t *testing.T, h *CAA, zone string) {
+	t.Helper()
+	m := ask(t, h, question(zone, dns.TypeCDS), true)
+	var ds []*dns.DS
+	for _, rr := range m.Answer {
+		if cds, ok := rr.(*dns.CDS); ok && cds.Algorithm != 0 {
+			ds = append(ds, &cds.DS)
+		} else if ok {
+			r.has(zone) // RFC 8078 4
+			return
+		}
+	}
+	if len(ds) > 0 {
+		r.has(zone, ds...)
+	}
+}
+
+// clocked is a handler whose keys roll by a clock that stands until it is set.
+type clocked struct {
+	*CAA
+	keys *rollingKeys
+	at   time.Time
+}
+
+func buildRolling(t *testing.T, policy, options string, next plugin.Handler, parent *registry) *clocked {
+	t.Helper()
+	cfg, _ := configure(t, policy, "key auto $DIR/keys\n"+options)
+	first := &clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}
+	return first.restart(t, next, parent)
+}
+
+// restart makes a new server on the same folder.
+func (c *clocked) restart(t *testing.T, next plugin.Handler, parent *registry) *clocked {
+	t.Helper()
+	l, err := newLoader(c.loader.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &clocked{CAA: &CAA{Next: next, loader: l}, keys: l.keys.(*rollingKeys), at: c.at}
+	n.keys.now = func() time.Time { return n.at }
+	n.keys.parents.source = parent.say
+	l.next = next
+	if err := l.start(); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// run lets time pass until some moment, as the watch of the keys does.
+func (c *clocked) run(t *testing.T, d time.Duration, each func()) {
+	t.Helper()
+	watcher := c.keys.folder.Watch()
+	for end := c.at.Add(d); ; {
+		if zones := c.keys.due(watcher); len(zones) > 0 {
+			news, err := c.keys.step(zones, c.keys.parents.ask(t.Context(), time.Minute, zones))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(news) > 0 {
+				c.loader.rekey()
+			}
+			each()
+		}
+		next := end
+		for _, z := range c.keys.zones {
+			if z.wake.Before(next) {
+				next = z.wake
+			}
+		}
+		if !next.After(c.at) {
+			next = c.at.Add(time.Second)
+		}
+		if next.After(end) {
+			return
+		}
+		c.at = next
+	}
+}
+
+func (c *clocked) states(zone string) (states []string) {
+	for _, key := range c.keys.status()[zone].keys {
+		states = append(states, key.Role.String()+" "+key.State.String())
+	}
+	return states
+}
+
+// RFC 7583 3.3.1, RFC 7344: a zone's first key, and a roll when its life ends, as the handler answers. Every
+// answer on the way validates by the keys served, and the DNSKEY RRset is signed by a key that the DS names.
+func TestKeysRoll(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "roll csk-lifetime 30d\nroll backup-age 1h", nil, parent)
+	const zone = "example.org."
+	if m := ask(t, h, question(zone, dns.TypeCDS), true); len(m.Answer) != 0 {
+		t.Errorf("CDS while caches may have the zone without its key: %v", m.Answer)
+	}
+	if got := h.states(zone); !slices.Equal(got, []string{"CSK introduced"}) {
+		t.Fatalf("at first: %q", got)
+	}
+	var seen []string
+	each := func() {
+		parent.follow(t, h.CAA, zone)
+		if now := fmt.Sprint(h.states(zone)); len(seen) == 0 || seen[len(seen)-1] != now {
+			seen = append(seen, now)
+		}
+		h.wantSecure(t, parent, zone)
+	}
+	h.run(t, 35*24*time.Hour, each)
+	want := []string{"[CSK introduced]", "[CSK ready]", "[CSK active]", "[CSK active CSK made]", "[CSK active CSK published]",
+		"[CSK retiring CSK ready]", "[CSK retiring CSK active]", "[CSK removed CSK active]"}
+	if !slices.Equal(seen, want) {
+		t.Errorf("states\n%q, want\n%q", seen, want)
+	}
+}
+
+// What people ask for through the folder is seen at the next look: a planned roll, and to go insecure and come
+// back (RFC 8078 4), each without an answer that does not validate.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	const zone = "example.org."
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "roll backup-age 1h", nil, parent)
+	each := func() { parent.follow(t, h.CAA, zone) }
+	request := func(r keyroll.Request) {
+		t.Helper()
+		if _, refused, err := h.keys.folder.Ask(zone, h.at, r); err != nil || refused != nil {
+			t.Fatal(refused, err)
+		}
+	}
+	h.run(t, 6*time.Hour, each)
+	for _, c := range []struct {
+		request keyroll.Request
+		want    string
+	}{
+		{keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK}, "[CSK removed CSK active]"},
+		{keyroll.Request{Verb: keyroll.GoInsecure}, "[CSK removed CSK removed]"},
+		{keyroll.Request{Verb: keyroll.ComeBack}, "[CSK removed CSK removed CSK active]"},
+	} {
+		request(c.request)
+		h.run(t, 4*24*time.Hour, func() {
+			each()
+			if h.loader.serving.Load().zones[zone].keys != nil {
+				h.wantSecure(t, parent, zone)
+			} else if len(parent.ds[zone]) > 0 {
+				t.Error("unsigned, and the parent has a DS")
+			}
+		})
+		if got := fmt.Sprint(h.states(zone)); got != c.want {
+			t.Errorf("after %v: %s, want %s", c.request.Verb, got, c.want)
+		}
+		m := ask(t, h, question("www."+zone, dns.TypeCAA), true)
+		if signed := len(typesOf(m, dns.TypeRRSIG)) > 0; signed != (c.request.Verb != keyroll.GoInsecure) {
+			t.Errorf("after %v: signed is %v", c.request.Verb, signed)
+		}
+	}
+}
+
+// wantSecure asks the zone as a resolver that follows the parent's DS.
+func (c *clocked) wantSecure(t *testing.T, parent *registry, zone string) {
+	t.Helper()
+	m := ask(t, c, question(zone, dns.TypeDNSKEY), true)
+	trusted := map[uint16]bool{}
+	for _, rr := range m.Answer {
+		if sig, ok := rr.(*dns.RRSIG); ok {
+			trusted[sig.KeyTag] = true
+		}
+	}
+	if ds := parent.ds[zone]; len(ds) > 0 && !slices.ContainsFunc(ds, func(ds *dns.DS) bool { return trusted[ds.KeyTag] }) {
+		t.Errorf("the DS names %d, and DNSKEY is signed by %v", ds[0].KeyTag, trusted)
+	}
+	for _, q := range []*dns.Msg{question(zone, dns.TypeCAA), question(zone, dns.TypeMX), question("x."+zone, dns.TypeTXT), question(zone, dns.TypeCDS), question(zone, dns.TypeCDNSKEY)} {
+		m := ask(t, c, q, true)
+		verify(t, c.CAA, m)
+		if nsec := typesOf(m, dns.TypeNSEC); len(nsec) == 0 && len(m.Answer) == 0 {
+			t.Errorf("%v has no denial: %v", q.Question, m)
+		}
+	}
+}
+
+func typesOf(m *dns.Msg, rrtype uint16) (found []dns.RR) {
+	for _, rr := range slices.Concat(m.Answer, m.Ns) {
+		if rr.Header().Rrtype == rrtype {
+			found = append(found, rr)
+		}
+	}
+	return found
+}
+
+// A bitmap of a policy-only zone says what there is: CDS and CDNSKEY come and go (RFC 8198).
+func TestCDSInBitmap(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	for _, want := range []string{"NS SOA RRSIG NSEC DNSKEY CAA", "NS SOA RRSIG NSEC DNSKEY CDS CDNSKEY CAA"} {
+		m := ask(t, h, question("example.org.", dns.TypeMX), true)
+		nsec := typesOf(m, dns.TypeNSEC)[0].(*dns.NSEC)
+		var got []string
+		for _, rrtype := range nsec.TypeBitMap {
+			got = append(got, dns.TypeToString[rrtype])
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("bitmap %q, want %q", got, want)
+		}
+		h.run(t, 3*time.Hour, func() {})
+	}
+}
+
+// DS of a zone whose parent is served here, too: none before caches have the zone's keys, then those of CDS, and
+// while nobody knows which it had, all.
+func TestDSUnderOurOwnParent(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	ds := func(h *clocked) int {
+		return len(typesOf(ask(t, h, question("sub.example.org.", dns.TypeDS), true), dns.TypeDS))
+	}
+	if n := ds(h); n != 0 {
+		t.Errorf("%d DS at first", n)
+	}
+	h.run(t, 3*time.Hour, func() {})
+	if n := ds(h); n != 1 {
+		t.Errorf("%d DS when caches have the keys", n)
+	}
+	h.at = h.at.Add(30 * 24 * time.Hour) // the server stood still, or its folder is a backup's
+	again := h.restart(t, nil, parent)
+	if got, n := again.states("sub.example.org."), ds(again); n != 1 || !slices.Equal(got, []string{"CSK unsure"}) {
+		t.Errorf("after a long stop: %d DS, %q", n, got)
+	}
+}
+
+// DESIGN 1, issue 5.4: a DS at the parent that names no key is a lock-out, and refused like a policy that is
+// one, unless the Corefile says that it is meant.
+func TestOrphanedDS(t *testing.T) {
+	t.Parallel()
+	foreign, err := dns.NewRR("example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		options string
+		dead    error
+		want    string
+	}{
+		"key auto":               {"key auto $DIR/keys", nil, "example.org: its parent has a DS (key tag and algorithm 4711 13, at a.nic.example, b.nic.example), and no key that is served here matches it"},
+		"key file":               {"$FILES", nil, "no key that is served here matches it"},
+		"unsigned":               {"unsigned", nil, "no key that is served here matches it"},
+		"key auto, meant":        {"key auto $DIR/keys\norphan example.org", nil, ""},
+		"key file, meant":        {"$FILES\norphan example.org", nil, ""},
+		"unsigned, meant":        {"unsigned\norphan example.org", nil, ""},
+		"key auto, none answers": {"key auto $DIR/keys", errors.New("timeout"), ""},
+		"key file, none answers": {"$FILES", errors.New("timeout"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := strings.ReplaceAll(c.options, "$FILES", keyFiles(t, "example.org.", "sub.example.org."))
+			cfg, _ := configure(t, testPolicy, options)
+			l, err := newLoader(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parent := &registry{dead: c.dead}
+			parent.has("example.org.", foreign.(*dns.DS))
+			switch keys := l.keys.(type) {
+			case *rollingKeys:
+				keys.parents.source = parent.say
+			case *fixedKeys:
+				keys.parents.source = parent.say
+			}
+			switch err := l.start(); {
+			case err == nil && c.want != "":
+				t.Error("it starts")
+			case err != nil && (c.want == "" || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+			if dir := l.cfg.keyDir; c.want != "" && dir != "" {
+				if keys, _ := filepath.Glob(filepath.Join(dir, "Kexample.org*.private")); len(keys) > 0 {
+					t.Errorf("keys were made: %q", keys)
+				}
+			}
+			if c.want == "" && l.serving.Load().zones["example.org."].keys == nil != (l.cfg.unsigned) {
+				t.Error("signed and unsigned are confused")
+			}
+		})
+	}
+}
+
+// A zone that moves here: with the override its keys are made and live as if there were no DS, and once the
+// parent has the new one, all is as ever.
+func TestMovingHere(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	foreign, _ := dns.NewRR("example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	parent.has("example.org.", foreign.(*dns.DS))
+	h := buildRolling(t, testPolicy, "orphan example.org", nil, parent)
+	h.run(t, 4*time.Hour, func() {})
+	if got := h.states("example.org."); !slices.Equal(got, []string{"CSK ready"}) {
+		t.Fatalf("with another's DS: %q", got)
+	}
+	parent.follow(t, h.CAA, "example.org.")
+	h.run(t, 4*time.Hour, func() { h.wantSecure(t, parent, "example.org.") })
+	if got := h.states("example.org."); !slices.Equal(got, []string{"CSK active"}) {
+		t.Errorf("with ours: %q", got)
+	}
+}
+
+// What cannot be read leaves served what was served, and is told once.
+func TestFolderBreaks(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	before := h.loader.serving.Load().zones["example.org."].keys
+	states, err := filepath.Glob(filepath.Join(h.loader.cfg.keyDir, "Kexample.org.keyroll"))
+	if err != nil || len(states) != 1 {
+		t.Fatal(states, err)
+	}
+	if err := os.WriteFile(states[0], []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.run(t, 4*time.Hour, func() {})
+	z := h.keys.zones["example.org."]
+	if z.keys.keys != before {
+		t.Error("other keys are served")
+	}
+	if len(z.told) != 1 {
+		t.Errorf("told %v", z.told)
+	}
+	m := ask(t, h, question("www.example.org.", dns.TypeCAA), true)
+	verify(t, h.CAA, m)
+}
+
+// RFC 7583 3.2.1: the largest TTL of the data is what was served, at least what is taken for granted of data
+// that another plugin holds.
+func TestDataTTL(t *testing.T) {
+	t.Parallel()
+	const long = 3 * 24 * 3600
+	next := answers{"www.example.org.": saying(0, fmt.Sprintf("www.example.org. %d IN A 192.0.2.1", long))}
+	parent := &registry{}
+	h := buildRolling(t, overlayPolicy, "", next, parent)
+	ttl := func() time.Duration { return h.keys.zones["example.org."].last.Zone.DataTTL.Largest }
+	if got := ttl(); got != defaultDataTTL {
+		t.Errorf("at first %v", got)
+	}
+	ask(t, h, question("www.example.org.", dns.TypeA), true)
+	h.run(t, time.Hour, func() {})
+	if got := ttl(); got != long*time.Second {
+		t.Errorf("after an answer with a TTL of three days %v", got)
+	}
+	only := buildRolling(t, strings.Replace(testPolicy, "version: 1", "version: 1\nttl: 2h", 1), "", nil, parent)
+	if got := only.keys.zones["example.org."].last.Zone.DataTTL.Largest; got != 2*time.Hour {
+		t.Errorf("of a policy-only zone with a TTL of two hours %v", got)
+	}
+}
+
+// Two servers on one folder: what one writes the other serves.
+func TestSharedFolder(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	one := buildRolling(t, testPolicy, "", nil, parent)
+	other := one.restart(t, nil, parent)
+	watcher := other.keys.folder.Watch()
+	other.keys.due(watcher)
+	one.run(t, 3*time.Hour, func() {})
+	other.at = one.at
+	zones := other.keys.due(watcher)
+	if !slices.Contains(zones, "example.org.") {
+		t.Fatalf("the other server looks at %q", zones)
+	}
+	if _, err := other.keys.step(zones, parent.say(t.Context(), zones)); err != nil {
+		t.Fatal(err)
+	}
+	other.loader.rekey()
+	for _, rrtype := range []uint16{dns.TypeDNSKEY, dns.TypeCDS} {
+		a, b := ask(t, one, question("example.org.", rrtype), true), ask(t, other, question("example.org.", rrtype), true)
+		if len(a.Answer) == 0 || a.Answer[0].String() != b.Answer[0].String() {
+			t.Errorf("%s: one serves %v, the other %v", dns.Type(rrtype), a.Answer, b.Answer)
+		}
+	}
+}
