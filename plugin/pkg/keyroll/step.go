@@ -46,6 +46,7 @@ type Wait struct {
 	State State     `json:"state"`
 	For   string    `json:"for"`
 	Until time.Time `json:"until,omitzero"`
+	Next  State     `json:"next"` // where it is then, as far as can be seen; its own where it stays
 }
 
 // step is one step while it is computed.
@@ -222,11 +223,11 @@ func (s *step) explain(k *Key) {
 		if !until.After(s.in.Now) {
 			until = time.Time{}
 		}
-		w = &Wait{k.ID, k.Role, k.State, r.wait.For, until}
+		w = &Wait{k.ID, k.Role, k.State, r.wait.For, until, r.next}
 		return false
 	})
 	if k.State == Made {
-		w = &Wait{k.ID, k.Role, k.State, "a roll that needs it", s.turns[k]}
+		w = &Wait{k.ID, k.Role, k.State, "a roll that needs it", s.turns[k], k.State}
 		if !w.Until.IsZero() {
 			w.For = forItsTurn
 		}

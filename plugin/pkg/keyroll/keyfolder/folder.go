@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -270,22 +271,29 @@ func (u *update) found(made map[keyroll.ID]keyroll.Role) []keyroll.Key {
 		}
 		found = append(found, keyroll.Key{ID: id, Role: role, Times: k.times})
 	}
-	slices.SortFunc(found, func(a, b keyroll.Key) int {
-		return slices.Compare(
-			[]int64{a.Times.Activate.Unix(), a.Times.Created.Unix(), int64(a.ID.Algorithm), int64(a.ID.Tag)},
-			[]int64{b.Times.Activate.Unix(), b.Times.Created.Unix(), int64(b.ID.Algorithm), int64(b.ID.Tag)})
-	})
+	sortFound(found)
 	return found
 }
 
-// role is what a key is for by its files: with the SEP flag a KSK where its algorithm has a ZSK, and else a CSK.
+// role is what a key is for by its files.
 func (u *update) role(k *keyFiles) keyroll.Role {
-	if !k.key.SEP() {
+	return roleOf(k.key.DNSKEY, u.now, func(yield func(*dns.DNSKEY, keyroll.Times) bool) {
+		for _, other := range u.files {
+			if !yield(other.key.DNSKEY, other.times) {
+				return
+			}
+		}
+	})
+}
+
+// roleOf is what a key is for: with the SEP flag a KSK where its algorithm has a ZSK, and else a CSK.
+func roleOf(key *dns.DNSKEY, now time.Time, all iter.Seq2[*dns.DNSKEY, keyroll.Times]) keyroll.Role {
+	if key.Flags&dns.SEP == 0 {
 		return keyroll.ZSK
 	}
-	for id, other := range u.files {
-		deleted := !other.times.Delete.IsZero() && !other.times.Delete.After(u.now)
-		if id.Algorithm == k.id().Algorithm && !other.key.SEP() && !deleted {
+	for other, times := range all {
+		deleted := !times.Delete.IsZero() && !times.Delete.After(now)
+		if other.Algorithm == key.Algorithm && other.Flags&dns.SEP == 0 && !deleted {
 			return keyroll.KSK
 		}
 	}

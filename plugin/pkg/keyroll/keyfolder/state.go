@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
 const (
@@ -56,7 +57,7 @@ func readStateFile(path, zone string) (stateFile, error) {
 	switch {
 	case file.Version != stateVersion:
 		return stateFile{}, fmt.Errorf("%s has version %d and this program reads %d: use the one that wrote it", path, file.Version, stateVersion)
-	case file.Zone != zone:
+	case !sameName(file.Zone, zone):
 		return stateFile{}, fmt.Errorf("%s is the state of %s and not of %s: remove it", path, file.Zone, zone)
 	case file.State.Seen.IsZero():
 		return stateFile{}, fmt.Errorf("%s does not say when it was written: put it back from a backup, or remove it", path)
@@ -72,4 +73,14 @@ func writeState(disk disk, path, stem string, file stateFile) error {
 		return err
 	}
 	return disk.replace(path, stem, string(text)+"\n", 0o600)
+}
+
+// sameName reports whether two names are one, however they are written.
+func sameName(a, b string) bool {
+	if a == b {
+		return true
+	}
+	stemA, errA := zonesign.KeyFileStem(a)
+	stemB, errB := zonesign.KeyFileStem(b)
+	return errA == nil && errB == nil && stemA == stemB
 }
