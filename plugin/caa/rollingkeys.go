@@ -25,6 +25,8 @@ const (
 	askAgain = 5 * time.Minute
 	// tryAgain is when a folder that could not be read is read again.
 	tryAgain = time.Minute
+	// manyZones take so long that it is said before.
+	manyZones = 500
 	// shownKeys is how many keys' changes are logged one by one at a time.
 	shownKeys = 20
 )
@@ -100,6 +102,9 @@ func (r *rollingKeys) prepare(ctx context.Context, served []*policy.Zone) error 
 	}
 	if len(zones) == 0 {
 		return nil
+	}
+	if len(zones) > manyZones {
+		log.Infof("Looking after the keys of %d zones in %s; where they are to be made, that takes a while", len(zones), r.dir)
 	}
 	if _, err := r.step(zones, r.parents.ask(ctx, patienceAtStart, zones)); err != nil {
 		return err
