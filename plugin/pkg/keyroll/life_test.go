@@ -330,6 +330,39 @@ func TestRequestsAreAnsweredOnce(t *testing.T) {
 	l.expect()
 }
 
+// What people ask for and does not begin at once has a time, or a reason.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.set.Split = true
+	l.until(day)
+	plans := func(want ...Plan) {
+		t.Helper()
+		if fmt.Sprint(l.last.Plans) != fmt.Sprint(want) {
+			t.Errorf("got %v, want %v", l.last.Plans, want)
+		}
+	}
+	aged := l.zone.Keys[1].Since.Add(DefaultLifetimeZSK)
+	byAge := Plan{[]Role{ZSK}, 13, forEndOfLife, aged}
+	plans(byAge)
+	l.step(Request{Verb: RollKey, Role: KSK})
+	inAllBackups := l.now.Add(DefaultBackupAge + DefaultSafety)
+	plans(Plan{[]Role{KSK}, 13, forBackups, inAllBackups}, byAge)
+	if w := l.last.Waits[len(l.last.Waits)-1]; w.State != Made || w.For != forItsTurn || !w.Until.Equal(inAllBackups) {
+		t.Errorf("the key to come waits for %+v", w)
+	}
+	l.set.Algorithm = dns.ED25519
+	l.step(Request{Verb: RollKey, Role: KSK, Urgent: true})
+	l.step(Request{Verb: RollKey, Role: ZSK})
+	plans(Plan{Roles: []Role{ZSK}, For: forOtherRoll})
+	l.step(Request{Verb: CallOff})
+	plans()
+	lying := slices.IndexFunc(l.last.Waits, func(w Wait) bool { return w.State == Made })
+	if w := l.last.Waits[lying]; w.For == forItsTurn || !w.Until.IsZero() {
+		t.Errorf("a key that nobody needs waits for %+v", w)
+	}
+}
+
 // Keys of BIND in any state sign on until all is known of them, but those not published yet and those deleted.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()

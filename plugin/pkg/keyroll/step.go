@@ -24,9 +24,12 @@ type Decision struct {
 	Make     []Spec    // keys to make; then step again, with them in Found
 	Delete   []ID      // removed keys whose files may go; then leave them out of Zone
 	Waits    []Wait    // one for each key but those that are removed
+	Plans    []Plan    // rolls that will begin
 	Wake     time.Time // when to step again at the latest
 	Refusals []Refusal // why something is held or refused
 	Warnings []Refusal // what is amiss, and holds nothing by itself
+	Parent   []Observation
+	Settings Settings // as they were given, like Parent
 }
 
 // Change is a key that goes from one state to another.
@@ -52,11 +55,13 @@ type step struct {
 	next      Zone
 	keys      []*Key // of next
 	parent    parent
-	starts    map[*Key]State // whose turn it is, and where they begin
+	starts    map[*Key]State     // whose turn it is, and where they begin
+	turns     map[*Key]time.Time // when it will be that of keys that lie ready
 	dismissed map[*Key]bool
 	verdicts  map[*Key]State // of those that are Unsure
 	out       Decision
 	make      []Spec
+	plans     []Plan
 }
 
 // Step computes what follows from a zone and the world. It is called when Decision.Wake has come, when
@@ -65,7 +70,7 @@ func Step(z Zone, in Input) Decision { return standard.step(z, &in) }
 
 func (m *machine) step(z Zone, in *Input) Decision {
 	s := &step{m: m, in: in, next: z, parent: newParent(in.Parent),
-		starts: map[*Key]State{}, dismissed: map[*Key]bool{}, verdicts: map[*Key]State{}}
+		starts: map[*Key]State{}, turns: map[*Key]time.Time{}, dismissed: map[*Key]bool{}, verdicts: map[*Key]State{}}
 	keys := slices.Concat(z.Keys, in.Found)
 	for i := range keys {
 		s.keys = append(s.keys, &keys[i])
@@ -188,6 +193,8 @@ func (s *step) decide(was Zone) Decision {
 		s.explain(k)
 	}
 	d.Zone, d.Make = s.next, s.make
+	d.Plans = slices.Concat(s.plans, s.askedLater())
+	d.Parent, d.Settings = s.in.Parent, s.in.Settings
 	d.Sets = s.m.sets(&d.Zone)
 	s.wake(s.in.Now.Add(s.in.Settings.Poll))
 	s.warn()
@@ -199,7 +206,8 @@ func (s *step) decide(was Zone) Decision {
 	return *d
 }
 
-// explain says what a key waits for: the first of its rows that will come, or else may.
+// explain says what a key waits for: the first of its rows that will come, or else may. One that lies ready waits
+// for a plan.
 func (s *step) explain(k *Key) {
 	var w *Wait
 	s.m.rows(k, func(r row) bool {
@@ -217,6 +225,12 @@ func (s *step) explain(k *Key) {
 		w = &Wait{k.ID, k.Role, k.State, r.wait.For, until}
 		return false
 	})
+	if k.State == Made {
+		w = &Wait{k.ID, k.Role, k.State, "a roll that needs it", s.turns[k]}
+		if !w.Until.IsZero() {
+			w.For = forItsTurn
+		}
+	}
 	if w != nil && k.State != Removed {
 		s.out.Waits = append(s.out.Waits, *w)
 	}

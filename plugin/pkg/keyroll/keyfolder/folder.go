@@ -52,9 +52,11 @@ const writers = 16
 // each zone has one of its own.
 func (f *Folder) Update(now time.Time, decide Decide, zones ...string) (map[string]*Result, error) {
 	unlock, err := f.disk.lock(f.dir)
+	readOnly := false
 	switch {
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		// The folder is somebody else's to write, such as a mounted secret: it is read as it is.
+		readOnly = true
 	case err != nil:
 		return nil, err
 	default:
@@ -69,7 +71,7 @@ func (f *Folder) Update(now time.Time, decide Decide, zones ...string) (map[stri
 	group.SetLimit(writers)
 	for i, zone := range zones {
 		group.Go(func() error {
-			results[i] = f.update(names, now, decide, dns.CanonicalName(zone))
+			results[i] = f.update(&update{names: names, now: now, readOnly: readOnly, zone: dns.CanonicalName(zone)}, decide)
 			return nil
 		})
 	}
@@ -96,35 +98,39 @@ func (f *Folder) list() (map[string][]string, error) {
 	return names, nil
 }
 
-func (f *Folder) update(names map[string][]string, now time.Time, decide Decide, zone string) *Result {
-	path, stem, err := f.statePath(zone)
-	u := &update{folder: f, zone: zone, now: now, path: path, stem: stem, names: names[stem]}
-	if err == nil {
+func (f *Folder) update(u *update, decide Decide) *Result {
+	var err error
+	u.folder = f
+	if u.path, u.stem, err = f.statePath(u.zone); err == nil {
 		err = u.run(decide)
 	}
 	if err != nil {
-		u.result.Err = fmt.Errorf("keys of %s in %s: %w", zone, f.dir, err)
+		u.result.Err = fmt.Errorf("keys of %s in %s: %w", u.zone, f.dir, err)
 	}
 	return &u.result
 }
 
 // update is one zone's Update under way.
 type update struct {
-	folder *Folder
-	zone   string
-	now    time.Time
-	path   string // of the state
-	stem   string
-	names  []string // of files
-	state  keyroll.Zone
-	files  map[keyroll.ID]*keyFiles
-	result Result
+	folder   *Folder
+	zone     string
+	now      time.Time
+	readOnly bool
+	path     string // of the state
+	stem     string
+	names    map[string][]string // of the folder's files, by stem
+	state    keyroll.Zone
+	report   *Report // as it is written
+	files    map[keyroll.ID]*keyFiles
+	result   Result
 }
 
 func (u *update) run(decide Decide) (err error) {
-	if u.state, err = readState(u.path, u.zone); err != nil {
+	file, err := readStateFile(u.path, u.zone)
+	if err != nil {
 		return err
 	}
+	u.state, u.report = file.State, file.Report
 	if err := u.readKeys(); err != nil {
 		return err
 	}
@@ -156,7 +162,8 @@ func asWritten(written keyroll.Zone, d keyroll.Decision, now time.Time) keyroll.
 	return held
 }
 
-// write makes the keys that a decision asks for and decides again, deletes those that may go, and writes the state.
+// write makes the keys that a decision asks for and decides again, deletes those that may go, and writes the
+// state, and the report with it.
 func (u *update) write(d *keyroll.Decision, decide Decide, write bool) error {
 	if len(d.Make) > 0 {
 		made, err := u.make(*d)
@@ -169,10 +176,18 @@ func (u *update) write(d *keyroll.Decision, decide Decide, write bool) error {
 		*d, write = again, true
 	}
 	gone, err := u.delete(d)
-	if err != nil || !write && !gone {
+	if err != nil {
 		return err
 	}
-	return writeState(u.folder.disk, u.path, u.stem, u.zone, d.Zone)
+	file := stateFile{Zone: u.zone, State: d.Zone, Report: newReport(u.now, d, u.result.Warnings, u.report)}
+	switch {
+	case write || gone:
+		return writeState(u.folder.disk, u.path, u.stem, file)
+	case !u.readOnly && !file.Report.saysTheSame(u.report):
+		// It is for people, and nothing that is served depends on it: it may fail.
+		_ = writeState(u.folder.disk, u.path, u.stem, file)
+	}
+	return nil
 }
 
 // statePath is where a zone's state is, beside its keys, whose names begin with stem.
@@ -185,7 +200,7 @@ func (f *Folder) statePath(zone string) (path, stem string, err error) {
 // crash left them before anybody knew of the key, or it was deleted. What is half-written goes.
 func (u *update) readKeys() error {
 	u.files = map[keyroll.ID]*keyFiles{}
-	for _, file := range u.names {
+	for _, file := range u.names[u.stem] {
 		if strings.HasPrefix(file, zonesign.Temporary) {
 			if err := u.folder.disk.remove(filepath.Join(u.folder.dir, file)); err != nil {
 				return err

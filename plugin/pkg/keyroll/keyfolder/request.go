@@ -70,13 +70,13 @@ func (f *Folder) change(zone string, change func(keyroll.Zone) keyroll.Zone) (er
 		return err
 	}
 	defer unlock()
-	state, err := readState(path, zone)
+	file, err := readStateFile(path, zone)
 	if err != nil {
 		return err
 	}
-	changed := change(state)
-	if len(changed.Requests) == len(state.Requests) {
+	before := len(file.State.Requests)
+	if file.State = change(file.State); len(file.State.Requests) == before {
 		return nil
 	}
-	return writeState(f.disk, path, stem, zone, changed)
+	return writeState(f.disk, path, stem, file)
 }
