@@ -127,10 +127,7 @@ func (s *keyStatus) show(show func(d *prometheus.Desc, value float64, labels ...
 
 // newKeyring opens the keys that the block names.
 func newKeyring(cfg *config) (keyring, error) {
-	above, err := newParents(cfg)
-	if err != nil {
-		return nil, err
-	}
+	above := newParents(cfg)
 	others := &cosigners{files: cfg.cosigned, covers: cfg.covers}
 	if _, err := others.load(); err != nil {
 		return nil, err

@@ -6,11 +6,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/coredns-caa/caa/plugin/caa/parent"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
@@ -36,36 +34,24 @@ type parents struct {
 	orphans map[string]bool // zones that are served though the parent's DS names none of their keys
 }
 
-func newParents(cfg *config) (*parents, error) {
+func newParents(cfg *config) *parents {
 	p := &parents{orphans: map[string]bool{}}
 	for _, zone := range cfg.orphans {
 		p.orphans[zone] = true
 	}
 	if cfg.parent.off {
-		return p, nil
+		return p
 	}
-	asker := &parent.Asker{Resolvers: cfg.parent.via}
-	p.source = func(ctx context.Context, zones []string) map[string][]keyroll.Observation {
-		var mu sync.Mutex
-		all := make(map[string][]keyroll.Observation, len(zones))
-		var group errgroup.Group
-		group.SetLimit(16)
-		for _, zone := range zones {
-			group.Go(func() error {
-				said, err := asker.DS(ctx, zone, nil)
-				if err != nil {
-					said = []keyroll.Observation{{Server: "the parent", Err: err}}
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				all[zone] = said
-				return nil
-			})
-		}
-		group.Wait()
-		return all
+	asker := &parent.Asker{Resolvers: cfg.parent.via, Servers: cfg.parent.at}
+	p.source = asker.DS
+	if len(cfg.parent.via)+len(cfg.parent.at) > 0 {
+		return p
 	}
-	return p, nil
+	var err error
+	if asker.Resolvers, err = parent.SystemResolvers(); err != nil {
+		log.Warningf("The parents of the zones cannot be asked: this system names no resolver (%v); name resolvers with parent via RESOLVER..., or say parent off", err)
+	}
+	return p
 }
 
 // ask asks the parents of zones, for no longer than patience. Without an answer for a zone nobody was asked.

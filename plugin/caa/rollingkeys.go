@@ -23,6 +23,9 @@ const (
 	lookAtFolder = 2 * time.Second
 	// askAgain is when a parent that could not be asked is asked again, where that is sooner than the poll.
 	askAgain = 5 * time.Minute
+	// idlePoll is how often a parent is asked that no key waits for, or that has not done for long what it is
+	// waited for: that of a zone inside a company, say, whose parent is the root.
+	idlePoll = 24 * time.Hour
 	// tryAgain is when a folder that could not be read is read again.
 	tryAgain = time.Minute
 	// manyZones take so long that it is said before.
@@ -54,7 +57,9 @@ type rollingZone struct {
 	others   []*zonesign.Key // those of other signers among them
 	served   *servedTTL
 	last     keyroll.Decision
-	said     []keyroll.Observation
+	said     []keyroll.Observation // when the parent was asked last
+	asked    time.Time             // when that was
+	silent   bool                  // one of its servers did not answer
 	wake     time.Time
 	told     map[string]bool // what is amiss, as it was said last
 	unlisted bool            // retain did not name it the last time
@@ -152,7 +157,7 @@ func (r *rollingKeys) watch(stop <-chan struct{}, changed func()) {
 		if len(zones) == 0 {
 			continue
 		}
-		news, err := r.step(zones, r.parents.ask(ctx, patienceForParents, zones))
+		news, err := r.step(zones, r.parents.ask(ctx, patienceForParents, r.toAsk(zones)))
 		if err != nil {
 			log.Errorf("The keys are served as they are: %v", err)
 		}
@@ -160,6 +165,26 @@ func (r *rollingKeys) watch(stop <-chan struct{}, changed func()) {
 			changed()
 		}
 	}
+}
+
+// toAsk are those of the zones whose parent is to be asked.
+func (r *rollingKeys) toAsk(zones []string) []string {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(zones), func(name string) bool {
+		z := r.zones[name]
+		return z == nil || !z.silent && now.Sub(z.asked) < idlePoll && z.idle(now, r.settings.Patience)
+	})
+}
+
+// idle reports whether nothing about the parent is amiss, and no key waits for it that may hope.
+func (z *rollingZone) idle(now time.Time, patience time.Duration) bool {
+	waits := func(k keyroll.Key) bool {
+		return k.State == keyroll.Unsure || k.NeedsParent() && now.Sub(k.Since) < patience
+	}
+	amiss := func(r keyroll.Refusal) bool { return r.Code != keyroll.ParentSlow }
+	return !slices.ContainsFunc(z.last.Zone.Keys, waits) && !slices.ContainsFunc(z.last.Refusals, amiss) && !slices.ContainsFunc(z.last.Warnings, amiss)
 }
 
 // pause is how long until there may be something to do.
@@ -226,7 +251,10 @@ func (r *rollingKeys) step(zones []string, said map[string][]keyroll.Observation
 		if z == nil {
 			continue // it is no longer served
 		}
-		z.said = said[name]
+		if heard := said[name]; heard != nil {
+			z.said, z.asked = heard, now
+			z.silent = slices.ContainsFunc(heard, func(o keyroll.Observation) bool { return o.Err != nil })
+		}
 		changed, failed := r.take(name, z, result, ttls[name])
 		if failed != nil && z.keys == nil {
 			delete(r.zones, name)
@@ -305,9 +333,9 @@ func (r *rollingKeys) take(name string, z *rollingZone, result *keyfolder.Result
 		changed, z.keys, z.others = z.keys != nil, keys, others
 	}
 	z.last, z.wake = result.Decision, result.Wake
-	if slices.ContainsFunc(z.said, func(o keyroll.Observation) bool { return o.Err != nil }) {
+	if z.silent {
 		z.wake = earliest(z.wake, r.now().Add(min(askAgain, r.settings.Poll)))
-	} else if z.said == nil && r.parents.source != nil {
+	} else if z.asked.IsZero() && r.parents.source != nil {
 		z.wake = r.now() // it was not asked, for somebody waited
 	}
 	return changed, result.Err

@@ -105,7 +105,7 @@ func (c *clocked) run(t *testing.T, d time.Duration, each func()) {
 	watcher := c.keys.folder.Watch()
 	for end := c.at.Add(d); ; {
 		if zones := c.keys.due(watcher); len(zones) > 0 {
-			news, err := c.keys.step(zones, c.keys.parents.ask(t.Context(), time.Minute, zones))
+			news, err := c.keys.step(zones, c.keys.parents.ask(t.Context(), time.Minute, c.keys.toAsk(zones)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -162,20 +162,22 @@ type keeper struct {
 	set     keyroll.Settings
 	zone    *authority
 	asker   parent.Asker
-	keys    []*dns.DNSKEY
 	last    *keyfolder.Result
 	changes []string
 }
 
 func (k *keeper) step() {
 	k.t.Helper()
-	observed, err := k.asker.DS(k.t.Context(), child, k.keys)
-	if err != nil {
-		k.t.Errorf("the parent: %v", err)
-	}
+	said := k.asker.DS(k.t.Context(), []string{child})[child]
 	now := time.Now()
 	decide := func(_ string, z keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
-		k.keys = keys
+		var observed []keyroll.Observation
+		for _, o := range said {
+			if o.Err != nil {
+				k.t.Errorf("the parent: %v", o)
+			}
+			observed = append(observed, keyroll.Observe(o.Server, o.Others, keys))
+		}
 		return keyroll.Step(z, keyroll.Input{Now: now, Settings: k.set, DataTTL: ttl * time.Second, KeyTTL: ttl * time.Second, Parent: observed, Found: found})
 	}
 	results, err := k.folder.Update(now, decide, child)
