@@ -118,12 +118,18 @@ func (r *rollingKeys) prepare(ctx context.Context, served []*policy.Zone) error 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, name := range zones {
-		if err := r.orphaned(name, r.zones[name]); err != nil {
+		if err := r.orphaned(name, r.zones[name]); err != nil && !followed(r.zones[name].last.Zone.Keys) {
 			errs = append(errs, err)
 			delete(r.zones, name)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// followed reports whether the parent is known to have named a key that is served: then it is the parent that
+// has changed, and to serve none of our zones would not mend this one.
+func followed(keys []keyroll.Key) bool {
+	return slices.ContainsFunc(keys, func(k keyroll.Key) bool { return k.Role != keyroll.ZSK && k.State == keyroll.Active })
 }
 
 // orphaned says that a zone's parent names none of its keys.

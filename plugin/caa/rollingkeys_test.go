@@ -337,6 +337,30 @@ func TestOrphanedDS(t *testing.T) {
 	}
 }
 
+// A parent that takes another DS while we serve is told of, also after a restart: that one zone is bogus is no
+// reason to serve none. After a long stop nobody knows whose fault it is.
+func TestParentChanges(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	h.run(t, 6*time.Hour, func() { parent.follow(t, h.CAA, "example.org.") })
+	foreign, _ := dns.NewRR("example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	parent.has("example.org.", foreign.(*dns.DS))
+	again := h.restart(t, nil, parent)
+	if !again.keys.status()["example.org."].amiss[string(keyroll.Orphaned)] || len(again.keys.zones["example.org."].told) != 1 {
+		t.Errorf("nobody is told: %v", again.keys.status()["example.org."])
+	}
+	again.at = again.at.Add(3 * time.Hour)
+	l, err := newLoader(h.loader.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.keys.(*rollingKeys).now, l.keys.(*rollingKeys).parents.source = func() time.Time { return again.at }, parent.say
+	if err := l.start(); err == nil || !strings.Contains(err.Error(), "no key that is served here matches it") {
+		t.Errorf("after a long stop: %v", err)
+	}
+}
+
 // A zone that moves here: with the override its keys are made and live as if there were no DS, and once the
 // parent has the new one, all is as ever.
 func TestMovingHere(t *testing.T) {
