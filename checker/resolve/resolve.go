@@ -60,6 +60,10 @@ type Config struct {
 	NoIPv6      bool          // leaves IPv6 addresses out: this machine has none
 
 	Now func() time.Time // for signatures; nil for the machine's clock
+
+	// Memory is of signatures that have verified; nil for one of the Resolver's own. Resolvers that are to
+	// see independently of each other may share one: no answer is kept there.
+	Memory *dnssec.Memory
 }
 
 // Resolver looks names up. It remembers zones, keys and addresses for as long as it lives, and is safe
@@ -124,6 +128,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Memory == nil {
+		c.Memory = dnssec.NewMemory(dnssec.MemorySize)
 	}
 	return c
 }
