@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -113,6 +114,9 @@ func (r *rollingKeys) prepare(ctx context.Context, served []*policy.Zone) error 
 	}
 	if _, err := r.step(zones, r.parents.ask(ctx, patienceAtStart, zones)); err != nil {
 		return err
+	}
+	if info, err := os.Stat(r.dir); err == nil && info.Mode().Perm()&0o022 != 0 {
+		log.Warningf("%s has mode %04o: others can put their own keys there; chmod 0700 it", r.dir, info.Mode().Perm())
 	}
 	var errs []error
 	r.mu.Lock()

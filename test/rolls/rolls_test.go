@@ -53,7 +53,11 @@ type registry struct {
 
 func newRegistry(t *testing.T) *registry {
 	t.Helper()
-	key, _, err := zonesign.AutoKey(t.TempDir(), above)
+	base, err := zonesign.NewKeyFiles(t.TempDir(), above, dns.ECDSAP256SHA256, true, func(uint16) bool { return false }, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := zonesign.LoadKey(base)
 	if err != nil {
 		t.Fatal(err)
 	}
