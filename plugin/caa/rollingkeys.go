@@ -340,6 +340,9 @@ func (r *rollingKeys) take(name string, z *rollingZone, result *keyfolder.Result
 			z.wake = r.now().Add(tryAgain)
 			return false, fmt.Errorf("keys of %s in %s: %w", name, r.dir, err)
 		}
+		if !sameKeys(z.others, others) {
+			log.Infof("%s: %d keys of other signers are published with ours", strings.TrimSuffix(name, "."), len(others))
+		}
 		changed, z.keys, z.others = z.keys != nil, keys, others
 	}
 	z.last, z.wake = result.Decision, result.Wake
