@@ -428,9 +428,6 @@ func refusals(err error) int {
 
 // announce tells of a policy that came into service, and where it was read.
 func (l *loader) announce(source string, a accepted) {
-	for _, note := range a.policy.Notes {
-		log.Warningf("%v: %s", note.Pos, note.Message)
-	}
 	for _, warning := range a.report.Warnings {
 		log.Warning(warning.String())
 	}

@@ -10,7 +10,7 @@ func TestNotes(t *testing.T) {
 	t.Parallel()
 	for ttl, want := range map[string]string{
 		"30s": "[]",
-		"29s": "[{p.yaml:2:6 a ttl of 29s: where the policy changes, a CA's several look-ups of one issuance may meet different answers; 30s is long enough}]",
+		"29s": "[{p.yaml:2:6 short-ttl a ttl of 29s: where the policy changes, a CA's several look-ups of one issuance may meet different answers; 30s is long enough}]",
 	} {
 		p, err := Load("p.yaml", []byte("version: 1\nttl: "+ttl+"\nissuers: {le: {domain: letsencrypt.org}}\nzones: {example.org: {issue: [le]}}\n"))
 		if err != nil {

@@ -183,7 +183,7 @@ func (r *reader) ttl(n *yaml.Node) uint32 {
 		return 0
 	}
 	if d < steadyTTL {
-		r.notes = append(r.notes, Note{r.pos(n), fmt.Sprintf("a ttl of %v: where the policy changes, a CA's several look-ups of one issuance may meet different answers; %v is long enough", d, steadyTTL)})
+		r.notes = append(r.notes, Note{r.pos(n), "short-ttl", fmt.Sprintf("a ttl of %v: where the policy changes, a CA's several look-ups of one issuance may meet different answers; %v is long enough", d, steadyTTL)})
 	}
 	return uint32(d / time.Second)
 }
