@@ -533,7 +533,7 @@ func (*discard) RemoteAddr() net.Addr        { return &net.UDPAddr{IP: net.IPv4(
 
 func BenchmarkWarm(b *testing.B) {
 	h, _ := build(b, testPolicy, "key auto $DIR/keys", nil)
-	h.transparent.Store(true)
+	h.around.Store(&surroundings{transparent: true})
 	r, w := question("www.example.org.", dns.TypeCAA), &discard{}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -546,7 +546,7 @@ func BenchmarkWarm(b *testing.B) {
 // As in the server, each query has a goroutine of its own.
 func BenchmarkRandom(b *testing.B) {
 	h, _ := build(b, testPolicy, "key auto $DIR/keys", nil)
-	h.transparent.Store(true)
+	h.around.Store(&surroundings{transparent: true})
 	w, served := &discard{}, make(chan error)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

@@ -26,8 +26,7 @@ const reminder = 10 * time.Minute
 type loader struct {
 	cfg     *config
 	next    plugin.Handler // below, nil for none; it holds the data of overlays
-	prompt  bool           // it answers at once
-	shy     bool           // it may hide aliases
+	around  surroundings
 	keys    keyring
 	signer  *zonesign.Signer
 	now     func() time.Time
@@ -260,7 +259,7 @@ func (l *loader) nodesAtAliases(s *serving) error {
 
 // inquire is how the loader itself asks the data below.
 func (l *loader) inquire(s *serving) *inquiry {
-	return &inquiry{serving: s, prompt: l.prompt, shy: l.shy, below: newBelow(l.next, new(loopback), new(dns.Msg))}
+	return &inquiry{serving: s, surroundings: l.around, below: newBelow(l.next, new(loopback), new(dns.Msg))}
 }
 
 func nodeAtAlias(node *policy.Node, target string) guard.Refusal {

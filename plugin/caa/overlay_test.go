@@ -500,7 +500,7 @@ func TestNextPluginHidesAliases(t *testing.T) {
 		"www.example.org. CNAME": saying(0, "www.example.org. 60 IN CNAME x.example.net."),
 		"":                       saying(0, soa),
 	})
-	h.shy.Store(true)
+	h.around.Store(&surroundings{shy: true})
 	for _, c := range []struct {
 		name  string
 		qtype uint16
@@ -659,8 +659,7 @@ func BenchmarkOverlay(b *testing.B) {
 	}{{"shop", dns.TypeCAA}, {"www", dns.TypeCAA}, {"www", dns.TypeA}, {"www", dns.TypeMX}, {"", dns.TypeA}} {
 		b.Run(fmt.Sprintf("%s-%s", c.name, dns.TypeToString[c.qtype]), func(b *testing.B) {
 			h, _ := build(b, overlayPolicy, "key auto $DIR/keys", fileZone(b, overlayData))
-			h.transparent.Store(true)
-			h.prompt.Store(true)
+			h.around.Store(&surroundings{transparent: true, prompt: true})
 			r, w := question(c.name+".example.org.", c.qtype), &discard{}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

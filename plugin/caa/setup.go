@@ -48,12 +48,9 @@ func setup(c *caddy.Controller) error {
 
 	c.OnStartup(func() error {
 		above, under := around(site.Handlers())
-		stores := storesOf(under)
-		handler.stores.Store(&stores)
-		handler.transparent.Store(all(above, blind))
-		handler.prompt.Store(all(under, prompt))
-		handler.shy.Store(!all(under, candid))
-		l.next, l.prompt, l.shy = handler.Next, handler.prompt.Load(), handler.shy.Load()
+		l.next, l.around = handler.Next, surroundings{
+			transparent: all(above, blind), prompt: all(under, prompt), shy: !all(under, candid), stores: storesOf(under)}
+		handler.around.Store(&l.around)
 		if err := l.start(); err != nil {
 			return plugin.Error(pluginName, err)
 		}
