@@ -349,10 +349,10 @@ func (l *loader) watch() {
 		case <-l.stop:
 			return
 		case <-tick.C:
+			l.remind()
 			if l.cfg.reload > 0 {
 				l.look()
 			}
-			l.remind()
 		}
 	}
 }
@@ -404,11 +404,16 @@ func brief(text string) string {
 	return strings.Join(lines[:shownLines], "") + fmt.Sprintf("and %d lines more: check the file before it is put in place", more)
 }
 
-// remind repeats the trouble while it lasts.
+// remind has the file loaded again while there is trouble, which tells of it again unless it has gone: a
+// parent that had another DS, say, or an alias in the data below.
 func (l *loader) remind() {
 	if l.trouble != "" && l.now().Sub(l.told) >= reminder {
 		l.told = l.now()
-		l.tell()
+		if l.cfg.reload > 0 {
+			l.source.again()
+		} else {
+			l.tell()
+		}
 	}
 }
 

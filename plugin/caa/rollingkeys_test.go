@@ -337,6 +337,31 @@ func TestOrphanedDS(t *testing.T) {
 	}
 }
 
+// A policy with a zone whose parent names another key is refused at the reload, and the old one stays; it is
+// served without another edit once the parent is right.
+func TestOrphanAtReload(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	l := h.loader
+	l.now = func() time.Time { return h.at }
+	foreign, _ := dns.NewRR("new.example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	parent.has("new.example.org.", foreign.(*dns.DS))
+	write(t, l.cfg.file, strings.Replace(testPolicy, "certificates:", "  new.example.org: {nameservers: [{name: ns.example.net}], issue: [le]}\ncertificates:", 1))
+	l.look()
+	l.look()
+	if l.serving.Load().zones["new.example.org."] != nil || !strings.Contains(l.trouble, "new.example.org: its parent has a DS") {
+		t.Fatalf("served, or told %q", l.trouble)
+	}
+	parent.has("new.example.org.")
+	h.at = h.at.Add(reminder)
+	l.remind()
+	l.look()
+	if z := l.serving.Load().zones["new.example.org."]; z == nil || z.keys == nil || l.trouble != "" {
+		t.Errorf("not served when the parent is right: %q", l.trouble)
+	}
+}
+
 // A parent that takes another DS while we serve is told of, also after a restart: that one zone is bogus is no
 // reason to serve none. After a long stop nobody knows whose fault it is.
 func TestParentChanges(t *testing.T) {
