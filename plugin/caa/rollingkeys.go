@@ -31,8 +31,6 @@ const (
 	tryAgain = time.Minute
 	// manyZones take so long that it is said before.
 	manyZones = 500
-	// shownKeys is how many keys' changes are logged one by one at a time.
-	shownKeys = 20
 )
 
 // rollingKeys is `key auto`: the keys in a folder live by the state machine of package keyroll. Each step of a
@@ -401,97 +399,4 @@ func introduced(waits []keyroll.Wait) time.Time {
 
 func unsure(keys []keyroll.Key) bool {
 	return slices.ContainsFunc(keys, func(k keyroll.Key) bool { return k.State == keyroll.Unsure })
-}
-
-// complaints are what is amiss with a zone, for people.
-func (r *rollingKeys) complaints(name string, z *rollingZone, result *keyfolder.Result, failed error) (lines []string) {
-	if failed != nil {
-		lines = append(lines, failed.Error())
-	}
-	lines = append(lines, result.Warnings...)
-	for _, refusal := range slices.Concat(result.Decision.Refusals, result.Decision.Warnings) {
-		if refusal.Code != keyroll.Orphaned {
-			lines = append(lines, name+": "+refusal.String())
-		}
-	}
-	if err := r.orphaned(name, z); err != nil {
-		lines = append(lines, err.Error())
-	}
-	return lines
-}
-
-// tell says what is amiss, once while it lasts.
-func (z *rollingZone) tell(name string, complaints []string) {
-	now := setOf(complaints)
-	for _, line := range complaints {
-		if !z.told[line] {
-			log.Warning(line)
-		}
-	}
-	if len(now) == 0 && len(z.told) > 0 {
-		log.Infof("%s: nothing is amiss with its keys any more", name)
-	}
-	z.told = now
-}
-
-func (r *rollingKeys) status() map[string]keyStatus {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := make(map[string]keyStatus, len(r.zones))
-	for name, z := range r.zones {
-		s := keyStatus{keys: z.last.Zone.Keys, amiss: map[string]bool{}, said: z.said}
-		for _, wait := range z.last.Waits {
-			if !wait.Until.IsZero() {
-				s.next = earliest(s.next, wait.Until)
-			}
-		}
-		for _, refusal := range slices.Concat(z.last.Refusals, z.last.Warnings) {
-			s.amiss[string(refusal.Code)] = true
-		}
-		out[name] = s
-	}
-	return out
-}
-
-// becomes says for people what it means that a key has come to a state.
-var becomes = map[keyroll.State]string{
-	keyroll.Made:       "is made",
-	keyroll.Presigned:  "signs, before resolvers learn of it",
-	keyroll.Introduced: "is published and signs; its DS is asked for when no cache has the zone without it",
-	keyroll.Published:  "is published, to take over when every cache has it",
-	keyroll.Ready:      "is in use, and CDS asks the parent for its DS",
-	keyroll.Active:     "is in use",
-	keyroll.Yielding:   "is to leave, and signs until no DS names it",
-	keyroll.Retiring:   "is succeeded, and stays while a cache may need it",
-	keyroll.Postsigned: "is withdrawn, and signs while a cache has it",
-	keyroll.Removed:    "is out of use; its files stay for a while",
-	keyroll.Unsure:     "signs everything, for nobody knows what caches have of it: its state was old, or another program made it",
-}
-
-// changeLog tells of changes of keys, some of them one by one.
-type changeLog struct{ lines []string }
-
-func (c *changeLog) add(zone string, result *keyfolder.Result) {
-	if result.Err != nil {
-		return // nothing was written, so nothing has changed
-	}
-	for _, change := range result.Changes {
-		c.lines = append(c.lines, fmt.Sprintf("%s: the %s %s %s", strings.TrimSuffix(zone, "."), change.Role, change.Key, becomes[change.To]))
-		if change.To != keyroll.Ready {
-			continue
-		}
-		if key := result.Keys[change.Key]; key != nil {
-			c.lines = append(c.lines, "Publish at the parent: "+dsText(key.DNSKEY.ToDS(dns.SHA256)))
-		}
-	}
-}
-
-func (c *changeLog) flush(dir string) {
-	for i, line := range c.lines {
-		if i == shownKeys {
-			log.Infof("And %d changes of keys more in %s: caacheck keys shows all", len(c.lines)-i, dir)
-			return
-		}
-		log.Info(line)
-	}
 }
