@@ -54,14 +54,21 @@ func newParents(cfg *config) *parents {
 	return p
 }
 
-// ask asks the parents of zones, for no longer than patience. Without an answer for a zone nobody was asked.
+// ask asks the parents of zones, for no longer than patience. Each zone has an entry, empty where it has no parent;
+// nil is for where nobody is asked.
 func (p *parents) ask(ctx context.Context, patience time.Duration, zones []string) map[string][]keyroll.Observation {
 	if p.source == nil || len(zones) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return p.source(ctx, zones)
+	said := p.source(ctx, zones)
+	for _, zone := range zones {
+		if _, ok := said[zone]; !ok {
+			said[zone] = nil
+		}
+	}
+	return said
 }
 
 // match says which keys the servers of a parent name.

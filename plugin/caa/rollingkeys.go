@@ -259,7 +259,7 @@ func (r *rollingKeys) step(zones []string, said map[string][]keyroll.Observation
 		if z == nil {
 			continue // it is no longer served
 		}
-		if heard := said[name]; heard != nil {
+		if heard, asked := said[name]; asked {
 			z.said, z.asked = heard, now
 			z.silent = slices.ContainsFunc(heard, func(o keyroll.Observation) bool { return o.Err != nil })
 		}

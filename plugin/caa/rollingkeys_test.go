@@ -30,6 +30,9 @@ func (r *registry) say(_ context.Context, zones []string) map[string][]keyroll.O
 	defer r.mu.Unlock()
 	said := map[string][]keyroll.Observation{}
 	for _, zone := range zones {
+		if zone == "." {
+			continue
+		}
 		for _, server := range []string{"a.nic.example", "b.nic.example"} {
 			o := keyroll.Observation{Server: server, Err: r.dead}
 			if r.dead == nil {
@@ -402,6 +405,20 @@ func TestMovingHere(t *testing.T) {
 	h.run(t, 4*time.Hour, func() { h.wantSecure(t, parent, "example.org.") })
 	if got := h.states("example.org."); !slices.Equal(got, []string{"CSK active"}) {
 		t.Errorf("with ours: %q", got)
+	}
+}
+
+// The root has no parent, and waits for none.
+func TestRootZone(t *testing.T) {
+	t.Parallel()
+	cfg, _ := configure(t, "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {.: {nameservers: [{name: ns.example.net}], issue: [le]}}\n", "key auto $DIR/keys")
+	cfg.setZones([]string{"."})
+	first := &clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}
+	h := first.restart(t, nil, &registry{})
+	steps := 0
+	h.run(t, 6*time.Hour, func() { steps++ })
+	if got := h.states("."); !slices.Equal(got, []string{"CSK ready"}) || steps > 20 {
+		t.Errorf("%q after %d steps", got, steps)
 	}
 }
 
