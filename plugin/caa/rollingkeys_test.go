@@ -411,7 +411,7 @@ func TestMovingHere(t *testing.T) {
 // The root has no parent, and waits for none.
 func TestRootZone(t *testing.T) {
 	t.Parallel()
-	cfg, _ := configure(t, "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {.: {nameservers: [{name: ns.example.net}], issue: [le]}}\n", "key auto $DIR/keys")
+	cfg, _ := configure(t, "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {.: {nameservers: [{name: ns.example.net, addresses: [192.0.2.1]}], issue: [le]}}\n", "key auto $DIR/keys")
 	cfg.setZones([]string{"."})
 	first := &clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}
 	h := first.restart(t, nil, &registry{})
