@@ -49,14 +49,14 @@ func TestKeyMetrics(t *testing.T) {
 	h := buildRolling(t, testPolicy, "", nil, parent)
 	c := newCollector()
 	c.add(h.loader)
-	id := h.keys.status()["example.org."].keys[0].ID.String()
+	id := h.status("example.org.").Zone.Keys[0].ID.String()
 	got := gathered(t, c)
 	if state := "key_state " + id + " CSK introduced example.org."; got[state] != 1 || got["key_next_event_timestamp_seconds example.org."] == 0 ||
 		got["parent_servers answered example.org."] != 2 || got["parent_servers failed example.org."] != 0 {
 		t.Errorf("%v", got)
 	}
 	parent.dead = os.ErrDeadlineExceeded
-	h.run(t, h.keys.settings.Patience+24*time.Hour, func() {})
+	h.run(t, h.loader.cfg.roll.Patience+24*time.Hour, func() {})
 	got = gathered(t, c)
 	if got["key_state "+id+" CSK ready example.org."] != 1 || got["key_trouble parent-silent example.org."] != 1 || got["key_trouble parent-slow example.org."] != 1 ||
 		got["parent_servers failed example.org."] != 2 {

@@ -13,6 +13,7 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -27,7 +28,7 @@ type loader struct {
 	cfg     *config
 	next    plugin.Handler // below, nil for none; it holds the data of overlays
 	around  surroundings
-	keys    keyring
+	keys    keyring.Keyring
 	signer  *zonesign.Signer
 	now     func() time.Time
 	state   lastGood
@@ -49,8 +50,10 @@ type status struct {
 	refusals int       // of the file as it lies on disk; 0 when it is the policy served
 }
 
-func newLoader(cfg *config) (*loader, error) {
-	keys, err := newKeyring(cfg)
+func newLoader(cfg *config) (*loader, error) { return newLoaderOn(cfg, cfg.keyring()) }
+
+func newLoaderOn(cfg *config, of keyring.Config) (*loader, error) {
+	keys, err := keyring.Open(of)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +137,7 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 	if err := report.Err(); err != nil {
 		return accepted{}, err
 	}
-	if err := l.keys.prepare(context.Background(), zones); err != nil {
+	if err := l.keys.Prepare(context.Background(), zones); err != nil {
 		return accepted{}, err
 	}
 	next, err := l.layOut(p, zones)
@@ -174,7 +177,7 @@ func (l *loader) layOut(p *policy.Snapshot, zones []*policy.Zone) (*serving, err
 // put brings a serving into service.
 func (l *loader) put(next *serving) {
 	l.serving.Store(next)
-	l.keys.retain(slices.Collect(next.apexes()))
+	l.keys.Retain(slices.Collect(next.apexes()))
 }
 
 // rekey serves the same policy with the keys as they are now.
@@ -453,10 +456,8 @@ func (l *loader) greet(address, port string) {
 			continue
 		}
 		log.Infof("Ask: dig @%s -p %s %s CAA +dnssec", address, port, strings.TrimSuffix(z.Name, "."))
-		for _, line := range served.publish() {
+		for _, line := range served.Publish() {
 			log.Info(line)
 		}
 	}
 }
-
-func dsText(ds *dns.DS) string { return strings.ReplaceAll(ds.String(), "\t", " ") }

@@ -23,7 +23,7 @@ func passed(r *dns.Msg) bool { return r.Opcode != dns.OpcodeQuery }
 func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *serving, z *zone, name string) (int, error) {
 	qtype := r.Question[0].Qtype
 	growStack()
-	if passed(r) || z.keys == nil && qtype != dns.TypeCAA {
+	if passed(r) || z.Set == nil && qtype != dns.TypeCAA {
 		return c.unsigned(ctx, w, r, z, name)
 	}
 	if depth, ok := ctx.Value(asking{c}).(int); ok {
@@ -322,7 +322,7 @@ func (q *inquiry) findCut(apex string) (finding, error) {
 	if err != nil || child == nil {
 		return finding{kind: noType, types: atCut}, err
 	}
-	ds := child.parentDS(child.ttl.apex)
+	ds := child.ParentDS(child.ttl.apex)
 	return finding{kind: kindOf(ds), owner: apex, set: ds, types: atCut}, nil
 }
 

@@ -386,7 +386,7 @@ func TestOverlayAboveAZoneOfOurs(t *testing.T) {
 	t.Parallel()
 	policy := overlayPolicy + "  cut.example.org:\n    nameservers: [{name: ns.example.net}]\n    issue: none\n"
 	h, _ := build(t, policy, keyFiles(t, "example.org.", "cut.example.org."), fileZone(t, overlayData))
-	ds := h.loader.serving.Load().zones["cut.example.org."].keys.DS()[0]
+	ds := h.loader.serving.Load().zones["cut.example.org."].DS[0]
 	m := ask(t, h, question("cut.example.org.", dns.TypeDS), true)
 	if len(m.Answer) != 2 || m.Answer[0].(*dns.DS).Digest != strings.ToLower(ds.Digest) || m.Answer[1].(*dns.RRSIG).SignerName != "example.org." {
 		t.Errorf("DS: %v", m.Answer)

@@ -113,7 +113,7 @@ func (q *inquiry) putForeign(f finding) error {
 // putLocal adds what a policy-only zone has at an alias's target.
 func (q *inquiry) putLocal(ctx context.Context, z *zone, name string) error {
 	p := z.locate(name)
-	a := assembly{place: p, signer: q.signer, b: q.b, signed: q.do && z.keys != nil}
+	a := assembly{place: p, signer: q.signer, b: q.b, signed: q.do && z.Set != nil}
 	return a.fill(ctx, p.shape(q.qtype, q.do).rrtype())
 }
 
@@ -284,7 +284,7 @@ func (q *inquiry) putSet(ctx context.Context, in section, z *zone, set zonesign.
 	if err != nil {
 		return err
 	}
-	z.served.see(ttl)
+	z.See(ttl)
 	return q.b.add(in, set, ttl, sigs)
 }
 
@@ -292,7 +292,7 @@ func (q *inquiry) sign(ctx context.Context, z *zone, set zonesign.RRset, keep zo
 	if !q.signs(z) {
 		return zonesign.Signatures{}, nil
 	}
-	return q.signer.Sign(ctx, z.keys, set, keep)
+	return q.signer.Sign(ctx, z.Set, set, keep)
 }
 
-func (q *inquiry) signs(z *zone) bool { return q.do && z.keys != nil }
+func (q *inquiry) signs(z *zone) bool { return q.do && z.Set != nil }

@@ -9,6 +9,8 @@ import (
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
 	clog "github.com/coredns/coredns/plugin/pkg/log"
+
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 )
 
 var log = clog.NewWithPlugin(pluginName)
@@ -38,7 +40,7 @@ func setup(c *caddy.Controller) error {
 		once.Do(func() {
 			c.OnStartup(func() error {
 				go l.watch()
-				go l.keys.watch(l.stop, l.rekey)
+				go keyring.Watch(l.keys, l.stop, l.rekey)
 				go (&selfCheck{CAA: handler, rest: restUntil(l.stop)}).watch()
 				return nil
 			})

@@ -1,9 +1,8 @@
-package caa
+package keyring
 
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -20,13 +19,6 @@ const patienceAtStart = 5 * time.Second
 // patienceForParents is the same while zones are served, and nobody waits.
 const patienceForParents = time.Minute
 
-// askedFor is what a `parent` line says.
-type askedFor struct {
-	off bool
-	via []netip.AddrPort // resolvers; none: the system's
-	at  []netip.AddrPort // the parent's servers, where they are given
-}
-
 // parents tells what the parents of zones say of their keys.
 type parents struct {
 	// source asks for what the parents of zones have; no keys are matched yet. It is nil where nobody is asked.
@@ -34,17 +26,21 @@ type parents struct {
 	orphans map[string]bool // zones that are served though the parent's DS names none of their keys
 }
 
-func newParents(cfg *config) *parents {
+func newParents(cfg *Config) *parents {
 	p := &parents{orphans: map[string]bool{}}
-	for _, zone := range cfg.orphans {
+	for _, zone := range cfg.Orphans {
 		p.orphans[zone] = true
 	}
-	if cfg.parent.off {
+	switch {
+	case cfg.Parent.Off:
+		return p
+	case cfg.Ask != nil:
+		p.source = cfg.Ask
 		return p
 	}
-	asker := &parent.Asker{Resolvers: cfg.parent.via, Servers: cfg.parent.at}
+	asker := &parent.Asker{Resolvers: cfg.Parent.Via, Servers: cfg.Parent.At}
 	p.source = asker.DS
-	if len(cfg.parent.via)+len(cfg.parent.at) > 0 {
+	if len(cfg.Parent.Via)+len(cfg.Parent.At) > 0 {
 		return p
 	}
 	var err error

@@ -1,4 +1,4 @@
-package caa
+package keyring
 
 import (
 	"fmt"
@@ -68,7 +68,7 @@ func (c *cosigners) read(file string, keys map[string][]*zonesign.Key) error {
 		case !isKey:
 			return fmt.Errorf("%s holds a %s record of %s, where DNSKEY belongs", file, dns.Type(rr.Header().Rrtype), rr.Header().Name)
 		}
-		zone := lower(key.Hdr.Name)
+		zone := dns.CanonicalName(key.Hdr.Name)
 		if !c.covers(zone) {
 			return fmt.Errorf("%s holds a key of %s, which this block does not serve", file, zone)
 		}

@@ -1,4 +1,4 @@
-package caa
+package keyring
 
 import (
 	"context"
@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// lookAtFolder is how often the folder is looked at for what other servers and people wrote.
-	lookAtFolder = 2 * time.Second
 	// askAgain is when a parent that could not be asked is asked again, where that is sooner than the poll.
 	askAgain = 5 * time.Minute
 	// idlePoll is how often a parent is asked that no key waits for, or that has not done for long what it is
@@ -33,13 +31,15 @@ const (
 	manyZones = 500
 )
 
-// rollingKeys is `key auto`: the keys in a folder live by the state machine of package keyroll. Each step of a
+// rolling is `key auto`: the keys in a folder live by the state machine of package keyroll. Each step of a
 // zone asks its parent, decides, writes, and only then is served.
-type rollingKeys struct {
+type rolling struct {
 	folder   *keyfolder.Folder
 	dir      string
 	settings keyroll.Settings
-	ttl      ttls
+	watcher  *keyfolder.Watcher
+	ttl      uint32                    // of DNSKEY, CDS and CDNSKEY, in seconds
+	largest  func(*policy.Zone) uint32 // the largest TTL of all that a zone is known to hold
 	parents  *parents
 	now      func() time.Time
 
@@ -52,7 +52,7 @@ type rollingKeys struct {
 
 // rollingZone is a zone that is served, or about to be.
 type rollingZone struct {
-	keys     *zoneKeys       // nil until the first step
+	keys     *Keys           // nil until the first step
 	others   []*zonesign.Key // those of other signers among them
 	served   *servedTTL
 	last     keyroll.Decision
@@ -61,15 +61,17 @@ type rollingZone struct {
 	silent   bool                  // one of its servers did not answer
 	wake     time.Time
 	told     map[string]bool // what is amiss, as it was said last
-	unlisted bool            // retain did not name it the last time
+	unlisted bool            // Retain did not name it the last time
 }
 
-func newRollingKeys(cfg *config, above *parents, others *cosigners) *rollingKeys {
-	return &rollingKeys{folder: keyfolder.New(cfg.keyDir), dir: cfg.keyDir, settings: cfg.roll.Settings, ttl: newTTLs(cfg),
-		parents: above, others: others, now: time.Now, zones: map[string]*rollingZone{}}
+func newRolling(cfg *Config, above *parents, others *cosigners) *rolling {
+	folder := keyfolder.New(cfg.Folder)
+	return &rolling{folder: folder, watcher: folder.Watch(), dir: cfg.Folder, settings: cfg.Roll, ttl: cfg.TTL, largest: cfg.Largest,
+		parents: above, others: others, now: cfg.Now, zones: map[string]*rollingZone{}}
 }
 
-func (r *rollingKeys) of(zone *policy.Zone) (*zoneKeys, error) {
+// Of implements Keyring.
+func (r *rolling) Of(zone *policy.Zone) (*Keys, error) {
 	if keys := r.meet(zone); keys != nil {
 		return keys, nil
 	}
@@ -79,13 +81,13 @@ func (r *rollingKeys) of(zone *policy.Zone) (*zoneKeys, error) {
 	}
 	keys := r.meet(zone)
 	if keys == nil {
-		return nil, fmt.Errorf("%w %s", errNoKey, zone.Name)
+		return nil, fmt.Errorf("%w %s", ErrNoKey, zone.Name)
 	}
 	return keys, nil
 }
 
 // meet notes what a zone holds, and returns its keys, nil before its first step.
-func (r *rollingKeys) meet(zone *policy.Zone) *zoneKeys {
+func (r *rolling) meet(zone *policy.Zone) *Keys {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	z := r.zones[zone.Name]
@@ -93,11 +95,12 @@ func (r *rollingKeys) meet(zone *policy.Zone) *zoneKeys {
 		z = &rollingZone{served: new(servedTTL)}
 		r.zones[zone.Name] = z
 	}
-	z.served.expect(r.ttl.largest(zone))
+	z.served.expect(r.largest(zone))
 	return z.keys
 }
 
-func (r *rollingKeys) prepare(ctx context.Context, served []*policy.Zone) error {
+// Prepare implements Keyring.
+func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
 	var zones []string
 	for _, z := range served {
 		if r.meet(z) == nil {
@@ -135,7 +138,7 @@ func followed(keys []keyroll.Key) bool {
 }
 
 // orphaned says that a zone's parent names none of its keys.
-func (r *rollingKeys) orphaned(name string, z *rollingZone) error {
+func (r *rolling) orphaned(name string, z *rollingZone) error {
 	for _, refusal := range z.last.Refusals {
 		if refusal.Code == keyroll.Orphaned {
 			return &orphaned{name, refusal, allDS(z.said)}
@@ -144,7 +147,8 @@ func (r *rollingKeys) orphaned(name string, z *rollingZone) error {
 	return nil
 }
 
-func (r *rollingKeys) retain(zones []string) {
+// Retain implements Keyring.
+func (r *rolling) Retain(zones []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	served := setOf(zones)
@@ -155,28 +159,20 @@ func (r *rollingKeys) retain(zones []string) {
 	})
 }
 
-// watch steps each zone when its time has come, or when somebody else wrote its state.
-func (r *rollingKeys) watch(stop <-chan struct{}, changed func()) {
-	ctx, cancel := untilClosed(stop)
-	defer cancel()
-	watcher := r.folder.Watch()
-	for rest := restUntil(stop); rest(r.pause()); {
-		zones := r.due(watcher)
-		if len(zones) == 0 {
-			continue
-		}
+// Look steps each zone whose time has come, or whose state somebody else wrote.
+func (r *rolling) Look(ctx context.Context) (changed bool, next time.Time) {
+	if zones := r.due(); len(zones) > 0 {
 		news, err := r.step(zones, r.parents.ask(ctx, patienceForParents, r.toAsk(zones)))
 		if err != nil {
 			log.Errorf("The keys are served as they are: %v", err)
 		}
-		if len(news) > 0 {
-			changed()
-		}
+		changed = len(news) > 0
 	}
+	return changed, r.next()
 }
 
 // toAsk are those of the zones whose parent is to be asked.
-func (r *rollingKeys) toAsk(zones []string) []string {
+func (r *rolling) toAsk(zones []string) []string {
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -195,20 +191,22 @@ func (z *rollingZone) idle(now time.Time, patience time.Duration) bool {
 	return !slices.ContainsFunc(z.last.Zone.Keys, waits) && !slices.ContainsFunc(z.last.Refusals, amiss) && !slices.ContainsFunc(z.last.Warnings, amiss)
 }
 
-// pause is how long until there may be something to do.
-func (r *rollingKeys) pause() time.Duration {
-	pause, now := lookAtFolder, r.now()
+// next is when there may be something to do.
+func (r *rolling) next() time.Time {
+	next := r.now().Add(r.settings.Heartbeat)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, z := range r.zones {
-		pause = min(pause, z.wake.Sub(now))
+		if z.wake.Before(next) {
+			next = z.wake
+		}
 	}
-	return max(pause, 0)
+	return next
 }
 
 // due lists the zones that are to be stepped.
-func (r *rollingKeys) due(watcher *keyfolder.Watcher) (zones []string) {
-	written, rekeyed := watcher.Written(), r.readCosigners()
+func (r *rolling) due() (zones []string) {
+	written, rekeyed := r.watcher.Written(), r.readCosigners()
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -221,7 +219,7 @@ func (r *rollingKeys) due(watcher *keyfolder.Watcher) (zones []string) {
 }
 
 // readCosigners reports whether other signers have other keys.
-func (r *rollingKeys) readCosigners() bool {
+func (r *rolling) readCosigners() bool {
 	r.stepping.Lock()
 	defer r.stepping.Unlock()
 	changed, err := r.others.load()
@@ -238,14 +236,14 @@ func (r *rollingKeys) readCosigners() bool {
 
 // step brings zones to where they are now, and names those whose keys are others. Its error is that of the
 // folder, or of zones of which nothing is known yet; of others it is told, and they are served as they are.
-func (r *rollingKeys) step(zones []string, said map[string][]keyroll.Observation) (news []string, err error) {
+func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (news []string, err error) {
 	r.stepping.Lock()
 	defer r.stepping.Unlock()
 	now := r.now()
 	ttls := r.takeTTLs(zones)
 	results, err := r.folder.Update(now, func(zone string, state keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
 		return keyroll.Step(state, keyroll.Input{Now: now, Settings: r.settings, DataTTL: ttls[zone],
-			KeyTTL: time.Duration(r.ttl.apex) * time.Second, Parent: r.observe(zone, &state, said[zone], keys), Found: found})
+			KeyTTL: time.Duration(r.ttl) * time.Second, Parent: r.observe(zone, &state, said[zone], keys), Found: found})
 	}, zones...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -280,7 +278,7 @@ func (r *rollingKeys) step(zones []string, said map[string][]keyroll.Observation
 }
 
 // takeTTLs are the largest TTLs of zones since their last step. A step that is not written gives them back.
-func (r *rollingKeys) takeTTLs(zones []string) map[string]time.Duration {
+func (r *rolling) takeTTLs(zones []string) map[string]time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ttls := make(map[string]time.Duration, len(zones))
@@ -293,7 +291,7 @@ func (r *rollingKeys) takeTTLs(zones []string) map[string]time.Duration {
 }
 
 // postpone is for a folder that could not be read. It is called with the lock.
-func (r *rollingKeys) postpone(zones []string, ttls map[string]time.Duration) {
+func (r *rolling) postpone(zones []string, ttls map[string]time.Duration) {
 	for _, name := range zones {
 		z := r.zones[name]
 		if z == nil || z.keys == nil {
@@ -307,7 +305,7 @@ func (r *rollingKeys) postpone(zones []string, ttls map[string]time.Duration) {
 
 // observe is what the parent of a zone says. Where it names none of the keys of a zone for which that was
 // said to be right, nobody was asked: its keys live as if it had no DS yet.
-func (r *rollingKeys) observe(zone string, state *keyroll.Zone, said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
+func (r *rolling) observe(zone string, state *keyroll.Zone, said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
 	matched := match(said, keys)
 	if r.parents.orphans[zone] && len(keyroll.Check(state.Sets().Apex, matched)) > 0 {
 		return nil
@@ -321,7 +319,7 @@ func (r *rollingKeys) observe(zone string, state *keyroll.Zone, said []keyroll.O
 }
 
 // take takes over what came of a zone's step, and reports whether its keys are others. It is called with the lock.
-func (r *rollingKeys) take(name string, z *rollingZone, result *keyfolder.Result, ttl time.Duration) (changed bool, err error) {
+func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, ttl time.Duration) (changed bool, err error) {
 	if result.Err != nil {
 		z.served.see(uint32(ttl / time.Second)) // it did not get into the state
 	}
@@ -345,7 +343,9 @@ func (r *rollingKeys) take(name string, z *rollingZone, result *keyfolder.Result
 	}
 	z.last, z.wake = result.Decision, result.Wake
 	if z.silent {
-		z.wake = earliest(z.wake, r.now().Add(min(askAgain, r.settings.Poll)))
+		if again := r.now().Add(min(askAgain, r.settings.Poll)); again.Before(z.wake) {
+			z.wake = again
+		}
 	} else if z.asked.IsZero() && r.parents.source != nil {
 		z.wake = r.now() // it was not asked, for somebody waited
 	}
@@ -358,10 +358,10 @@ func equalSets(a, b keyroll.Sets) bool {
 }
 
 // zoneKeys are the keys to serve by a decision; none where it says that the zone is unsigned.
-func (r *rollingKeys) zoneKeys(name string, result *keyfolder.Result, others []*zonesign.Key, served *servedTTL) (*zoneKeys, error) {
+func (r *rolling) zoneKeys(name string, result *keyfolder.Result, others []*zonesign.Key, served *servedTTL) (*Keys, error) {
 	sets := result.Sets
 	if len(sets.DNSKEY) == 0 {
-		return &zoneKeys{served: served}, nil
+		return &Keys{served: served}, nil
 	}
 	all := func(ids []keyroll.ID) (keys []*zonesign.Key) {
 		for _, id := range ids {
@@ -373,15 +373,15 @@ func (r *rollingKeys) zoneKeys(name string, result *keyfolder.Result, others []*
 	if len(roles.Named) > 0 {
 		roles.Named = append(roles.Named, seps(others)...) // the parent needs a DS of each signer (RFC 8901 4)
 	}
-	set, err := zonesign.NewRollingKeySet(name, r.ttl.apex, roles)
+	set, err := zonesign.NewRollingKeySet(name, r.ttl, roles)
 	if err != nil {
 		return nil, err
 	}
-	keys := &zoneKeys{keys: set, ds: set.DS(), from: introduced(result.Waits), served: served}
+	keys := &Keys{Set: set, DS: set.DS(), from: introduced(result.Waits), served: served}
 	if unsure(result.Zone.Keys) && !result.Zone.Insecure {
 		// Nobody knows which the parent had, so it names all of them: each signs.
 		for _, key := range roles.Apex {
-			keys.ds = append(keys.ds, key.DNSKEY.ToDS(dns.SHA256))
+			keys.DS = append(keys.DS, key.DNSKEY.ToDS(dns.SHA256))
 		}
 	}
 	return keys, nil

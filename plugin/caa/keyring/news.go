@@ -1,7 +1,8 @@
-package caa
+package keyring
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ import (
 const shownKeys = 20
 
 // complaints are what is amiss with a zone, for people.
-func (r *rollingKeys) complaints(name string, z *rollingZone, result *keyfolder.Result, failed error) (lines []string) {
+func (r *rolling) complaints(name string, z *rollingZone, result *keyfolder.Result, failed error) (lines []string) {
 	if failed != nil {
 		lines = append(lines, failed.Error())
 	}
@@ -47,19 +48,15 @@ func (z *rollingZone) tell(name string, complaints []string) {
 	z.told = now
 }
 
-func (r *rollingKeys) status() map[string]keyStatus {
+// Status implements Keyring.
+func (r *rolling) Status() map[string]Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make(map[string]keyStatus, len(r.zones))
+	out := make(map[string]Status, len(r.zones))
 	for name, z := range r.zones {
-		s := keyStatus{keys: z.last.Zone.Keys, amiss: map[string]bool{}, said: z.said}
-		for _, wait := range z.last.Waits {
-			if !wait.Until.IsZero() {
-				s.next = earliest(s.next, wait.Until)
-			}
-		}
+		s := Status{Zone: z.last.Zone, Waits: z.last.Waits, Amiss: map[string]bool{}, Told: slices.Sorted(maps.Keys(z.told)), Said: z.said}
 		for _, refusal := range slices.Concat(z.last.Refusals, z.last.Warnings) {
-			s.amiss[string(refusal.Code)] = true
+			s.Amiss[string(refusal.Code)] = true
 		}
 		out[name] = s
 	}
@@ -94,7 +91,7 @@ func (c *changeLog) add(zone string, result *keyfolder.Result) {
 			continue
 		}
 		if key := result.Keys[change.Key]; key != nil {
-			c.lines = append(c.lines, "Publish at the parent: "+dsText(key.DNSKEY.ToDS(dns.SHA256)))
+			c.lines = append(c.lines, "Publish at the parent: "+Text(key.DNSKEY.ToDS(dns.SHA256)))
 		}
 	}
 }
