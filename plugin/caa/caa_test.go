@@ -516,6 +516,7 @@ func FuzzRequest(f *testing.F) {
 func FuzzCorefile(f *testing.F) {
 	f.Add("caa p.yaml {\nunsigned\n}")
 	f.Add("caa p.yaml a b {\nkey file x y\nissuer a b\nreload 3s\nstate s\n}")
+	f.Add("caa p.yaml a {\nkey auto k\nttl 1s\nparent via 192.0.2.1 [::1]:53\norphan a\nroll keys split\nroll zsk-lifetime 1.5d\ncosigner f\n}")
 	f.Fuzz(func(t *testing.T, block string) {
 		cfg, err := parseConfig(caddy.NewTestController("dns", block))
 		if err == nil && cfg.file != "" && cfg.unsigned == (cfg.keyDir != "" || len(cfg.keyFiles) > 0) {
