@@ -266,19 +266,19 @@ type asking struct {
 }
 
 // begin asks a resolver that keeps its cache, and resolvers that are new.
-func (a *asking) begin() {
+func (a *asking) begin(name string, start func() *world.Process) {
 	a.wg.Go(func() {
-		resolver := world.Unbound(a.t, a.zones...)
+		resolver := start()
 		for n := 0; a.goesOn(); n++ {
-			a.ask(resolver.Addr, n)
+			a.ask(name, resolver.Addr, n)
 			time.Sleep(4 * time.Millisecond) // a load for one core of many tests
 		}
 	})
 	a.wg.Go(func() {
 		for a.goesOn() {
-			resolver := world.Unbound(a.t, a.zones...)
+			resolver := start()
 			for n := range 2 * hosts {
-				a.ask(resolver.Addr, n)
+				a.ask(name+" without a cache", resolver.Addr, n)
 			}
 			resolver.Stop(a.t)
 			time.Sleep(pace)
@@ -309,15 +309,16 @@ func (a *asking) goesOn() bool {
 }
 
 // ask puts one question: a name that exists, a type or a name that does not, or the keys.
-func (a *asking) ask(addr netip.AddrPort, n int) {
-	name, qtype := fmt.Sprintf("n%d.example.org.", n%hosts), dns.TypeCAA
+func (a *asking) ask(resolver string, addr netip.AddrPort, n int) {
+	apex := a.zones[1+n/5%(len(a.zones)-1)].Name
+	name, qtype := fmt.Sprintf("n%d.%s", n%hosts, apex), dns.TypeCAA
 	switch n % 5 {
 	case 1:
 		qtype = dns.TypeTXT
 	case 2:
-		name = fmt.Sprintf("x%d.example.org.", n)
+		name = fmt.Sprintf("x%d.%s", n, apex)
 	case 3:
-		name, qtype = child, dns.TypeDNSKEY
+		name, qtype = apex, dns.TypeDNSKEY
 	}
 	m := new(dns.Msg).SetQuestion(name, qtype)
 	m.SetEdns0(1232, true)
@@ -327,11 +328,19 @@ func (a *asking) ask(addr netip.AddrPort, n int) {
 	a.answers++
 	switch {
 	case err != nil:
-		a.failed[err.Error()]++
+		a.fail(resolver, name, qtype, "no answer", err)
 	case answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError:
-		a.failed[fmt.Sprintf("%s to %s %s", dns.RcodeToString[answer.Rcode], name, dns.Type(qtype))]++
+		a.fail(resolver, name, qtype, dns.RcodeToString[answer.Rcode], answer)
 	case !answer.AuthenticatedData:
-		a.failed[fmt.Sprintf("insecure %s %s", name, dns.Type(qtype))]++
+		a.fail(resolver, name, qtype, "insecure", answer)
+	}
+}
+
+// fail counts, and tells of the first of a kind.
+func (a *asking) fail(resolver, name string, qtype uint16, what string, shown any) {
+	kind := resolver + ": " + what
+	if a.failed[kind]++; a.failed[kind] == 1 {
+		a.t.Errorf("%s %s says %s to %s %s: %v", time.Now().Format("04:05.0"), resolver, what, name, dns.Type(qtype), shown)
 	}
 }
 
@@ -352,7 +361,7 @@ func TestRollsInRealTime(t *testing.T) {
 	time.Sleep((ttl + 2) * time.Second) // until no cache holds that there is no DS
 	a := &asking{t: t, zones: zones, stop: make(chan struct{}), failed: map[string]int{},
 		cache: &anyCache{parents: []netip.AddrPort{r.addr, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), r.addr.Port())}, child: addr, checked: map[string]bool{}}}
-	a.begin()
+	a.begin("unbound", func() *world.Process { return world.Unbound(t, zones...) })
 	a.mix()
 	defer func() {
 		close(a.stop)
@@ -374,3 +383,5 @@ func TestRollsInRealTime(t *testing.T) {
 	k.set.Algorithm, k.set.Split = dns.ED25519, false
 	k.until(r, "CSK presigned", "CSK introduced", "CSK ready", "ZSK yielding", "KSK yielding", "CSK active", "KSK removed", "ZSK postsigned", "ZSK removed")
 }
+
+func TestMain(m *testing.M) { os.Exit(world.Main(m)) }

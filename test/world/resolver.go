@@ -75,6 +75,18 @@ func unboundWith(options string) Resolver {
 	}
 }
 
+// Relay starts an unbound that only finds and hands on what servers say: it keeps nothing and validates nothing. What
+// is behind it sees parents and children as they are, though it knows one server alone.
+func Relay(t testing.TB, zones ...Zone) *Process {
+	t.Helper()
+	return unboundWith(`server:
+    module-config: "iterator"
+    aggressive-nsec: no
+    cache-max-ttl: 0
+    cache-max-negative-ttl: 0
+`)(t, zones...)
+}
+
 // unboundBase is what every unbound here needs: its folder, address and port come in.
 const unboundBase = `server:
     directory: "%s"
