@@ -25,6 +25,15 @@ type registry struct {
 	mu   sync.Mutex
 	ds   map[string][]*dns.DS
 	dead error
+	told chan string // zones of whose new CDS it was told; nil: it does not want to know
+}
+
+func (r *registry) notify(_ context.Context, zone string) (string, error) {
+	if r.told == nil {
+		return "", nil
+	}
+	r.told <- zone
+	return "nic.example", nil
 }
 
 func (r *registry) say(_ context.Context, zones []string) map[string][]keyroll.Observation {
@@ -99,7 +108,7 @@ func (c *clocked) restart(t *testing.T, next plugin.Handler, parent *registry) *
 func (c *clocked) begin(next plugin.Handler, parent *registry) (*clocked, error) {
 	n := &clocked{at: c.at}
 	keys := c.loader.cfg.keyring()
-	keys.Now, keys.Ask, keys.Parent.Off = func() time.Time { return n.at }, parent.say, false
+	keys.Now, keys.Ask, keys.Notify, keys.Parent.Off = func() time.Time { return n.at }, parent.say, parent.notify, false
 	l, err := newLoaderOn(c.loader.cfg, keys)
 	if err != nil {
 		return nil, err
@@ -159,6 +168,47 @@ func TestKeysRoll(t *testing.T) {
 		"[CSK retiring CSK ready]", "[CSK retiring CSK active]", "[CSK removed CSK active]"}
 	if !slices.Equal(seen, want) {
 		t.Errorf("states\n%q, want\n%q", seen, want)
+	}
+}
+
+// RFC 9859: the parent is told of new CDS when all servers have them, once, and of nothing else.
+func TestParentIsTold(t *testing.T) {
+	t.Parallel()
+	parent := &registry{told: make(chan string, 100)}
+	h := buildRolling(t, testPolicy, "roll backup-age 1h", nil, parent)
+	heard := func() (zones []string) {
+		for {
+			select {
+			case zone := <-parent.told:
+				zones = append(zones, zone)
+			case <-time.After(50 * time.Millisecond): // whoever tells does not wait to be heard
+				slices.Sort(zones)
+				return zones
+			}
+		}
+	}
+	both := []string{"example.org.", "sub.example.org."}
+	each := func() { parent.follow(t, h.CAA, "example.org.") }
+	for _, c := range []struct {
+		name string
+		run  time.Duration
+		want []string
+	}{
+		{"no CDS yet", 2 * time.Hour, nil},
+		{"the first CDS", time.Hour, both},
+		{"nothing new", 3 * time.Hour, nil},
+	} {
+		h.run(t, c.run, each)
+		if got := heard(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: told of %q, want %q", c.name, got, c.want)
+		}
+	}
+	if _, refused, err := keyfolder.New(h.loader.cfg.keyDir).Ask("example.org.", h.at, keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK}); err != nil || refused != nil {
+		t.Fatal(refused, err)
+	}
+	h.run(t, 4*24*time.Hour, each)
+	if got := heard(); !slices.Equal(got, both[:1]) {
+		t.Errorf("a roll: told of %q, want once of %q", got, both[:1])
 	}
 }
 

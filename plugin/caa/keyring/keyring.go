@@ -140,10 +140,12 @@ type Config struct {
 	Orphans   []string // zones that are served though the parent's DS names none of their keys
 	Cosigners []string // files with the DNSKEYs of other signers
 
-	// Now and Ask are the clock and the way to the parents; nil for those that there are. Ask returns for each
-	// zone what the servers of its parent have, all of it among Others.
-	Now func() time.Time
-	Ask func(ctx context.Context, zones []string) map[string][]keyroll.Observation
+	// Now, Ask and Notify are the clock and the ways to the parents; nil for those that there are. Ask returns for
+	// each zone what the servers of its parent have, all of it among Others. Notify tells the parent of a zone
+	// that its CDS have changed, and returns whom it told, if anybody wants to know (RFC 9859).
+	Now    func() time.Time
+	Ask    func(ctx context.Context, zones []string) map[string][]keyroll.Observation
+	Notify func(ctx context.Context, zone string) (told string, err error)
 }
 
 // Parent says how the servers of the zones' parents are found.

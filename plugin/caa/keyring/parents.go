@@ -23,7 +23,8 @@ const patienceForParents = time.Minute
 type parents struct {
 	// source asks for what the parents of zones have; no keys are matched yet. It is nil where nobody is asked.
 	source  func(ctx context.Context, zones []string) map[string][]keyroll.Observation
-	orphans map[string]bool // zones that are served though the parent's DS names none of their keys
+	notify  func(ctx context.Context, zone string) (told string, err error) // tells of new CDS; nil as source
+	orphans map[string]bool                                                 // zones that are served though the parent's DS names none of their keys
 }
 
 func newParents(cfg *Config) *parents {
@@ -35,7 +36,7 @@ func newParents(cfg *Config) *parents {
 	case cfg.Parent.Off:
 		return p
 	case cfg.Ask != nil:
-		p.source = cfg.Ask
+		p.source, p.notify = cfg.Ask, cfg.Notify
 		return p
 	}
 	asker := &parent.Asker{Resolvers: cfg.Parent.Via, Servers: cfg.Parent.At}

@@ -60,6 +60,7 @@ type rollingZone struct {
 	asked    time.Time             // when that was
 	silent   bool                  // one of its servers did not answer
 	wake     time.Time
+	notify   time.Time       // when the parent is to be told of new CDS; zero: it need not be
 	told     map[string]bool // what is amiss, as it was said last
 	unlisted bool            // Retain did not name it the last time
 }
@@ -168,7 +169,29 @@ func (r *rolling) Look(ctx context.Context) (changed bool, next time.Time) {
 		}
 		changed = len(news) > 0
 	}
+	r.tellParents(ctx)
 	return changed, r.next()
+}
+
+// tellParents tells those parents of new CDS whose turn it is, and does not wait for them.
+func (r *rolling) tellParents(ctx context.Context) {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, z := range r.zones {
+		if z.notify.IsZero() || now.Before(z.notify) {
+			continue
+		}
+		z.notify = time.Time{}
+		go func() {
+			switch told, err := r.parents.notify(ctx, name); {
+			case err != nil:
+				log.Warningf("The parent of %s was not told of new CDS, and will see them when it looks: %v", name, err)
+			case told != "":
+				log.Infof("%s: %s was told of new CDS (RFC 9859)", strings.TrimSuffix(name, "."), told)
+			}
+		}()
+	}
 }
 
 // toAsk are those of the zones whose parent is to be asked.
@@ -199,6 +222,9 @@ func (r *rolling) next() time.Time {
 	for _, z := range r.zones {
 		if z.wake.Before(next) {
 			next = z.wake
+		}
+		if !z.notify.IsZero() && z.notify.Before(next) {
+			next = z.notify
 		}
 	}
 	return next
@@ -341,6 +367,9 @@ func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, tt
 		}
 		changed, z.keys, z.others = z.keys != nil, keys, others
 	}
+	if r.parents.notify != nil && len(result.Changes) > 0 && !sameCDS(z.last.Sets, result.Sets) {
+		z.notify = r.now().Add(r.settings.Propagation) // when all servers have them (RFC 9859 4.2)
+	}
 	z.last, z.wake = result.Decision, result.Wake
 	if z.silent {
 		if again := r.now().Add(min(askAgain, r.settings.Poll)); again.Before(z.wake) {
@@ -353,9 +382,10 @@ func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, tt
 }
 
 func equalSets(a, b keyroll.Sets) bool {
-	return a.Delete == b.Delete && slices.Equal(a.DNSKEY, b.DNSKEY) && slices.Equal(a.Apex, b.Apex) &&
-		slices.Equal(a.Data, b.Data) && slices.Equal(a.CDS, b.CDS)
+	return slices.Equal(a.DNSKEY, b.DNSKEY) && slices.Equal(a.Apex, b.Apex) && slices.Equal(a.Data, b.Data) && sameCDS(a, b)
 }
+
+func sameCDS(a, b keyroll.Sets) bool { return a.Delete == b.Delete && slices.Equal(a.CDS, b.CDS) }
 
 // zoneKeys are the keys to serve by a decision; none where it says that the zone is unsigned.
 func (r *rolling) zoneKeys(name string, result *keyfolder.Result, others []*zonesign.Key, served *servedTTL) (*Keys, error) {
