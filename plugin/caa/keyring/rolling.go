@@ -27,6 +27,9 @@ const (
 	idlePoll = 24 * time.Hour
 	// tryAgain is when a folder that could not be read is read again.
 	tryAgain = time.Minute
+	// zonesAtOnce is how many zones are stepped under one lock of the folder: other servers, and a zone that has
+	// just appeared, wait for no more than these.
+	zonesAtOnce = 500
 	// manyZones take so long that it is said before.
 	manyZones = 500
 )
@@ -162,12 +165,12 @@ func (r *rolling) Retain(zones []string) {
 
 // Look steps each zone whose time has come, or whose state somebody else wrote.
 func (r *rolling) Look(ctx context.Context) (changed bool, next time.Time) {
-	if zones := r.due(); len(zones) > 0 {
+	for zones := range slices.Chunk(r.due(), zonesAtOnce) {
 		news, err := r.step(zones, r.parents.ask(ctx, patienceForParents, r.toAsk(zones)))
 		if err != nil {
 			log.Errorf("The keys are served as they are: %v", err)
 		}
-		changed = len(news) > 0
+		changed = changed || len(news) > 0
 	}
 	r.tellParents(ctx)
 	return changed, r.next()
