@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -22,13 +23,17 @@ const patienceForParents = time.Minute
 // parents tells what the parents of zones say of their keys.
 type parents struct {
 	// source asks for what the parents of zones have; no keys are matched yet. It is nil where nobody is asked.
-	source  func(ctx context.Context, zones []string) map[string][]keyroll.Observation
-	notify  func(ctx context.Context, zone string) (told string, err error) // tells of new CDS; nil as source
-	orphans map[string]bool                                                 // zones that are served though the parent's DS names none of their keys
+	source func(ctx context.Context, zones []string) map[string][]keyroll.Observation
+	// notify tells the parent of a zone of new CDS, nil as source.
+	notify  func(ctx context.Context, zone string) (told string, err error)
+	orphans map[string]bool // zones that are served though the parent's DS names none of their keys
+
+	mu     sync.Mutex
+	silent map[string]bool // zones of whose parent a server could not be asked
 }
 
 func newParents(cfg *Config) *parents {
-	p := &parents{orphans: map[string]bool{}}
+	p := &parents{orphans: map[string]bool{}, silent: map[string]bool{}}
 	for _, zone := range cfg.Orphans {
 		p.orphans[zone] = true
 	}
@@ -65,7 +70,29 @@ func (p *parents) ask(ctx context.Context, patience time.Duration, zones []strin
 			said[zone] = nil
 		}
 	}
+	p.tellSilence(said)
 	return said
+}
+
+// tellSilence tells people when parents begin not to answer, and when all of them answer again.
+func (p *parents) tellSilence(said map[string][]keyroll.Observation) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	were, example := len(p.silent), ""
+	for zone, of := range said {
+		delete(p.silent, zone)
+		for _, o := range of {
+			if o.Err != nil {
+				p.silent[zone], example = true, fmt.Sprintf("that of %s: %s: %v", strings.TrimSuffix(zone, "."), o.Server, o.Err)
+			}
+		}
+	}
+	switch are := len(p.silent); {
+	case were == 0 && are > 0:
+		log.Warningf("The parents of %d zones cannot be asked for their DS, such as %s. Whether it names the zones' keys is not known, and keys that wait for it go on to wait", are, example)
+	case were > 0 && are == 0:
+		log.Info("All parents answer again")
+	}
 }
 
 // match says which keys the servers of a parent name.
