@@ -117,7 +117,10 @@ func oneSet(t *testing.T, lines ...string) zonesign.RRset {
 func (r *registry) look(zone *authority, named []*dns.DS) {
 	ds := named
 	if len(r.ds) > 0 {
-		ds = r.dnssecCDS(zone.text())
+		var err error
+		if ds, err = dnssecCDS(r.t, r.dir, child, zone.text(), r.ds); err != nil {
+			r.t.Error(err)
+		}
 	}
 	same := slices.EqualFunc(ds, r.ds, func(a, b *dns.DS) bool { return a.String() == b.String() })
 	if same || len(ds) == 0 {
@@ -128,29 +131,30 @@ func (r *registry) look(zone *authority, named []*dns.DS) {
 	time.AfterFunc(lag, func() { r.publish(r.slow, ds) })
 }
 
-// dnssecCDS runs BIND's dnssec-cds on what the child serves and what the parent has.
-func (r *registry) dnssecCDS(text string) []*dns.DS {
+// dnssecCDS is what BIND's dnssec-cds makes of what a child serves (text, with signatures) and what its parent
+// has; in dir it has its files.
+func dnssecCDS(t *testing.T, dir, zone, text string, has []*dns.DS) ([]*dns.DS, error) {
+	t.Helper()
 	var have strings.Builder
-	for _, ds := range r.ds {
+	for _, ds := range has {
 		have.WriteString(ds.String() + "\n")
 	}
-	childFile, dsset := filepath.Join(r.dir, "child"), filepath.Join(r.dir, "dsset")
+	childFile, dsset := filepath.Join(dir, "child"), filepath.Join(dir, "dsset")
 	for path, text := range map[string]string{childFile: text, dsset: have.String()} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			r.t.Error(err)
+			t.Error(err)
 		}
 	}
-	out, err := exec.Command(world.Program(r.t, "dnssec-cds"), "-s", time.Now().Add(-24*time.Hour).UTC().Format("20060102150405"),
-		"-f", childFile, "-d", dsset, child).CombinedOutput()
+	run := exec.Command(world.Program(t, "dnssec-cds"), "-s", time.Now().Add(-24*time.Hour).UTC().Format("20060102150405"), "-f", childFile, "-d", dsset, zone)
+	out, err := run.CombinedOutput()
 	if err != nil {
-		r.t.Errorf("dnssec-cds: %v\n%s\nof\n%s", err, out, text)
-		return nil
+		return nil, fmt.Errorf("dnssec-cds: %w\n%s\nof\n%s", err, out, text)
 	}
 	var ds []*dns.DS
 	for zp := dns.NewZoneParser(strings.NewReader(string(out)), "", ""); ; {
 		rr, ok := zp.Next()
 		if !ok {
-			return ds
+			return ds, nil
 		}
 		if one, ok := rr.(*dns.DS); ok {
 			one.Hdr.Ttl = ttl

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -104,7 +102,12 @@ func (b *bind) follow(server netip.AddrPort) {
 		}
 		ds := namedBy(cds)
 		if len(b.ds[zone]) > 0 {
-			ds = b.dnssecCDS(zone, slices.Concat(dnskeys, cds, cdnskeys))
+			// What the child's servers said one after another may not fit together: then it is tried again.
+			var text strings.Builder
+			for _, rr := range slices.Concat(dnskeys, cds, cdnskeys) {
+				text.WriteString(rr.String() + "\n")
+			}
+			ds, _ = dnssecCDS(b.t, b.dir, zone, text.String(), b.ds[zone])
 		}
 		if len(ds) == 0 || slices.EqualFunc(ds, b.ds[zone], func(a, b *dns.DS) bool { return a.String() == b.String() }) {
 			continue
@@ -123,40 +126,6 @@ func namedBy(cds []dns.RR) (ds []*dns.DS) {
 		}
 	}
 	return ds
-}
-
-// dnssecCDS runs dnssec-cds on what the child serves and what the parent has. What the child's servers said one
-// after another may not fit together: then it says so, and it is tried again.
-func (b *bind) dnssecCDS(zone string, said []dns.RR) []*dns.DS {
-	files := map[string][]dns.RR{filepath.Join(b.dir, "child"): said, filepath.Join(b.dir, "dsset"): nil}
-	for _, ds := range b.ds[zone] {
-		files[filepath.Join(b.dir, "dsset")] = append(files[filepath.Join(b.dir, "dsset")], ds)
-	}
-	for path, rrs := range files {
-		var text strings.Builder
-		for _, rr := range rrs {
-			text.WriteString(rr.String() + "\n")
-		}
-		if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
-			b.t.Error(err)
-		}
-	}
-	out, err := exec.Command(world.Program(b.t, "dnssec-cds"), "-s", time.Now().Add(-24*time.Hour).UTC().Format("20060102150405"),
-		"-f", filepath.Join(b.dir, "child"), "-d", filepath.Join(b.dir, "dsset"), zone).Output()
-	if err != nil {
-		return nil
-	}
-	var ds []*dns.DS
-	for zp := dns.NewZoneParser(strings.NewReader(string(out)), "", ""); ; {
-		rr, ok := zp.Next()
-		if !ok {
-			return ds
-		}
-		if one, ok := rr.(*dns.DS); ok {
-			one.Hdr.Ttl = ttl
-			ds = append(ds, one)
-		}
-	}
 }
 
 // publish replaces a DS RRset by a dynamic update (RFC 2136).
