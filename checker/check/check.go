@@ -5,7 +5,7 @@ package check
 import (
 	"context"
 	"fmt"
-	"runtime"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -80,17 +80,21 @@ func PolicyJobs(p *policy.Snapshot, only []subject.Subject) []Job {
 	return out
 }
 
+// DefaultWorkers is how many names are checked at a time. Nearly all of them wait for their turn at a
+// server, which is asked no faster than is polite, and those of other servers are to go on meanwhile.
+const DefaultWorkers = 256
+
 // Options say how to check.
 type Options struct {
 	At       time.Time             // the rules of that day
-	Workers  int                   // names at a time; 0 for eight for each processor
+	Workers  int                   // names at a time; 0 for DefaultWorkers
 	Progress func(done, total int) // called after each name; may be nil
 }
 
 // Run checks every job. When ctx ends, the report holds what was found until then.
 func Run(ctx context.Context, r *resolve.Resolver, jobs []Job, o Options) *report.Report {
 	if o.Workers == 0 {
-		o.Workers = 8 * runtime.GOMAXPROCS(0)
+		o.Workers = DefaultWorkers
 	}
 	out := &report.Report{Version: 1, At: time.Now().UTC().Truncate(time.Second), RulesOf: o.At.Format(time.DateOnly), Names: []report.Name{}, Findings: []report.Finding{}}
 	collector := finding.NewCollector(r)
@@ -116,7 +120,7 @@ func Run(ctx context.Context, r *resolve.Resolver, jobs []Job, o Options) *repor
 			}
 		})
 	}
-	for i := range jobs {
+	for _, i := range spread(len(jobs)) {
 		if ctx.Err() == nil {
 			next <- i
 		}
@@ -133,6 +137,10 @@ func Run(ctx context.Context, r *resolve.Resolver, jobs []Job, o Options) *repor
 	slices.SortStableFunc(out.Findings, func(a, b report.Finding) int { return int(b.Severity) - int(a.Severity) })
 	return out
 }
+
+// spread is an order in which neighbours are far from each other, the same each time: who lists names lists
+// them by zone, and their servers are asked all the while rather than one after the other.
+func spread(n int) []int { return rand.New(rand.NewPCG(0, 0)).Perm(n) }
 
 func one(ctx context.Context, r *resolve.Resolver, collector *finding.Collector, job Job, at time.Time) (report.Name, []finding.Finding) {
 	way := climb.Up(ctx, r, job.Subject.Name)

@@ -40,7 +40,7 @@ var worse = map[quorum.Outcome]struct {
 var badness = map[verdict.Outcome]int{verdict.MayIssue: 0, verdict.Unknown: 1, verdict.AtRisk: 2, verdict.LockedOut: 3}
 
 // requirementsAtATime are asked of all perspectives; each has a limit of its own besides.
-const requirementsAtATime = 16
+const requirementsAtATime = 2 * perspective.DefaultConcurrency
 
 // Corroborate asks the perspectives about every verdict of a report, and holds what they saw against the
 // quorum's rule of a day. progress is called after each name; it may be nil.
@@ -48,7 +48,7 @@ func Corroborate(ctx context.Context, set *perspective.Set, r *report.Report, at
 	var group errgroup.Group
 	group.SetLimit(requirementsAtATime)
 	var names atomic.Int32
-	for i := range r.Names {
+	for _, i := range spread(len(r.Names)) {
 		name, err := subject.Parse(r.Names[i].Name)
 		if err != nil {
 			continue // it comes from a subject

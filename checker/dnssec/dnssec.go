@@ -3,7 +3,8 @@
 // Indeterminate (RFC 4035 4.3), with a stable reason and the records that it rests on.
 //
 // It reads RFC 4035 5, RFC 5155 8, RFC 6840, RFC 9276 and RFC 9824. Functions are pure: no look-up,
-// no clock, nothing kept. A denial proves just what was asked for and is never used for another
+// no clock, and nothing kept but, in a [Memory] and without a change to any result, which signatures have
+// verified. A denial proves just what was asked for and is never used for another
 // question: RFC 8198 is off, for a checker wants to see what the servers say.
 package dnssec
 

@@ -32,7 +32,7 @@ func newSigner(t testing.TB, zone string) signer {
 	return signer{key, private.(crypto.Signer)}
 }
 
-func (s signer) keys() Keys { return Keys{s.key.Hdr.Name, []*dns.DNSKEY{s.key}} }
+func (s signer) keys() Keys { return Keys{Zone: s.key.Hdr.Name, RRs: []*dns.DNSKEY{s.key}} }
 
 // zone reads zone file syntax, one record a line.
 func zone(t testing.TB, text string) []dns.RR {
@@ -202,7 +202,7 @@ func TestAuthenticate(t *testing.T) { // RFC 4035 5.2, RFC 6840 5.2
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if _, got := Authenticate("Example.", tt.ds, tt.set, now); got.Status != tt.status || got.Reason != tt.reason {
+			if _, got := Authenticate("Example.", tt.ds, tt.set, nil, now); got.Status != tt.status || got.Reason != tt.reason {
 				t.Errorf("got %v, want %v (%s)", got, tt.status, tt.reason)
 			}
 		})

@@ -15,8 +15,9 @@ const maxVerifications = 16
 
 // Keys are the authenticated keys of one zone.
 type Keys struct {
-	Zone string // canonical
-	RRs  []*dns.DNSKEY
+	Zone   string // canonical
+	RRs    []*dns.DNSKEY
+	Memory *Memory // of what has verified; nil for none
 }
 
 // Supported reports whether signatures of an algorithm can be verified here.
@@ -38,8 +39,9 @@ func supportedDS(set []*dns.DS) []*dns.DS {
 
 // Authenticate makes a zone's DNSKEY RRset its Keys: a key that one of the DS records names must
 // sign it (RFC 4035 5.2). The DS records are the parent's, themselves validated, or the trust anchor.
-// A zone with DS records of unknown algorithms alone is Insecure.
-func Authenticate(zone string, ds []*dns.DS, set RRset, now time.Time) (Keys, Result) {
+// A zone with DS records of unknown algorithms alone is Insecure. memory, which may be nil, serves here and
+// wherever the keys do.
+func Authenticate(zone string, ds []*dns.DS, set RRset, memory *Memory, now time.Time) (Keys, Result) {
 	zone = dns.CanonicalName(zone)
 	usable := supportedDS(ds)
 	if len(usable) == 0 {
@@ -49,7 +51,7 @@ func Authenticate(zone string, ds []*dns.DS, set RRset, now time.Time) (Keys, Re
 	if len(named) == 0 {
 		return Keys{}, bogus(KeyMissing, append(records(usable), set.RRs...), "no DNSKEY of %s is one that %s names", zone, describeDS(usable))
 	}
-	result := VerifyRRset(set, Keys{zone, named}, now)
+	result := VerifyRRset(set, Keys{zone, named, memory}, now)
 	if result.Status != Secure {
 		if result.Reason == SignatureNoKey {
 			result.Reason, result.Detail = KeyUnsigned, "the key that DS names does not sign the DNSKEY RRset of "+zone
@@ -58,7 +60,7 @@ func Authenticate(zone string, ds []*dns.DS, set RRset, now time.Time) (Keys, Re
 	}
 	result.Reason = Matched
 	result.Evidence = append(records(usable), result.Evidence...)
-	return Keys{zone, dnskeys(set)}, result
+	return Keys{zone, dnskeys(set), memory}, result
 }
 
 func dnskeys(set RRset) []*dns.DNSKEY {
@@ -136,7 +138,7 @@ func verifySignature(set RRset, sig *dns.RRSIG, keys Keys, now time.Time, budget
 		if *budget--; *budget < 0 {
 			return bogus(SignatureTooMany, seen, "%s has more keys and signatures than a validator tries", what)
 		}
-		if sig.Verify(key, set.exact()) != nil {
+		if keys.Memory.verify(sig, key, set.exact()) != nil {
 			continue
 		}
 		if result := timeliness(sig, what, now); result.Status != Secure {

@@ -30,6 +30,7 @@ type Survey struct {
 	Zone *resolve.Zone
 	Seen []resolve.Observation
 	read []resolve.Reading // of Seen; validating is what takes time, and every rule reads
+	by   []address         // Seen by server and address
 	NS   resolve.Answer    // the zone's own name servers, by its own word
 	// Parent is what the parent's servers said of the zone's DS; empty below the root, whose servers
 	// are not asked so much.
@@ -124,10 +125,10 @@ type address struct {
 	seen []resolve.Observation
 }
 
-// addresses groups a survey by server and address.
-func (s Survey) addresses() []address {
+// byAddress groups the observations of a zone's servers.
+func byAddress(zone *resolve.Zone, seen []resolve.Observation) []address {
 	var out []address
-	for _, o := range s.Seen {
+	for _, o := range seen {
 		id := bare(o.Server)
 		if o.Addr.IsValid() {
 			id = strings.TrimSpace(id + " (" + o.Addr.Addr().String() + ")")
@@ -135,7 +136,7 @@ func (s Survey) addresses() []address {
 		i := slices.IndexFunc(out, func(a address) bool { return a.id == id })
 		if i < 0 {
 			i = len(out)
-			out = append(out, address{zone: s.Zone, id: id})
+			out = append(out, address{zone: zone, id: id})
 		}
 		out[i].seen = append(out[i].seen, o)
 	}
@@ -163,7 +164,7 @@ func perAddress(is func(address) (text string, found bool)) func(*Case) []hit {
 	return func(c *Case) []hit {
 		var hits []hit
 		for _, s := range c.Surveys {
-			for _, a := range s.addresses() {
+			for _, a := range s.by {
 				if text, found := is(a); found {
 					hits = append(hits, hitf(a.id, "%s", text))
 				}

@@ -100,6 +100,7 @@ func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []stri
 		add(name, dns.TypeCAA)
 		add(name, Probe)
 	}
+	s.by = byAddress(zone, s.Seen)
 	if zone.Parent != nil {
 		s.NS = k.Resolver.Lookup(ctx, zone.Name, dns.TypeNS)
 		if zone.Parent.Name != "." {

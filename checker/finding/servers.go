@@ -57,7 +57,7 @@ var serverRules = []rule{
 	{"denial-without-soa", Error, "RFC 2308 5", "mend the server: a denial without SOA is SERVFAIL at Let's Encrypt's resolvers", denialWithoutSOA},
 	{"delegation-differs", Warning, "RFC 1034 4.2.2", "let the registry and the zone name the same servers", perZone(delegationDiffers)},
 	{"single-server", Info, "RFC 2182 5", "have a second name server, in another network", perZone(func(s Survey) (hit, bool) {
-		return hitf(s.Zone.Name, "%s has a single name server", bare(s.Zone.Name)), len(s.Zone.Servers) == 1 && len(s.addresses()) == 1
+		return hitf(s.Zone.Name, "%s has a single name server", bare(s.Zone.Name)), len(s.Zone.Servers) == 1 && len(s.by) == 1
 	})},
 	{"address-reserved", Error, "RFC 6890 2.2", "give the name server an address that the Internet reaches", addressReserved},
 	{"negative-ttl-long", Info, "RFC 2308 5, RFC 9077 3", "keep the SOA's minimum at an hour or less", perZone(negativeTTLLong)},
@@ -66,7 +66,7 @@ var serverRules = []rule{
 func serverWithoutAddress(c *Case) []hit {
 	var hits []hit
 	for _, s := range c.Surveys {
-		for _, a := range s.addresses() {
+		for _, a := range s.by {
 			if a.seen[0].Failure == resolve.NoServer {
 				hits = append(hits, hitf(a.id, "%s has it for a name server, and it has no address", bare(s.Zone.Name)))
 			}
@@ -89,7 +89,7 @@ func truncatedOverTCP(c *Case) []hit {
 func caaRefused(c *Case) []hit {
 	var m merged
 	for _, s := range c.Surveys {
-		for _, a := range s.addresses() {
+		for _, a := range s.by {
 			if !a.speaksFor() {
 				continue
 			}
@@ -111,7 +111,7 @@ func (a address) speaksFor() bool {
 func caaDropped(c *Case) []hit {
 	var m merged
 	for _, s := range c.Surveys {
-		for _, a := range s.addresses() {
+		for _, a := range s.by {
 			for _, o := range a.seen {
 				answered, _ := a.count(o.Transport, func(o resolve.Observation) bool { return o.Type == dns.TypeSOA && !silent(o) })
 				if o.Type == dns.TypeCAA && o.Failure == resolve.Unreachable && answered > 0 {
@@ -241,7 +241,7 @@ func addressReserved(c *Case) []hit {
 	}
 	var hits []hit
 	for _, s := range c.Surveys {
-		for _, a := range s.addresses() {
+		for _, a := range s.by {
 			if o := a.seen[0]; o.Addr.IsValid() && reserved(o.Addr.Addr()) {
 				hits = append(hits, hitf(a.id, "nobody on the Internet reaches that address"))
 			}

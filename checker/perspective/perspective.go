@@ -34,7 +34,7 @@ import (
 // Defaults, each with its reason.
 const (
 	DefaultLimit       = 30 * time.Second // for one answer: a climb past two silent servers takes 16 s
-	DefaultConcurrency = 8                // questions to one perspective at a time: what agents take by default
+	DefaultConcurrency = 32               // questions to one perspective at a time: half of what agents take by default
 
 	giveUpAfter = 3                // questions in a row without an answer: then it is not waited for
 	giveUpFor   = 30 * time.Second // then it is tried again

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"net/netip"
@@ -148,12 +149,20 @@ func (r *Resolver) at(server string, addrs []netip.Addr) []Address {
 	return out
 }
 
-// ordered puts those first that have failed least.
+// ordered puts those first that have failed least and, of these, those at which the fewest questions wait.
 func (r *Resolver) ordered(addrs []Address) []Address {
+	type rank struct{ failed, waiting int }
+	ranks := map[netip.AddrPort]rank{}
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	for _, a := range addrs {
+		ranks[a.Addr] = rank{r.slow[a.Addr], r.limits.queue(a.Addr)}
+	}
+	r.mu.Unlock()
 	out := slices.Clone(addrs)
-	slices.SortStableFunc(out, func(a, b Address) int { return r.slow[a.Addr] - r.slow[b.Addr] })
+	slices.SortStableFunc(out, func(a, b Address) int {
+		left, right := ranks[a.Addr], ranks[b.Addr]
+		return cmp.Or(left.failed-right.failed, left.waiting-right.waiting)
+	})
 	return out
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -194,9 +195,13 @@ func sendUDP(conn net.Conn, wire []byte) error {
 	return err
 }
 
+// datagrams are buffers for what comes over UDP, which is far smaller than what could.
+var datagrams = sync.Pool{New: func() any { return new([maxUDP]byte) }}
+
 func receiveUDP(conn net.Conn) ([]byte, error) {
-	buf := make([]byte, maxUDP)
-	n, err := conn.Read(buf)
+	buf := datagrams.Get().(*[maxUDP]byte)
+	defer datagrams.Put(buf)
+	n, err := conn.Read(buf[:])
 	return bytes.Clone(buf[:n]), err
 }
 

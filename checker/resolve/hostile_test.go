@@ -243,3 +243,20 @@ func FuzzRead(f *testing.F) {
 		z.Read(o, "www.example.", dns.TypeCAA)
 	})
 }
+
+// A resolver is there to be asked; somebody's name server is not.
+func TestLimitsByDefault(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		given, want Config
+	}{
+		{Config{}, Config{Concurrency: DefaultConcurrency, Rate: DefaultRate}},
+		{Config{Recursive: true}, Config{Concurrency: DefaultResolverConcurrency, Rate: DefaultResolverRate}},
+		{Config{Recursive: true, Concurrency: 1, Rate: -1}, Config{Concurrency: 1, Rate: -1}},
+		{Config{Concurrency: 100, Rate: 7}, Config{Concurrency: 100, Rate: 7}},
+	} {
+		if got := tt.given.withDefaults(); got.Concurrency != tt.want.Concurrency || got.Rate != tt.want.Rate {
+			t.Errorf("%+v: %d at a time, %v a second", tt.given, got.Concurrency, got.Rate)
+		}
+	}
+}

@@ -18,8 +18,9 @@ type limiter struct {
 
 // gate is that of one address.
 type gate struct {
-	slots chan struct{}
-	next  time.Time // when the next question may be put
+	slots   chan struct{}
+	next    time.Time // when the next question may be put
+	waiting int       // questions that are not put yet
 }
 
 func newLimiter(concurrency int, rate float64) *limiter {
@@ -38,7 +39,9 @@ func (l *limiter) enter(ctx context.Context, addr netip.AddrPort) (release func(
 		g = &gate{slots: make(chan struct{}, l.concurrency)}
 		l.gates[addr] = g
 	}
+	g.waiting++
 	l.mu.Unlock()
+	defer l.leave(g)
 	select {
 	case g.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -50,6 +53,22 @@ func (l *limiter) enter(ctx context.Context, addr netip.AddrPort) (release func(
 		return nil, err
 	}
 	return release, nil
+}
+
+func (l *limiter) leave(g *gate) {
+	l.mu.Lock()
+	g.waiting--
+	l.mu.Unlock()
+}
+
+// queue is how many questions wait for their turn at an address.
+func (l *limiter) queue(addr netip.AddrPort) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if g := l.gates[addr]; g != nil {
+		return g.waiting
+	}
+	return 0
 }
 
 // wait takes the next moment of a gate and waits for it.

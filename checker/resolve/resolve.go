@@ -12,6 +12,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -31,6 +32,10 @@ const (
 	DefaultBuffer      = 1232            // octets over UDP: what fits every path unfragmented (RFC 9715)
 	DefaultConcurrency = 4               // questions to one address at a time: fewer than a CA's own climb
 	DefaultRate        = 50              // questions to one address a second: below any rate limit in use
+
+	// A resolver is there to be asked much: Google's public one takes 1,500 a second of one client.
+	DefaultResolverConcurrency = 32
+	DefaultResolverRate        = 1000
 
 	maxQueries = 400 // in one look-up, those for name servers' addresses included (NXNSAttack)
 	maxAliases = 11  // a chain that unbound still follows
@@ -55,11 +60,15 @@ type Config struct {
 	Timeout     time.Duration // of one try; 0 for DefaultTimeout
 	Tries       int           // over UDP; 0 for DefaultTries
 	Buffer      uint16        // EDNS UDP size; 0 for DefaultBuffer
-	Concurrency int           // for each address; 0 for DefaultConcurrency
-	Rate        float64       // for each address and second; 0 for DefaultRate, negative for no limit
+	Concurrency int           // for each address; 0 for DefaultConcurrency, of a resolver DefaultResolverConcurrency
+	Rate        float64       // for each address and second; 0 for DefaultRate or DefaultResolverRate, negative for no limit
 	NoIPv6      bool          // leaves IPv6 addresses out: this machine has none
 
 	Now func() time.Time // for signatures; nil for the machine's clock
+
+	// Memory is of signatures that have verified; nil for one of the Resolver's own. Resolvers that are to
+	// see independently of each other may share one: no answer is kept there.
+	Memory *dnssec.Memory
 }
 
 // Resolver looks names up. It remembers zones, keys and addresses for as long as it lives, and is safe
@@ -116,14 +125,16 @@ func (c Config) withDefaults() Config {
 	if c.Buffer == 0 {
 		c.Buffer = DefaultBuffer
 	}
-	if c.Concurrency == 0 {
-		c.Concurrency = DefaultConcurrency
+	concurrency, rate := DefaultConcurrency, float64(DefaultRate)
+	if c.Recursive {
+		concurrency, rate = DefaultResolverConcurrency, DefaultResolverRate
 	}
-	if c.Rate == 0 {
-		c.Rate = DefaultRate
-	}
+	c.Concurrency, c.Rate = cmp.Or(c.Concurrency, concurrency), cmp.Or(c.Rate, rate)
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Memory == nil {
+		c.Memory = dnssec.NewMemory(dnssec.MemorySize)
 	}
 	return c
 }

@@ -2,9 +2,12 @@ package resolve_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -338,5 +341,24 @@ func TestPolitenessToOneAddress(t *testing.T) {
 	r.Survey(t.Context(), zone, questions...) // twenty questions: UDP and TCP
 	if took := time.Since(begin); took < 190*time.Millisecond {
 		t.Errorf("twenty questions at a hundred a second took %v", took)
+	}
+}
+
+// Many questions to a zone are spread over its servers, rather than waiting for the first one's turn.
+func TestServersShareTheLoad(t *testing.T) {
+	t.Parallel()
+	var first, second atomic.Int32
+	count := func(n *atomic.Int32) lab.Hook {
+		return func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg { n.Add(1); return m }
+	}
+	l := lab.New(t, map[string]lab.Hook{"ns1.example.test.": count(&first), "ns2.example.test.": count(&second)}, world()...)
+	r := resolver(t, l, func(c *resolve.Config) { c.Rate = 200 })
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() { r.Lookup(t.Context(), fmt.Sprintf("x%d.example.test.", i), dns.TypeCAA) })
+	}
+	wg.Wait()
+	if a, b := first.Load(), second.Load(); a < b/2 || b < a/2 {
+		t.Errorf("one server was asked %d times and the other %d times", a, b)
 	}
 }

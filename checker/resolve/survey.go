@@ -25,7 +25,9 @@ func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
 	for _, s := range r.allServers(ctx, z) {
 		addrs := slices.Clone(s.Addrs)
 		if z.Parent != nil { // the root's are hints, and asked too often as it is
-			addrs = append(addrs, r.addressesOf(ctx, newTask(), s.Name)...)
+			for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+				addrs = append(addrs, addressesIn(r.Lookup(ctx, s.Name, rrtype).RRset)...)
+			}
 		}
 		slices.SortFunc(addrs, netip.Addr.Compare)
 		at := r.at(s.Name, slices.Compact(addrs))

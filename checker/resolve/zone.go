@@ -231,7 +231,7 @@ func (z *Zone) trustBy(ctx context.Context, t *task, ds []*dns.DS, over *dnssec.
 		}
 		set, _ := dnssec.Find(dnssec.RRsets(o.Msg.Answer), z.Name, dns.TypeDNSKEY)
 		z.DNSKEY = set
-		z.Keys, z.Trust = dnssec.Authenticate(z.Name, ds, set, z.resolver.Now())
+		z.Keys, z.Trust = dnssec.Authenticate(z.Name, ds, set, z.resolver.cfg.Memory, z.resolver.Now())
 		if z.Trust.Status != dnssec.Bogus {
 			return
 		}

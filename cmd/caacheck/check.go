@@ -12,11 +12,13 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/check"
+	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
@@ -33,8 +35,9 @@ type options struct {
 	names, policy                   string
 	hints, anchor, server, resolver string
 	perspectives                    string
-	port, concurrency               uint
-	rate                            float64
+	port                            uint
+	concurrency                     int     // as in resolve.Config
+	rate                            float64 // as in resolve.Config
 	timeout, patience               time.Duration
 	json, verbose                   bool
 	junit, sarif, html              string
@@ -67,9 +70,29 @@ func (o *options) worldFlags(fs *flag.FlagSet) {
 	fs.StringVar(&o.hints, "root-hints", "", "")
 	fs.StringVar(&o.anchor, "trust-anchor", "", "")
 	fs.UintVar(&o.port, "port", resolve.DefaultPort, "")
-	fs.UintVar(&o.concurrency, "concurrency", resolve.DefaultConcurrency, "")
-	fs.Float64Var(&o.rate, "rate", resolve.DefaultRate, "")
+	fs.Func("concurrency", "", func(s string) (err error) { o.concurrency, err = concurrency(s); return err })
+	fs.Func("rate", "", func(s string) (err error) { o.rate, err = rate(s); return err })
 	fs.DurationVar(&o.timeout, "timeout", resolve.DefaultTimeout, "")
+}
+
+func concurrency(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, errors.New("it is one or more")
+	}
+	return n, nil
+}
+
+// rate is what resolve.Config has for it: no limit is less than nothing.
+func rate(text string) (float64, error) {
+	n, err := strconv.ParseFloat(text, 64)
+	switch {
+	case err != nil || !(n >= 0):
+		return 0, errors.New("it is a number, 0 for no limit")
+	case n == 0:
+		return -1, nil
+	}
+	return n, nil
 }
 
 // newFlags are those of every command. What is wrong with a flag is told once, by run.
@@ -244,10 +267,10 @@ func (o options) config() (resolve.Config, []string, error) {
 	if o.port == 0 || o.port > 65535 {
 		return resolve.Config{}, nil, fmt.Errorf("--port %d is none", o.port)
 	}
-	if o.timeout <= 0 || o.concurrency == 0 || o.rate < 0 {
-		return resolve.Config{}, nil, fmt.Errorf("--timeout and --concurrency are more than nothing, and --rate is not less")
+	if o.timeout <= 0 {
+		return resolve.Config{}, nil, fmt.Errorf("--timeout is more than nothing")
 	}
-	cfg := resolve.Config{Port: uint16(o.port), Timeout: o.timeout, Concurrency: int(o.concurrency), Rate: cmp.Or(o.rate, -1), Recursive: o.resolver != "", NoIPv6: !hasIPv6()}
+	cfg := resolve.Config{Port: uint16(o.port), Timeout: o.timeout, Concurrency: o.concurrency, Rate: o.rate, Recursive: o.resolver != "", NoIPv6: !hasIPv6(), Memory: dnssec.NewMemory(dnssec.MemorySize)}
 	var err error
 	if only := cmp.Or(o.server, o.resolver); only != "" {
 		if cfg.Only, err = address(only, uint16(o.port)); err != nil {

@@ -89,8 +89,9 @@ From where:
 
 How:
     --timeout DURATION      of one try (default 2s); over UDP there are two
-    --rate N                questions to one address a second, 0 for no limit (default 50)
-    --concurrency N         questions to one address at a time (default 4)
+    --rate N                questions to one address a second, 0 for no limit (default 50, to a
+                            resolver 1000)
+    --concurrency N         questions to one address at a time (default 4, to a resolver 32)
     --json                  one JSON document; its schema: checker/report/schema.json
     --junit FILE            test cases for CI: locked out or at risk is a failure, unknown an error
     --sarif FILE            what is wrong as SARIF 2.1.0, with the policy's lines

@@ -91,7 +91,7 @@ func (p place) shape(qtype uint16, do bool) shape {
 	switch {
 	case slices.Contains(p.types, qtype):
 		s = shape(qtype)
-	case (qtype == dns.TypeRRSIG || qtype == dns.TypeNSEC) && p.keys != nil:
+	case (qtype == dns.TypeRRSIG || qtype == dns.TypeNSEC) && p.Set != nil:
 		s = shape(qtype) // these exist beside an alias, too (RFC 4034 4, RFC 4035 2.5)
 	case qtype == dns.TypeANY || p.types[0] == dns.TypeCNAME:
 		s = shape(p.types[0])
@@ -186,7 +186,7 @@ func (s *serving) build(ctx context.Context, p place, sh shape) (*message, error
 	if err != nil {
 		return nil, err
 	}
-	a := assembly{place: p, signer: s.signer, b: b, signed: sh.do() && p.keys != nil}
+	a := assembly{place: p, signer: s.signer, b: b, signed: sh.do() && p.Set != nil}
 	if err := a.fill(ctx, sh.rrtype()); err != nil {
 		return nil, err
 	}
@@ -275,5 +275,5 @@ func (a assembly) sign(ctx context.Context, set zonesign.RRset) (zonesign.Signat
 	if a.zone.named[set.Owner] == nil {
 		keep = zonesign.Transient
 	}
-	return a.signer.Sign(ctx, a.keys, set, keep)
+	return a.signer.Sign(ctx, a.Set, set, keep)
 }

@@ -516,6 +516,7 @@ func FuzzRequest(f *testing.F) {
 func FuzzCorefile(f *testing.F) {
 	f.Add("caa p.yaml {\nunsigned\n}")
 	f.Add("caa p.yaml a b {\nkey file x y\nissuer a b\nreload 3s\nstate s\n}")
+	f.Add("caa p.yaml a {\nkey auto k\nttl 1s\nparent via 192.0.2.1 [::1]:53\norphan a\nroll keys split\nroll zsk-lifetime 1.5d\ncosigner f\n}")
 	f.Fuzz(func(t *testing.T, block string) {
 		cfg, err := parseConfig(caddy.NewTestController("dns", block))
 		if err == nil && cfg.file != "" && cfg.unsigned == (cfg.keyDir != "" || len(cfg.keyFiles) > 0) {
@@ -533,7 +534,7 @@ func (*discard) RemoteAddr() net.Addr        { return &net.UDPAddr{IP: net.IPv4(
 
 func BenchmarkWarm(b *testing.B) {
 	h, _ := build(b, testPolicy, "key auto $DIR/keys", nil)
-	h.transparent.Store(true)
+	h.around.Store(&surroundings{transparent: true})
 	r, w := question("www.example.org.", dns.TypeCAA), &discard{}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -546,7 +547,7 @@ func BenchmarkWarm(b *testing.B) {
 // As in the server, each query has a goroutine of its own.
 func BenchmarkRandom(b *testing.B) {
 	h, _ := build(b, testPolicy, "key auto $DIR/keys", nil)
-	h.transparent.Store(true)
+	h.around.Store(&surroundings{transparent: true})
 	w, served := &discard{}, make(chan error)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

@@ -8,6 +8,7 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -146,7 +147,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, kind, value, labels...)
 	}
 	for zone, s := range c.keys() {
-		s.show(func(d *prometheus.Desc, value float64, labels ...string) {
+		showKeys(&s, func(d *prometheus.Desc, value float64, labels ...string) {
 			show(d, prometheus.GaugeValue, value, append([]string{zone}, labels...)...)
 		})
 	}
@@ -175,14 +176,37 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// showKeys gives each metric of a zone's keys to show, with its labels beside the zone.
+func showKeys(s *keyring.Status, show func(d *prometheus.Desc, value float64, labels ...string)) {
+	for _, key := range s.Zone.Keys {
+		show(keyDesc, 1, key.ID.String(), key.Role.String(), key.State.String())
+	}
+	if next := s.Next(); !next.IsZero() {
+		show(nextDesc, float64(next.Unix()))
+	}
+	for code := range s.Amiss {
+		show(troubleDesc, 1, code)
+	}
+	failed := 0
+	for _, o := range s.Said {
+		if o.Err != nil {
+			failed++
+		}
+	}
+	if len(s.Said) > 0 {
+		show(parentDesc, float64(len(s.Said)-failed), "answered")
+		show(parentDesc, float64(failed), "failed")
+	}
+}
+
 // keys reads what is known of each zone's keys. While CoreDNS restarts, two instances know of a zone, and
 // either will do.
-func (c *collector) keys() map[string]keyStatus {
+func (c *collector) keys() map[string]keyring.Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := map[string]keyStatus{}
+	all := map[string]keyring.Status{}
 	for l := range c.loaders {
-		maps.Copy(all, l.keys.status())
+		maps.Copy(all, l.keys.Status())
 	}
 	return all
 }

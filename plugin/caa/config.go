@@ -12,6 +12,7 @@ import (
 	"github.com/coredns/coredns/plugin/pkg/durations"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -35,7 +36,7 @@ type config struct {
 	keyFiles []string        // `key file`
 	unsigned bool
 	roll     rollSettings
-	parent   askedFor
+	parent   keyring.Parent
 	orphans  []string      // canonical
 	cosigned []string      // files with the DNSKEYs of other signers
 	ttl      time.Duration // of what the policy language does not name
@@ -232,6 +233,13 @@ func (cfg *config) parseTTL(c *caddy.Controller) error {
 	}
 	cfg.ttl = d
 	return nil
+}
+
+// keyring is what the block says of keys.
+func (cfg *config) keyring() keyring.Config {
+	ttl := newTTLs(cfg)
+	return keyring.Config{Folder: cfg.keyDir, Files: cfg.keyFiles, Zones: cfg.zones, Covers: cfg.covers, TTL: ttl.apex, Largest: ttl.largest,
+		Roll: cfg.roll.Settings, Parent: cfg.parent, Orphans: cfg.orphans, Cosigners: cfg.cosigned}
 }
 
 // requirements are the operator's own issuers as the guard reads them.

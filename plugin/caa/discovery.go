@@ -11,6 +11,7 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
@@ -90,12 +91,12 @@ func (s *serving) adopt(apex string) (*zone, error) {
 		return nil, err
 	}
 	s.found.change(apex, z)
-	if _, err := s.keys.of(p); errors.Is(err, errNoKey) {
+	if _, err := s.keys.Of(p); errors.Is(err, keyring.ErrNoKey) {
 		log.Warningf("The zone %s has appeared below, and no key is given for it: it is served unsigned, with the CAA of the policy's default", apex)
 		return z, nil
 	}
 	log.Infof("The zone %s has appeared below: the policy's default protects it", apex)
-	for _, line := range z.publish() {
+	for _, line := range z.Publish() {
 		log.Info(line)
 	}
 	return z, nil
@@ -118,9 +119,9 @@ func (s *serving) inherit(was *serving) {
 // newFound lays out a zone that has appeared. Without a key of its own it cannot have a DS at its
 // parent either, so it is served unsigned rather than not at all.
 func (s *serving) newFound(p *policy.Zone) (*zone, error) {
-	keys, err := s.keys.of(p)
-	if errors.Is(err, errNoKey) {
-		keys, err = unsignedKeys(), nil
+	keys, err := s.keys.Of(p)
+	if errors.Is(err, keyring.ErrNoKey) {
+		keys, err = keyring.Unsigned(), nil
 	}
 	if err != nil {
 		return nil, err
@@ -149,7 +150,7 @@ func (s *serving) childDS(z *zone, name string) (ds []dns.RR, ours bool) {
 		return ds, true
 	}
 	if child := s.found.all()[name]; child != nil {
-		return child.parentDS(child.ttl.apex), true
+		return child.ParentDS(child.ttl.apex), true
 	}
 	return nil, false
 }

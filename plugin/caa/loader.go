@@ -13,6 +13,7 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -26,9 +27,8 @@ const reminder = 10 * time.Minute
 type loader struct {
 	cfg     *config
 	next    plugin.Handler // below, nil for none; it holds the data of overlays
-	prompt  bool           // it answers at once
-	shy     bool           // it may hide aliases
-	keys    keyring
+	around  surroundings
+	keys    keyring.Keyring
 	signer  *zonesign.Signer
 	now     func() time.Time
 	state   lastGood
@@ -50,8 +50,10 @@ type status struct {
 	refusals int       // of the file as it lies on disk; 0 when it is the policy served
 }
 
-func newLoader(cfg *config) (*loader, error) {
-	keys, err := newKeyring(cfg)
+func newLoader(cfg *config) (*loader, error) { return newLoaderOn(cfg, cfg.keyring()) }
+
+func newLoaderOn(cfg *config, of keyring.Config) (*loader, error) {
+	keys, err := keyring.Open(of)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +137,7 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 	if err := report.Err(); err != nil {
 		return accepted{}, err
 	}
-	if err := l.keys.prepare(context.Background(), zones); err != nil {
+	if err := l.keys.Prepare(context.Background(), zones); err != nil {
 		return accepted{}, err
 	}
 	next, err := l.layOut(p, zones)
@@ -175,7 +177,7 @@ func (l *loader) layOut(p *policy.Snapshot, zones []*policy.Zone) (*serving, err
 // put brings a serving into service.
 func (l *loader) put(next *serving) {
 	l.serving.Store(next)
-	l.keys.retain(slices.Collect(next.apexes()))
+	l.keys.Retain(slices.Collect(next.apexes()))
 }
 
 // rekey serves the same policy with the keys as they are now.
@@ -260,7 +262,7 @@ func (l *loader) nodesAtAliases(s *serving) error {
 
 // inquire is how the loader itself asks the data below.
 func (l *loader) inquire(s *serving) *inquiry {
-	return &inquiry{serving: s, prompt: l.prompt, shy: l.shy, below: newBelow(l.next, new(loopback), new(dns.Msg))}
+	return &inquiry{serving: s, surroundings: l.around, below: newBelow(l.next, new(loopback), new(dns.Msg))}
 }
 
 func nodeAtAlias(node *policy.Node, target string) guard.Refusal {
@@ -350,10 +352,10 @@ func (l *loader) watch() {
 		case <-l.stop:
 			return
 		case <-tick.C:
+			l.remind()
 			if l.cfg.reload > 0 {
 				l.look()
 			}
-			l.remind()
 		}
 	}
 }
@@ -405,11 +407,16 @@ func brief(text string) string {
 	return strings.Join(lines[:shownLines], "") + fmt.Sprintf("and %d lines more: check the file before it is put in place", more)
 }
 
-// remind repeats the trouble while it lasts.
+// remind has the file loaded again while there is trouble, which tells of it again unless it has gone: a
+// parent that had another DS, say, or an alias in the data below.
 func (l *loader) remind() {
 	if l.trouble != "" && l.now().Sub(l.told) >= reminder {
 		l.told = l.now()
-		l.tell()
+		if l.cfg.reload > 0 {
+			l.source.again()
+		} else {
+			l.tell()
+		}
 	}
 }
 
@@ -428,9 +435,6 @@ func refusals(err error) int {
 
 // announce tells of a policy that came into service, and where it was read.
 func (l *loader) announce(source string, a accepted) {
-	for _, note := range a.policy.Notes {
-		log.Warningf("%v: %s", note.Pos, note.Message)
-	}
 	for _, warning := range a.report.Warnings {
 		log.Warning(warning.String())
 	}
@@ -452,10 +456,8 @@ func (l *loader) greet(address, port string) {
 			continue
 		}
 		log.Infof("Ask: dig @%s -p %s %s CAA +dnssec", address, port, strings.TrimSuffix(z.Name, "."))
-		for _, line := range served.publish() {
+		for _, line := range served.Publish() {
 			log.Info(line)
 		}
 	}
 }
-
-func dsText(ds *dns.DS) string { return strings.ReplaceAll(ds.String(), "\t", " ") }

@@ -16,6 +16,7 @@ import (
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
@@ -124,12 +125,12 @@ func (broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 }
 
 type brokenKeys struct {
-	keyring
+	keyring.Keyring
 	t   *testing.T
 	dir string
 }
 
-func (b brokenKeys) of(z *policy.Zone) (*zoneKeys, error) {
+func (b brokenKeys) Of(z *policy.Zone) (*keyring.Keys, error) {
 	base, err := zonesign.NewKeyFiles(b.dir, z.Name, dns.ECDSAP256SHA256, true, func(uint16) bool { return false }, time.Now())
 	if err != nil {
 		b.t.Fatal(err)
@@ -139,8 +140,8 @@ func (b brokenKeys) of(z *policy.Zone) (*zoneKeys, error) {
 		b.t.Fatal(err)
 	}
 	key.Signer = broken{key.Signer}
-	keys := unsignedKeys()
-	keys.keys, err = zonesign.NewKeySet(z.Name, 3600, key)
+	keys := keyring.Unsigned()
+	keys.Set, err = zonesign.NewKeySet(z.Name, 3600, key)
 	return keys, err
 }
 

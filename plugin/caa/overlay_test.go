@@ -386,7 +386,7 @@ func TestOverlayAboveAZoneOfOurs(t *testing.T) {
 	t.Parallel()
 	policy := overlayPolicy + "  cut.example.org:\n    nameservers: [{name: ns.example.net}]\n    issue: none\n"
 	h, _ := build(t, policy, keyFiles(t, "example.org.", "cut.example.org."), fileZone(t, overlayData))
-	ds := h.loader.serving.Load().zones["cut.example.org."].keys.DS()[0]
+	ds := h.loader.serving.Load().zones["cut.example.org."].DS[0]
 	m := ask(t, h, question("cut.example.org.", dns.TypeDS), true)
 	if len(m.Answer) != 2 || m.Answer[0].(*dns.DS).Digest != strings.ToLower(ds.Digest) || m.Answer[1].(*dns.RRSIG).SignerName != "example.org." {
 		t.Errorf("DS: %v", m.Answer)
@@ -500,7 +500,7 @@ func TestNextPluginHidesAliases(t *testing.T) {
 		"www.example.org. CNAME": saying(0, "www.example.org. 60 IN CNAME x.example.net."),
 		"":                       saying(0, soa),
 	})
-	h.shy.Store(true)
+	h.around.Store(&surroundings{shy: true})
 	for _, c := range []struct {
 		name  string
 		qtype uint16
@@ -659,8 +659,7 @@ func BenchmarkOverlay(b *testing.B) {
 	}{{"shop", dns.TypeCAA}, {"www", dns.TypeCAA}, {"www", dns.TypeA}, {"www", dns.TypeMX}, {"", dns.TypeA}} {
 		b.Run(fmt.Sprintf("%s-%s", c.name, dns.TypeToString[c.qtype]), func(b *testing.B) {
 			h, _ := build(b, overlayPolicy, "key auto $DIR/keys", fileZone(b, overlayData))
-			h.transparent.Store(true)
-			h.prompt.Store(true)
+			h.around.Store(&surroundings{transparent: true, prompt: true})
 			r, w := question(c.name+".example.org.", c.qtype), &discard{}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

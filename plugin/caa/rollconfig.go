@@ -115,15 +115,15 @@ func keyDuration(text string) (time.Duration, error) {
 func (cfg *config) parseParent(c *caddy.Controller) error {
 	args := c.RemainingArgs()
 	if len(args) == 1 && args[0] == "off" {
-		cfg.parent.off = true
+		cfg.parent.Off = true
 		return nil
 	}
 	if len(args) < 2 || args[0] != "via" && args[0] != "at" {
 		return c.Errf("write parent via RESOLVER..., parent at ADDRESS... (of the servers of the parent zone), or parent off")
 	}
-	to := &cfg.parent.via
+	to := &cfg.parent.Via
 	if args[0] == "at" {
-		to = &cfg.parent.at
+		to = &cfg.parent.At
 	}
 	for _, arg := range args[1:] {
 		addr, ok := serverAddress(arg)

@@ -8,6 +8,7 @@ import (
 	"github.com/coredns/coredns/plugin/pkg/cache"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
@@ -25,18 +26,18 @@ type serving struct {
 	now       func() time.Time
 	transient *cache.Cache[*message]
 	seed      maphash.Seed
-	keys      keyring
+	keys      keyring.Keyring
 	ttl       ttls
 	discovers bool       // whether the policy has a default
 	found     discovered // zones of the next plugin's that the policy does not list
 }
 
 // newServing lays out the zones that a block serves under a policy that the guard has accepted.
-func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring, ttl ttls, signer *zonesign.Signer, now func() time.Time) (*serving, error) {
+func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring.Keyring, ttl ttls, signer *zonesign.Signer, now func() time.Time) (*serving, error) {
 	s := &serving{policy: p, zones: make(map[string]*zone, len(zones)), signer: signer, now: now,
 		transient: cache.New[*message](transientAnswers), seed: maphash.MakeSeed(), keys: keys, ttl: ttl, discovers: p.Default() != nil}
 	for _, pz := range zones {
-		set, err := keys.of(pz)
+		set, err := keys.Of(pz)
 		if err != nil {
 			return nil, err
 		}
@@ -62,9 +63,9 @@ func (s *serving) delegate(z *zone) {
 	if above == nil {
 		return
 	}
-	above.cuts[z.Name] = z.parentDS(s.ttl.apex)
+	above.cuts[z.Name] = z.ParentDS(s.ttl.apex)
 	types := []uint16{dns.TypeNS}
-	if len(z.ds) > 0 {
+	if len(z.DS) > 0 {
 		types = []uint16{dns.TypeDS, dns.TypeNS}
 	}
 	if above.PolicyOnly() {

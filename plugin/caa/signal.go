@@ -5,6 +5,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -13,7 +14,7 @@ import (
 // can forge them.
 
 // signalled are the zones whose keys are published at names of a zone, by these names.
-type signalled map[string]*zoneKeys
+type signalled map[string]*keyring.Keys
 
 // set is the RRset of a type at a signalling name.
 func (s signalled) set(name string, rrtype uint16) (set zonesign.RRset, ok bool) {
@@ -21,7 +22,7 @@ func (s signalled) set(name string, rrtype uint16) (set zonesign.RRset, ok bool)
 	if keys == nil || rrtype == dns.TypeDNSKEY {
 		return set, false
 	}
-	set, ok = keys.keySet(rrtype)
+	set, ok = keys.RRset(rrtype)
 	set.Owner = name
 	return set, ok
 }
@@ -30,7 +31,7 @@ func (s signalled) set(name string, rrtype uint16) (set zonesign.RRset, ok bool)
 // name another zone's.
 func (z *zone) keysAt(name string, rrtype uint16) (set zonesign.RRset, ok bool) {
 	if name == z.Name {
-		return z.keySet(rrtype)
+		return z.RRset(rrtype)
 	}
 	return z.signals.set(name, rrtype)
 }
@@ -48,16 +49,16 @@ func signallingName(zone, server string) (name string, ok bool) {
 
 // signal publishes the keys of a zone below those of its servers that stand in other signed zones served here.
 func (s *serving) signal(z *zone, servers []string) {
-	if _, sync := z.keySet(dns.TypeCDS); !sync {
+	if _, sync := z.RRset(dns.TypeCDS); !sync {
 		return
 	}
 	for _, server := range servers {
 		name, ok := signallingName(z.Name, server)
 		host := s.find(server)
-		if !ok || host == nil || host.keys == nil {
+		if !ok || host == nil || host.Set == nil {
 			continue
 		}
-		host.signals[name] = z.zoneKeys
+		host.signals[name] = z.Keys
 		if host.PolicyOnly() {
 			host.exists(name, dns.TypeCDS, dns.TypeCDNSKEY)
 		}
@@ -74,7 +75,7 @@ func (s *serving) signalAll(ctx context.Context, below *inquiry) {
 		for _, server := range z.Nameservers {
 			servers = append(servers, server.Name)
 		}
-		if _, sync := z.keySet(dns.TypeCDS); sync && !z.PolicyOnly() && ctx.Err() == nil {
+		if _, sync := z.RRset(dns.TypeCDS); sync && !z.PolicyOnly() && ctx.Err() == nil {
 			if f, err := below.ask(ctx, z, z.Name, dns.TypeNS); err == nil && f.kind == exists {
 				for _, rr := range f.set {
 					servers = append(servers, lower(rr.(*dns.NS).Ns))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
@@ -29,7 +30,7 @@ const acmeLabel = "_acme-challenge."
 type zone struct {
 	*policy.Zone
 	meter meter
-	*zoneKeys
+	*keyring.Keys
 	ttl      ttls
 	found    bool                      // in the next plugin's answers, and not in the policy
 	cuts     map[string][]dns.RR       // the zones below that are served here, too, with their DS
@@ -53,8 +54,8 @@ type named struct {
 }
 
 // newZone prepares what answers are made from.
-func newZone(p *policy.Zone, keys *zoneKeys, ttl ttls) (*zone, error) {
-	z := &zone{Zone: p, meter: meter{zone: p.Name}, zoneKeys: keys, ttl: ttl, cuts: map[string][]dns.RR{},
+func newZone(p *policy.Zone, keys *keyring.Keys, ttl ttls) (*zone, error) {
+	z := &zone{Zone: p, meter: meter{zone: p.Name}, Keys: keys, ttl: ttl, cuts: map[string][]dns.RR{},
 		caa: map[*policy.Node][][]byte{}, named: map[string]*named{}, existing: map[string]bool{}, signals: signalled{}}
 	interned := map[string][][]byte{}
 	for node := range p.Nodes() {
@@ -103,7 +104,7 @@ func (z *zone) buildApex() (err error) {
 		}
 	}
 	z.exists(z.Name, dns.TypeSOA, dns.TypeNS)
-	z.exists(z.Name, z.apexTypes()...)
+	z.exists(z.Name, z.Types()...)
 	if z.ns, err = zonesign.NewRRset(ns...); err != nil {
 		return fmt.Errorf("NS of %s: %w", z.Name, err)
 	}

@@ -15,12 +15,20 @@ type Authority func(t testing.TB, addr netip.AddrPort, zones map[string]string) 
 // NSD starts NLnet Labs' nsd.
 func NSD(t testing.TB, addr netip.AddrPort, zones map[string]string) *Process {
 	t.Helper()
+	return NSDAt(t, []netip.AddrPort{addr}, zones)
+}
+
+// NSDAt is NSD at several addresses.
+func NSDAt(t testing.TB, addrs []netip.AddrPort, zones map[string]string) *Process {
+	t.Helper()
 	program := Program(t, "nsd")
 	dir := t.TempDir()
 	var conf strings.Builder
-	fmt.Fprintf(&conf, `server:
-    ip-address: %s@%d
-    username: ""
+	conf.WriteString("server:\n")
+	for _, addr := range addrs {
+		fmt.Fprintf(&conf, "    ip-address: %s@%d\n", addr.Addr(), addr.Port())
+	}
+	fmt.Fprintf(&conf, `    username: ""
     chroot: ""
     zonesdir: %q
     database: ""
@@ -32,13 +40,13 @@ func NSD(t testing.TB, addr netip.AddrPort, zones map[string]string) *Process {
     verbosity: 1
 remote-control:
     control-enable: no
-`, addr.Addr(), addr.Port(), dir, filepath.Join(dir, "xfrd.state"), filepath.Join(dir, "zone.list"))
+`, dir, filepath.Join(dir, "xfrd.state"), filepath.Join(dir, "zone.list"))
 	for apex, text := range zones {
 		file := zoneFile(t, dir, apex, text)
 		fmt.Fprintf(&conf, "zone:\n    name: %q\n    zonefile: %q\n", apex, file)
 	}
 	WriteFile(t, filepath.Join(dir, "nsd.conf"), conf.String())
-	return start(t, addr, dir, "nsd started", program, "-d", "-c", filepath.Join(dir, "nsd.conf"))
+	return start(t, addrs[0], dir, "nsd started", program, "-d", "-c", filepath.Join(dir, "nsd.conf"))
 }
 
 // Knot starts CZ.NIC's knotd.

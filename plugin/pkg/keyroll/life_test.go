@@ -396,6 +396,19 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
+// A key whose files have no times, as those of other programs, may be in use: it is served whatever the parent
+// says, and no new key takes its place.
+func TestTakeOverWithoutTimes(t *testing.T) {
+	t.Parallel()
+	for name, parent := range map[string][]Observation{"not asked": nil, "it has the DS": {{Server: "a", Named: []ID{{13, 1}}}}, "it has none": {{Server: "a"}}} {
+		d := Step(Zone{}, Input{Now: epoch, Settings: DefaultSettings(), DataTTL: time.Hour, KeyTTL: time.Hour,
+			Found: []Key{{ID: ID{13, 1}, Role: CSK}}, Parent: parent})
+		if fmt.Sprint(d.Sets.DNSKEY, d.Sets.Data) != "[013+00001] [013+00001]" || len(d.Make) > 0 {
+			t.Errorf("%s: %+v, make %v", name, d.Sets, d.Make)
+		}
+	}
+}
+
 // A ZSK without its KSK gets one, and is used.
 func TestTakeOverHalf(t *testing.T) {
 	t.Parallel()

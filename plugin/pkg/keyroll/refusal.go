@@ -112,7 +112,7 @@ func (s *step) warn() {
 	for i := range s.parent.servers {
 		o := &s.parent.servers[i]
 		switch {
-		case o.Err != nil && s.any((*Key).needsParent):
+		case o.Err != nil && s.any((*Key).NeedsParent):
 			s.out.Warnings = append(s.out.Warnings, Refusal{Code: ParentSilent, Servers: []string{o.Server}, Err: o.Err})
 		case len(o.Others) > 0 && len(o.Named) > 0:
 			s.out.Warnings = append(s.out.Warnings, Refusal{Code: ForeignDS, Keys: []ID{{o.Others[0].Algorithm, o.Others[0].KeyTag}}, Servers: []string{o.Server}})

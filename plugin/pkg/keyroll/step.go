@@ -140,11 +140,11 @@ func (s *step) over(r row, k *Key) bool {
 		return true
 	}
 	when := r.wait.until(s, k)
-	return !when.IsZero() && !s.in.Now.Before(when) && (!k.needsParent() || s.parent.complete)
+	return !when.IsZero() && !s.in.Now.Before(when) && (!k.NeedsParent() || s.parent.complete)
 }
 
-// needsParent reports whether a key leaves its state only when every server of the parent has just answered.
-func (k *Key) needsParent() bool {
+// NeedsParent reports whether a key leaves its state only when every server of the parent has just answered.
+func (k *Key) NeedsParent() bool {
 	return k.Role.has(KSK) && (k.State == Ready || k.State == Yielding || k.State == Retiring) || k.State == Unsure
 }
 

@@ -15,7 +15,9 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 )
 
 // registry is the parent of zones: two servers, which have the same DS.
@@ -23,6 +25,15 @@ type registry struct {
 	mu   sync.Mutex
 	ds   map[string][]*dns.DS
 	dead error
+	told chan string // zones of whose new CDS it was told; nil: it does not want to know
+}
+
+func (r *registry) notify(_ context.Context, zone string) (string, error) {
+	if r.told == nil {
+		return "", nil
+	}
+	r.told <- zone
+	return "nic.example", nil
 }
 
 func (r *registry) say(_ context.Context, zones []string) map[string][]keyroll.Observation {
@@ -30,6 +41,9 @@ func (r *registry) say(_ context.Context, zones []string) map[string][]keyroll.O
 	defer r.mu.Unlock()
 	said := map[string][]keyroll.Observation{}
 	for _, zone := range zones {
+		if zone == "." {
+			continue
+		}
 		for _, server := range []string{"a.nic.example", "b.nic.example"} {
 			o := keyroll.Observation{Server: server, Err: r.dead}
 			if r.dead == nil {
@@ -71,8 +85,7 @@ func (r *registry) follow(t *testing.T, h *CAA, zone string) {
 // clocked is a handler whose keys roll by a clock that stands until it is set.
 type clocked struct {
 	*CAA
-	keys *rollingKeys
-	at   time.Time
+	at time.Time
 }
 
 func buildRolling(t *testing.T, policy, options string, next plugin.Handler, parent *registry) *clocked {
@@ -85,53 +98,45 @@ func buildRolling(t *testing.T, policy, options string, next plugin.Handler, par
 // restart makes a new server on the same folder.
 func (c *clocked) restart(t *testing.T, next plugin.Handler, parent *registry) *clocked {
 	t.Helper()
-	l, err := newLoader(c.loader.cfg)
+	n, err := c.begin(next, parent)
 	if err != nil {
-		t.Fatal(err)
-	}
-	n := &clocked{CAA: &CAA{Next: next, loader: l}, keys: l.keys.(*rollingKeys), at: c.at}
-	n.keys.now = func() time.Time { return n.at }
-	n.keys.parents.source = parent.say
-	l.next = next
-	if err := l.start(); err != nil {
 		t.Fatal(err)
 	}
 	return n
 }
 
+func (c *clocked) begin(next plugin.Handler, parent *registry) (*clocked, error) {
+	n := &clocked{at: c.at}
+	keys := c.loader.cfg.keyring()
+	keys.Now, keys.Ask, keys.Notify, keys.Parent.Off = func() time.Time { return n.at }, parent.say, parent.notify, false
+	l, err := newLoaderOn(c.loader.cfg, keys)
+	if err != nil {
+		return nil, err
+	}
+	l.next, n.CAA = next, &CAA{Next: next, loader: l}
+	return n, l.start()
+}
+
 // run lets time pass until some moment, as the watch of the keys does.
 func (c *clocked) run(t *testing.T, d time.Duration, each func()) {
 	t.Helper()
-	watcher := c.keys.folder.Watch()
-	for end := c.at.Add(d); ; {
-		if zones := c.keys.due(watcher); len(zones) > 0 {
-			news, err := c.keys.step(zones, c.keys.parents.ask(t.Context(), time.Minute, zones))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(news) > 0 {
-				c.loader.rekey()
-			}
-			each()
+	for end := c.at.Add(d); !c.at.After(end); {
+		changed, next := c.loader.keys.Look(t.Context())
+		if changed {
+			c.loader.rekey()
 		}
-		next := end
-		for _, z := range c.keys.zones {
-			if z.wake.Before(next) {
-				next = z.wake
-			}
-		}
+		each()
 		if !next.After(c.at) {
 			next = c.at.Add(time.Second)
-		}
-		if next.After(end) {
-			return
 		}
 		c.at = next
 	}
 }
 
+func (c *clocked) status(zone string) keyring.Status { return c.loader.keys.Status()[zone] }
+
 func (c *clocked) states(zone string) (states []string) {
-	for _, key := range c.keys.status()[zone].keys {
+	for _, key := range c.status(zone).Zone.Keys {
 		states = append(states, key.Role.String()+" "+key.State.String())
 	}
 	return states
@@ -166,6 +171,47 @@ func TestKeysRoll(t *testing.T) {
 	}
 }
 
+// RFC 9859: the parent is told of new CDS when all servers have them, once, and of nothing else.
+func TestParentIsTold(t *testing.T) {
+	t.Parallel()
+	parent := &registry{told: make(chan string, 100)}
+	h := buildRolling(t, testPolicy, "roll backup-age 1h", nil, parent)
+	heard := func() (zones []string) {
+		for {
+			select {
+			case zone := <-parent.told:
+				zones = append(zones, zone)
+			case <-time.After(50 * time.Millisecond): // whoever tells does not wait to be heard
+				slices.Sort(zones)
+				return zones
+			}
+		}
+	}
+	both := []string{"example.org.", "sub.example.org."}
+	each := func() { parent.follow(t, h.CAA, "example.org.") }
+	for _, c := range []struct {
+		name string
+		run  time.Duration
+		want []string
+	}{
+		{"no CDS yet", 2 * time.Hour, nil},
+		{"the first CDS", time.Hour, both},
+		{"nothing new", 3 * time.Hour, nil},
+	} {
+		h.run(t, c.run, each)
+		if got := heard(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: told of %q, want %q", c.name, got, c.want)
+		}
+	}
+	if _, refused, err := keyfolder.New(h.loader.cfg.keyDir).Ask("example.org.", h.at, keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK}); err != nil || refused != nil {
+		t.Fatal(refused, err)
+	}
+	h.run(t, 4*24*time.Hour, each)
+	if got := heard(); !slices.Equal(got, both[:1]) {
+		t.Errorf("a roll: told of %q, want once of %q", got, both[:1])
+	}
+}
+
 // What people ask for through the folder is seen at the next look: a planned roll, and to go insecure and come
 // back (RFC 8078 4), each without an answer that does not validate.
 func TestRequests(t *testing.T) {
@@ -176,7 +222,7 @@ func TestRequests(t *testing.T) {
 	each := func() { parent.follow(t, h.CAA, zone) }
 	request := func(r keyroll.Request) {
 		t.Helper()
-		if _, refused, err := h.keys.folder.Ask(zone, h.at, r); err != nil || refused != nil {
+		if _, refused, err := keyfolder.New(h.loader.cfg.keyDir).Ask(zone, h.at, r); err != nil || refused != nil {
 			t.Fatal(refused, err)
 		}
 	}
@@ -192,7 +238,7 @@ func TestRequests(t *testing.T) {
 		request(c.request)
 		h.run(t, 4*24*time.Hour, func() {
 			each()
-			if h.loader.serving.Load().zones[zone].keys != nil {
+			if h.loader.serving.Load().zones[zone].Set != nil {
 				h.wantSecure(t, parent, zone)
 			} else if len(parent.ds[zone]) > 0 {
 				t.Error("unsigned, and the parent has a DS")
@@ -307,33 +353,69 @@ func TestOrphanedDS(t *testing.T) {
 			t.Parallel()
 			options := strings.ReplaceAll(c.options, "$FILES", keyFiles(t, "example.org.", "sub.example.org."))
 			cfg, _ := configure(t, testPolicy, options)
-			l, err := newLoader(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
 			parent := &registry{dead: c.dead}
 			parent.has("example.org.", foreign.(*dns.DS))
-			switch keys := l.keys.(type) {
-			case *rollingKeys:
-				keys.parents.source = parent.say
-			case *fixedKeys:
-				keys.parents.source = parent.say
-			}
-			switch err := l.start(); {
+			first := &clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}
+			h, err := first.begin(nil, parent)
+			switch {
 			case err == nil && c.want != "":
 				t.Error("it starts")
 			case err != nil && (c.want == "" || !strings.Contains(err.Error(), c.want)):
 				t.Errorf("error %v, want %q", err, c.want)
 			}
-			if dir := l.cfg.keyDir; c.want != "" && dir != "" {
+			if dir := cfg.keyDir; c.want != "" && dir != "" {
 				if keys, _ := filepath.Glob(filepath.Join(dir, "Kexample.org*.private")); len(keys) > 0 {
 					t.Errorf("keys were made: %q", keys)
 				}
 			}
-			if c.want == "" && l.serving.Load().zones["example.org."].keys == nil != (l.cfg.unsigned) {
+			if c.want == "" && h.loader.serving.Load().zones["example.org."].Set == nil != cfg.unsigned {
 				t.Error("signed and unsigned are confused")
 			}
 		})
+	}
+}
+
+// A policy with a zone whose parent names another key is refused at the reload, and the old one stays; it is
+// served without another edit once the parent is right.
+func TestOrphanAtReload(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	l := h.loader
+	l.now = func() time.Time { return h.at }
+	foreign, _ := dns.NewRR("new.example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	parent.has("new.example.org.", foreign.(*dns.DS))
+	write(t, l.cfg.file, strings.Replace(testPolicy, "certificates:", "  new.example.org: {nameservers: [{name: ns.example.net}], issue: [le]}\ncertificates:", 1))
+	l.look()
+	l.look()
+	if l.serving.Load().zones["new.example.org."] != nil || !strings.Contains(l.trouble, "new.example.org: its parent has a DS") {
+		t.Fatalf("served, or told %q", l.trouble)
+	}
+	parent.has("new.example.org.")
+	h.at = h.at.Add(reminder)
+	l.remind()
+	l.look()
+	if z := l.serving.Load().zones["new.example.org."]; z == nil || z.Set == nil || l.trouble != "" {
+		t.Errorf("not served when the parent is right: %q", l.trouble)
+	}
+}
+
+// A parent that takes another DS while we serve is told of, also after a restart: that one zone is bogus is no
+// reason to serve none. After a long stop nobody knows whose fault it is.
+func TestParentChanges(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	h.run(t, 6*time.Hour, func() { parent.follow(t, h.CAA, "example.org.") })
+	foreign, _ := dns.NewRR("example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	parent.has("example.org.", foreign.(*dns.DS))
+	again := h.restart(t, nil, parent)
+	if status := again.status("example.org."); !status.Amiss[string(keyroll.Orphaned)] || len(status.Told) != 1 {
+		t.Errorf("nobody is told: %v", status)
+	}
+	again.at = again.at.Add(3 * time.Hour)
+	if _, err := again.begin(nil, parent); err == nil || !strings.Contains(err.Error(), "no key that is served here matches it") {
+		t.Errorf("after a long stop: %v", err)
 	}
 }
 
@@ -356,12 +438,26 @@ func TestMovingHere(t *testing.T) {
 	}
 }
 
+// The root has no parent, and waits for none.
+func TestRootZone(t *testing.T) {
+	t.Parallel()
+	cfg, _ := configure(t, "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {.: {nameservers: [{name: ns.example.net, addresses: [192.0.2.1]}], issue: [le]}}\n", "key auto $DIR/keys")
+	cfg.setZones([]string{"."})
+	first := &clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}
+	h := first.restart(t, nil, &registry{})
+	steps := 0
+	h.run(t, 6*time.Hour, func() { steps++ })
+	if got := h.states("."); !slices.Equal(got, []string{"CSK ready"}) || steps > 20 {
+		t.Errorf("%q after %d steps", got, steps)
+	}
+}
+
 // What cannot be read leaves served what was served, and is told once.
 func TestFolderBreaks(t *testing.T) {
 	t.Parallel()
 	parent := &registry{}
 	h := buildRolling(t, testPolicy, "", nil, parent)
-	before := h.loader.serving.Load().zones["example.org."].keys
+	before := h.loader.serving.Load().zones["example.org."].Set
 	states, err := filepath.Glob(filepath.Join(h.loader.cfg.keyDir, "Kexample.org.keyroll"))
 	if err != nil || len(states) != 1 {
 		t.Fatal(states, err)
@@ -370,12 +466,11 @@ func TestFolderBreaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.run(t, 4*time.Hour, func() {})
-	z := h.keys.zones["example.org."]
-	if z.keys.keys != before {
+	if h.loader.serving.Load().zones["example.org."].Set != before {
 		t.Error("other keys are served")
 	}
-	if len(z.told) != 1 {
-		t.Errorf("told %v", z.told)
+	if told := h.status("example.org.").Told; len(told) != 1 {
+		t.Errorf("told %q", told)
 	}
 	m := ask(t, h, question("www.example.org.", dns.TypeCAA), true)
 	verify(t, h.CAA, m)
@@ -389,7 +484,7 @@ func TestDataTTL(t *testing.T) {
 	next := answers{"www.example.org.": saying(0, fmt.Sprintf("www.example.org. %d IN A 192.0.2.1", long))}
 	parent := &registry{}
 	h := buildRolling(t, overlayPolicy, "", next, parent)
-	ttl := func() time.Duration { return h.keys.zones["example.org."].last.Zone.DataTTL.Largest }
+	ttl := func() time.Duration { return h.status("example.org.").Zone.DataTTL.Largest }
 	if got := ttl(); got != defaultDataTTL {
 		t.Errorf("at first %v", got)
 	}
@@ -399,7 +494,7 @@ func TestDataTTL(t *testing.T) {
 		t.Errorf("after an answer with a TTL of three days %v", got)
 	}
 	only := buildRolling(t, strings.Replace(testPolicy, "version: 1", "version: 1\nttl: 2h", 1), "", nil, parent)
-	if got := only.keys.zones["example.org."].last.Zone.DataTTL.Largest; got != 2*time.Hour {
+	if got := only.status("example.org.").Zone.DataTTL.Largest; got != 2*time.Hour {
 		t.Errorf("of a policy-only zone with a TTL of two hours %v", got)
 	}
 }
@@ -410,16 +505,10 @@ func TestSharedFolder(t *testing.T) {
 	parent := &registry{}
 	one := buildRolling(t, testPolicy, "", nil, parent)
 	other := one.restart(t, nil, parent)
-	watcher := other.keys.folder.Watch()
-	other.keys.due(watcher)
 	one.run(t, 3*time.Hour, func() {})
 	other.at = one.at
-	zones := other.keys.due(watcher)
-	if !slices.Contains(zones, "example.org.") {
-		t.Fatalf("the other server looks at %q", zones)
-	}
-	if _, err := other.keys.step(zones, parent.say(t.Context(), zones)); err != nil {
-		t.Fatal(err)
+	if changed, _ := other.loader.keys.Look(t.Context()); !changed {
+		t.Fatal("the other server sees nothing new")
 	}
 	other.loader.rekey()
 	for _, rrtype := range []uint16{dns.TypeDNSKEY, dns.TypeCDS} {

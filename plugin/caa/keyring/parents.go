@@ -1,16 +1,14 @@
-package caa
+package keyring
 
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/coredns-caa/caa/plugin/caa/parent"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
@@ -22,60 +20,79 @@ const patienceAtStart = 5 * time.Second
 // patienceForParents is the same while zones are served, and nobody waits.
 const patienceForParents = time.Minute
 
-// askedFor is what a `parent` line says.
-type askedFor struct {
-	off bool
-	via []netip.AddrPort // resolvers; none: the system's
-	at  []netip.AddrPort // the parent's servers, where they are given
-}
-
 // parents tells what the parents of zones say of their keys.
 type parents struct {
 	// source asks for what the parents of zones have; no keys are matched yet. It is nil where nobody is asked.
-	source  func(ctx context.Context, zones []string) map[string][]keyroll.Observation
+	source func(ctx context.Context, zones []string) map[string][]keyroll.Observation
+	// notify tells the parent of a zone of new CDS, nil as source.
+	notify  func(ctx context.Context, zone string) (told string, err error)
 	orphans map[string]bool // zones that are served though the parent's DS names none of their keys
+
+	mu     sync.Mutex
+	silent map[string]bool // zones of whose parent a server could not be asked
 }
 
-func newParents(cfg *config) (*parents, error) {
-	p := &parents{orphans: map[string]bool{}}
-	for _, zone := range cfg.orphans {
+func newParents(cfg *Config) *parents {
+	p := &parents{orphans: map[string]bool{}, silent: map[string]bool{}}
+	for _, zone := range cfg.Orphans {
 		p.orphans[zone] = true
 	}
-	if cfg.parent.off {
-		return p, nil
+	switch {
+	case cfg.Parent.Off:
+		return p
+	case cfg.Ask != nil:
+		p.source, p.notify = cfg.Ask, cfg.Notify
+		return p
 	}
-	asker := &parent.Asker{Resolvers: cfg.parent.via}
-	p.source = func(ctx context.Context, zones []string) map[string][]keyroll.Observation {
-		var mu sync.Mutex
-		all := make(map[string][]keyroll.Observation, len(zones))
-		var group errgroup.Group
-		group.SetLimit(16)
-		for _, zone := range zones {
-			group.Go(func() error {
-				said, err := asker.DS(ctx, zone, nil)
-				if err != nil {
-					said = []keyroll.Observation{{Server: "the parent", Err: err}}
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				all[zone] = said
-				return nil
-			})
-		}
-		group.Wait()
-		return all
+	asker := &parent.Asker{Resolvers: cfg.Parent.Via, Servers: cfg.Parent.At}
+	p.source = asker.DS
+	if len(cfg.Parent.Via)+len(cfg.Parent.At) > 0 {
+		return p
 	}
-	return p, nil
+	var err error
+	if asker.Resolvers, err = parent.SystemResolvers(); err != nil {
+		log.Warningf("The parents of the zones cannot be asked: this system names no resolver (%v); name resolvers with parent via RESOLVER..., or say parent off", err)
+	}
+	return p
 }
 
-// ask asks the parents of zones, for no longer than patience. Without an answer for a zone nobody was asked.
+// ask asks the parents of zones, for no longer than patience. Each zone has an entry, empty where it has no parent;
+// nil is for where nobody is asked.
 func (p *parents) ask(ctx context.Context, patience time.Duration, zones []string) map[string][]keyroll.Observation {
 	if p.source == nil || len(zones) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return p.source(ctx, zones)
+	said := p.source(ctx, zones)
+	for _, zone := range zones {
+		if _, ok := said[zone]; !ok {
+			said[zone] = nil
+		}
+	}
+	p.tellSilence(said)
+	return said
+}
+
+// tellSilence tells people when parents begin not to answer, and when all of them answer again.
+func (p *parents) tellSilence(said map[string][]keyroll.Observation) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	were, example := len(p.silent), ""
+	for zone, of := range said {
+		delete(p.silent, zone)
+		for _, o := range of {
+			if o.Err != nil {
+				p.silent[zone], example = true, fmt.Sprintf("that of %s: %s: %v", strings.TrimSuffix(zone, "."), o.Server, o.Err)
+			}
+		}
+	}
+	switch are := len(p.silent); {
+	case were == 0 && are > 0:
+		log.Warningf("The parents of %d zones cannot be asked for their DS, such as %s. Whether it names the zones' keys is not known, and keys that wait for it go on to wait", are, example)
+	case were > 0 && are == 0:
+		log.Info("All parents answer again")
+	}
 }
 
 // match says which keys the servers of a parent name.

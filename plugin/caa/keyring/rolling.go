@@ -1,10 +1,11 @@
-package caa
+package keyring
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -19,23 +20,29 @@ import (
 )
 
 const (
-	// lookAtFolder is how often the folder is looked at for what other servers and people wrote.
-	lookAtFolder = 2 * time.Second
 	// askAgain is when a parent that could not be asked is asked again, where that is sooner than the poll.
 	askAgain = 5 * time.Minute
+	// idlePoll is how often a parent is asked that no key waits for, or that has not done for long what it is
+	// waited for: that of a zone inside a company, say, whose parent is the root.
+	idlePoll = 24 * time.Hour
 	// tryAgain is when a folder that could not be read is read again.
 	tryAgain = time.Minute
-	// shownKeys is how many keys' changes are logged one by one at a time.
-	shownKeys = 20
+	// zonesAtOnce is how many zones are stepped under one lock of the folder: other servers, and a zone that has
+	// just appeared, wait for no more than these.
+	zonesAtOnce = 500
+	// manyZones take so long that it is said before.
+	manyZones = 500
 )
 
-// rollingKeys is `key auto`: the keys in a folder live by the state machine of package keyroll. Each step of a
+// rolling is `key auto`: the keys in a folder live by the state machine of package keyroll. Each step of a
 // zone asks its parent, decides, writes, and only then is served.
-type rollingKeys struct {
+type rolling struct {
 	folder   *keyfolder.Folder
 	dir      string
 	settings keyroll.Settings
-	ttl      ttls
+	watcher  *keyfolder.Watcher
+	ttl      uint32                    // of DNSKEY, CDS and CDNSKEY, in seconds
+	largest  func(*policy.Zone) uint32 // the largest TTL of all that a zone is known to hold
 	parents  *parents
 	now      func() time.Time
 
@@ -48,22 +55,27 @@ type rollingKeys struct {
 
 // rollingZone is a zone that is served, or about to be.
 type rollingZone struct {
-	keys     *zoneKeys       // nil until the first step
+	keys     *Keys           // nil until the first step
 	others   []*zonesign.Key // those of other signers among them
 	served   *servedTTL
 	last     keyroll.Decision
-	said     []keyroll.Observation
+	said     []keyroll.Observation // when the parent was asked last
+	asked    time.Time             // when that was
+	silent   bool                  // one of its servers did not answer
 	wake     time.Time
+	notify   time.Time       // when the parent is to be told of new CDS; zero: it need not be
 	told     map[string]bool // what is amiss, as it was said last
-	unlisted bool            // retain did not name it the last time
+	unlisted bool            // Retain did not name it the last time
 }
 
-func newRollingKeys(cfg *config, above *parents, others *cosigners) *rollingKeys {
-	return &rollingKeys{folder: keyfolder.New(cfg.keyDir), dir: cfg.keyDir, settings: cfg.roll.Settings, ttl: newTTLs(cfg),
-		parents: above, others: others, now: time.Now, zones: map[string]*rollingZone{}}
+func newRolling(cfg *Config, above *parents, others *cosigners) *rolling {
+	folder := keyfolder.New(cfg.Folder)
+	return &rolling{folder: folder, watcher: folder.Watch(), dir: cfg.Folder, settings: cfg.Roll, ttl: cfg.TTL, largest: cfg.Largest,
+		parents: above, others: others, now: cfg.Now, zones: map[string]*rollingZone{}}
 }
 
-func (r *rollingKeys) of(zone *policy.Zone) (*zoneKeys, error) {
+// Of implements Keyring.
+func (r *rolling) Of(zone *policy.Zone) (*Keys, error) {
 	if keys := r.meet(zone); keys != nil {
 		return keys, nil
 	}
@@ -73,13 +85,13 @@ func (r *rollingKeys) of(zone *policy.Zone) (*zoneKeys, error) {
 	}
 	keys := r.meet(zone)
 	if keys == nil {
-		return nil, fmt.Errorf("%w %s", errNoKey, zone.Name)
+		return nil, fmt.Errorf("%w %s", ErrNoKey, zone.Name)
 	}
 	return keys, nil
 }
 
 // meet notes what a zone holds, and returns its keys, nil before its first step.
-func (r *rollingKeys) meet(zone *policy.Zone) *zoneKeys {
+func (r *rolling) meet(zone *policy.Zone) *Keys {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	z := r.zones[zone.Name]
@@ -87,11 +99,12 @@ func (r *rollingKeys) meet(zone *policy.Zone) *zoneKeys {
 		z = &rollingZone{served: new(servedTTL)}
 		r.zones[zone.Name] = z
 	}
-	z.served.expect(r.ttl.largest(zone))
+	z.served.expect(r.largest(zone))
 	return z.keys
 }
 
-func (r *rollingKeys) prepare(ctx context.Context, served []*policy.Zone) error {
+// Prepare implements Keyring.
+func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
 	var zones []string
 	for _, z := range served {
 		if r.meet(z) == nil {
@@ -101,14 +114,20 @@ func (r *rollingKeys) prepare(ctx context.Context, served []*policy.Zone) error 
 	if len(zones) == 0 {
 		return nil
 	}
+	if len(zones) > manyZones {
+		log.Infof("Looking after the keys of %d zones in %s; where they are to be made, that takes a while", len(zones), r.dir)
+	}
 	if _, err := r.step(zones, r.parents.ask(ctx, patienceAtStart, zones)); err != nil {
 		return err
+	}
+	if info, err := os.Stat(r.dir); err == nil && info.Mode().Perm()&0o022 != 0 {
+		log.Warningf("%s has mode %04o: others can put their own keys there; chmod 0700 it", r.dir, info.Mode().Perm())
 	}
 	var errs []error
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, name := range zones {
-		if err := r.orphaned(name, r.zones[name]); err != nil {
+		if err := r.orphaned(name, r.zones[name]); err != nil && !followed(r.zones[name].last.Zone.Keys) {
 			errs = append(errs, err)
 			delete(r.zones, name)
 		}
@@ -116,8 +135,14 @@ func (r *rollingKeys) prepare(ctx context.Context, served []*policy.Zone) error 
 	return errors.Join(errs...)
 }
 
+// followed reports whether the parent is known to have named a key that is served: then it is the parent that
+// has changed, and to serve none of our zones would not mend this one.
+func followed(keys []keyroll.Key) bool {
+	return slices.ContainsFunc(keys, func(k keyroll.Key) bool { return k.Role != keyroll.ZSK && k.State == keyroll.Active })
+}
+
 // orphaned says that a zone's parent names none of its keys.
-func (r *rollingKeys) orphaned(name string, z *rollingZone) error {
+func (r *rolling) orphaned(name string, z *rollingZone) error {
 	for _, refusal := range z.last.Refusals {
 		if refusal.Code == keyroll.Orphaned {
 			return &orphaned{name, refusal, allDS(z.said)}
@@ -126,7 +151,8 @@ func (r *rollingKeys) orphaned(name string, z *rollingZone) error {
 	return nil
 }
 
-func (r *rollingKeys) retain(zones []string) {
+// Retain implements Keyring.
+func (r *rolling) Retain(zones []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	served := setOf(zones)
@@ -137,40 +163,79 @@ func (r *rollingKeys) retain(zones []string) {
 	})
 }
 
-// watch steps each zone when its time has come, or when somebody else wrote its state.
-func (r *rollingKeys) watch(stop <-chan struct{}, changed func()) {
-	ctx, cancel := untilClosed(stop)
-	defer cancel()
-	watcher := r.folder.Watch()
-	for rest := restUntil(stop); rest(r.pause()); {
-		zones := r.due(watcher)
-		if len(zones) == 0 {
-			continue
-		}
-		news, err := r.step(zones, r.parents.ask(ctx, patienceForParents, zones))
+// Look steps each zone whose time has come, or whose state somebody else wrote.
+func (r *rolling) Look(ctx context.Context) (changed bool, next time.Time) {
+	for zones := range slices.Chunk(r.due(), zonesAtOnce) {
+		news, err := r.step(zones, r.parents.ask(ctx, patienceForParents, r.toAsk(zones)))
 		if err != nil {
 			log.Errorf("The keys are served as they are: %v", err)
 		}
-		if len(news) > 0 {
-			changed()
+		changed = changed || len(news) > 0
+	}
+	r.tellParents(ctx)
+	return changed, r.next()
+}
+
+// tellParents tells those parents of new CDS whose turn it is, and does not wait for them.
+func (r *rolling) tellParents(ctx context.Context) {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, z := range r.zones {
+		if z.notify.IsZero() || now.Before(z.notify) {
+			continue
 		}
+		z.notify = time.Time{}
+		go func() {
+			switch told, err := r.parents.notify(ctx, name); {
+			case err != nil:
+				log.Warningf("The parent of %s was not told of new CDS, and will see them when it looks: %v", name, err)
+			case told != "":
+				log.Infof("%s: %s was told of new CDS (RFC 9859)", strings.TrimSuffix(name, "."), told)
+			}
+		}()
 	}
 }
 
-// pause is how long until there may be something to do.
-func (r *rollingKeys) pause() time.Duration {
-	pause, now := lookAtFolder, r.now()
+// toAsk are those of the zones whose parent is to be asked.
+func (r *rolling) toAsk(zones []string) []string {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(zones), func(name string) bool {
+		z := r.zones[name]
+		return z == nil || !z.silent && now.Sub(z.asked) < idlePoll && z.idle(now, r.settings.Patience)
+	})
+}
+
+// idle reports whether nothing about the parent is amiss, and no key waits for it that may hope.
+func (z *rollingZone) idle(now time.Time, patience time.Duration) bool {
+	waits := func(k keyroll.Key) bool {
+		return k.State == keyroll.Unsure || k.NeedsParent() && now.Sub(k.Since) < patience
+	}
+	amiss := func(r keyroll.Refusal) bool { return r.Code != keyroll.ParentSlow }
+	return !slices.ContainsFunc(z.last.Zone.Keys, waits) && !slices.ContainsFunc(z.last.Refusals, amiss) && !slices.ContainsFunc(z.last.Warnings, amiss)
+}
+
+// next is when there may be something to do.
+func (r *rolling) next() time.Time {
+	next := r.now().Add(r.settings.Heartbeat)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, z := range r.zones {
-		pause = min(pause, z.wake.Sub(now))
+		if z.wake.Before(next) {
+			next = z.wake
+		}
+		if !z.notify.IsZero() && z.notify.Before(next) {
+			next = z.notify
+		}
 	}
-	return max(pause, 0)
+	return next
 }
 
 // due lists the zones that are to be stepped.
-func (r *rollingKeys) due(watcher *keyfolder.Watcher) (zones []string) {
-	written, rekeyed := watcher.Written(), r.readCosigners()
+func (r *rolling) due() (zones []string) {
+	written, rekeyed := r.watcher.Written(), r.readCosigners()
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -183,7 +248,7 @@ func (r *rollingKeys) due(watcher *keyfolder.Watcher) (zones []string) {
 }
 
 // readCosigners reports whether other signers have other keys.
-func (r *rollingKeys) readCosigners() bool {
+func (r *rolling) readCosigners() bool {
 	r.stepping.Lock()
 	defer r.stepping.Unlock()
 	changed, err := r.others.load()
@@ -200,14 +265,14 @@ func (r *rollingKeys) readCosigners() bool {
 
 // step brings zones to where they are now, and names those whose keys are others. Its error is that of the
 // folder, or of zones of which nothing is known yet; of others it is told, and they are served as they are.
-func (r *rollingKeys) step(zones []string, said map[string][]keyroll.Observation) (news []string, err error) {
+func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (news []string, err error) {
 	r.stepping.Lock()
 	defer r.stepping.Unlock()
 	now := r.now()
 	ttls := r.takeTTLs(zones)
 	results, err := r.folder.Update(now, func(zone string, state keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
 		return keyroll.Step(state, keyroll.Input{Now: now, Settings: r.settings, DataTTL: ttls[zone],
-			KeyTTL: time.Duration(r.ttl.apex) * time.Second, Parent: r.observe(zone, &state, said[zone], keys), Found: found})
+			KeyTTL: time.Duration(r.ttl) * time.Second, Parent: r.observe(zone, &state, said[zone], keys), Found: found})
 	}, zones...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -221,7 +286,10 @@ func (r *rollingKeys) step(zones []string, said map[string][]keyroll.Observation
 		if z == nil {
 			continue // it is no longer served
 		}
-		z.said = said[name]
+		if heard, asked := said[name]; asked {
+			z.said, z.asked = heard, now
+			z.silent = slices.ContainsFunc(heard, func(o keyroll.Observation) bool { return o.Err != nil })
+		}
 		changed, failed := r.take(name, z, result, ttls[name])
 		if failed != nil && z.keys == nil {
 			delete(r.zones, name)
@@ -239,7 +307,7 @@ func (r *rollingKeys) step(zones []string, said map[string][]keyroll.Observation
 }
 
 // takeTTLs are the largest TTLs of zones since their last step. A step that is not written gives them back.
-func (r *rollingKeys) takeTTLs(zones []string) map[string]time.Duration {
+func (r *rolling) takeTTLs(zones []string) map[string]time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ttls := make(map[string]time.Duration, len(zones))
@@ -252,7 +320,7 @@ func (r *rollingKeys) takeTTLs(zones []string) map[string]time.Duration {
 }
 
 // postpone is for a folder that could not be read. It is called with the lock.
-func (r *rollingKeys) postpone(zones []string, ttls map[string]time.Duration) {
+func (r *rolling) postpone(zones []string, ttls map[string]time.Duration) {
 	for _, name := range zones {
 		z := r.zones[name]
 		if z == nil || z.keys == nil {
@@ -266,7 +334,7 @@ func (r *rollingKeys) postpone(zones []string, ttls map[string]time.Duration) {
 
 // observe is what the parent of a zone says. Where it names none of the keys of a zone for which that was
 // said to be right, nobody was asked: its keys live as if it had no DS yet.
-func (r *rollingKeys) observe(zone string, state *keyroll.Zone, said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
+func (r *rolling) observe(zone string, state *keyroll.Zone, said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
 	matched := match(said, keys)
 	if r.parents.orphans[zone] && len(keyroll.Check(state.Sets().Apex, matched)) > 0 {
 		return nil
@@ -280,7 +348,7 @@ func (r *rollingKeys) observe(zone string, state *keyroll.Zone, said []keyroll.O
 }
 
 // take takes over what came of a zone's step, and reports whether its keys are others. It is called with the lock.
-func (r *rollingKeys) take(name string, z *rollingZone, result *keyfolder.Result, ttl time.Duration) (changed bool, err error) {
+func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, ttl time.Duration) (changed bool, err error) {
 	if result.Err != nil {
 		z.served.see(uint32(ttl / time.Second)) // it did not get into the state
 	}
@@ -297,27 +365,36 @@ func (r *rollingKeys) take(name string, z *rollingZone, result *keyfolder.Result
 			z.wake = r.now().Add(tryAgain)
 			return false, fmt.Errorf("keys of %s in %s: %w", name, r.dir, err)
 		}
+		if !sameKeys(z.others, others) {
+			log.Infof("%s: %d keys of other signers are published with ours", strings.TrimSuffix(name, "."), len(others))
+		}
 		changed, z.keys, z.others = z.keys != nil, keys, others
 	}
+	if r.parents.notify != nil && len(result.Changes) > 0 && !sameCDS(z.last.Sets, result.Sets) {
+		z.notify = r.now().Add(r.settings.Propagation) // when all servers have them (RFC 9859 4.2)
+	}
 	z.last, z.wake = result.Decision, result.Wake
-	if slices.ContainsFunc(z.said, func(o keyroll.Observation) bool { return o.Err != nil }) {
-		z.wake = earliest(z.wake, r.now().Add(min(askAgain, r.settings.Poll)))
-	} else if z.said == nil && r.parents.source != nil {
+	if z.silent {
+		if again := r.now().Add(min(askAgain, r.settings.Poll)); again.Before(z.wake) {
+			z.wake = again
+		}
+	} else if z.asked.IsZero() && r.parents.source != nil {
 		z.wake = r.now() // it was not asked, for somebody waited
 	}
 	return changed, result.Err
 }
 
 func equalSets(a, b keyroll.Sets) bool {
-	return a.Delete == b.Delete && slices.Equal(a.DNSKEY, b.DNSKEY) && slices.Equal(a.Apex, b.Apex) &&
-		slices.Equal(a.Data, b.Data) && slices.Equal(a.CDS, b.CDS)
+	return slices.Equal(a.DNSKEY, b.DNSKEY) && slices.Equal(a.Apex, b.Apex) && slices.Equal(a.Data, b.Data) && sameCDS(a, b)
 }
 
+func sameCDS(a, b keyroll.Sets) bool { return a.Delete == b.Delete && slices.Equal(a.CDS, b.CDS) }
+
 // zoneKeys are the keys to serve by a decision; none where it says that the zone is unsigned.
-func (r *rollingKeys) zoneKeys(name string, result *keyfolder.Result, others []*zonesign.Key, served *servedTTL) (*zoneKeys, error) {
+func (r *rolling) zoneKeys(name string, result *keyfolder.Result, others []*zonesign.Key, served *servedTTL) (*Keys, error) {
 	sets := result.Sets
 	if len(sets.DNSKEY) == 0 {
-		return &zoneKeys{served: served}, nil
+		return &Keys{served: served}, nil
 	}
 	all := func(ids []keyroll.ID) (keys []*zonesign.Key) {
 		for _, id := range ids {
@@ -329,15 +406,15 @@ func (r *rollingKeys) zoneKeys(name string, result *keyfolder.Result, others []*
 	if len(roles.Named) > 0 {
 		roles.Named = append(roles.Named, seps(others)...) // the parent needs a DS of each signer (RFC 8901 4)
 	}
-	set, err := zonesign.NewRollingKeySet(name, r.ttl.apex, roles)
+	set, err := zonesign.NewRollingKeySet(name, r.ttl, roles)
 	if err != nil {
 		return nil, err
 	}
-	keys := &zoneKeys{keys: set, ds: set.DS(), from: introduced(result.Waits), served: served}
+	keys := &Keys{Set: set, DS: set.DS(), from: introduced(result.Waits), served: served}
 	if unsure(result.Zone.Keys) && !result.Zone.Insecure {
 		// Nobody knows which the parent had, so it names all of them: each signs.
 		for _, key := range roles.Apex {
-			keys.ds = append(keys.ds, key.DNSKEY.ToDS(dns.SHA256))
+			keys.DS = append(keys.DS, key.DNSKEY.ToDS(dns.SHA256))
 		}
 	}
 	return keys, nil
@@ -355,97 +432,4 @@ func introduced(waits []keyroll.Wait) time.Time {
 
 func unsure(keys []keyroll.Key) bool {
 	return slices.ContainsFunc(keys, func(k keyroll.Key) bool { return k.State == keyroll.Unsure })
-}
-
-// complaints are what is amiss with a zone, for people.
-func (r *rollingKeys) complaints(name string, z *rollingZone, result *keyfolder.Result, failed error) (lines []string) {
-	if failed != nil {
-		lines = append(lines, failed.Error())
-	}
-	lines = append(lines, result.Warnings...)
-	for _, refusal := range slices.Concat(result.Decision.Refusals, result.Decision.Warnings) {
-		if refusal.Code != keyroll.Orphaned {
-			lines = append(lines, name+": "+refusal.String())
-		}
-	}
-	if err := r.orphaned(name, z); err != nil {
-		lines = append(lines, err.Error())
-	}
-	return lines
-}
-
-// tell says what is amiss, once while it lasts.
-func (z *rollingZone) tell(name string, complaints []string) {
-	now := setOf(complaints)
-	for _, line := range complaints {
-		if !z.told[line] {
-			log.Warning(line)
-		}
-	}
-	if len(now) == 0 && len(z.told) > 0 {
-		log.Infof("%s: nothing is amiss with its keys any more", name)
-	}
-	z.told = now
-}
-
-func (r *rollingKeys) status() map[string]keyStatus {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := make(map[string]keyStatus, len(r.zones))
-	for name, z := range r.zones {
-		s := keyStatus{keys: z.last.Zone.Keys, amiss: map[string]bool{}, said: z.said}
-		for _, wait := range z.last.Waits {
-			if !wait.Until.IsZero() {
-				s.next = earliest(s.next, wait.Until)
-			}
-		}
-		for _, refusal := range slices.Concat(z.last.Refusals, z.last.Warnings) {
-			s.amiss[string(refusal.Code)] = true
-		}
-		out[name] = s
-	}
-	return out
-}
-
-// becomes says for people what it means that a key has come to a state.
-var becomes = map[keyroll.State]string{
-	keyroll.Made:       "is made",
-	keyroll.Presigned:  "signs, before resolvers learn of it",
-	keyroll.Introduced: "is published and signs; its DS is asked for when no cache has the zone without it",
-	keyroll.Published:  "is published, to take over when every cache has it",
-	keyroll.Ready:      "is in use, and CDS asks the parent for its DS",
-	keyroll.Active:     "is in use",
-	keyroll.Yielding:   "is to leave, and signs until no DS names it",
-	keyroll.Retiring:   "is succeeded, and stays while a cache may need it",
-	keyroll.Postsigned: "is withdrawn, and signs while a cache has it",
-	keyroll.Removed:    "is out of use; its files stay for a while",
-	keyroll.Unsure:     "signs everything, for nobody knows what caches have of it: its state was old, or another program made it",
-}
-
-// changeLog tells of changes of keys, some of them one by one.
-type changeLog struct{ lines []string }
-
-func (c *changeLog) add(zone string, result *keyfolder.Result) {
-	if result.Err != nil {
-		return // nothing was written, so nothing has changed
-	}
-	for _, change := range result.Changes {
-		c.lines = append(c.lines, fmt.Sprintf("%s: the %s %s %s", strings.TrimSuffix(zone, "."), change.Role, change.Key, becomes[change.To]))
-		if change.To != keyroll.Ready {
-			continue
-		}
-		if key := result.Keys[change.Key]; key != nil {
-			c.lines = append(c.lines, "Publish at the parent: "+dsText(key.DNSKEY.ToDS(dns.SHA256)))
-		}
-	}
-}
-
-func (c *changeLog) flush(dir string) {
-	for i, line := range c.lines {
-		if i == shownKeys {
-			log.Infof("And %d changes of keys more in %s: caacheck keys shows all", len(c.lines)-i, dir)
-			return
-		}
-		log.Info(line)
-	}
 }

@@ -1,4 +1,4 @@
-package caa
+package keyring
 
 import (
 	"fmt"
@@ -47,8 +47,12 @@ func (c *cosigners) load() (changed bool, err error) {
 	return true, nil
 }
 
-// maxCosigner bounds what is read of a file, in octets.
-const maxCosigner = 1 << 20
+const (
+	// maxCosigner bounds what is read of a file, in octets.
+	maxCosigner = 1 << 20
+	// maxForeign bounds the keys of a zone's other signers: each is in every DNSKEY answer.
+	maxForeign = 32
+)
 
 // read adds the DNSKEY records of a file in the syntax of zone files, such as another server's answer.
 func (c *cosigners) read(file string, keys map[string][]*zonesign.Key) error {
@@ -58,6 +62,8 @@ func (c *cosigners) read(file string, keys map[string][]*zonesign.Key) error {
 		return err
 	case len(text) > maxCosigner:
 		return fmt.Errorf("%s is longer than %d octets", file, maxCosigner)
+	case strings.Contains(strings.ToUpper(string(text)), "$GENERATE"):
+		return fmt.Errorf("%s holds $GENERATE, of which there may be no end", file)
 	}
 	parser := dns.NewZoneParser(strings.NewReader(string(text)), "", file)
 	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
@@ -68,13 +74,16 @@ func (c *cosigners) read(file string, keys map[string][]*zonesign.Key) error {
 		case !isKey:
 			return fmt.Errorf("%s holds a %s record of %s, where DNSKEY belongs", file, dns.Type(rr.Header().Rrtype), rr.Header().Name)
 		}
-		zone := lower(key.Hdr.Name)
+		zone := dns.CanonicalName(key.Hdr.Name)
 		if !c.covers(zone) {
 			return fmt.Errorf("%s holds a key of %s, which this block does not serve", file, zone)
 		}
 		key.Hdr.Name = zone
 		if !slices.ContainsFunc(keys[zone], func(k *zonesign.Key) bool { return k.DNSKEY.PublicKey == key.PublicKey }) {
 			keys[zone] = append(keys[zone], &zonesign.Key{DNSKEY: key})
+		}
+		if len(keys[zone]) > maxForeign {
+			return fmt.Errorf("%s holds more than %d keys of %s", file, maxForeign, zone)
 		}
 	}
 	if parser.Err() != nil {

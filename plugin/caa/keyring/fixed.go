@@ -1,4 +1,4 @@
-package caa
+package keyring
 
 import (
 	"context"
@@ -16,46 +16,48 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
-// fixedKeys are those of `key file`, which are what they are, and of `unsigned`, of which there are none. The
+// fixed are those of `key file`, which are what they are, and of `unsigned`, of which there are none. The
 // parents are asked all the same: a DS that matches no key is a lock-out.
-type fixedKeys struct {
+type fixed struct {
 	sets    map[string]*zonesign.KeySet // nil: all zones are unsigned
 	parents *parents
 	now     func() time.Time
 
 	mu    sync.Mutex
 	zones map[string]*fixedZone // those that are served or about to be
+	next  time.Time             // when the parents are asked again
 }
 
 type fixedZone struct {
-	keys *zoneKeys
+	keys *Keys
 	seps []*dns.DNSKEY
 	said []keyroll.Observation
 	told string // what was last said about the parent
 }
 
-func newFixedKeys(sets map[string]*zonesign.KeySet, above *parents) *fixedKeys {
-	return &fixedKeys{sets: sets, parents: above, now: time.Now, zones: map[string]*fixedZone{}}
+func newFixed(cfg *Config, sets map[string]*zonesign.KeySet, above *parents) *fixed {
+	return &fixed{sets: sets, parents: above, now: cfg.Now, zones: map[string]*fixedZone{}}
 }
 
 // zone is what is known of a zone. It is called with the lock.
-func (f *fixedKeys) zone(name string) (*fixedZone, error) {
+func (f *fixed) zone(name string) (*fixedZone, error) {
 	if z := f.zones[name]; z != nil {
 		return z, nil
 	}
-	z := &fixedZone{keys: unsignedKeys()}
+	z := &fixedZone{keys: Unsigned()}
 	if f.sets != nil {
 		set := f.sets[name]
 		if set == nil {
-			return nil, fmt.Errorf("%w %s: add its files to key file, use key auto DIRECTORY, or serve it from an unsigned block", errNoKey, name)
+			return nil, fmt.Errorf("%w %s: add its files to key file, use key auto DIRECTORY, or serve it from an unsigned block", ErrNoKey, name)
 		}
-		z.keys.keys, z.keys.ds, z.seps = set, set.DS(), set.SEPs()
+		z.keys.Set, z.keys.DS, z.seps = set, set.DS(), set.SEPs()
 	}
 	f.zones[name] = z
 	return z, nil
 }
 
-func (f *fixedKeys) of(zone *policy.Zone) (*zoneKeys, error) {
+// Of implements Keyring.
+func (f *fixed) Of(zone *policy.Zone) (*Keys, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	z, err := f.zone(zone.Name)
@@ -65,14 +67,21 @@ func (f *fixedKeys) of(zone *policy.Zone) (*zoneKeys, error) {
 	return z.keys, nil
 }
 
-func (f *fixedKeys) prepare(ctx context.Context, served []*policy.Zone) error {
+// Prepare implements Keyring.
+func (f *fixed) Prepare(ctx context.Context, served []*policy.Zone) error {
 	f.mu.Lock()
-	zones := slices.DeleteFunc(apexNames(served), func(zone string) bool { return f.zones[zone] != nil })
+	var zones []string
+	for _, z := range served {
+		if f.zones[z.Name] == nil {
+			zones = append(zones, z.Name)
+		}
+	}
 	f.mu.Unlock()
 	said := f.parents.ask(ctx, patienceAtStart, zones)
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.next = f.now().Add(keyroll.DefaultPoll)
 	var errs []error
 	for _, name := range zones {
 		z, err := f.zone(name)
@@ -90,25 +99,24 @@ func (f *fixedKeys) prepare(ctx context.Context, served []*policy.Zone) error {
 	return errors.Join(errs...)
 }
 
-func (f *fixedKeys) retain(zones []string) {
+// Retain implements Keyring.
+func (f *fixed) Retain(zones []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	served := setOf(zones)
 	maps.DeleteFunc(f.zones, func(zone string, _ *fixedZone) bool { return !served[zone] })
 }
 
-// watch asks the parents now and then: nothing can be refused any more, but people are told.
-func (f *fixedKeys) watch(stop <-chan struct{}, _ func()) {
-	ctx, cancel := untilClosed(stop)
-	defer cancel()
-	for rest := restUntil(stop); rest(keyroll.DefaultPoll); {
-		f.look(ctx)
-	}
-}
-
-func (f *fixedKeys) look(ctx context.Context) {
+// Look asks the parents now and then: nothing can be refused any more, but people are told.
+func (f *fixed) Look(ctx context.Context) (changed bool, next time.Time) {
+	now := f.now()
 	f.mu.Lock()
+	if now.Before(f.next) {
+		defer f.mu.Unlock()
+		return false, f.next
+	}
 	zones := slices.Collect(maps.Keys(f.zones))
+	f.next = now.Add(keyroll.DefaultPoll)
 	f.mu.Unlock()
 	said := f.parents.ask(ctx, patienceForParents, zones)
 	f.mu.Lock()
@@ -119,10 +127,11 @@ func (f *fixedKeys) look(ctx context.Context) {
 			f.tell(name, z)
 		}
 	}
+	return false, f.next
 }
 
 // tell tells of what is amiss with a zone's parent, once while it lasts.
-func (f *fixedKeys) tell(name string, z *fixedZone) {
+func (f *fixed) tell(name string, z *fixedZone) {
 	text := ""
 	if err := f.parents.check(name, z.seps, z.said); err != nil {
 		text = err.Error()
@@ -136,37 +145,17 @@ func (f *fixedKeys) tell(name string, z *fixedZone) {
 	z.told = text
 }
 
-func (f *fixedKeys) status() map[string]keyStatus {
+// Status implements Keyring.
+func (f *fixed) Status() map[string]Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := make(map[string]keyStatus, len(f.zones))
+	out := make(map[string]Status, len(f.zones))
 	for name, z := range f.zones {
-		s := keyStatus{amiss: map[string]bool{}, said: z.said}
+		s := Status{Amiss: map[string]bool{}, Said: z.said}
 		if z.told != "" {
-			s.amiss[string(keyroll.Orphaned)] = true
+			s.Amiss[string(keyroll.Orphaned)], s.Told = true, []string{z.told}
 		}
 		out[name] = s
 	}
 	return out
-}
-
-func setOf(names []string) map[string]bool {
-	set := make(map[string]bool, len(names))
-	for _, name := range names {
-		set[name] = true
-	}
-	return set
-}
-
-// untilClosed is a context that ends when stop is closed.
-func untilClosed(stop <-chan struct{}) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		select {
-		case <-stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }
