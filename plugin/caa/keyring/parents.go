@@ -46,7 +46,11 @@ func newParents(cfg *Config) *parents {
 	}
 	asker := &parent.Asker{Resolvers: cfg.Parent.Via, Servers: cfg.Parent.At}
 	p.source = asker.DS
-	if len(cfg.Parent.Via)+len(cfg.Parent.At) > 0 {
+	if len(cfg.Parent.At) > 0 {
+		return p // whom to tell of new CDS a resolver would have to say
+	}
+	p.notify = asker.Notify
+	if len(cfg.Parent.Via) > 0 {
 		return p
 	}
 	var err error

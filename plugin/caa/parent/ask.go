@@ -54,7 +54,7 @@ func ask(ctx context.Context, addr netip.AddrPort, zones map[string]bool) answer
 // askOver asks over one connection, some questions at a time, until something fails. It returns the zones that
 // were not answered.
 func askOver(ctx context.Context, addr netip.AddrPort, zones []string, at int, said answers) ([]string, error) {
-	c, err := connect(ctx, addr)
+	c, err := connect(ctx, "tcp", addr)
 	if err != nil {
 		return zones, err
 	}
@@ -70,16 +70,19 @@ func askOver(ctx context.Context, addr netip.AddrPort, zones []string, at int, s
 	return nil, nil
 }
 
-// connection is one over TCP. It ends with a context.
+// connection is one over TCP or UDP. It ends with a context.
 type connection struct {
 	*dns.Conn
 	ctx  context.Context
 	stop func() bool
 }
 
-func connect(ctx context.Context, addr netip.AddrPort) (*connection, error) {
+func connect(ctx context.Context, network string, addr netip.AddrPort) (*connection, error) {
 	dialer := net.Dialer{Timeout: connecting}
-	conn, err := dialer.DialContext(ctx, "tcp", addr.String())
+	conn, err := dialer.DialContext(ctx, network, addr.String())
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return nil, cause
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -92,20 +95,21 @@ func (c *connection) close() {
 	c.Close()
 }
 
-// exchange asks one question.
-func (c *connection) exchange(q *dns.Msg) (*dns.Msg, error) {
-	c.SetDeadline(time.Now().Add(patience)) // where it fails, so does the next write
+// exchange asks one question. What comes over UDP with another id may be late, or forged.
+func (c *connection) exchange(q *dns.Msg, wait time.Duration) (*dns.Msg, error) {
+	c.SetDeadline(time.Now().Add(wait)) // where it fails, so does the next write
 	if err := c.WriteMsg(q); err != nil {
 		return nil, c.because(err)
 	}
-	m, err := c.ReadMsg()
-	switch {
-	case err != nil:
-		return nil, c.because(err)
-	case m.Id != q.Id:
-		return nil, dns.ErrId
+	for {
+		m, err := c.ReadMsg()
+		if err != nil {
+			return nil, c.because(err)
+		}
+		if m.Id == q.Id {
+			return m, nil
+		}
 	}
-	return m, nil
 }
 
 // askTogether asks about some zones at once, and returns those that were not answered.

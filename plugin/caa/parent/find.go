@@ -50,6 +50,10 @@ type round struct {
 	first atomic.Int32  // the resolver that is asked first: the last one that answered
 }
 
+func newRound(a *Asker) *round {
+	return &round{asker: a, asked: map[dns.Question]func() (*dns.Msg, error){}, slots: make(chan struct{}, lookupsAtOnce)}
+}
+
 // serversOf finds the servers of each zone's parent. One that is not known is a server that cannot be asked.
 func (r *round) serversOf(ctx context.Context, zones []string) map[string][]server {
 	servers := map[string][]server{}
@@ -110,11 +114,15 @@ func (r *round) findThroughResolvers(ctx context.Context, above string) ([]serve
 	if err != nil {
 		return nil, err
 	}
+	port := r.asker.Port
+	if port == 0 {
+		port = dnsPort
+	}
 	byName := make([][]server, len(names))
 	var group errgroup.Group
 	for i, name := range names {
 		group.Go(func() error {
-			byName[i] = r.addresses(ctx, name)
+			byName[i] = r.addresses(ctx, name, port)
 			return nil
 		})
 	}
@@ -169,12 +177,8 @@ func (r *round) nameservers(ctx context.Context, apex string) ([]string, error) 
 	return names, nil
 }
 
-// addresses are those of one server. What cannot be found is a server that cannot be asked.
-func (r *round) addresses(ctx context.Context, name string) (servers []server) {
-	port := r.asker.Port
-	if port == 0 {
-		port = dnsPort
-	}
+// addresses are those of one host. What cannot be found is a server that cannot be asked.
+func (r *round) addresses(ctx context.Context, name string, port uint16) (servers []server) {
 	var errs []error
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		m, err := r.resolve(ctx, name, qtype)
@@ -248,14 +252,14 @@ func (r *round) askResolvers(ctx context.Context, q dns.Question) (*dns.Msg, err
 
 // askOnce asks a resolver one question.
 func askOnce(ctx context.Context, resolver netip.AddrPort, q dns.Question) (*dns.Msg, error) {
-	c, err := connect(ctx, resolver)
+	c, err := connect(ctx, "tcp", resolver)
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
 	m := new(dns.Msg).SetQuestion(q.Name, q.Qtype)
 	m.SetEdns0(dns.DefaultMsgSize, false)
-	answer, err := c.exchange(m)
+	answer, err := c.exchange(m, patience)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", resolver, err)

@@ -19,7 +19,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/miekg/dns"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
@@ -54,8 +53,7 @@ type Asker struct {
 //
 // Each server is asked over one connection, and the resolvers once for each thing, however many the zones are.
 func (a *Asker) DS(ctx context.Context, zones []string) map[string][]keyroll.Observation {
-	r := &round{asker: a, asked: map[dns.Question]func() (*dns.Msg, error){}, slots: make(chan struct{}, lookupsAtOnce)}
-	servers := r.serversOf(ctx, zones)
+	servers := newRound(a).serversOf(ctx, zones)
 	said := askAll(ctx, servers)
 	out := map[string][]keyroll.Observation{}
 	for zone, of := range servers {

@@ -294,14 +294,15 @@ func TestManyZones(t *testing.T) {
 		last        func(connection, question int32, zone string) bool
 		connections int32 // at most
 		answered    int
+		lost        int // of these at most, for a server that hangs up takes with it what it has just said
 	}{
-		"one that answers all":                  {nil, many/128 + 1, many}, // the library's limit
-		"one that answers a hundred on each":    {func(_, question int32, _ string) bool { return question > 100 }, many/100 + 1, many},
-		"one that answers one on each":          {func(_, question int32, _ string) bool { return question > 1 }, 2*many + 2, many},
-		"one that answers none at first":        {func(connection, _ int32, _ string) bool { return connection == 1 }, 2 + many, many},
-		"one that answers none":                 {func(_, _ int32, _ string) bool { return true }, enough, 0},
-		"one that chokes on some zones":         {func(_, _ int32, zone string) bool { return zone == "z0.org." || zone == "z5.org." }, many/128 + 8, many - 2},
-		"one that stops after five connections": {func(connection, question int32, _ string) bool { return connection > 5 || question > 100 }, 5 + enough, 500},
+		"one that answers all":                  {nil, many/128 + 1, many, 0}, // the library's limit
+		"one that answers a hundred on each":    {func(_, question int32, _ string) bool { return question > 100 }, many/100 + 1, many, 0},
+		"one that answers one on each":          {func(_, question int32, _ string) bool { return question > 1 }, 2*many + 2, many, 0},
+		"one that answers none at first":        {func(connection, _ int32, _ string) bool { return connection == 1 }, 2 + many, many, 0},
+		"one that answers none":                 {func(_, _ int32, _ string) bool { return true }, enough, 0, 0},
+		"one that chokes on some zones":         {func(_, _ int32, zone string) bool { return zone == "z0.org." || zone == "z5.org." }, many/128 + 8, many - 2, 0},
+		"one that stops after five connections": {func(connection, question int32, _ string) bool { return connection > 5 || question > 100 }, 5 + enough, 500, 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -327,7 +328,7 @@ func TestManyZones(t *testing.T) {
 					answered++
 				}
 			}
-			if answered != c.answered || asked.Load() != 4 || servant.connections.Load() > c.connections {
+			if answered > c.answered || answered < c.answered-c.lost || asked.Load() != 4 || servant.connections.Load() > c.connections {
 				t.Errorf("%d zones answered, want %d; the resolver was asked %d times, want 4; %d connections, want at most %d",
 					answered, c.answered, asked.Load(), servant.connections.Load(), c.connections)
 			}
