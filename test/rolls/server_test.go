@@ -50,6 +50,10 @@ zones:
 var shortest = map[string]string{"propagation": "4s", "safety": "2s", "heartbeat": "3s", "parent-propagation": "1s", "parent-ttl": "1s",
 	"data-ttl": "1s", "poll": "1s", "backup-age": "0s"}
 
+// forgets is when no cache holds any more that there is no DS. knot-resolver keeps nothing for less than five
+// seconds.
+const forgets = 8 * time.Second
+
 // bind is the parent zone on BIND, whose DS follow CDS by dnssec-cds.
 type bind struct {
 	t    *testing.T
@@ -108,6 +112,12 @@ func (b *bind) follow(server netip.AddrPort) {
 				text.WriteString(rr.String() + "\n")
 			}
 			ds, _ = dnssecCDS(b.t, b.dir, zone, text.String(), b.ds[zone])
+		}
+		if slices.ContainsFunc(ds, func(ds *dns.DS) bool { return ds.Algorithm == 0 }) {
+			// RFC 8078 4: the DS is to go. dnssec-cds says so by a DS of no algorithm, and a registry takes all away.
+			b.ds[zone] = nil
+			b.publish(zone, nil)
+			continue
 		}
 		if len(ds) == 0 || slices.EqualFunc(ds, b.ds[zone], func(a, b *dns.DS) bool { return a.String() == b.String() }) {
 			continue
@@ -205,11 +215,17 @@ func (s *site) kill(i int) {
 	s.start(i)
 }
 
-// roll asks for an urgent roll of a zone's keys of a role.
+// roll asks for an urgent roll of the zones' keys of a role.
 func (s *site) roll(role keyroll.Role) {
 	s.t.Helper()
+	s.ask(keyroll.Request{Verb: keyroll.RollKey, Role: role, Urgent: true})
+}
+
+// ask asks for something for each zone, as caacheck keys does.
+func (s *site) ask(r keyroll.Request) {
+	s.t.Helper()
 	for _, zone := range children {
-		if _, refused, err := keyfolder.New(filepath.Join(s.dir, "keys")).Ask(zone, time.Now(), keyroll.Request{Verb: keyroll.RollKey, Role: role, Urgent: true}); err != nil || refused != nil {
+		if _, refused, err := keyfolder.New(filepath.Join(s.dir, "keys")).Ask(zone, time.Now(), r); err != nil || refused != nil {
 			s.t.Fatal(refused, err)
 		}
 	}
@@ -274,7 +290,7 @@ func (s *site) ofRole(zone, role string) (of []string) {
 }
 
 // Two servers of two zones, one of them an overlay, on one folder of keys, roll CSK, KSK, ZSK and the algorithm,
-// and are restarted with other settings and killed while they do. The parent is BIND, and follows CDS by its
+// go insecure and come back, and are restarted with other settings and killed while they do. The parent is BIND, and follows CDS by its
 // dnssec-cds. unbound and knot-resolver, each with a cache that lives and with new ones, never get an answer
 // that does not validate, or is not secure.
 func TestServersRoll(t *testing.T) {
@@ -297,7 +313,7 @@ func TestServersRoll(t *testing.T) {
 	defer following.Wait()
 	defer close(stop)
 	s.rest(func() {}, "", "CSK active 13")
-	time.Sleep((ttl + 2) * time.Second) // until no cache holds that there is no DS
+	time.Sleep(forgets)
 
 	zones := []world.Zone{{Name: above, Server: b.addr, Anchor: anchor}}
 	for _, zone := range children {
@@ -323,7 +339,12 @@ func TestServersRoll(t *testing.T) {
 	s.rest(func() { s.roll(keyroll.ZSK) }, "ZSK", "KSK active 13", "ZSK active 13")
 	s.rest(func() { s.roll(keyroll.KSK) }, "KSK", "KSK active 13", "ZSK active 13")
 	s.rest(func() { s.set(map[string]string{"keys": "csk", "algorithm": "ed25519"}) }, "KSK", "CSK active 15")
-	for int(killed.Load()) < *kills {
+	a.insecure.Store(true) // from here on it may be, and must not be bogus
+	s.rest(func() { s.ask(keyroll.Request{Verb: keyroll.GoInsecure}) }, "CSK")
+	s.rest(func() { s.ask(keyroll.Request{Verb: keyroll.ComeBack}) }, "", "CSK active 15")
+	time.Sleep(forgets)
+	a.insecure.Store(false)
+	for first := true; first || int(killed.Load()) < *kills; first = false {
 		s.rest(func() { s.roll(keyroll.CSK) }, "CSK", "CSK active 15")
 	}
 }

@@ -514,6 +514,10 @@ func TestObserve(t *testing.T) {
 	ours, other := key(257), key(257)
 	twisted := ours.ToDS(dns.SHA256)
 	twisted.Digest = strings.Repeat("0", len(twisted.Digest))
+	removal := &dns.DS{Hdr: dns.RR_Header{Name: "example.org.", Rrtype: dns.TypeDS, Class: dns.ClassINET, Ttl: 7200}, Digest: "00"}
+	if o := Observe("a", []*dns.DS{removal}, []*dns.DNSKEY{ours}); o.secure() || o.TTL != 0 {
+		t.Errorf("a DS that asks for removal (RFC 8078 4) counts: %+v", o)
+	}
 	set := []*dns.DS{ours.ToDS(dns.SHA256), ours.ToDS(dns.SHA384), other.ToDS(dns.SHA256), twisted}
 	set[0].Hdr.Ttl = 3600
 	o := Observe("a", set, []*dns.DNSKEY{key(257), ours})
