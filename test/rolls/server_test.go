@@ -50,9 +50,8 @@ zones:
 var shortest = map[string]string{"propagation": "4s", "safety": "2s", "heartbeat": "3s", "parent-propagation": "1s", "parent-ttl": "1s",
 	"data-ttl": "1s", "poll": "1s", "backup-age": "0s"}
 
-// forgets is when no cache holds any more that there is no DS. knot-resolver keeps nothing for less than five
-// seconds.
-const forgets = 8 * time.Second
+// forgets is when no cache holds any more that there is no DS.
+const forgets = (ttl + 2) * time.Second
 
 // bind is the parent zone on BIND, whose DS follow CDS by dnssec-cds.
 type bind struct {
@@ -323,7 +322,7 @@ func TestServersRoll(t *testing.T) {
 	a.begin("unbound", func() *world.Process { return world.Unbound(t, zones...) })
 	relay := world.Relay(t, zones...) // knot-resolver takes a port only of a server that it asks for all
 	a.begin("knot-resolver", func() *world.Process {
-		return world.KnotResolver(t, world.Zone{Name: above, Server: relay.Addr, Anchor: anchor})
+		return world.ExactKnotResolver(t, world.Zone{Name: above, Server: relay.Addr, Anchor: anchor})
 	})
 	killed := a.killing(s)
 	defer func() {

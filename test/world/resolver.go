@@ -146,6 +146,13 @@ func KnotResolver(t testing.TB, zones ...Zone) *Process {
 	return kresdWith("")(t, zones...)
 }
 
+// ExactKnotResolver keeps what it was told for as long as its TTL says. By default knot-resolver keeps it for five
+// seconds at least, which is nothing, but where TTLs are of a second.
+func ExactKnotResolver(t testing.TB, zones ...Zone) *Process {
+	t.Helper()
+	return kresdWith("cache.min_ttl(0)\n")(t, zones...)
+}
+
 // kresdWith is KnotResolver with further lines of configuration, before those of the zones.
 func kresdWith(options string) Resolver {
 	return func(t testing.TB, zones ...Zone) *Process {
