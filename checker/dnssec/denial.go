@@ -86,6 +86,20 @@ func (d Denial) NoData(name string, rrtype uint16) Result {
 		func(name string) Result { return d.nsec3NoData(name, rrtype) })
 }
 
+// NXDomain proves an answer with that RCODE: that the name does not exist or, where NSEC records prove
+// that it exists without the type, just that. NSEC3 records have to prove what the RCODE says: unbound, with
+// which Let's Encrypt resolves, takes nothing else from them.
+func (d Denial) NXDomain(name string, rrtype uint16) (result Result, exists bool) {
+	result = d.NameError(name)
+	if result.Status != Bogus || len(d.nsec3) > 0 {
+		return result, false
+	}
+	if other := d.NoData(name, rrtype); other.Status != Bogus {
+		return other, true
+	}
+	return result, false
+}
+
 // NoDS says what a denial of DS means for a name below its zone: Insecure where it proves an unsigned
 // delegation (or that nothing is known of one, under opt-out), and Secure with the reason NotACut or
 // NoSuchName where it proves that no delegation stands there (RFC 4035 5.2, RFC 6840 4.4). The SOA does

@@ -360,6 +360,66 @@ func TestDenialByNSEC3(t *testing.T) { // RFC 5155 8, RFC 9276 3.2
 	}
 }
 
+// An answer with the RCODE NXDOMAIN whose records do not prove that the name does not exist.
+func TestNXDomainIsAClaim(t *testing.T) {
+	t.Parallel()
+	key := newSigner(t, "example.")
+	names := map[string]string{"example.": "NS SOA RRSIG DNSKEY NSEC3PARAM", "a.example.": "A RRSIG", "c.example.": "A RRSIG", "d.example.": "A RRSIG"}
+	closed, open := chain(0, 0, names), strings.SplitAfter(chain(1, 0, names), "\n")
+	apexOnly, undenied := withoutWildcard(t, open)
+	const a, apex = "a.example. NSEC example. A RRSIG NSEC\n", "example. NSEC a.example. NS SOA RRSIG NSEC DNSKEY\n"
+	tests := []struct {
+		name, records, asked string
+		status               Status
+		reason               Reason
+		exists               bool
+	}{
+		{"NSEC: no such name", apex + a, "b.example.", Secure, NoSuchName, false},
+		{"NSEC: it exists without the type", a, "a.example.", Secure, NoSuchType, true},
+		{"NSEC: neither", a, "b.example.", Bogus, DenialFails, false},
+		{"compact: no such name", `b.example. NSEC \000.b.example. RRSIG NSEC TYPE128`, "b.example.", Secure, NoSuchName, false},
+		{"compact: it exists without the type", `b.example. NSEC \000.b.example. A RRSIG NSEC`, "b.example.", Secure, NoSuchType, true},
+		{"NSEC3: no such name", closed, "b.example.", Secure, NoSuchName, false},
+		{"NSEC3: it exists without the type", closed, "a.example.", Bogus, DenialContradicts, false},
+		{"NSEC3, opt-out: no such name", strings.Join(open, ""), "b.example.", Insecure, OptOut, false},
+		{"NSEC3, opt-out: the wildcard is not denied", apexOnly, undenied, Bogus, DenialFails, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := NewDenial(key.keys(), key.sign(t, zone(t, tt.records)), now)
+			if got, exists := d.NXDomain(tt.asked, dns.TypeCAA); got.Status != tt.status || got.Reason != tt.reason || exists != tt.exists {
+				t.Errorf("got %v, exists %v, want %v (%s), %v", got, exists, tt.status, tt.reason, tt.exists)
+			}
+		})
+	}
+}
+
+// withoutWildcard is what proves of a name that it does not exist, and nothing of its wildcard.
+func withoutWildcard(t *testing.T, chain []string) (records, name string) {
+	t.Helper()
+	proof := func(records string) Denial {
+		d := Denial{zone: "example."}
+		for _, rr := range zone(t, records) {
+			d.add(rr, "")
+		}
+		d.hash = newHasher(d.nsec3[0])
+		return d
+	}
+	at := slices.IndexFunc(chain, func(record string) bool { return record != "" && proof(record).nsec3At("example.") != nil })
+	for n := range 1000 {
+		name = fmt.Sprintf("b%d.example.", n)
+		for _, record := range chain {
+			records = chain[at] + record
+			if d := proof(records); d.nsec3Covering(name) != nil && d.nsec3Covering("*.example.") == nil {
+				return records, name
+			}
+		}
+	}
+	t.Fatal("there is no such name")
+	return "", ""
+}
+
 // What does not verify proves nothing, and the result says what was wrong with it.
 func TestAnUnsignedDenialProvesNothing(t *testing.T) {
 	t.Parallel()

@@ -83,22 +83,16 @@ func (z *Zone) verify(set dnssec.RRset, authority []dnssec.RRset) dnssec.Result 
 // proved.
 func (z *Zone) readDenial(o Observation, authority []dnssec.RRset, name string, rrtype uint16) Reading {
 	reading := Reading{Kind: NoData, Result: z.Trust}
-	if o.Rcode == dns.RcodeNameError {
-		reading.Kind = NoName
-	}
-	if z.Trust.Status != dnssec.Secure {
-		return reading
-	}
-	denial := dnssec.NewDenial(z.Keys, authority, z.resolver.Now())
-	reading.Result = denial.NoData(name, rrtype)
-	if reading.Kind == NoName {
-		if result := denial.NameError(name); result.Status != dnssec.Bogus || reading.Result.Status == dnssec.Bogus {
-			reading.Result = result
+	exists := o.Rcode != dns.RcodeNameError
+	if z.Trust.Status == dnssec.Secure {
+		denial := dnssec.NewDenial(z.Keys, authority, z.resolver.Now())
+		if exists {
+			reading.Result = denial.NoData(name, rrtype)
 		} else {
-			reading.Kind = NoData
+			reading.Result, exists = denial.NXDomain(name, rrtype)
 		}
 	}
-	if reading.Result.Reason == dnssec.NoSuchName {
+	if !exists || reading.Result.Reason == dnssec.NoSuchName {
 		reading.Kind = NoName
 	}
 	return reading
