@@ -147,9 +147,15 @@ func one(ctx context.Context, r *resolve.Resolver, collector *finding.Collector,
 	seen := collector.Collect(ctx, way)
 	seen.Now = r.Now()
 	name := report.Name{Name: job.Subject.String(), Relevant: relevant(way), Climb: steps(way), Zones: zones(way, seen.Ends()), Verdicts: []report.Verdict{}}
+	fault := ""
+	if r.Recursive() {
+		fault = way.Last().Answer.ResolverFault()
+	}
 	for _, req := range job.requirements(way) {
-		v := verdict.Decide(way, req, at)
-		v = doubt(ctx, r, v, seen, at)
+		v := doubt(ctx, r, verdict.Decide(way, req, at), seen, at)
+		if fault != "" { // it says nothing about the name
+			v = verdict.Verdict{Requirement: req, Outcome: verdict.Unknown, Reason: verdict.NotFoundOut, Detail: "the resolver: " + fault, Climb: way}
+		}
 		name.Verdicts = append(name.Verdicts, asReported(v))
 	}
 	if job.Node != nil {

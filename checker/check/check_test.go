@@ -74,6 +74,34 @@ func TestOneServerDenies(t *testing.T) {
 	}
 }
 
+// A resolver that leaves the question for a zone's keys without an answer makes the zone look bogus: that says
+// nothing about the name. The zone's own server, if that does so, locks everybody out.
+func TestResolverWithoutKeys(t *testing.T) {
+	t.Parallel()
+	withhold := func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if q.Qtype == dns.TypeDNSKEY && dns.CanonicalName(q.Name) == "test." {
+			return nil
+		}
+		return m
+	}
+	l := lab.New(t, map[string]lab.Hook{"a.root.": withhold}, lab.Zone{Name: ".", Servers: []string{"a.root."}},
+		lab.Zone{Name: "test.", Servers: []string{"a.root."}, Text: "@ CAA 0 issue \"ca.example\"\n"})
+	jobs := check.Jobs([]subject.Subject{{Name: "test."}}, []string{"ca.example"}, guard.Requirement{})
+	for recursive, want := range map[bool]verdict.Outcome{true: verdict.Unknown, false: verdict.LockedOut} {
+		cfg := resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, NoIPv6: true, Timeout: 300 * time.Millisecond}
+		if recursive {
+			cfg.Recursive, cfg.Only = true, l.AddrPort("a.root.")
+		}
+		r, err := resolve.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := outcome(t, check.Run(t.Context(), r, jobs, check.Options{At: today})); got.Outcome != want {
+			t.Errorf("recursive %v: %+v, want %v", recursive, got, want)
+		}
+	}
+}
+
 // What a server says is held against the policy, server by server.
 func TestDrift(t *testing.T) {
 	t.Parallel()

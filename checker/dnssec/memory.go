@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
 // MemorySize is how many signatures a Memory holds at least: four for each of thirty thousand names, in
@@ -82,18 +84,13 @@ type fingerprint [sha256.Size]byte
 // record cannot be packed.
 func fingerprintOf(sig *dns.RRSIG, key *dns.DNSKEY, set []dns.RR) (id fingerprint, exact bool) {
 	records := append([]dns.RR{key, sig}, set...)
-	size := 0
-	for _, rr := range records {
-		size += dns.Len(rr) + 1
-	}
-	buf := make([]byte, size)
 	wires := make([][]byte, len(records))
 	for i, rr := range records {
-		end, err := packWithoutTTL(rr, buf)
+		wire, err := withoutTTL(rr)
 		if err != nil {
 			return id, false
 		}
-		wires[i], buf = buf[:end], buf[end:]
+		wires[i] = wire
 	}
 	slices.SortFunc(wires[2:], bytes.Compare)
 	h := sha256.New()
@@ -107,14 +104,16 @@ func fingerprintOf(sig *dns.RRSIG, key *dns.DNSKEY, set []dns.RR) (id fingerprin
 	return id, true
 }
 
-func packWithoutTTL(rr dns.RR, buf []byte) (end int, err error) {
-	if end, err = dns.PackRR(rr, buf, 0, nil, false); err != nil {
-		return 0, err
-	}
-	_, data, err := dns.UnpackDomainName(buf, 0)
+// withoutTTL is a record's wire form with a TTL of zero. The record may be in use elsewhere at the same time.
+func withoutTTL(rr dns.RR) ([]byte, error) {
+	wire, err := zonesign.AppendRR(nil, rr)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	clear(buf[data+4 : data+8]) // after type and class (RFC 1035 3.2.1)
-	return end, nil
+	_, data, err := dns.UnpackDomainName(wire, 0)
+	if err != nil {
+		return nil, err
+	}
+	clear(wire[data+4 : data+8]) // after type and class (RFC 1035 3.2.1)
+	return wire, nil
 }

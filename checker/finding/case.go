@@ -35,6 +35,8 @@ type Survey struct {
 	// Parent is what the parent's servers said of the zone's DS; empty below the root, whose servers
 	// are not asked so much.
 	Parent []resolve.Observation
+	// Sizes is what its servers said over UDP to questions that offered other EDNS sizes.
+	Sizes []resolve.Observation
 }
 
 // Mailbox is a mail address of an iodef property, and whether mail can reach it.

@@ -22,6 +22,7 @@ type Collector struct {
 
 	mu    sync.Mutex
 	asked map[asking]*observed
+	sized map[*resolve.Zone]*observed
 }
 
 type asking struct {
@@ -37,7 +38,7 @@ type observed struct {
 
 // NewCollector returns a Collector that has asked nothing yet.
 func NewCollector(r *resolve.Resolver) *Collector {
-	return &Collector{Resolver: r, asked: map[asking]*observed{}}
+	return &Collector{Resolver: r, asked: map[asking]*observed{}, sized: map[*resolve.Zone]*observed{}}
 }
 
 // Collect asks every address of every server of the zones of a climb.
@@ -101,6 +102,7 @@ func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []stri
 		add(name, Probe)
 	}
 	s.by = byAddress(zone, s.Seen)
+	s.Sizes = k.offer(ctx, zone)
 	if zone.Parent != nil {
 		s.NS = k.Resolver.Lookup(ctx, zone.Name, dns.TypeNS)
 		if zone.Parent.Name != "." {
@@ -108,6 +110,25 @@ func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []stri
 		}
 	}
 	return s
+}
+
+// otherSizes are EDNS sizes that resolvers offer beside the one that everything is asked with: the least that there
+// is, and what was usual before 2020.
+var otherSizes = []uint16{dns.MinMsgSize, 4096}
+
+// offer asks a zone's servers with other EDNS sizes, once.
+func (k *Collector) offer(ctx context.Context, zone *resolve.Zone) []resolve.Observation {
+	k.mu.Lock()
+	o := k.sized[zone]
+	if o == nil {
+		o = new(observed)
+		k.sized[zone] = o
+	}
+	k.mu.Unlock()
+	o.once.Do(func() {
+		o.seen = k.Resolver.Offer(ctx, zone, resolve.Question{Name: zone.Name, Type: dns.TypeDNSKEY}, otherSizes...)
+	})
+	return o.seen
 }
 
 func (k *Collector) ask(ctx context.Context, zone *resolve.Zone, q resolve.Question) *observed {

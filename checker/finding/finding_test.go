@@ -123,6 +123,13 @@ var worlds = []world{
 		m.Extra = nil
 		return m
 	}, want: []string{"edns-missing", "zone-unsigned"}},
+	{name: "a firewall that drops what offers much", edit: func(z *lab.Zone) { z.MaxOffer = 1232 }, want: []string{"edns-size-dropped"}},
+	{name: "more than was offered", hook: func(transport string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if transport == "udp" && q.Qtype == dns.TypeDNSKEY {
+			m.Extra = append(m.Extra, &dns.TXT{Hdr: dns.RR_Header{Name: zone, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 60}, Txt: []string{strings.Repeat("x", 255), strings.Repeat("x", 255)}})
+		}
+		return m
+	}, want: []string{"edns-size-ignored"}},
 	{name: "a long answer", edit: text(strings.Replace(healthy, "www ", many(40)+"www ", 1)), at: zone, want: []string{"answer-large"}, also: []string{"issuer-unknown"}},
 	{name: "a denial without SOA", at: "host.example.test.", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
 		if len(m.Answer) == 0 {

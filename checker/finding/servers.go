@@ -53,6 +53,8 @@ var serverRules = []rule{
 		n, _ := a.count(resolve.UDP, func(o resolve.Observation) bool { return o.Msg != nil && !o.EDNS })
 		return "it does not answer with EDNS", n > 0
 	})},
+	{"edns-size-dropped", Warning, "RFC 6891 7, RFC 9210 3", "let what stands in front of the server pass questions and answers whatever EDNS size they offer, fragments too", ednsSizeDropped},
+	{"edns-size-ignored", Warning, "RFC 6891 6.2.3, RFC 9715 3", "update the server: an answer longer than what was offered is lost, or taken for an attack", ednsSizeIgnored},
 	{"answer-large", Warning, "RFC 9715 3", "name fewer issuers or accounts, or sign with ECDSA rather than RSA", answerLarge},
 	{"denial-without-soa", Error, "RFC 2308 5", "mend the server: a denial without SOA is SERVFAIL at Let's Encrypt's resolvers", denialWithoutSOA},
 	{"delegation-differs", Warning, "RFC 1034 4.2.2", "let the registry and the zone name the same servers", perZone(delegationDiffers)},
@@ -193,6 +195,43 @@ func serialsDiffer(c *Case) []hit {
 		hits = append(hits, h)
 	}
 	return hits
+}
+
+// ednsSizeDropped is an address that answers, and not to who offers another EDNS size.
+func ednsSizeDropped(c *Case) []hit {
+	var m merged
+	for _, s := range c.Surveys {
+		for _, a := range byAddress(s.Zone, s.Sizes) {
+			usual := slices.IndexFunc(s.by, func(o address) bool { return o.id == a.id })
+			if usual < 0 {
+				continue
+			}
+			if answered, _ := s.by[usual].count(resolve.UDP, func(o resolve.Observation) bool { return o.Type == dns.TypeDNSKEY && !silent(o) }); answered == 0 {
+				continue // it answers to no size
+			}
+			for _, o := range a.seen {
+				if o.Failure == resolve.Unreachable {
+					m.add(a.id, fmt.Sprintf("it does not answer questions that offer an EDNS size of %d octets, and does answer others", o.Offered), typeName(o.Type)+" at "+where(o))
+				}
+			}
+		}
+	}
+	return m.hits
+}
+
+// ednsSizeIgnored is an address whose answer over UDP is longer than the question has room for.
+func ednsSizeIgnored(c *Case) []hit {
+	var m merged
+	for _, s := range c.Surveys {
+		for _, a := range byAddress(s.Zone, slices.Concat(s.Seen, s.Sizes)) {
+			for _, o := range a.seen {
+				if o.Transport == resolve.UDP && o.Msg != nil && o.Size > max(int(o.Offered), dns.MinMsgSize) {
+					m.add(a.id, fmt.Sprintf("its answer has %d octets, and %d were offered", o.Size, o.Offered), typeName(o.Type)+" at "+where(o))
+				}
+			}
+		}
+	}
+	return m.hits
 }
 
 func answerLarge(c *Case) []hit {

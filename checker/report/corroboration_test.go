@@ -67,3 +67,46 @@ func TestWriteCorroboration(t *testing.T) {
 		}
 	}
 }
+
+// What the perspectives saw is in what CI and people's browsers get, too: all of it in JUnit and on the page, what
+// does not corroborate in SARIF.
+func TestCorroborationElsewhere(t *testing.T) {
+	t.Parallel()
+	sights := []perspective.Sight{
+		{Perspective: "here", View: quorum.Permits, Reason: "authorized"},
+		{Perspective: "ohio<b>", View: quorum.Permits, Reason: "authorized"},
+		{Perspective: "oslo", View: quorum.Denies, Reason: "issuer-not-listed", Records: []string{`0 issue "x.example"`}, FoundAt: "example.org."},
+	}
+	var all []quorum.Perspective
+	for i, s := range sights {
+		all = append(all, quorum.Perspective{Name: s.Perspective, View: s.View, Place: quorum.Coordinates{Longitude: 20 * float64(i)}, Region: quorum.Regions()[i%5]})
+	}
+	judged := &perspective.Judged{Sights: sights, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)))}
+	relevant := &Relevant{Owner: "example.org"}
+	r := &Report{Complete: true, Names: []Name{{Name: "www.example.org", Relevant: relevant, Climb: []Step{{Name: "www.example.org"}}, Verdicts: []Verdict{
+		{Issuer: "ca.example", Outcome: verdict.LockedOut, Reason: "not-corroborated", Corroboration: judged},
+		{Issuer: "other.example", Outcome: verdict.MayIssue, Corroboration: judged},
+	}}}}
+	for form, c := range map[string]struct {
+		write   func(*strings.Builder) error
+		want    []string
+		without string
+	}{
+		"JUnit": {func(w *strings.Builder) error { return r.WriteJUnit(w) }, []string{"by 1 of 2 remote perspectives, by the rule of 2026-06-15", "ohio&lt;b&gt;  permits", "oslo     denies   issuer-not-listed: 0 issue &#34;x.example&#34; at example.org"}, "ohio<b>"},
+		"SARIF": {func(w *strings.Builder) error { return r.WriteSARIF(w) }, []string{"by 1 of 2 remote perspectives", `oslo denies (issuer-not-listed: 0 issue \"x.example\" at example.org)`}, "ohio"},
+		"HTML":  {func(w *strings.Builder) error { return r.WriteHTML(w) }, []string{"What the perspectives see for ca.example: ", "What the perspectives see for other.example: ", "<b>ohio&lt;b&gt;</b>", "<b>oslo</b>"}, "ohio<b>"},
+	} {
+		var out strings.Builder
+		if err := c.write(&out); err != nil {
+			t.Errorf("%s: %v", form, err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: %q is missing in\n%s", form, want, &out)
+			}
+		}
+		if strings.Contains(out.String(), c.without) {
+			t.Errorf("%s: %q in\n%s", form, c.without, &out)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/quorum"
 	"github.com/coredns-caa/caa/checker/verdict"
 )
 
@@ -108,6 +109,27 @@ type section struct {
 	Steps    []pageStep
 	Zones    []pageZone
 	Drift    []string
+	Views    []pageViews
+}
+
+// pageViews are what the perspectives saw for one verdict.
+type pageViews struct {
+	Who, Judged string
+	Sights      []pageSight
+	Notes       []string
+}
+
+type pageSight struct {
+	Badge    badge
+	Who, Why string
+}
+
+// viewBadges are how what a perspective saw looks.
+var viewBadges = map[quorum.View]badge{
+	quorum.Permits:  {quorum.Permits.String(), "✓", "good"},
+	quorum.Denies:   {quorum.Denies.String(), "✕", "bad"},
+	quorum.Disputed: {quorum.Disputed.String(), "!", "doubtful"},
+	quorum.Unknown:  {quorum.Unknown.String(), "?", "doubtful"},
 }
 
 type pageStep struct {
@@ -339,6 +361,17 @@ func (n Name) section(id string, rows []row, open bool) section {
 	}
 	for _, d := range n.Drift {
 		out.Drift = append(out.Drift, clean(d.text()))
+	}
+	for _, v := range n.Verdicts {
+		if v.Corroboration == nil {
+			continue
+		}
+		judged, sights, near, notes := v.corroboration()
+		views := pageViews{Who: short(v.who()), Judged: judged, Notes: slices.Concat(near, notes)}
+		for _, s := range sights {
+			views.Sights = append(views.Sights, pageSight{viewBadges[s.view], s.who, s.why})
+		}
+		out.Views = append(out.Views, views)
 	}
 	return out
 }

@@ -94,10 +94,10 @@ func (n Name) junit() []junitCase {
 	var out []junitCase
 	for _, v := range n.Verdicts {
 		c := junitCase{Class: clean(n.Name), Name: clean(v.who()) + " may issue"}
-		because := &junitProblem{Type: string(v.Reason), Message: v.Outcome.String() + ": " + clean(v.because(n))}
+		because := &junitProblem{Type: string(v.Reason), Message: v.Outcome.String() + ": " + clean(v.because(n)), Text: v.corroborated()}
 		switch v.Outcome {
 		case verdict.MayIssue:
-			c.Out = clean(v.because(n))
+			c.Out = strings.TrimSuffix(clean(v.because(n))+"\n"+v.corroborated(), "\n")
 		case verdict.Unknown:
 			c.Error = because
 		default:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/quorum"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -123,7 +124,7 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 				required[n.Name] = v.RequiredBy
 			}
 			if rule, broken := sarifOutcomes[v.Outcome]; broken {
-				run.add(rule, rule.Default.Level, clean(n.Name+": "+v.who()+" "+v.Outcome.String()+": "+v.because(n)), sarifPlace(n.Name, n.Name, v.RequiredBy), n.Name, v.who())
+				run.add(rule, rule.Default.Level, clean(n.Name+": "+v.who()+" "+v.Outcome.String()+": "+v.because(n))+v.perspectives(), sarifPlace(n.Name, n.Name, v.RequiredBy), n.Name, v.who())
 			}
 		}
 		for _, d := range n.Drift {
@@ -148,6 +149,21 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 	}
 	run.Invocations = []sarifInvocation{invocation}
 	return run.write(w)
+}
+
+// perspectives says which perspectives do not corroborate a verdict, "" without any.
+func (v Verdict) perspectives() string {
+	if v.Corroboration == nil {
+		return ""
+	}
+	judged, sights, near, notes := v.corroboration()
+	parts := []string{judged}
+	for _, s := range sights {
+		if s.view != quorum.Permits {
+			parts = append(parts, s.who+" "+s.view.String()+" ("+s.why+")")
+		}
+	}
+	return ". " + strings.Join(slices.Concat(parts, near, notes), "; ")
 }
 
 // WriteLintSARIF writes what the guard says of a policy as a SARIF 2.1.0 log, each at its line.

@@ -73,6 +73,7 @@ type Observation struct {
 	CaseKept      bool   `json:"case_kept"` // the question came back in the case it was asked in (0x20)
 	Ignored       int    `json:"ignored,omitempty"`
 	Size          int    `json:"size"` // octets of the answer
+	Offered       uint16 `json:"-"`    // the EDNS size that was offered, in a Survey and an Offer
 
 	Msg *dns.Msg `json:"-"`
 	Raw []byte   `json:"-"`

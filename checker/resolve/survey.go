@@ -72,15 +72,33 @@ func (r *Resolver) Survey(ctx context.Context, z *Zone, questions ...Question) [
 	return out
 }
 
+// Offer puts one question to every address of every name server of a zone over UDP, with each of some EDNS sizes
+// in turn (RFC 6891 6.2.3): by address, then by size.
+func (r *Resolver) Offer(ctx context.Context, z *Zone, q Question, sizes ...uint16) []Observation {
+	addrs := r.Addresses(ctx, z)
+	out := make([]Observation, len(addrs)*len(sizes))
+	var wg sync.WaitGroup
+	for i := range out {
+		a, size := addrs[i/len(sizes)], sizes[i%len(sizes)]
+		wg.Go(func() { out[i] = r.observeWith(ctx, z, a, UDP, q, size) })
+	}
+	wg.Wait()
+	return out
+}
+
 func (r *Resolver) observe(ctx context.Context, z *Zone, a Address, transport Transport, q Question) Observation {
-	asked := question{name: q.Name, rrtype: q.Type, buffer: r.cfg.Buffer, recurse: r.cfg.Recursive}
+	return r.observeWith(ctx, z, a, transport, q, r.cfg.Buffer)
+}
+
+func (r *Resolver) observeWith(ctx context.Context, z *Zone, a Address, transport Transport, q Question, size uint16) Observation {
+	asked := question{name: q.Name, rrtype: q.Type, buffer: size, recurse: r.cfg.Recursive}
 	if !a.Addr.IsValid() {
 		o := z.nothing(asked, NoServer, a.Server+" has no address")
 		o.Server, o.Transport = a.Server, transport
 		return o
 	}
 	o := r.exchange(ctx, a.Addr, transport, asked)
-	o.Zone, o.Server = z.Name, a.Server
+	o.Zone, o.Server, o.Offered = z.Name, a.Server, size
 	if o.Failure == "" && !o.Truncated && !z.speaks(o) && !z.refers(o, q.Name) {
 		o.Failure = Lame
 	}

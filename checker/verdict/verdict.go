@@ -91,6 +91,7 @@ func (v Verdict) failed(err *resolve.LookupError, at time.Time) Verdict {
 		v.Outcome, v.Reason = Unknown, NotFoundOut
 	case err.Trust().Status == dnssec.Insecure:
 		v.Outcome, v.Reason = AtRisk, FailedUnsigned
+		v.Detail += "; a CA may take that for a permission (BR 3.2.2.8), and Let's Encrypt does not"
 	default:
 		v.Outcome, v.Reason = LockedOut, FailedSigned
 	}

@@ -29,7 +29,7 @@ type stdio struct {
 // command is one way to use caacheck. It returns the exit code, or an error, which is wrong usage.
 type command func(ctx context.Context, args []string, io stdio) (int, error)
 
-var commands = map[string]command{"lint": lint, "explain": explain, "diff": diff, "agent": offer, "watch": watchFor}
+var commands = map[string]command{"lint": lint, "explain": explain, "diff": diff, "agent": offer, "watch": watchFor, "keys": keysOf}
 
 // errHelp is that of a question for help.
 var errHelp = errors.New("help")
@@ -62,6 +62,8 @@ const help = `caacheck asks as CAs ask, and decides as they decide.
     caacheck agent               be a perspective of others: the Open MPIC API, POST /mpic
     caacheck watch NAME...       check again and again, and tell what has changed: metrics, webhook,
                                  Alertmanager
+    caacheck keys DIR|ZONE       the life of a zone's keys, and requests to roll them; see
+                                 caacheck keys --help
 
 A NAME is what a certificate is for: example.org, *.example.org, bücher.example; for --type smime a
 mail address will do. Without --issuer each issuer that the name's CAA names is checked.

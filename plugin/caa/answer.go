@@ -91,7 +91,7 @@ func (p place) shape(qtype uint16, do bool) shape {
 	switch {
 	case slices.Contains(p.types, qtype):
 		s = shape(qtype)
-	case (qtype == dns.TypeRRSIG || qtype == dns.TypeNSEC) && p.keys != nil:
+	case (qtype == dns.TypeRRSIG || qtype == dns.TypeNSEC) && p.Set != nil:
 		s = shape(qtype) // these exist beside an alias, too (RFC 4034 4, RFC 4035 2.5)
 	case qtype == dns.TypeANY || p.types[0] == dns.TypeCNAME:
 		s = shape(p.types[0])
@@ -110,17 +110,20 @@ func (p place) set(rrtype uint16) (zonesign.RRset, error) {
 		return zonesign.RRset{Owner: p.name, Type: dns.TypeCAA, TTL: node.TTL, RDATA: p.caa[node]}, nil
 	case dns.TypeCNAME:
 		target, _ := p.Alias(p.name)
-		return zonesign.NewRRset(&dns.CNAME{Hdr: header(p.name, dns.TypeCNAME, aliasTTL), Target: target})
+		return zonesign.NewRRset(&dns.CNAME{Hdr: header(p.name, dns.TypeCNAME, p.ttl.alias), Target: target})
 	case dns.TypeSOA:
 		return p.soa, nil
 	case dns.TypeNS:
 		return p.ns, nil
-	case dns.TypeDNSKEY:
-		return p.keys.DNSKEYs(), nil
+	case dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+		if set, ok := p.keysAt(p.name, rrtype); ok {
+			return set, nil
+		}
+		return zonesign.RRset{}, errNoSuchSet
 	case dns.TypeDS:
 		return zonesign.NewRRset(p.cuts[p.name]...) // only where delegate put it
 	case dns.TypeNSEC:
-		return zonesign.NSEC(p.name, negativeTTL, p.types...)
+		return zonesign.NSEC(p.name, p.ttl.negative, p.types...)
 	}
 	for _, set := range p.glue {
 		if set.Owner == p.name && set.Type == rrtype {
@@ -183,7 +186,7 @@ func (s *serving) build(ctx context.Context, p place, sh shape) (*message, error
 	if err != nil {
 		return nil, err
 	}
-	a := assembly{place: p, signer: s.signer, b: b, signed: sh.do() && p.keys != nil}
+	a := assembly{place: p, signer: s.signer, b: b, signed: sh.do() && p.Set != nil}
 	if err := a.fill(ctx, sh.rrtype()); err != nil {
 		return nil, err
 	}
@@ -272,5 +275,5 @@ func (a assembly) sign(ctx context.Context, set zonesign.RRset) (zonesign.Signat
 	if a.zone.named[set.Owner] == nil {
 		keep = zonesign.Transient
 	}
-	return a.signer.Sign(ctx, a.keys, set, keep)
+	return a.signer.Sign(ctx, a.Set, set, keep)
 }

@@ -27,17 +27,27 @@ type CAA struct {
 	Next plugin.Handler
 
 	loader *loader
-	// transparent says that no handler above looks into or changes the message, so that a packed
-	// answer may be written as it is. Set once, before the first query.
-	transparent atomic.Bool
-	// prompt says that no plugin below waits for a network. Set like transparent.
-	prompt atomic.Bool
-	// stores are the plugins below that can show all of a zone's data. Set like transparent.
-	stores atomic.Pointer[[]transfer.Transferer]
-	// shy says that a plugin below may hide an alias from who does not ask for it. Set like transparent.
-	shy atomic.Bool
+	// around is what stands around the plugin, set once before the first query.
+	around atomic.Pointer[surroundings]
 	// ready says that the self-check found every required issuance possible, once.
 	ready atomic.Bool
+}
+
+// surroundings are what matters of the other plugins of a block. The zero value takes nothing for granted but
+// that none below hides an alias. Immutable.
+type surroundings struct {
+	transparent bool                  // none above looks into or changes a message: a packed answer may go as it is
+	prompt      bool                  // none below waits for a network
+	shy         bool                  // one below may hide an alias from who does not ask for it
+	stores      []transfer.Transferer // those below that can show all of a zone's data
+}
+
+// surroundings are those that were set.
+func (c *CAA) surroundings() surroundings {
+	if around := c.around.Load(); around != nil {
+		return *around
+	}
+	return surroundings{}
 }
 
 // Name implements plugin.Handler.
@@ -138,7 +148,7 @@ func (c *CAA) write(w dns.ResponseWriter, r *dns.Msg, m *message, server string)
 		return err
 	}
 	*buf = wire
-	if c.transparent.Load() && m.rcode == dns.RcodeSuccess && r.IsTsig() == nil {
+	if c.surroundings().transparent && m.rcode == dns.RcodeSuccess && r.IsTsig() == nil {
 		return writeWire(w, wire, server)
 	}
 	msg := new(dns.Msg)

@@ -2,6 +2,7 @@ package caa
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -9,12 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/pkg/dnstest"
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
 const testPolicy = `version: 1
@@ -36,17 +40,7 @@ certificates: [{names: [www.example.org], issuer: le}]
 // build makes a handler as the Corefile's block would, without a server around it.
 func build(t testing.TB, policy, options string, next plugin.Handler) (*CAA, string) {
 	t.Helper()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "caa.yaml")
-	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	options = strings.ReplaceAll(options, "$DIR", dir)
-	c := caddy.NewTestController("dns", fmt.Sprintf("caa %s example.org {\n%s\n}", file, options))
-	cfg, err := parseConfig(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg, dir := configure(t, policy, options)
 	l, err := newLoader(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +50,38 @@ func build(t testing.TB, policy, options string, next plugin.Handler) (*CAA, str
 		t.Fatal(err)
 	}
 	return &CAA{Next: next, loader: l}, dir
+}
+
+// configure reads a block over a policy file in a folder, which is $DIR in the options.
+func configure(t testing.TB, policy, options string) (*config, string) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "caa.yaml")
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options = strings.ReplaceAll(options, "$DIR", dir)
+	c := caddy.NewTestController("dns", fmt.Sprintf("caa %s example.org {\n%s\nparent off\n}", file, options))
+	cfg, err := parseConfig(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg, dir
+}
+
+// keyFiles makes keys of zones and names them as an option. Their DS are there at once, where those of
+// key auto wait until caches have forgotten the zone without its key.
+func keyFiles(t testing.TB, zones ...string) string {
+	t.Helper()
+	option, dir := "key file", t.TempDir()
+	for _, zone := range zones {
+		base, err := zonesign.NewKeyFiles(dir, zone, dns.ECDSAP256SHA256, true, func(uint16) bool { return false }, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		option += " " + base
+	}
+	return option
 }
 
 // ask sends a question through the handler; the message returned has been packed and unpacked.
@@ -97,7 +123,7 @@ func types(section []dns.RR) string {
 // DESIGN 5: what exists in a policy-only zone, and what each type is answered with.
 func TestPolicyOnlyZone(t *testing.T) {
 	t.Parallel()
-	h, _ := build(t, testPolicy, "key auto $DIR/keys", nil)
+	h, _ := build(t, testPolicy, keyFiles(t, "example.org.", "sub.example.org."), nil)
 	for _, c := range []struct {
 		name           string
 		qtype          uint16
@@ -204,7 +230,13 @@ func verify(t *testing.T, h *CAA, m *dns.Msg) {
 				continue // RRSIG was asked for by itself
 			}
 			keys := ask(t, h, question(sig.SignerName, dns.TypeDNSKEY), true)
-			if err := sig.Verify(keys.Answer[0].(*dns.DNSKEY), sets[key]); err != nil {
+			err := errors.New("no such key is served")
+			for _, rr := range keys.Answer {
+				if key, ok := rr.(*dns.DNSKEY); ok && key.KeyTag() == sig.KeyTag {
+					err = sig.Verify(key, sets[fmt.Sprintf("%s %d", strings.ToLower(sig.Hdr.Name), sig.TypeCovered)])
+				}
+			}
+			if err != nil {
 				t.Errorf("%s does not verify: %v", sig, err)
 			}
 			delete(sets, key)
@@ -352,6 +384,26 @@ func TestCorefileErrors(t *testing.T) {
 		{"caa p.yaml {\nunsigned\nreload soon\n}", "reload takes a duration"},
 		{"caa p.yaml {\nunsigned\nreload 1ms\n}", "at least 100ms"},
 		{"caa p.yaml {\nunsigned\nissuer\n}", "write issuer DOMAIN"},
+		{"caa p.yaml {\nkey auto k\nttl 0s\n}", "ttl takes a duration in whole seconds, from 1s to a week"},
+		{"caa p.yaml {\nkey auto k\nttl 1500ms\n}", "in whole seconds"},
+		{"caa p.yaml {\nkey auto k\nparent\n}", "write parent via RESOLVER..."},
+		{"caa p.yaml {\nkey auto k\nparent via\n}", "write parent via RESOLVER..."},
+		{"caa p.yaml {\nkey auto k\nparent off 192.0.2.1\n}", "write parent via RESOLVER..."},
+		{"caa p.yaml {\nkey auto k\nparent via ns.example.org\n}", `"ns.example.org" is no IP address`},
+		{"caa p.yaml {\nkey auto k\nparent at 192.0.2.1:0\n}", `"192.0.2.1:0" is no IP address`},
+		{"caa p.yaml {\nkey auto k\nparent off\nparent off\n}", `option "parent" stands twice`},
+		{"caa p.yaml example.org {\nkey auto k\norphan\n}", "write orphan ZONE..."},
+		{"caa p.yaml example.org {\nkey auto k\norphan example.net\n}", "this block does not serve example.net"},
+		{"caa p.yaml {\nkey auto k\nroll safety\n}", "write roll SETTING VALUE"},
+		{"caa p.yaml {\nkey auto k\nroll speed 1h\n}", `roll has no setting "speed"; it has algorithm, backup-age, csk-lifetime`},
+		{"caa p.yaml {\nkey auto k\nroll safety fast\n}", "roll safety takes a duration"},
+		{"caa p.yaml {\nkey auto k\nroll algorithm md5\n}", "roll algorithm takes ecdsap256sha256 or ed25519 or rsasha256"},
+		{"caa p.yaml {\nkey auto k\nroll safety 1h\nroll safety 2h\n}", "roll safety stands twice"},
+		{"caa p.yaml {\nkey auto k\nroll safety -1h\n}", "roll safety takes a duration"},
+		{"caa p.yaml {\nkey auto k\nroll heartbeat 2h\n}", "the heartbeat is 2h0m0s"},
+		{"caa p.yaml {\nkey file k\nroll safety 1h\n}", "roll in line 3 is about key auto"},
+		{"caa p.yaml {\nunsigned\ncosigner f\n}", "cosigner in line 3 is about signed zones"},
+		{"caa p.yaml {\nkey auto k\ncosigner\n}", "write cosigner FILE..."},
 		{"caa p.yaml {\nunsigned\n}\ncaa q.yaml {\nunsigned\n}", "one caa block"},
 	} {
 		_, err := parseConfig(caddy.NewTestController("dns", c.block))
@@ -464,6 +516,7 @@ func FuzzRequest(f *testing.F) {
 func FuzzCorefile(f *testing.F) {
 	f.Add("caa p.yaml {\nunsigned\n}")
 	f.Add("caa p.yaml a b {\nkey file x y\nissuer a b\nreload 3s\nstate s\n}")
+	f.Add("caa p.yaml a {\nkey auto k\nttl 1s\nparent via 192.0.2.1 [::1]:53\norphan a\nroll keys split\nroll zsk-lifetime 1.5d\ncosigner f\n}")
 	f.Fuzz(func(t *testing.T, block string) {
 		cfg, err := parseConfig(caddy.NewTestController("dns", block))
 		if err == nil && cfg.file != "" && cfg.unsigned == (cfg.keyDir != "" || len(cfg.keyFiles) > 0) {
@@ -481,7 +534,7 @@ func (*discard) RemoteAddr() net.Addr        { return &net.UDPAddr{IP: net.IPv4(
 
 func BenchmarkWarm(b *testing.B) {
 	h, _ := build(b, testPolicy, "key auto $DIR/keys", nil)
-	h.transparent.Store(true)
+	h.around.Store(&surroundings{transparent: true})
 	r, w := question("www.example.org.", dns.TypeCAA), &discard{}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -494,7 +547,7 @@ func BenchmarkWarm(b *testing.B) {
 // As in the server, each query has a goroutine of its own.
 func BenchmarkRandom(b *testing.B) {
 	h, _ := build(b, testPolicy, "key auto $DIR/keys", nil)
-	h.transparent.Store(true)
+	h.around.Store(&surroundings{transparent: true})
 	w, served := &discard{}, make(chan error)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

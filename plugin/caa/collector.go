@@ -8,6 +8,7 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -23,6 +24,10 @@ var (
 	loadedDesc     = describe("policy_loaded_timestamp_seconds", "When the policy that is served was accepted.", "file")
 	refusalsDesc   = describe("policy_refusals", "Refusals of the policy file as it lies on disk, 1 when it cannot be read; 0 when it is the one that is served.", "file")
 	requiredDesc   = describe("required_issuances", "Required issuances by issuer and what the self-check saw: may_issue, governed_elsewhere (an alias or zone cut leads out of our zones), locked_out, unanswered, bogus.", "file", "issuer", "state")
+	keyDesc        = describe("key_state", "1 for the state that each key of key auto is in; caacheck keys says what it waits for.", "zone", "key", "role", "state")
+	nextDesc       = describe("key_next_event_timestamp_seconds", "When the first of a zone's keys goes on, as far as it is known.", "zone")
+	troubleDesc    = describe("key_trouble", "1 for each thing that is amiss with a zone's keys or their DS, by its code.", "zone", "code")
+	parentDesc     = describe("parent_servers", "Servers of a zone's parent that were asked for its DS, by outcome: answered, failed.", "zone", "outcome")
 	staleDesc      = describe("policy_stale", "1 while an earlier policy is served because the file was refused or cannot be read.", "file")
 )
 
@@ -129,7 +134,8 @@ func (s *fileState) see(sights *map[string]map[sight]int) {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{signaturesDesc, hitsDesc, missesDesc, entriesDesc, expiryDesc, infoDesc, loadedDesc, refusalsDesc, staleDesc, requiredDesc} {
+	for _, d := range []*prometheus.Desc{signaturesDesc, hitsDesc, missesDesc, entriesDesc, expiryDesc, infoDesc, loadedDesc, refusalsDesc, staleDesc, requiredDesc,
+		keyDesc, nextDesc, troubleDesc, parentDesc} {
 		ch <- d
 	}
 }
@@ -139,6 +145,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	sums, files, expiries := c.states()
 	show := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, kind, value, labels...)
+	}
+	for zone, s := range c.keys() {
+		showKeys(&s, func(d *prometheus.Desc, value float64, labels ...string) {
+			show(d, prometheus.GaugeValue, value, append([]string{zone}, labels...)...)
+		})
 	}
 	for file, n := range sums {
 		show(signaturesDesc, prometheus.CounterValue, float64(n.made), file, "made")
@@ -163,6 +174,41 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for zone, first := range expiries {
 		show(expiryDesc, prometheus.GaugeValue, float64(first.Unix()), zone)
 	}
+}
+
+// showKeys gives each metric of a zone's keys to show, with its labels beside the zone.
+func showKeys(s *keyring.Status, show func(d *prometheus.Desc, value float64, labels ...string)) {
+	for _, key := range s.Zone.Keys {
+		show(keyDesc, 1, key.ID.String(), key.Role.String(), key.State.String())
+	}
+	if next := s.Next(); !next.IsZero() {
+		show(nextDesc, float64(next.Unix()))
+	}
+	for code := range s.Amiss {
+		show(troubleDesc, 1, code)
+	}
+	failed := 0
+	for _, o := range s.Said {
+		if o.Err != nil {
+			failed++
+		}
+	}
+	if len(s.Said) > 0 {
+		show(parentDesc, float64(len(s.Said)-failed), "answered")
+		show(parentDesc, float64(failed), "failed")
+	}
+}
+
+// keys reads what is known of each zone's keys. While CoreDNS restarts, two instances know of a zone, and
+// either will do.
+func (c *collector) keys() map[string]keyring.Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := map[string]keyring.Status{}
+	for l := range c.loaders {
+		maps.Copy(all, l.keys.Status())
+	}
+	return all
 }
 
 // states reads the loaders: the counts and what is shown by file, and each zone's first expiry.

@@ -12,9 +12,11 @@ import (
 	"github.com/coredns/coredns/plugin/pkg/durations"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
 const (
@@ -33,6 +35,11 @@ type config struct {
 	keyDir   string          // `key auto`; "" when absent
 	keyFiles []string        // `key file`
 	unsigned bool
+	roll     rollSettings
+	parent   keyring.Parent
+	orphans  []string      // canonical
+	cosigned []string      // files with the DNSKEYs of other signers
+	ttl      time.Duration // of what the policy language does not name
 	issuers  []operatorIssuer
 	reload   time.Duration // 0: off
 	stateDir string        // "" when absent
@@ -48,7 +55,7 @@ type operatorIssuer struct {
 
 // parseConfig reads the one `caa` block of a server block. Its errors name the Corefile's line.
 func parseConfig(c *caddy.Controller) (*config, error) {
-	cfg := &config{reload: defaultReload, seen: map[string]policy.Position{}}
+	cfg := &config{reload: defaultReload, ttl: defaultTTL, roll: defaultRoll(), seen: map[string]policy.Position{}}
 	for i := 0; c.Next(); i++ {
 		if i > 0 {
 			return nil, c.Errf("a server block holds one caa block; give this one's zones and options to the first, or a server block of its own")
@@ -108,6 +115,17 @@ func (cfg *config) check(c *caddy.Controller) error {
 		// An implicit key would make two servers of one zone disagree, and that is a lock-out.
 		return c.Errf("say how the zones are signed: key auto DIRECTORY, key file KEY..., or unsigned for no DNSSEC")
 	}
+	if first, ok := cfg.seen["cosigner"]; ok && !signed {
+		return c.Errf("cosigner in line %d is about signed zones, and these are unsigned", first.Line)
+	}
+	if first, ok := cfg.seen["roll"]; ok {
+		if cfg.keyDir == "" {
+			return c.Errf("roll in line %d is about key auto, and there is none", first.Line)
+		}
+		if err := cfg.roll.Check(); err != nil {
+			return c.Errf("roll: %v", err)
+		}
+	}
 	return nil
 }
 
@@ -124,8 +142,13 @@ var (
 		"issuer":   {parse: (*config).parseIssuer, repeats: true},
 		"reload":   {parse: (*config).parseReload},
 		"state":    {parse: (*config).parseState},
+		"ttl":      {parse: (*config).parseTTL},
+		"parent":   {parse: (*config).parseParent},
+		"orphan":   {parse: (*config).parseOrphan, repeats: true},
+		"cosigner": {parse: (*config).parseCosigner, repeats: true},
+		"roll":     {parse: (*config).parseRoll, repeats: true},
 	}
-	optionNames = []string{"key", "unsigned", "issuer", "reload", "state"}
+	optionNames = []string{"key", "unsigned", "issuer", "reload", "state", "ttl", "parent", "orphan", "cosigner", "roll"}
 )
 
 func (cfg *config) parseKey(c *caddy.Controller) error {
@@ -197,6 +220,26 @@ func (cfg *config) parseState(c *caddy.Controller) error {
 	}
 	cfg.stateDir = rooted(c, args[0])
 	return nil
+}
+
+func (cfg *config) parseTTL(c *caddy.Controller) error {
+	args := c.RemainingArgs()
+	if len(args) != 1 {
+		return c.Errf("write ttl DURATION, such as ttl 1h")
+	}
+	d, err := durations.NewDurationFromArg(args[0])
+	if err != nil || d < time.Second || d > zonesign.MaxTTL*time.Second || d%time.Second != 0 {
+		return c.Errf("ttl takes a duration in whole seconds, from 1s to a week; not %q", args[0])
+	}
+	cfg.ttl = d
+	return nil
+}
+
+// keyring is what the block says of keys.
+func (cfg *config) keyring() keyring.Config {
+	ttl := newTTLs(cfg)
+	return keyring.Config{Folder: cfg.keyDir, Files: cfg.keyFiles, Zones: cfg.zones, Covers: cfg.covers, TTL: ttl.apex, Largest: ttl.largest,
+		Roll: cfg.roll.Settings, Parent: cfg.parent, Orphans: cfg.orphans, Cosigners: cfg.cosigned}
 }
 
 // requirements are the operator's own issuers as the guard reads them.

@@ -11,6 +11,7 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
@@ -86,34 +87,50 @@ func (s *serving) adopt(apex string) (*zone, error) {
 		return nil, fmt.Errorf("%d zones have appeared that the policy does not list; list them, for no more are taken", maxDiscovered)
 	}
 	z, err := s.newFound(p)
-	if err == nil {
-		s.found.change(apex, z)
+	if err != nil {
+		return nil, err
 	}
-	return z, err
+	s.found.change(apex, z)
+	if _, err := s.keys.Of(p); errors.Is(err, keyring.ErrNoKey) {
+		log.Warningf("The zone %s has appeared below, and no key is given for it: it is served unsigned, with the CAA of the policy's default", apex)
+		return z, nil
+	}
+	log.Infof("The zone %s has appeared below: the policy's default protects it", apex)
+	for _, line := range z.Publish() {
+		log.Info(line)
+	}
+	return z, nil
+}
+
+// inherit takes over the zones that have appeared under an earlier serving, as far as the policy has a
+// default for them. One that fails appears anew with the next question.
+func (s *serving) inherit(was *serving) {
+	for apex := range was.found.all() {
+		p := s.policy.ZoneOrDefault(apex)
+		if s.zones[apex] != nil || p == nil || p.PolicyOnly() {
+			continue
+		}
+		if z, err := s.newFound(p); err == nil {
+			s.found.change(apex, z)
+		}
+	}
 }
 
 // newFound lays out a zone that has appeared. Without a key of its own it cannot have a DS at its
 // parent either, so it is served unsigned rather than not at all.
 func (s *serving) newFound(p *policy.Zone) (*zone, error) {
-	keys, err := s.keys.of(p.Name)
-	if errors.Is(err, errNoKey) {
-		log.Warningf("The zone %s has appeared below, and no key is given for it: it is served unsigned, with the CAA of the policy's default", p.Name)
-		keys, err = nil, nil
+	keys, err := s.keys.Of(p)
+	if errors.Is(err, keyring.ErrNoKey) {
+		keys, err = keyring.Unsigned(), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	z, err := newZone(p, keys)
+	z, err := newZone(p, keys, s.ttl)
 	if err != nil {
 		return nil, err
 	}
 	z.found = true
-	log.Infof("The zone %s has appeared below: the policy's default protects it", p.Name)
-	if keys != nil {
-		for _, ds := range keys.DS() {
-			log.Infof("Publish at the parent: %s", dsText(ds))
-		}
-	}
 	return z, nil
 }
 
@@ -133,7 +150,7 @@ func (s *serving) childDS(z *zone, name string) (ds []dns.RR, ours bool) {
 		return ds, true
 	}
 	if child := s.found.all()[name]; child != nil {
-		return child.parentDS(), true
+		return child.ParentDS(child.ttl.apex), true
 	}
 	return nil, false
 }

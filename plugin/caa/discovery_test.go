@@ -31,7 +31,7 @@ func buildIn(t testing.TB, zones, policy, options string, next plugin.Handler) *
 	if err := os.WriteFile(name, []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := parseConfig(caddy.NewTestController("dns", fmt.Sprintf("caa %s %s {\n%s\n}", name, zones, strings.ReplaceAll(options, "$DIR", dir))))
+	cfg, err := parseConfig(caddy.NewTestController("dns", fmt.Sprintf("caa %s %s {\n%s\nparent off\n}", name, zones, strings.ReplaceAll(options, "$DIR", dir))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	const caa = `CAA 0 issue "letsencrypt.org"`
 	zones := dataZones(t, "example.org.", "one.example.", "two.example.", "deep.two.example.", "sub.example.org.")
-	h := buildIn(t, ".", defaultPolicy, "key auto $DIR/keys", over(zones))
+	h := buildIn(t, ".", defaultPolicy, keyFiles(t, zones.Names...), over(zones))
 	for _, c := range []struct {
 		name  string
 		qtype uint16
@@ -152,7 +152,7 @@ func TestOperatorGuardsZonesToCome(t *testing.T) {
 	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := parseConfig(caddy.NewTestController("dns", "caa "+file+" . {\nunsigned\nissuer digicert.com\n}"))
+	cfg, err := parseConfig(caddy.NewTestController("dns", "caa "+file+" . {\nunsigned\nparent off\nissuer digicert.com\n}"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package caa
 
 import (
+	"slices"
+
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -27,6 +29,7 @@ const (
 	atApex                       // the zone's own name
 	withDNAME                    // an ordinary name with DNAME
 	apexDNAME                    // the apex with DNAME
+	atSignal                     // a signalling name (RFC 9615), with the keys of another zone
 	atAlias                      // CNAME and nothing else
 	atCut                        // NS and nothing else that is the zone's to sign (RFC 4035 2.3)
 	atSecureCut                  // with DS
@@ -42,9 +45,10 @@ func bitmapsWith(odd []uint16) (b [existences]zonesign.Bitmap) {
 	any := append(claimable(), odd...)
 	for e, types := range [existences][]uint16{
 		ordinary:    any,
-		atApex:      append([]uint16{dns.TypeNS, dns.TypeSOA, dns.TypeDNSKEY}, any...),
+		atApex:      slices.Concat(apexTypes, any),
 		withDNAME:   append([]uint16{dns.TypeDNAME}, any...),
-		apexDNAME:   append([]uint16{dns.TypeNS, dns.TypeSOA, dns.TypeDNSKEY, dns.TypeDNAME}, any...),
+		apexDNAME:   slices.Concat([]uint16{dns.TypeDNAME}, apexTypes, any),
+		atSignal:    slices.Concat([]uint16{dns.TypeCDS, dns.TypeCDNSKEY}, any),
 		atAlias:     {dns.TypeCNAME},
 		atCut:       {dns.TypeNS},
 		atSecureCut: {dns.TypeNS, dns.TypeDS},
@@ -58,6 +62,9 @@ func bitmapsWith(odd []uint16) (b [existences]zonesign.Bitmap) {
 	}
 	return b
 }
+
+// apexTypes stand at every apex, or may: whether CDS and CDNSKEY exist changes while keys roll.
+var apexTypes = []uint16{dns.TypeNS, dns.TypeSOA, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY}
 
 // window is a range of types of data.
 type window struct{ first, last uint16 }

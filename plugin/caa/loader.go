@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -24,9 +27,8 @@ const reminder = 10 * time.Minute
 type loader struct {
 	cfg     *config
 	next    plugin.Handler // below, nil for none; it holds the data of overlays
-	prompt  bool           // it answers at once
-	shy     bool           // it may hide aliases
-	keys    keyring
+	around  surroundings
+	keys    keyring.Keyring
 	signer  *zonesign.Signer
 	now     func() time.Time
 	state   lastGood
@@ -36,9 +38,10 @@ type loader struct {
 	sights  atomic.Pointer[map[string]map[sight]int] // by issuer, at the last self-check; nil before it
 	stop    chan struct{}                            // closed at the end of the watch
 
-	trouble  string    // the problem told last; "" while the file is the policy served
-	told     time.Time // when it was told
-	unserved string    // the zones of the file told of as not served here
+	mu       sync.Mutex // held while another serving is made: the policy changes, and so do the keys
+	trouble  string     // the problem told last; "" while the file is the policy served
+	told     time.Time  // when it was told
+	unserved string     // the zones of the file told of as not served here
 }
 
 // status is what the metrics show of a loader beside its serving. Immutable.
@@ -47,8 +50,10 @@ type status struct {
 	refusals int       // of the file as it lies on disk; 0 when it is the policy served
 }
 
-func newLoader(cfg *config) (*loader, error) {
-	keys, err := newKeyring(cfg)
+func newLoader(cfg *config) (*loader, error) { return newLoaderOn(cfg, cfg.keyring()) }
+
+func newLoaderOn(cfg *config, of keyring.Config) (*loader, error) {
+	keys, err := keyring.Open(of)
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +127,8 @@ func (l *loader) load(previous *policy.Snapshot) (accepted, error) {
 
 // serve brings a policy into service that the guard accepts and, if it is the file's, keeps its text.
 func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (accepted, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	zones, err := l.zones(p)
 	if err != nil {
 		return accepted{}, err
@@ -130,7 +137,10 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 	if err := report.Err(); err != nil {
 		return accepted{}, err
 	}
-	next, err := newServing(p, zones, l.keys, l.signer, l.now)
+	if err := l.keys.Prepare(context.Background(), zones); err != nil {
+		return accepted{}, err
+	}
+	next, err := l.layOut(p, zones)
 	if err != nil {
 		return accepted{}, err
 	}
@@ -143,10 +153,48 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 			log.Errorf("The policy is served, but it could not be kept as the last good one: %v", err)
 		}
 	}
-	l.serving.Store(next)
+	l.put(next)
 	l.status.Store(&status{loaded: l.now()})
 	l.trouble = ""
 	return accepted{next, report}, nil
+}
+
+// layOut makes a serving of a policy, with the keys as they are now and the zones that have appeared below.
+func (l *loader) layOut(p *policy.Snapshot, zones []*policy.Zone) (*serving, error) {
+	next, err := newServing(p, zones, l.keys, newTTLs(l.cfg), l.signer, l.now)
+	if err != nil {
+		return nil, err
+	}
+	if was := l.serving.Load(); was != nil {
+		next.inherit(was)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patienceForNodes)
+	defer cancel()
+	next.signalAll(ctx, l.inquire(next))
+	return next, nil
+}
+
+// put brings a serving into service.
+func (l *loader) put(next *serving) {
+	l.serving.Store(next)
+	l.keys.Retain(slices.Collect(next.apexes()))
+}
+
+// rekey serves the same policy with the keys as they are now.
+func (l *loader) rekey() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.serving.Load()
+	var zones []*policy.Zone
+	for _, z := range was.zones {
+		zones = append(zones, z.Zone)
+	}
+	next, err := l.layOut(was.policy, zones)
+	if err != nil {
+		log.Errorf("The zones are served with the keys that they had: %v", err)
+		return
+	}
+	l.put(next)
 }
 
 // zones are the zones to be served: those of the file that lie in the block's zones, and those of
@@ -183,7 +231,7 @@ func (l *loader) zones(p *policy.Snapshot) ([]*policy.Zone, error) {
 	return zones, nil
 }
 
-// patienceForNodes bounds the look for nodes at aliases: a next plugin that waits for a network is not
+// patienceForNodes bounds the look for nodes at aliases, and for the servers of overlays: a next plugin that waits for a network is not
 // asked a hundred thousand questions before a policy is served. What it did not get to see the
 // self-check reports.
 const patienceForNodes = 2 * time.Second
@@ -193,7 +241,7 @@ const patienceForNodes = 2 * time.Second
 func (l *loader) nodesAtAliases(s *serving) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patienceForNodes)
 	defer cancel()
-	q := &inquiry{serving: s, prompt: l.prompt, shy: l.shy, below: newBelow(l.next, new(loopback), new(dns.Msg))}
+	q := l.inquire(s)
 	var report guard.Report
 	for _, z := range s.zones {
 		if z.PolicyOnly() {
@@ -210,6 +258,11 @@ func (l *loader) nodesAtAliases(s *serving) error {
 		}
 	}
 	return report.Err()
+}
+
+// inquire is how the loader itself asks the data below.
+func (l *loader) inquire(s *serving) *inquiry {
+	return &inquiry{serving: s, surroundings: l.around, below: newBelow(l.next, new(loopback), new(dns.Msg))}
 }
 
 func nodeAtAlias(node *policy.Node, target string) guard.Refusal {
@@ -299,10 +352,10 @@ func (l *loader) watch() {
 		case <-l.stop:
 			return
 		case <-tick.C:
+			l.remind()
 			if l.cfg.reload > 0 {
 				l.look()
 			}
-			l.remind()
 		}
 	}
 }
@@ -354,11 +407,16 @@ func brief(text string) string {
 	return strings.Join(lines[:shownLines], "") + fmt.Sprintf("and %d lines more: check the file before it is put in place", more)
 }
 
-// remind repeats the trouble while it lasts.
+// remind has the file loaded again while there is trouble, which tells of it again unless it has gone: a
+// parent that had another DS, say, or an alias in the data below.
 func (l *loader) remind() {
 	if l.trouble != "" && l.now().Sub(l.told) >= reminder {
 		l.told = l.now()
-		l.tell()
+		if l.cfg.reload > 0 {
+			l.source.again()
+		} else {
+			l.tell()
+		}
 	}
 }
 
@@ -377,9 +435,6 @@ func refusals(err error) int {
 
 // announce tells of a policy that came into service, and where it was read.
 func (l *loader) announce(source string, a accepted) {
-	for _, note := range a.policy.Notes {
-		log.Warningf("%v: %s", note.Pos, note.Message)
-	}
 	for _, warning := range a.report.Warnings {
 		log.Warning(warning.String())
 	}
@@ -401,13 +456,8 @@ func (l *loader) greet(address, port string) {
 			continue
 		}
 		log.Infof("Ask: dig @%s -p %s %s CAA +dnssec", address, port, strings.TrimSuffix(z.Name, "."))
-		if served.keys == nil {
-			continue
-		}
-		for _, ds := range served.keys.DS() {
-			log.Infof("Publish at the parent: %s", dsText(ds))
+		for _, line := range served.Publish() {
+			log.Info(line)
 		}
 	}
 }
-
-func dsText(ds *dns.DS) string { return strings.ReplaceAll(ds.String(), "\t", " ") }

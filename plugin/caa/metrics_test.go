@@ -16,6 +16,8 @@ import (
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -122,24 +124,32 @@ func (broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return nil, errors.New("the HSM does not answer")
 }
 
-type brokenKeys struct{ dir string }
+type brokenKeys struct {
+	keyring.Keyring
+	t   *testing.T
+	dir string
+}
 
-func (b brokenKeys) prepare([]string) error { return nil }
-
-func (b brokenKeys) of(zone string) (*zonesign.KeySet, error) {
-	key, _, err := zonesign.AutoKey(b.dir, zone)
+func (b brokenKeys) Of(z *policy.Zone) (*keyring.Keys, error) {
+	base, err := zonesign.NewKeyFiles(b.dir, z.Name, dns.ECDSAP256SHA256, true, func(uint16) bool { return false }, time.Now())
 	if err != nil {
-		return nil, err
+		b.t.Fatal(err)
+	}
+	key, err := zonesign.LoadKey(base)
+	if err != nil {
+		b.t.Fatal(err)
 	}
 	key.Signer = broken{key.Signer}
-	return zonesign.NewKeySet(zone, apexTTL, key)
+	keys := keyring.Unsigned()
+	keys.Set, err = zonesign.NewKeySet(z.Name, 3600, key)
+	return keys, err
 }
 
 // Never an unsigned answer: SERVFAIL, with the reason for people (RFC 8914) and in the metrics.
 func TestFailingSigner(t *testing.T) {
 	t.Parallel()
 	h, dir := build(t, testPolicy, "unsigned", nil)
-	h.loader.keys = brokenKeys{filepath.Join(dir, "keys")}
+	h.loader.keys = brokenKeys{h.loader.keys, t, dir}
 	next, err := h.loader.load(nil)
 	if err != nil {
 		t.Fatal(err)

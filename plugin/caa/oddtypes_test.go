@@ -31,7 +31,7 @@ func TestOddTypes(t *testing.T) {
 	data := fileZone(t, overlayData+"odd TYPE40000 \\# 1 00\n")
 
 	shown, _ := build(t, overlayPolicy, "key auto $DIR/keys", data)
-	shown.stores.Store(&[]transfer.Transferer{data.(file.File)})
+	shown.around.Store(&surroundings{stores: []transfer.Transferer{data.(file.File)}})
 	if denied(t, shown) {
 		t.Error("the data were shown, and their type is denied")
 	}
@@ -52,7 +52,7 @@ func TestCensusOncePerSerial(t *testing.T) {
 	data := fileZone(t, overlayData)
 	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", data)
 	store := &countedStore{File: data.(file.File)}
-	h.stores.Store(&[]transfer.Transferer{store})
+	h.around.Store(&surroundings{stores: []transfer.Transferer{store}})
 	for range 5 {
 		ask(t, h, question("www.example.org.", dns.TypeMX), true)
 		ask(t, h, question("nope.example.org.", dns.TypeA), true)

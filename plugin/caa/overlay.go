@@ -8,10 +8,7 @@ import (
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/metrics"
-	"github.com/coredns/coredns/plugin/transfer"
 	"github.com/miekg/dns"
-
-	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
 // maxChain is how many aliases are followed inside the zones that are served here; beyond it a resolver
@@ -26,7 +23,7 @@ func passed(r *dns.Msg) bool { return r.Opcode != dns.OpcodeQuery }
 func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *serving, z *zone, name string) (int, error) {
 	qtype := r.Question[0].Qtype
 	growStack()
-	if passed(r) || z.keys == nil && qtype != dns.TypeCAA {
+	if passed(r) || z.Set == nil && qtype != dns.TypeCAA {
 		return c.unsigned(ctx, w, r, z, name)
 	}
 	if depth, ok := ctx.Value(asking{c}).(int); ok {
@@ -35,10 +32,7 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if no, ok := refusalOf(r); ok {
 		return c.refuse(w, r, no)
 	}
-	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), prompt: c.prompt.Load(), shy: c.shy.Load(), qtype: qtype}
-	if stores := c.stores.Load(); stores != nil {
-		q.stores = *stores
-	}
+	q := &inquiry{serving: s, below: newBelow(c.Next, w, r), surroundings: c.surroundings(), qtype: qtype}
 	if opt := r.IsEdns0(); opt != nil {
 		q.do, q.co = opt.Do(), opt.Co()
 	}
@@ -134,10 +128,8 @@ func (z *zone) knows(name string) bool { return name == z.Name && !z.found || z.
 // inquiry is one question about an overlay's zone on its way to an answer.
 type inquiry struct {
 	*serving
+	surroundings
 	below  *below
-	prompt bool // what is below answers at once
-	stores []transfer.Transferer
-	shy    bool // it may hide aliases
 	qtype  uint16
 	do     bool // DNSSEC was asked for
 	co     bool // a compact denial may have the code NXDOMAIN (RFC 9824 5.1)
@@ -224,8 +216,9 @@ var signing = map[uint16]bool{dns.TypeNSEC: true, dns.TypeRRSIG: true}
 // find asks what the zone has at a name. Where the policy gives the name existence, a next plugin that
 // fails or knows no such name does not take the policy's CAA away.
 func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) (finding, error) {
+	_, ofKeys := z.keysAt(name, qtype)
 	switch {
-	case qtype == dns.TypeDNSKEY && name == z.Name && z.keys != nil:
+	case ofKeys && name == z.Name:
 		return finding{kind: exists, owner: name}, nil
 	case qtype == dns.TypeDS && name == z.Name:
 		return finding{kind: noType}, nil // the parent's question (RFC 4035 3.1.4.1)
@@ -253,7 +246,7 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 		f.kind = noType
 	}
 	switch {
-	case f.kind == noType && ours(qtype):
+	case f.kind == noType && ours(qtype), ofKeys && (f.kind == noType || f.kind == exists):
 		f.kind, f.owner = exists, name
 	case f.kind == exists && (elsewhere || replaced[qtype] && !signing[qtype]):
 		f.kind = noType
@@ -329,7 +322,7 @@ func (q *inquiry) findCut(apex string) (finding, error) {
 	if err != nil || child == nil {
 		return finding{kind: noType, types: atCut}, err
 	}
-	ds := child.parentDS()
+	ds := child.ParentDS(child.ttl.apex)
 	return finding{kind: kindOf(ds), owner: apex, set: ds, types: atCut}, nil
 }
 
@@ -341,283 +334,3 @@ func (q *inquiry) findNoDS(ctx context.Context, z *zone, name string, f finding)
 	}
 	return f, err
 }
-
-// put adds what stands at the end of the way.
-func (q *inquiry) put(ctx context.Context, z *zone, name string, f finding) error {
-	switch {
-	case f.kind == cut:
-		return q.putReferral(ctx, z, f)
-	case f.kind == noName || f.kind == noType:
-		return q.putDenial(ctx, z, name, f)
-	case q.qtype == dns.TypeNSEC:
-		return q.putNSEC(ctx, z, name, f)
-	}
-	set, ttl, keep, err := q.dataOf(z, name, f)
-	if err != nil {
-		return err
-	}
-	if q.qtype == dns.TypeRRSIG { // those of one RRset: all would be a reflector's delight (RFC 8482 4.1)
-		sigs, err := q.sign(ctx, z, set, keep)
-		if err != nil {
-			return err
-		}
-		return q.b.signatures(answerSection, set, ttl, sigs)
-	}
-	return q.putSet(ctx, answerSection, z, set, ttl, keep)
-}
-
-// dataOf is the RRset that answers at a name: the policy's, the keys', or the data's.
-func (q *inquiry) dataOf(z *zone, name string, f finding) (set zonesign.RRset, ttl uint32, keep zonesign.Keep, err error) {
-	keep = zonesign.Found
-	switch {
-	case q.qtype == dns.TypeDNSKEY:
-		set, keep = z.keys.DNSKEYs(), zonesign.Kept
-	case f.kind == exists && ours(q.qtype):
-		node := z.Closest(name)
-		set = zonesign.RRset{Owner: name, Type: dns.TypeCAA, TTL: node.TTL, RDATA: z.caa[node]}
-		if z.named[name] != nil {
-			keep = zonesign.Kept
-		}
-	default:
-		if isOdd(q.qtype) {
-			z.claim(q.qtype)
-		}
-		set, err = dataSet(f.set)
-	}
-	return set, set.TTL, keep, err
-}
-
-// dataSet is the wire form of an RRset of the data. A TTL over a week would outlive its signatures, and
-// resolvers cap it there (RFC 8767 4).
-func dataSet(rrs []dns.RR) (zonesign.RRset, error) {
-	set, err := zonesign.NewRRset(rrs...)
-	set.TTL = min(set.TTL, zonesign.MaxTTL)
-	return set, err
-}
-
-// putAlias adds CNAME or, for a name below DNAME, that and the CNAME made from it, which has no
-// signature of its own (RFC 6672 5.3.1).
-func (q *inquiry) putAlias(ctx context.Context, z *zone, name string, f finding) error {
-	set, err := dataSet(f.set)
-	if err != nil {
-		return err
-	}
-	if set.Type == dns.TypeCNAME {
-		return q.putSet(ctx, answerSection, z, set, set.TTL, zonesign.Found)
-	}
-	ttl, again := q.dnames[set.Owner]
-	if !again {
-		if q.dnames == nil {
-			q.dnames = map[string]uint32{}
-		}
-		ttl, q.dnames[set.Owner] = set.TTL, set.TTL
-		if err := q.putSet(ctx, answerSection, z, set, ttl, zonesign.Found); err != nil {
-			return err
-		}
-	}
-	made, err := zonesign.NewRRset(&dns.CNAME{Hdr: header(name, dns.TypeCNAME, ttl), Target: f.target})
-	if err != nil {
-		return err
-	}
-	return q.b.add(answerSection, made, made.TTL, zonesign.Signatures{})
-}
-
-// putForeign adds what the next plugin said of an alias's target that lies in no zone of ours. It is
-// not ours to sign (coredns/coredns#8138), so that nobody gets it who asked for DNSSEC: that zone may be a
-// signed one, another block's for example, and would be bogus without its signatures.
-func (q *inquiry) putForeign(f finding) error {
-	if q.do {
-		return nil
-	}
-	for _, rr := range f.extra.Answer {
-		if h := rr.Header(); h.Class == dns.ClassINET && !replaced[h.Rrtype] && q.serving.find(lower(h.Name)) == nil {
-			if err := q.b.rr(answerSection, rr); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// putLocal adds what a policy-only zone has at an alias's target.
-func (q *inquiry) putLocal(ctx context.Context, z *zone, name string) error {
-	p := z.locate(name)
-	a := assembly{place: p, signer: q.signer, b: q.b, signed: q.do && z.keys != nil}
-	return a.fill(ctx, p.shape(q.qtype, q.do).rrtype())
-}
-
-// putDenial adds SOA (RFC 2308 3) and, signed, the NSEC at the name itself (RFC 9824 3).
-func (q *inquiry) putDenial(ctx context.Context, z *zone, name string, f finding) error {
-	soa, ttl, err := q.soa(ctx, z, f)
-	if err != nil {
-		return err
-	}
-	if err := q.putSet(ctx, authoritySection, z, soa, ttl, zonesign.Found); err != nil {
-		return err
-	}
-	if f.kind == noName && (q.co || !q.signs(z)) {
-		q.b.rcode = dns.RcodeNameError // else NOERROR with NXNAME says so (RFC 9824 3.1, 5.1)
-	}
-	if !q.signs(z) {
-		return nil
-	}
-	types, err := q.existence(ctx, z, name, f)
-	if err != nil {
-		return err
-	}
-	nsec, err := z.nsec(types, name, ttl, q.qtype)
-	if err != nil {
-		return err
-	}
-	return q.putSet(ctx, authoritySection, z, nsec, ttl, zonesign.Missing)
-}
-
-// putNSEC answers a question for NSEC itself.
-func (q *inquiry) putNSEC(ctx context.Context, z *zone, name string, f finding) error {
-	_, ttl, err := q.soa(ctx, z, f)
-	if err != nil {
-		return err
-	}
-	types, err := q.existence(ctx, z, name, f)
-	if err != nil {
-		return err
-	}
-	nsec, err := z.nsec(types, name, ttl, 0)
-	if err != nil {
-		return err
-	}
-	return q.putSet(ctx, answerSection, z, nsec, ttl, zonesign.Missing)
-}
-
-// existence is what the bitmap at a name says.
-func (q *inquiry) existence(ctx context.Context, z *zone, name string, f finding) (existence, error) {
-	switch {
-	case f.kind == noName:
-		return missing, nil
-	case f.kind == alias:
-		return atAlias, nil
-	case f.types != ordinary:
-		return f.types, nil
-	}
-	plain, dname := ordinary, withDNAME
-	if name == z.Name {
-		plain, dname = atApex, apexDNAME
-	}
-	if q.qtype == dns.TypeDNAME {
-		return plain, nil
-	}
-	switch there, err := q.ask(ctx, z, name, dns.TypeDNAME); {
-	case err != nil && !z.knows(name):
-		return plain, err
-	case err == nil && there.kind == exists:
-		return dname, nil
-	}
-	return plain, nil
-}
-
-// soa is the zone's SOA, which the next plugin may give with the answer, or when asked, or not at all;
-// and the TTL of a denial: the lowest of the SOA's, its minimum (RFC 9077 3) and our own bound.
-func (q *inquiry) soa(ctx context.Context, z *zone, f finding) (set zonesign.RRset, ttl uint32, err error) {
-	rrs := f.soa
-	if len(rrs) == 0 {
-		if there, err := q.ask(ctx, z, z.Name, dns.TypeSOA); err == nil && there.kind == exists {
-			rrs = there.set
-		}
-	}
-	if len(rrs) == 0 {
-		return z.soa, negativeTTL, nil
-	}
-	soa, ok := rrs[0].(*dns.SOA)
-	if !ok {
-		return set, 0, errors.New("the SOA of the zone's data is none")
-	}
-	set, err = q.soaSet(z, soa)
-	return set, min(set.TTL, negativeTTL, soa.Minttl), err
-}
-
-// putReferral leads to the servers of the zone below: NS and addresses as they are, for they are not
-// the zone's to sign, and what proves that zone signed or unsigned (RFC 4035 3.1.4).
-func (q *inquiry) putReferral(ctx context.Context, z *zone, f finding) error {
-	q.b.refers = true
-	ns, err := dataSet(f.set)
-	if err != nil {
-		return err
-	}
-	if err := q.b.add(authoritySection, ns, ns.TTL, zonesign.Signatures{}); err != nil {
-		return err
-	}
-	if q.signs(z) {
-		if err := q.putDS(ctx, z, f.owner); err != nil {
-			return err
-		}
-	}
-	for _, rr := range f.extra.Extra {
-		if q.isGlue(ctx, rr, z, f) {
-			if err := q.b.rr(additionalSection, rr); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// isGlue reports whether a record is an address of one of a cut's servers that lies at or below a cut of
-// the zone, this one or another (RFC 9471 2). An address that is the zone's own would need a signature here
-// (RFC 4035 3.1.1); who needs it asks for it.
-func (q *inquiry) isGlue(ctx context.Context, rr dns.RR, z *zone, f finding) bool {
-	h := rr.Header()
-	if (h.Rrtype != dns.TypeA && h.Rrtype != dns.TypeAAAA) || h.Class != dns.ClassINET || !dns.IsSubDomain(z.Name, h.Name) {
-		return false
-	}
-	host := lower(h.Name)
-	if !slices.ContainsFunc(f.set, func(rr dns.RR) bool { ns, ok := rr.(*dns.NS); return ok && lower(ns.Ns) == host }) {
-		return false
-	}
-	if dns.IsSubDomain(f.owner, host) {
-		return true
-	}
-	there, err := q.ask(ctx, z, host, h.Rrtype)
-	return err == nil && there.kind == cut
-}
-
-// putDS adds the DS of a cut or the proof that it has none.
-func (q *inquiry) putDS(ctx context.Context, z *zone, cutName string) error {
-	f, err := q.find(ctx, z, cutName, dns.TypeDS)
-	if err != nil {
-		return err
-	}
-	if f.kind == exists {
-		set, err := dataSet(f.set)
-		if err != nil {
-			return err
-		}
-		return q.putSet(ctx, authoritySection, z, set, set.TTL, zonesign.Found)
-	}
-	_, ttl, err := q.soa(ctx, z, f)
-	if err != nil {
-		return err
-	}
-	nsec, err := z.nsec(atCut, cutName, ttl, 0)
-	if err != nil {
-		return err
-	}
-	return q.putSet(ctx, authoritySection, z, nsec, ttl, zonesign.Missing)
-}
-
-// putSet adds an RRset of a zone and, where they were asked for, its signatures.
-func (q *inquiry) putSet(ctx context.Context, in section, z *zone, set zonesign.RRset, ttl uint32, keep zonesign.Keep) error {
-	sigs, err := q.sign(ctx, z, set, keep)
-	if err != nil {
-		return err
-	}
-	return q.b.add(in, set, ttl, sigs)
-}
-
-func (q *inquiry) sign(ctx context.Context, z *zone, set zonesign.RRset, keep zonesign.Keep) (zonesign.Signatures, error) {
-	if !q.signs(z) {
-		return zonesign.Signatures{}, nil
-	}
-	return q.signer.Sign(ctx, z.keys, set, keep)
-}
-
-func (q *inquiry) signs(z *zone) bool { return q.do && z.keys != nil }

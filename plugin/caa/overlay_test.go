@@ -165,8 +165,8 @@ func TestOverlay(t *testing.T) {
 		{"", dns.TypeCAA, `CAA 0 issue "letsencrypt.org"`}, // the policy wins
 		{"", dns.TypeSOA, "SOA ns1.example.org. hostmaster.example.org. 1 7200 3600 1209600 60"},
 		{"", dns.TypeNS, "NS ns1.example.org."},
-		{"", dns.TypeDS, soa + "NSEC NS SOA DNSKEY CAA TYPE65280"},
-		{"", dns.TypeMX, soa + "NSEC NS SOA DNSKEY CAA TYPE65280"},
+		{"", dns.TypeDS, soa + "NSEC NS SOA DNSKEY CDS CAA TYPE65280"},
+		{"", dns.TypeMX, soa + "NSEC NS SOA DNSKEY CDS CAA TYPE65280"},
 		{"", dns.TypeCDS, soa + "NSEC NS SOA DNSKEY CAA TYPE65280"}, // another key's: never ours to serve
 		{"", dns.TypeNXNAME, "FORMERR; not authoritative:"},         // RFC 9824 3.5
 		{"", dns.TypeAXFR, "REFUSED; not authoritative:"},           // the data alone would be an unsigned zone
@@ -385,8 +385,8 @@ func TestQuestionBelow(t *testing.T) {
 func TestOverlayAboveAZoneOfOurs(t *testing.T) {
 	t.Parallel()
 	policy := overlayPolicy + "  cut.example.org:\n    nameservers: [{name: ns.example.net}]\n    issue: none\n"
-	h, _ := build(t, policy, "key auto $DIR/keys", fileZone(t, overlayData))
-	ds := h.loader.serving.Load().zones["cut.example.org."].keys.DS()[0]
+	h, _ := build(t, policy, keyFiles(t, "example.org.", "cut.example.org."), fileZone(t, overlayData))
+	ds := h.loader.serving.Load().zones["cut.example.org."].DS[0]
 	m := ask(t, h, question("cut.example.org.", dns.TypeDS), true)
 	if len(m.Answer) != 2 || m.Answer[0].(*dns.DS).Digest != strings.ToLower(ds.Digest) || m.Answer[1].(*dns.RRSIG).SignerName != "example.org." {
 		t.Errorf("DS: %v", m.Answer)
@@ -500,7 +500,7 @@ func TestNextPluginHidesAliases(t *testing.T) {
 		"www.example.org. CNAME": saying(0, "www.example.org. 60 IN CNAME x.example.net."),
 		"":                       saying(0, soa),
 	})
-	h.shy.Store(true)
+	h.around.Store(&surroundings{shy: true})
 	for _, c := range []struct {
 		name  string
 		qtype uint16
@@ -542,7 +542,7 @@ func TestNextPluginMistakesTheApex(t *testing.T) {
 		"caa.example.org. CAA":   saying(0, `caa.example.org. 60 IN CAA 0 issue "x"`),
 		"":                       saying(0, "!"+soa),
 	})
-	const apex = "NSEC NS SOA DNSKEY CAA TYPE65280"
+	const apex = "NSEC NS SOA DNSKEY CDS CAA TYPE65280"
 	for _, c := range []struct {
 		name  string
 		qtype uint16
@@ -659,8 +659,7 @@ func BenchmarkOverlay(b *testing.B) {
 	}{{"shop", dns.TypeCAA}, {"www", dns.TypeCAA}, {"www", dns.TypeA}, {"www", dns.TypeMX}, {"", dns.TypeA}} {
 		b.Run(fmt.Sprintf("%s-%s", c.name, dns.TypeToString[c.qtype]), func(b *testing.B) {
 			h, _ := build(b, overlayPolicy, "key auto $DIR/keys", fileZone(b, overlayData))
-			h.transparent.Store(true)
-			h.prompt.Store(true)
+			h.around.Store(&surroundings{transparent: true, prompt: true})
 			r, w := question(c.name+".example.org.", c.qtype), &discard{}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

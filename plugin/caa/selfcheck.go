@@ -190,7 +190,7 @@ func (o *observer) issuance(ctx context.Context, r guard.Requirement) (sight, st
 // parent name keys that sign nothing we serve (RFC 7344 4.1), and so are not served.
 func (o *observer) keyRecords(ctx context.Context, apex string) (sight, string) {
 	z := o.serving.zones[apex]
-	if z.keys == nil || z.PolicyOnly() {
+	if z.Set == nil || z.PolicyOnly() {
 		return mayIssue, ""
 	}
 	b := newBelow(o.Next, new(loopback), new(dns.Msg))
@@ -312,7 +312,7 @@ func (o *observer) validate(ctx context.Context, m *dns.Msg) error {
 			z := o.serving.find(lower(h.Name))
 			made := h.Rrtype == dns.TypeCNAME && i > 0 && dnameAbove(section, h.Name)
 			cut := h.Rrtype == dns.TypeNS && !m.Authoritative
-			if h.Rrtype == dns.TypeRRSIG || z == nil || z.keys == nil || made || cut {
+			if h.Rrtype == dns.TypeRRSIG || z == nil || z.Set == nil || made || cut {
 				continue
 			}
 			keys, err := o.keysOf(ctx, z)

@@ -2,11 +2,13 @@ package caa
 
 import (
 	"hash/maphash"
+	"iter"
 	"time"
 
 	"github.com/coredns/coredns/plugin/pkg/cache"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
@@ -24,24 +26,22 @@ type serving struct {
 	now       func() time.Time
 	transient *cache.Cache[*message]
 	seed      maphash.Seed
-	keys      keyring
+	keys      keyring.Keyring
+	ttl       ttls
 	discovers bool       // whether the policy has a default
 	found     discovered // zones of the next plugin's that the policy does not list
 }
 
 // newServing lays out the zones that a block serves under a policy that the guard has accepted.
-func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring, signer *zonesign.Signer, now func() time.Time) (*serving, error) {
+func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring.Keyring, ttl ttls, signer *zonesign.Signer, now func() time.Time) (*serving, error) {
 	s := &serving{policy: p, zones: make(map[string]*zone, len(zones)), signer: signer, now: now,
-		transient: cache.New[*message](transientAnswers), seed: maphash.MakeSeed(), keys: keys, discovers: p.Default() != nil}
-	if err := keys.prepare(apexNames(zones)); err != nil {
-		return nil, err
-	}
+		transient: cache.New[*message](transientAnswers), seed: maphash.MakeSeed(), keys: keys, ttl: ttl, discovers: p.Default() != nil}
 	for _, pz := range zones {
-		set, err := keys.of(pz.Name)
+		set, err := keys.Of(pz)
 		if err != nil {
 			return nil, err
 		}
-		z, err := newZone(pz, set)
+		z, err := newZone(pz, set, ttl)
 		if err != nil {
 			return nil, err
 		}
@@ -63,9 +63,9 @@ func (s *serving) delegate(z *zone) {
 	if above == nil {
 		return
 	}
-	above.cuts[z.Name] = z.parentDS()
+	above.cuts[z.Name] = z.ParentDS(s.ttl.apex)
 	types := []uint16{dns.TypeNS}
-	if z.keys != nil {
+	if len(z.DS) > 0 {
 		types = []uint16{dns.TypeDS, dns.TypeNS}
 	}
 	if above.PolicyOnly() {
@@ -78,6 +78,19 @@ func (s *serving) protect(name string) {
 	z := s.find(name)
 	if z != nil && z.named[name] == nil {
 		z.named[name] = &named{types: z.locate(name).types}
+	}
+}
+
+// apexes are those of all zones that are served, the ones that have appeared below included.
+func (s *serving) apexes() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, zones := range []map[string]*zone{s.zones, s.found.all()} {
+			for apex := range zones {
+				if !yield(apex) {
+					return
+				}
+			}
+		}
 	}
 }
 

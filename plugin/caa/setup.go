@@ -9,6 +9,8 @@ import (
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
 	clog "github.com/coredns/coredns/plugin/pkg/log"
+
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 )
 
 var log = clog.NewWithPlugin(pluginName)
@@ -38,6 +40,7 @@ func setup(c *caddy.Controller) error {
 		once.Do(func() {
 			c.OnStartup(func() error {
 				go l.watch()
+				go keyring.Watch(l.keys, l.stop, l.rekey)
 				go (&selfCheck{CAA: handler, rest: restUntil(l.stop)}).watch()
 				return nil
 			})
@@ -47,12 +50,9 @@ func setup(c *caddy.Controller) error {
 
 	c.OnStartup(func() error {
 		above, under := around(site.Handlers())
-		stores := storesOf(under)
-		handler.stores.Store(&stores)
-		handler.transparent.Store(all(above, blind))
-		handler.prompt.Store(all(under, prompt))
-		handler.shy.Store(!all(under, candid))
-		l.next, l.prompt, l.shy = handler.Next, handler.prompt.Load(), handler.shy.Load()
+		l.next, l.around = handler.Next, surroundings{
+			transparent: all(above, blind), prompt: all(under, prompt), shy: !all(under, candid), stores: storesOf(under)}
+		handler.around.Store(&l.around)
 		if err := l.start(); err != nil {
 			return plugin.Error(pluginName, err)
 		}

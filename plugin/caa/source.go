@@ -65,6 +65,9 @@ func (s *source) news() bool {
 	return rests && !now.equal(s.last)
 }
 
+// again makes the state that was dealt with news once more.
+func (s *source) again() { s.last = stamp{} }
+
 var errUnsettled = errors.New("the file is being written")
 
 // read returns the file's content, and takes its state for dealt with. While somebody writes to it

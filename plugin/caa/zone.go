@@ -10,21 +10,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
-)
-
-// TTLs of what the policy language does not name, in seconds.
-const (
-	// apexTTL is that of NS, DNSKEY and name server addresses: an hour, as for CAA, so that a
-	// change of keys or servers never waits longer than a change of policy.
-	apexTTL = 3600
-	// negativeTTL bounds how long a denial outlives its cause (RFC 2308 5, RFC 9077 3); a resolver
-	// with aggressive NSEC answers from it (RFC 8198), so it is short.
-	negativeTTL = 300
-	// aliasTTL is that of the _acme-challenge aliases: short, since they are asked once a renewal
-	// and must follow a change of the policy at once.
-	aliasTTL = 300
 )
 
 // SOA timers (RFC 1035 3.3.13). Nobody transfers a synthesised zone; the values are RIPE-203's.
@@ -41,12 +29,14 @@ const acmeLabel = "_acme-challenge."
 // the answers kept with its names.
 type zone struct {
 	*policy.Zone
-	meter    meter
-	keys     *zonesign.KeySet          // nil when unsigned
+	meter meter
+	*keyring.Keys
+	ttl      ttls
 	found    bool                      // in the next plugin's answers, and not in the policy
 	cuts     map[string][]dns.RR       // the zones below that are served here, too, with their DS
 	caa      map[*policy.Node][][]byte // each node's CAA RDATA in canonical order
-	existing map[string]bool           // the names that the policy gives existence: nodes and what stands above them
+	existing map[string]bool           // the names that we give existence: nodes, signalling names, and what stands above them
+	signals  signalled                 // the zones whose keys are published here, too
 	named    map[string]*named         // the names that the policy names: their answers are never pushed out
 	soa      zonesign.RRset            // of an overlay, for when the data have none
 	ns       zonesign.RRset            // only in policy-only zones, as what follows
@@ -64,9 +54,9 @@ type named struct {
 }
 
 // newZone prepares what answers are made from.
-func newZone(p *policy.Zone, keys *zonesign.KeySet) (*zone, error) {
-	z := &zone{Zone: p, meter: meter{zone: p.Name}, keys: keys, cuts: map[string][]dns.RR{},
-		caa: map[*policy.Node][][]byte{}, named: map[string]*named{}, existing: map[string]bool{}}
+func newZone(p *policy.Zone, keys *keyring.Keys, ttl ttls) (*zone, error) {
+	z := &zone{Zone: p, meter: meter{zone: p.Name}, Keys: keys, ttl: ttl, cuts: map[string][]dns.RR{},
+		caa: map[*policy.Node][][]byte{}, named: map[string]*named{}, existing: map[string]bool{}, signals: signalled{}}
 	interned := map[string][][]byte{}
 	for node := range p.Nodes() {
 		z.caa[node] = caaRDATA(node, interned)
@@ -91,8 +81,8 @@ func (z *zone) buildSOA() (err error) {
 	if _, ok := dns.IsDomainName(rname); !ok || len(rname) > 254 {
 		rname = z.Name // a zone name so long that no label fits above it
 	}
-	soa := &dns.SOA{Hdr: header(z.Name, dns.TypeSOA, negativeTTL), Ns: mname, Mbox: rname, Serial: z.Serial,
-		Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: negativeTTL}
+	soa := &dns.SOA{Hdr: header(z.Name, dns.TypeSOA, z.ttl.negative), Ns: mname, Mbox: rname, Serial: z.Serial,
+		Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: z.ttl.negative}
 	if z.soa, err = zonesign.NewRRset(soa); err != nil {
 		return fmt.Errorf("SOA of %s: %w", z.Name, err)
 	}
@@ -103,8 +93,8 @@ func (z *zone) buildSOA() (err error) {
 func (z *zone) buildApex() (err error) {
 	var ns []dns.RR
 	for _, server := range z.Nameservers {
-		ns = append(ns, &dns.NS{Hdr: header(z.Name, dns.TypeNS, apexTTL), Ns: server.Name})
-		glue, err := addressSets(server)
+		ns = append(ns, &dns.NS{Hdr: header(z.Name, dns.TypeNS, z.ttl.apex), Ns: server.Name})
+		glue, err := addressSets(server, z.ttl.apex)
 		if err != nil {
 			return err
 		}
@@ -114,25 +104,11 @@ func (z *zone) buildApex() (err error) {
 		}
 	}
 	z.exists(z.Name, dns.TypeSOA, dns.TypeNS)
-	if z.keys != nil {
-		z.exists(z.Name, dns.TypeDNSKEY)
-	}
+	z.exists(z.Name, z.Types()...)
 	if z.ns, err = zonesign.NewRRset(ns...); err != nil {
 		return fmt.Errorf("NS of %s: %w", z.Name, err)
 	}
 	return nil
-}
-
-// parentDS are the DS records of the zone for a parent that is served here, too; none when unsigned.
-func (z *zone) parentDS() (ds []dns.RR) {
-	if z.keys == nil {
-		return nil
-	}
-	for _, rr := range z.keys.DS() {
-		rr.Hdr.Ttl = apexTTL
-		ds = append(ds, rr)
-	}
-	return ds
 }
 
 // tellConflict says once that the data of an overlay hold CAA of their own.
@@ -157,10 +133,10 @@ func (z *zone) exists(name string, types ...uint16) {
 	z.named[name] = &named{types: append(slices.Clone(had), types...)}
 }
 
-func addressSets(server policy.Nameserver) ([]zonesign.RRset, error) {
+func addressSets(server policy.Nameserver, ttl uint32) ([]zonesign.RRset, error) {
 	byType := map[uint16][]dns.RR{}
 	for _, addr := range server.Addresses {
-		rr := addressRR(server.Name, addr)
+		rr := addressRR(server.Name, addr, ttl)
 		byType[rr.Header().Rrtype] = append(byType[rr.Header().Rrtype], rr)
 	}
 	var sets []zonesign.RRset
@@ -177,11 +153,11 @@ func addressSets(server policy.Nameserver) ([]zonesign.RRset, error) {
 	return sets, nil
 }
 
-func addressRR(name string, addr netip.Addr) dns.RR {
+func addressRR(name string, addr netip.Addr, ttl uint32) dns.RR {
 	if addr.Is4() {
-		return &dns.A{Hdr: header(name, dns.TypeA, apexTTL), A: addr.AsSlice()}
+		return &dns.A{Hdr: header(name, dns.TypeA, ttl), A: addr.AsSlice()}
 	}
-	return &dns.AAAA{Hdr: header(name, dns.TypeAAAA, apexTTL), AAAA: addr.AsSlice()}
+	return &dns.AAAA{Hdr: header(name, dns.TypeAAAA, ttl), AAAA: addr.AsSlice()}
 }
 
 // caaRDATA is a node's RRset on the wire (RFC 8659 4.1), in canonical order without duplicates

@@ -100,7 +100,7 @@ func wantCAA(t *testing.T, answer *dns.Msg, want ...string) {
 func TestExample(t *testing.T) {
 	t.Parallel()
 	server := world.CoreDNS(t, exampleCorefile(t), nil)
-	server.WaitLog(t, "Publish at the parent: corp.example.org.")
+	server.WaitLog(t, "Publish at the parent from ")
 	ds := regexp.MustCompile(`corp\.example\.org\. \d+ IN DS .*`).FindString(server.Log())
 	zones := []world.Zone{
 		{Name: "corp.example.org", Server: server.Addr, Anchor: ds},

@@ -11,6 +11,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/keys"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/test/world"
 )
 
@@ -227,4 +229,43 @@ func TestBadKeys(t *testing.T) {
 `, map[string]string{"policy.yaml": policyOnly})
 		server.WaitLog(t, "[WARNING] plugin/caa: "+filepath.Join(folder, good.Name)+".private has mode 0644")
 	})
+}
+
+// A running server takes up what people ask for through its folder within seconds, as caacheck keys does, and
+// answers.
+func TestKeysAsked(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "keys")
+	server := world.CoreDNS(t, `example.org:$PORT {
+    bind $ADDR
+    errors
+    caa $DIR/policy.yaml {
+        key auto `+folder+`
+        ttl 1s
+        roll propagation 500ms
+        roll safety 500ms
+        roll heartbeat 500ms
+        roll poll 1s
+    }
+}
+`, map[string]string{"policy.yaml": "version: 1\nttl: 1s\nissuers: {le: {domain: letsencrypt.org}}\nzones: {example.org: {nameservers: [{name: ns.example.net}], issue: [le]}}\n"})
+	server.WaitLog(t, "Publish at the parent: example.org.")
+	first := zoneKey(t, server.Addr)
+	ask := func(r keyroll.Request, want keys.Result) *keys.Report {
+		t.Helper()
+		report, err := keys.Ask(t.Context(), folder, "example.org.", r, keys.DefaultWait)
+		must(t, err)
+		if report.Asked.Result != want {
+			t.Fatalf("%+v, want %s", report.Asked, want)
+		}
+		return report
+	}
+	report := ask(keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK, Urgent: true}, keys.Begun)
+	if len(report.Zones[0].Keys) != 2 {
+		t.Errorf("%+v", report.Zones[0])
+	}
+	server.WaitLogs(t, "Publish at the parent: example.org.", 2)
+	ask(keyroll.Request{Verb: keyroll.RetireKey, Key: keyroll.ID{Algorithm: first.Algorithm, Tag: first.KeyTag()}}, keys.Refused)
+	ask(keyroll.Request{Verb: keyroll.GoInsecure}, keys.Begun)
+	ask(keyroll.Request{Verb: keyroll.ComeBack}, keys.Begun)
 }

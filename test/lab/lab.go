@@ -31,6 +31,8 @@ type Zone struct {
 
 	Negative uint32 // the SOA's minimum and TTL; 0 for 60
 
+	MaxOffer uint16 // questions over UDP that offer a larger EDNS size are dropped, as by some firewalls; 0 for none
+
 	Unsigned bool
 	Digest   uint8                                      // of the DS record; 0 for SHA-256
 	NoDS     bool                                       // signed, but the parent does not know
@@ -259,6 +261,9 @@ type server struct {
 func (s *server) handler(transport string) dns.HandlerFunc {
 	return func(w dns.ResponseWriter, q *dns.Msg) {
 		m := s.answer(q)
+		if s.drops(transport, q) {
+			return
+		}
 		if opt := q.IsEdns0(); transport == "udp" {
 			size := dns.MinMsgSize
 			if opt != nil {
@@ -273,6 +278,12 @@ func (s *server) handler(transport string) dns.HandlerFunc {
 			_ = w.WriteMsg(m)
 		}
 	}
+}
+
+// drops reports whether a zone's firewall drops a question.
+func (s *server) drops(transport string, q *dns.Msg) bool {
+	z, opt := s.closest(dns.CanonicalName(q.Question[0].Name), q.Question[0].Qtype), q.IsEdns0()
+	return transport == "udp" && z != nil && z.MaxOffer > 0 && opt != nil && opt.UDPSize() > z.MaxOffer
 }
 
 func (s *server) answer(q *dns.Msg) *dns.Msg {

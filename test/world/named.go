@@ -79,3 +79,22 @@ func SignZone(t testing.TB, apex, text string, key Key, options ...string) strin
 	}
 	return string(signed)
 }
+
+// SigningNamed starts named for a zone that it signs itself, with a key of its own, and that whoever asks on
+// loopback may update (RFC 2136). TTLs of what it adds are of a second.
+func SigningNamed(t testing.TB, apex, text string) *Process {
+	t.Helper()
+	program := Program(t, "named")
+	dir, addr := t.TempDir(), FreeAddr(t)
+	file := filepath.Join(dir, "db."+apex)
+	WriteFile(t, file, text)
+	conf := namedConf(dir, addr) + fmt.Sprintf(`dnssec-policy one-key {
+    keys { csk lifetime unlimited algorithm ecdsap256sha256; };
+    dnskey-ttl 1;
+    max-zone-ttl 1h;
+};
+zone %q { type primary; file %q; dnssec-policy one-key; allow-update { 127.0.0.1; }; };
+`, apex, file)
+	WriteFile(t, filepath.Join(dir, "named.conf"), conf)
+	return start(t, addr, dir, "running\n", program, "-g", "-4", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
+}

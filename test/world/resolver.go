@@ -11,8 +11,9 @@ import (
 // Zone is what a resolver is told of a zone.
 type Zone struct {
 	Name   string
-	Server netip.AddrPort // its authoritative server
-	Anchor string         // DS or DNSKEY records in zone file syntax, one a line; "": unsigned
+	Server netip.AddrPort   // its authoritative server
+	Others []netip.AddrPort // further ones
+	Anchor string           // DS or DNSKEY records in zone file syntax, one a line; "": unsigned
 }
 
 // Resolver starts a validating resolver with an empty cache that knows these zones and no others.
@@ -74,6 +75,18 @@ func unboundWith(options string) Resolver {
 	}
 }
 
+// Relay starts an unbound that only finds and hands on what servers say: it keeps nothing and validates nothing. What
+// is behind it sees parents and children as they are, though it knows one server alone.
+func Relay(t testing.TB, zones ...Zone) *Process {
+	t.Helper()
+	return unboundWith(`server:
+    module-config: "iterator"
+    aggressive-nsec: no
+    cache-max-ttl: 0
+    cache-max-negative-ttl: 0
+`)(t, zones...)
+}
+
 // unboundBase is what every unbound here needs: its folder, address and port come in.
 const unboundBase = `server:
     directory: "%s"
@@ -116,7 +129,10 @@ func unboundConf(dir string, addr netip.AddrPort, zones []Zone) string {
 		for _, anchor := range anchors(z) {
 			fmt.Fprintf(&conf, "    trust-anchor: '%s'\n", anchor)
 		}
-		fmt.Fprintf(&stubs, "stub-zone:\n    name: %q\n    stub-addr: %s@%d\n", z.Name, z.Server.Addr(), z.Server.Port())
+		fmt.Fprintf(&stubs, "stub-zone:\n    name: %q\n", z.Name)
+		for _, server := range z.servers() {
+			fmt.Fprintf(&stubs, "    stub-addr: %s@%d\n", server.Addr(), server.Port())
+		}
 	}
 	// An alias may lead out of the zones: the root is a port that nobody listens on.
 	stubs.WriteString("stub-zone:\n    name: \".\"\n    stub-addr: 127.0.0.1@1\n")
@@ -128,6 +144,13 @@ func unboundConf(dir string, addr netip.AddrPort, zones []Zone) string {
 func KnotResolver(t testing.TB, zones ...Zone) *Process {
 	t.Helper()
 	return kresdWith("")(t, zones...)
+}
+
+// ExactKnotResolver keeps what it was told for as long as its TTL says. By default knot-resolver keeps it for five
+// seconds at least, which is nothing, but where TTLs are of a second.
+func ExactKnotResolver(t testing.TB, zones ...Zone) *Process {
+	t.Helper()
+	return kresdWith("cache.min_ttl(0)\n")(t, zones...)
 }
 
 // kresdWith is KnotResolver with further lines of configuration, before those of the zones.
@@ -160,15 +183,21 @@ func kresdConf(addr netip.AddrPort, options string, zones []Zone) string {
 	fmt.Fprintf(&conf, kresdServer, addr.Addr(), addr.Port())
 	conf.WriteString(options)
 	for _, z := range zones {
-		for _, anchor := range anchors(z) {
-			fmt.Fprintf(&conf, "trust_anchors.add([[%s]])\n", anchor)
+		if anchors := anchors(z); len(anchors) > 0 { // in one call: a second one would take the place of the first
+			fmt.Fprintf(&conf, "trust_anchors.add([[%s]])\n", strings.Join(anchors, "\n"))
 		}
-		fmt.Fprintf(&conf, "policy.add(policy.suffix(policy.FORWARD({'%s@%d'}), {todname('%s')}))\n", z.Server.Addr(), z.Server.Port(), z.Name)
+		var servers []string
+		for _, server := range z.servers() {
+			servers = append(servers, fmt.Sprintf("'%s@%d'", server.Addr(), server.Port()))
+		}
+		fmt.Fprintf(&conf, "policy.add(policy.suffix(policy.FORWARD({%s}), {todname('%s')}))\n", strings.Join(servers, ", "), z.Name)
 	}
 	conf.WriteString("policy.add(policy.all(policy.REFUSE))\n")
 	fmt.Fprintf(&conf, "io.stdout:write('%s\\n') io.stdout:flush()\n", kresdReady)
 	return conf.String()
 }
+
+func (z Zone) servers() []netip.AddrPort { return append([]netip.AddrPort{z.Server}, z.Others...) }
 
 // anchors are a zone's, with single spaces, as both configurations read them.
 func anchors(z Zone) []string {

@@ -1,287 +1,145 @@
 // Package parent asks every server of a zone's parent for the zone's DS RRset, as a roll of keys wants to
-// know before a key is withdrawn (RFC 7583 3.3.1).
+// know before a key is withdrawn (RFC 7583 3.3.1), and tells the parent of new CDS (RFC 9859).
 //
-// A zone and its keys go in; what each address of each server of the parent says comes out, or why it could
-// not be asked. The servers' names and addresses come from a resolver, which is trusted with them. Everything
-// is asked over TCP: an answer that somebody forges would have a key withdrawn too early, and nobody waits
-// for these.
+// Zones go in, a few or some thousands; what each address of each server of their parents has comes out, or
+// why it could not be asked. The servers' names and addresses come from a resolver, which is trusted with
+// them, or are given. DS are asked for over TCP: an answer that somebody forges would have a key withdrawn
+// too early, and nobody waits for these.
+//
+// The way through: find.go finds the servers, ask.go asks one of them about many zones, answer.go says what
+// counts as an answer; dsync.go and notify.go are RFC 9859.
 package parent
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/miekg/dns"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 )
 
 const (
-	// patience is how long one answer may take: long for a server, short beside the hour until it is asked
-	// again.
-	patience = 10 * time.Second
-	// atOnce is how many servers are asked at once; the root zone and the largest TLDs have 26 addresses.
-	atOnce = 8
+	// connecting is how long a server may take to accept a connection: one lost packet is sent again after a
+	// second (RFC 6298 2).
+	connecting = 2 * time.Second
+	// patience is how long one answer may take: long for a server, and enough for a resolver that has to
+	// find what it says.
+	patience = 5 * time.Second
+	// serversAtOnce is how many servers are asked at once, over one connection each; the root zone and the
+	// largest TLDs have 26 addresses.
+	serversAtOnce = 64
 	// maxServers bounds what a hostile parent can have us ask.
 	maxServers = 32
 	// dnsPort is DNS's.
 	dnsPort = 53
 )
 
-// Asker asks parents. Its zero value lacks a resolver.
+// Asker asks parents. It is safe for use by several goroutines, and does not change.
 type Asker struct {
 	Resolvers []netip.AddrPort // asked in turn, until one answers
-	Port      uint16           // of the parents' servers; 0: that of DNS
+	Servers   []netip.AddrPort // those of the parent of every zone, where they are given; none: the resolvers find them
+	Port      uint16           // of the servers that are found; 0: that of DNS
 }
 
-// DS says what each server of the parent has. The error is why its servers are not known; a zone that has no
-// parent has no servers.
-func (a *Asker) DS(ctx context.Context, zone string, keys []*dns.DNSKEY) ([]keyroll.Observation, error) {
-	zone = dns.CanonicalName(zone)
-	if zone == "." {
-		return nil, nil
+// DS says what each server of the parent of each zone has, by zone as it was given. The DS records are all
+// among Others, since no keys are known here (keyroll.Observe). What could not be asked, by the end of ctx too,
+// is an observation with the reason. The root zone has no parent, and no observations.
+//
+// Each server is asked over one connection, and the resolvers once for each thing, however many the zones are.
+func (a *Asker) DS(ctx context.Context, zones []string) map[string][]keyroll.Observation {
+	servers := newRound(a).serversOf(ctx, zones)
+	said := askAll(ctx, servers)
+	out := map[string][]keyroll.Observation{}
+	for zone, of := range servers {
+		out[zone] = observe(zone, of, said)
 	}
-	servers, err := a.servers(ctx, zone)
-	if err != nil {
-		return nil, fmt.Errorf("find the servers of the parent of %s: %w", zone, err)
-	}
-	var group errgroup.Group
-	group.SetLimit(atOnce)
-	var mu sync.Mutex
-	said := map[server]keyroll.Observation{}
-	for _, s := range servers {
-		group.Go(func() error {
-			o := ask(ctx, s, zone, keys)
-			mu.Lock()
-			defer mu.Unlock()
-			said[s] = o
-			return nil
-		})
-	}
-	group.Wait() // what failed is in the observations
-	var out []keyroll.Observation
-	for _, s := range servers {
-		if !elsewhere(s, said) {
-			out = append(out, said[s])
-		}
-	}
-	return out, nil
+	return out
 }
 
 // server is one address of a name server. One without an address could not be found.
 type server struct {
-	name string
+	name string // "" where only the address was given
 	addr netip.AddrPort
-	err  error
+	err  error // why there is no address
 }
 
 func (s server) String() string {
-	if !s.addr.IsValid() {
+	switch {
+	case !s.addr.IsValid():
 		return s.name
+	case s.name == "":
+		return s.addr.String()
 	}
 	return fmt.Sprintf("%s (%s)", s.name, s.addr.Addr())
 }
 
-// elsewhere reports whether a server's address lies in an Internet that this machine has no way to, such as
-// IPv6, while another address of the same server answered.
-func elsewhere(s server, said map[server]keyroll.Observation) bool {
-	err := said[s].Err
-	if !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.EAFNOSUPPORT) {
-		return false
-	}
-	for other, o := range said {
-		if other.name == s.name && o.Err == nil {
-			return true
-		}
-	}
-	return false
-}
+// answers are what one address said, by zone.
+type answers map[string]answer
 
-// servers are those of the zone above a zone's cut.
-func (a *Asker) servers(ctx context.Context, zone string) ([]server, error) {
-	off, _ := dns.NextLabel(zone, 0)
-	above := "."
-	if off < len(zone) {
-		above = zone[off:]
-	}
-	apex, err := a.apex(ctx, above)
-	if err != nil {
-		return nil, err
-	}
-	names, err := a.nameservers(ctx, apex)
-	if err != nil {
-		return nil, err
-	}
-	var servers []server
-	for _, name := range names {
-		servers = append(servers, a.addresses(ctx, name)...)
-	}
-	if len(servers) > maxServers {
-		return nil, fmt.Errorf("%s has %d servers, and no more than %d are asked", apex, len(servers), maxServers)
-	}
-	return servers, nil
-}
-
-// apex is that of the zone which holds a name: the owner of the SOA, which stands in the answer or proves that
-// the name has none.
-func (a *Asker) apex(ctx context.Context, name string) (string, error) {
-	m, err := a.resolve(ctx, name, dns.TypeSOA)
-	if err != nil {
-		return "", err
-	}
-	for _, rr := range slices.Concat(m.Answer, m.Ns) {
-		if owner := dns.CanonicalName(rr.Header().Name); rr.Header().Rrtype == dns.TypeSOA && dns.IsSubDomain(owner, name) {
-			return owner, nil
-		}
-	}
-	return "", fmt.Errorf("the resolver does not say which zone %s is in", name)
-}
-
-// nameservers are the names of a zone's servers, in order.
-func (a *Asker) nameservers(ctx context.Context, apex string) ([]string, error) {
-	m, err := a.resolve(ctx, apex, dns.TypeNS)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, rr := range m.Answer {
-		if ns, ok := rr.(*dns.NS); ok && dns.CanonicalName(ns.Hdr.Name) == apex {
-			names = append(names, dns.CanonicalName(ns.Ns))
-		}
-	}
-	slices.Sort(names)
-	if names = slices.Compact(names); len(names) == 0 {
-		return nil, fmt.Errorf("the resolver knows no NS of %s", apex)
-	}
-	return names, nil
-}
-
-// addresses are those of one server. What cannot be found is a server that cannot be asked.
-func (a *Asker) addresses(ctx context.Context, name string) (servers []server) {
-	var errs []error
-	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-		m, err := a.resolve(ctx, name, qtype)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, rr := range m.Answer {
-			if addr, ok := address(rr); ok {
-				servers = append(servers, server{name: name, addr: netip.AddrPortFrom(addr, a.port())})
+// askAll asks each address about all zones that it is a server of.
+func askAll(ctx context.Context, servers map[string][]server) map[netip.AddrPort]answers {
+	zones := map[netip.AddrPort]map[string]bool{} // some servers have one address under several names
+	for zone, of := range servers {
+		for _, s := range of {
+			if s.addr.IsValid() {
+				if zones[s.addr] == nil {
+					zones[s.addr] = map[string]bool{}
+				}
+				zones[s.addr][zone] = true
 			}
 		}
 	}
-	err := errors.Join(errs...)
-	if err == nil && len(servers) == 0 {
-		err = errors.New("it has no address")
-	}
-	if err != nil {
-		servers = append(servers, server{name: name, err: err})
-	}
-	return servers
-}
-
-func (a *Asker) port() uint16 {
-	if a.Port == 0 {
-		return dnsPort
-	}
-	return a.Port
-}
-
-func address(rr dns.RR) (netip.Addr, bool) {
-	switch rr := rr.(type) {
-	case *dns.A:
-		addr, ok := netip.AddrFromSlice(rr.A)
-		return addr.Unmap(), ok
-	case *dns.AAAA:
-		return netip.AddrFromSlice(rr.AAAA)
-	}
-	return netip.Addr{}, false
-}
-
-// resolve asks the resolvers in turn.
-func (a *Asker) resolve(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
-	errs := []error{errors.New("no resolver answered")}
-	for _, resolver := range a.Resolvers {
-		q := new(dns.Msg).SetQuestion(name, qtype)
-		m, err := exchange(ctx, resolver, q)
-		if err == nil && (m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError) {
-			return m, nil
-		}
-		if err == nil {
-			err = fmt.Errorf("%s says %s to %s %s", resolver, dns.RcodeToString[m.Rcode], name, dns.Type(qtype))
-		}
-		errs = append(errs, err)
-	}
-	return nil, errors.Join(errs...)
-}
-
-// ask asks one server of the parent.
-func ask(ctx context.Context, s server, zone string, keys []*dns.DNSKEY) keyroll.Observation {
-	if s.err != nil {
-		return keyroll.Observation{Server: s.String(), Err: s.err}
-	}
-	q := new(dns.Msg).SetQuestion(zone, dns.TypeDS)
-	q.RecursionDesired = false
-	q.SetEdns0(dns.DefaultMsgSize, false)
-	m, err := exchange(ctx, s.addr, q)
-	if err == nil {
-		err = answers(m, zone)
-	}
-	if err != nil {
-		return keyroll.Observation{Server: s.String(), Err: err}
-	}
-	var set []*dns.DS
-	for _, rr := range m.Answer {
-		if ds, ok := rr.(*dns.DS); ok && dns.CanonicalName(ds.Hdr.Name) == zone {
-			set = append(set, ds)
-		}
-	}
-	return keyroll.Observe(s.String(), set, keys)
-}
-
-// answers says why a message is no answer of a server of the parent. One of the child's, which says with
-// authority that there is no DS (RFC 4035 3.1.4.1), must not be taken for the parent's.
-func answers(m *dns.Msg, zone string) error {
-	switch {
-	case m.Rcode != dns.RcodeSuccess:
-		return fmt.Errorf("it says %s", dns.RcodeToString[m.Rcode])
-	case !m.Authoritative:
-		return errors.New("it has no authority for the parent")
-	}
-	for _, rr := range m.Answer {
-		if rr.Header().Rrtype == dns.TypeDS && dns.CanonicalName(rr.Header().Name) == zone {
+	var group errgroup.Group
+	group.SetLimit(serversAtOnce)
+	var mu sync.Mutex
+	said := map[netip.AddrPort]answers{}
+	for addr, of := range zones {
+		group.Go(func() error {
+			heard := ask(ctx, addr, of)
+			mu.Lock()
+			defer mu.Unlock()
+			said[addr] = heard
 			return nil
-		}
+		})
 	}
-	for _, rr := range m.Ns {
-		if owner := dns.CanonicalName(rr.Header().Name); rr.Header().Rrtype == dns.TypeSOA && owner != zone && dns.IsSubDomain(owner, zone) {
-			return nil
-		}
-	}
-	return errors.New("it has no DS, and does not deny it as the parent")
+	group.Wait() // what failed is in the answers
+	return said
 }
 
-// exchange asks over TCP.
-func exchange(ctx context.Context, addr netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	client := dns.Client{Net: "tcp", Timeout: patience, Dialer: &net.Dialer{Timeout: patience}}
-	m, _, err := client.ExchangeContext(ctx, q, addr.String())
-	switch {
-	case err != nil:
-		return nil, err
-	case len(m.Question) != 1 || !strings.EqualFold(m.Question[0].Name, q.Question[0].Name) || m.Question[0].Qtype != q.Question[0].Qtype:
-		return nil, fmt.Errorf("%s answers another question", addr)
+// observe is what the servers of one zone's parent say.
+func observe(zone string, servers []server, said map[netip.AddrPort]answers) (out []keyroll.Observation) {
+	answer := func(s server) answer {
+		if !s.addr.IsValid() {
+			return answer{err: s.err}
+		}
+		return said[s.addr][zone]
 	}
-	return m, nil
+	answered := map[string]bool{} // servers by name
+	for _, s := range servers {
+		if answer(s).err == nil {
+			answered[s.name] = true
+		}
+	}
+	for _, s := range servers {
+		heard := answer(s)
+		if s.name != "" && answered[s.name] && elsewhere(heard.err) {
+			continue
+		}
+		o := keyroll.Observe(s.String(), heard.ds, nil)
+		o.Err = heard.err
+		out = append(out, o)
+	}
+	return out
+}
+
+// elsewhere reports whether an address lies in an Internet that this machine has no way to, such as IPv6. It
+// need not be asked where another address of the same server answers.
+func elsewhere(err error) bool {
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 }

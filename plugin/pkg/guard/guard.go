@@ -165,6 +165,9 @@ func Check(p *policy.Snapshot, o Options) Report {
 	for _, issuer := range slices.Backward(p.Issuers) {
 		c.keys[exact(issuer.Domain)] = issuer.Key
 	}
+	for _, note := range p.Notes {
+		c.warn(note.Pos, note.Code, "%s", note.Message)
+	}
 	c.issuers()
 	c.properties()
 	own := Requirements(p)

@@ -7,7 +7,7 @@ import "time"
 // says which is in use.
 
 // takeOver says in which state keys are that were found: as their files have it in a zone that is not known
-// yet, and unused in one that is.
+// yet, and unused in one that is. Files by other programs have no times.
 func (s *step) takeOver(found []*Key) {
 	for _, k := range found {
 		past := func(t time.Time) bool { return !t.IsZero() && !t.After(s.in.Now) }
@@ -15,8 +15,9 @@ func (s *step) takeOver(found []*Key) {
 		switch {
 		case past(k.Times.Delete):
 			k.State = Removed
-		case s.next.Seen.IsZero() && (past(k.Times.Publish) || past(k.Times.Activate)):
-			k.State = Unsure
+		case s.next.Seen.IsZero() && (past(k.Times.Publish) || past(k.Times.Activate) || k.Times == Times{}):
+			k.State = Unsure // without any time it may well be in use, as BIND has it
+			s.out.Changes = append(s.out.Changes, Change{k.ID, k.Role, Made, Unsure})
 		}
 		if k.Times.Created.IsZero() || k.State == Made && k.Times.Created.After(s.in.Now) {
 			k.Times.Created = s.in.Now

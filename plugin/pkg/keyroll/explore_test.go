@@ -60,6 +60,7 @@ func (w *world) cooperate() {
 var scenarios = []scenario{
 	{"a new zone", fresh, budget{crashes: 1}},
 	{"a CSK rolls", settled(false), budget{rolls: 1, crashes: 1}},
+	{"a CSK rolls, or not", settled(false), budget{rolls: 1, urgent: 1, callOffs: 1, crashes: 1}},
 	{"a CSK rolls at once, twice", settled(false), budget{urgent: 2}},
 	{"KSK and ZSK roll", settled(true), budget{rolls: 1, zskRolls: 1}},
 	{"a ZSK rolls twice", settled(true), budget{zskUrgent: 2, crashes: 1}},
@@ -87,6 +88,7 @@ var scenarios = []scenario{
 	{"keys are given up", settled(false), budget{urgent: 1, retires: 1}},
 	{"a backup comes back", settled(false), budget{rolls: 1, backups: 1}},
 	{"a backup comes back, KSK and ZSK", settled(true), budget{rolls: 1, zskRolls: 1, backups: 1}},
+	{"a backup comes back, and a ZSK rolls", settled(true), budget{zskRolls: 1, backups: 1}},
 	{"a KSK is given up", settled(true), budget{urgent: 1, retires: 1}},
 	{"a ZSK is given up", settled(true), budget{zskUrgent: 1, retires: 1}},
 	{"a new algorithm is given up", settled(false), budget{algorithms: 1, retires: 1}},
@@ -108,12 +110,15 @@ func spend(b *int8, e event) []event {
 	return []event{e}
 }
 
-// request is a step with what people ask for.
+// request is people who ask for something. They can once the zone has been served.
 func request(name string, count func(*budget) *int8, r Request) func(*world) []event {
 	return func(w *world) []event {
-		return spend(count(&w.budget), event{name, func(w *world, rules *rules) {
+		if w.zone.Seen.IsZero() {
+			return nil
+		}
+		return spend(count(&w.budget), event{name, func(w *world, _ *rules) {
 			*count(&w.budget)--
-			w.step(rules, bothAnswer, false, r)
+			w.ask(r)
 		}})
 	}
 }
@@ -149,6 +154,7 @@ var happenings = []func(*world) []event{
 	request("ask for an urgent roll of the ZSK", func(b *budget) *int8 { return &b.zskUrgent }, Request{Verb: RollKey, Role: ZSK, Urgent: true}),
 	request("ask to go insecure", func(b *budget) *int8 { return &b.insecure }, Request{Verb: GoInsecure}),
 	request("ask to be secure", func(b *budget) *int8 { return &b.back }, Request{Verb: ComeBack}),
+	request("call rolls off", func(b *budget) *int8 { return &b.callOffs }, Request{Verb: CallOff}),
 	func(w *world) (events []event) {
 		for i := range w.zone.Keys {
 			id := w.zone.Keys[i].ID
@@ -384,6 +390,9 @@ func (w *world) restless() error {
 	}
 	if len(sets.DNSKEY) != len(settings.roles()) || len(sets.Apex) != 1 || len(sets.Data) != 1 || w.master != maskOf(sets.CDS) || len(sets.CDS) != 1 {
 		return fmt.Errorf("%+v with DS %016b of %v", sets, w.master, w.zone.Keys)
+	}
+	if len(w.zone.Requests) > 0 {
+		return fmt.Errorf("people wait for answers: %v", w.zone.Requests)
 	}
 	if sets.Apex[0].Algorithm != settings.Algorithm || w.zone.AskedKSK+w.zone.AskedZSK > 0 {
 		return fmt.Errorf("people's wishes are not done: %+v of %+v", sets, w.zone)

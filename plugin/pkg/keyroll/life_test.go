@@ -33,14 +33,18 @@ func newLife(t *testing.T) *life {
 // step runs one step, makes keys that it asks for, and notes what changes.
 func (l *life) step(requests ...Request) Decision {
 	l.t.Helper()
+	for _, r := range requests {
+		r.Asked = l.now
+		l.zone.Requests = append(l.zone.Requests, r)
+	}
 	var found []Key
 	for {
-		d := Step(l.zone, Input{Now: l.now, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour, Parent: l.parent, Found: found, Requests: requests})
+		d := Step(l.zone, Input{Now: l.now, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour, Parent: l.parent, Found: found})
 		l.zone, l.sets, l.last = d.Zone, d.Sets, d
 		for _, c := range d.Changes {
 			l.timeline = append(l.timeline, fmt.Sprintf("%s %s %s %s", l.now.Sub(epoch), c.Role, c.Key, c.To))
 		}
-		found, requests = nil, nil
+		found = nil
 		for _, spec := range d.Make {
 			l.tag++
 			found = append(found, Key{ID: ID{spec.Algorithm, l.tag}, Role: spec.Role, Times: Times{Created: l.now}})
@@ -255,21 +259,107 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	l := newLife(t)
 	l.until(day)
+	l.step(Request{Verb: RollKey, Role: CSK, Urgent: true}) // 2 is published
+	silent := []Observation{{Server: "a", Err: errSilent}}
 	for name, c := range map[string]struct {
 		request Request
 		code    Code
+		later   bool // it is refused by the step and not beforehand
+		change  func(*Zone, *Input)
 	}{
-		"retire what is not there":         {Request{Verb: RetireKey, Key: ID{13, 99}}, NoSuchKey},
-		"retire the key in use":            {Request{Verb: RetireKey, Key: ID{13, 1}}, KeyNeeded},
-		"roll a ZSK of a zone with a CSK":  {Request{Verb: RollKey, Role: ZSK}, NoSuchKey},
-		"roll a zone that is not to be so": {Request{Verb: RollKey, Role: KSK}, RollWhileInsecure},
+		"retire what is not there":            {Request{Verb: RetireKey, Key: ID{13, 99}}, NoSuchKey, false, nil},
+		"retire the key in use":               {Request{Verb: RetireKey, Key: ID{13, 1}}, KeyNeeded, false, nil},
+		"retire what leaves":                  {Request{Verb: RetireKey, Key: ID{13, 1}}, LeavesAlready, false, func(z *Zone, _ *Input) { z.Keys[0].State = Retiring }},
+		"retire what the parent names":        {Request{Verb: RetireKey, Key: ID{13, 2}}, KeyNeeded, true, func(_ *Zone, in *Input) { in.Parent[0].Named = []ID{{13, 1}, {13, 2}} }},
+		"retire what the parent may name":     {Request{Verb: RetireKey, Key: ID{13, 2}}, ParentUnknown, true, func(_ *Zone, in *Input) { in.Parent = silent }},
+		"roll a ZSK of a zone with a CSK":     {Request{Verb: RollKey, Role: ZSK}, NoSuchKey, false, nil},
+		"roll a zone that is to be insecure":  {Request{Verb: RollKey, Role: KSK}, RollWhileInsecure, false, func(z *Zone, _ *Input) { z.Insecure = true }},
+		"roll a zone that was just asked off": {Request{Verb: RollKey, Role: KSK}, RollWhileInsecure, false, func(z *Zone, _ *Input) { z.Requests = []Request{{Verb: GoInsecure, Asked: l.now}} }},
+		"what was asked an hour ago":          {Request{Verb: GoInsecure}, StaleRequest, true, func(_ *Zone, in *Input) { in.Now = in.Now.Add(time.Hour + time.Second) }},
 	} {
 		zone := l.zone
-		zone.Insecure = c.code == RollWhileInsecure
-		d := Step(zone, Input{Now: l.now, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour, Requests: []Request{c.request}})
-		if len(d.Refusals) != 1 || d.Refusals[0].Code != c.code || d.Refusals[0].Cause() == "" || d.Refusals[0].Remedy() == "" {
+		zone.Keys = slices.Clone(zone.Keys)
+		in := Input{Now: l.now, Settings: l.set, DataTTL: time.Hour, KeyTTL: time.Hour, Parent: slices.Clone(l.parent)}
+		if c.change != nil {
+			c.change(&zone, &in)
+		}
+		asked, r, refused := zone.Ask(c.request, l.now)
+		if c.later != (refused == nil) || refused != nil && (refused.Code != c.code || len(asked.Requests) != len(zone.Requests)) {
+			t.Errorf("%s, beforehand: %v", name, refused)
+		}
+		zone.Requests = append(slices.Clone(zone.Requests), r)
+		d := Step(zone, in)
+		i := slices.IndexFunc(d.Refusals, func(r Refusal) bool { return r.Code == c.code })
+		if i < 0 || d.Refusals[i].Cause() == "" || d.Refusals[i].Remedy() == "" {
 			t.Errorf("%s: %+v", name, d.Refusals)
 		}
+		if last := d.Zone.Answers[len(d.Zone.Answers)-1]; len(d.Zone.Requests) > 0 || last.Request != r || last.Refused == nil || last.Refused.Code != c.code {
+			t.Errorf("%s: %+v", name, d.Zone.Answers)
+		}
+	}
+}
+
+// A request is written, obeyed once, and its answer kept; no two are the same, and there is an end to both.
+func TestRequestsAreAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.until(day)
+	roll := Request{Verb: RollKey, Role: CSK}
+	asked := map[time.Time]bool{}
+	for range maxRequests {
+		var r Request
+		var refused *Refusal
+		if l.zone, r, refused = l.zone.Ask(roll, l.now); refused != nil || asked[r.Asked] {
+			t.Fatalf("%v, %s", refused, r.Asked)
+		}
+		asked[r.Asked] = true
+	}
+	if _, _, refused := l.zone.Ask(roll, l.now); refused == nil || refused.Code != TooManyRequests {
+		t.Errorf("%v", refused)
+	}
+	if zone, taken := l.zone.TakeBack(); len(zone.Requests) > 0 || len(taken) != maxRequests {
+		t.Errorf("%v, %v", zone.Requests, taken)
+	}
+	l.step()
+	if z := l.zone; len(z.Requests) > 0 || len(z.Answers) != keptAnswers || z.AskedKSK != Planned {
+		t.Errorf("%+v", z)
+	}
+	l.step(Request{Verb: CallOff})
+	l.timeline = nil
+	l.until(12 * day)
+	l.expect()
+}
+
+// What people ask for and does not begin at once has a time, or a reason.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.set.Split = true
+	l.until(day)
+	plans := func(want ...Plan) {
+		t.Helper()
+		if fmt.Sprint(l.last.Plans) != fmt.Sprint(want) {
+			t.Errorf("got %v, want %v", l.last.Plans, want)
+		}
+	}
+	aged := l.zone.Keys[1].Since.Add(DefaultLifetimeZSK)
+	byAge := Plan{[]Role{ZSK}, 13, forEndOfLife, aged}
+	plans(byAge)
+	l.step(Request{Verb: RollKey, Role: KSK})
+	inAllBackups := l.now.Add(DefaultBackupAge + DefaultSafety)
+	plans(Plan{[]Role{KSK}, 13, forBackups, inAllBackups}, byAge)
+	if w := l.last.Waits[len(l.last.Waits)-1]; w.State != Made || w.For != forItsTurn || !w.Until.Equal(inAllBackups) {
+		t.Errorf("the key to come waits for %+v", w)
+	}
+	l.set.Algorithm = dns.ED25519
+	l.step(Request{Verb: RollKey, Role: KSK, Urgent: true})
+	l.step(Request{Verb: RollKey, Role: ZSK})
+	plans(Plan{Roles: []Role{ZSK}, For: forOtherRoll})
+	l.step(Request{Verb: CallOff})
+	plans()
+	lying := slices.IndexFunc(l.last.Waits, func(w Wait) bool { return w.State == Made })
+	if w := l.last.Waits[lying]; w.For == forItsTurn || !w.Until.IsZero() {
+		t.Errorf("a key that nobody needs waits for %+v", w)
 	}
 }
 
@@ -303,6 +393,19 @@ func TestTakeOver(t *testing.T) {
 	}
 	if want := fmt.Sprint(map[uint16]State{1: Active, 2: Retiring, 3: Active, 4: Made, 5: Removed}); fmt.Sprint(states) != want {
 		t.Errorf("got %v, want %v", states, want)
+	}
+}
+
+// A key whose files have no times, as those of other programs, may be in use: it is served whatever the parent
+// says, and no new key takes its place.
+func TestTakeOverWithoutTimes(t *testing.T) {
+	t.Parallel()
+	for name, parent := range map[string][]Observation{"not asked": nil, "it has the DS": {{Server: "a", Named: []ID{{13, 1}}}}, "it has none": {{Server: "a"}}} {
+		d := Step(Zone{}, Input{Now: epoch, Settings: DefaultSettings(), DataTTL: time.Hour, KeyTTL: time.Hour,
+			Found: []Key{{ID: ID{13, 1}, Role: CSK}}, Parent: parent})
+		if fmt.Sprint(d.Sets.DNSKEY, d.Sets.Data) != "[013+00001] [013+00001]" || len(d.Make) > 0 {
+			t.Errorf("%s: %+v, make %v", name, d.Sets, d.Make)
+		}
 	}
 }
 
@@ -411,6 +514,10 @@ func TestObserve(t *testing.T) {
 	ours, other := key(257), key(257)
 	twisted := ours.ToDS(dns.SHA256)
 	twisted.Digest = strings.Repeat("0", len(twisted.Digest))
+	removal := &dns.DS{Hdr: dns.RR_Header{Name: "example.org.", Rrtype: dns.TypeDS, Class: dns.ClassINET, Ttl: 7200}, Digest: "00"}
+	if o := Observe("a", []*dns.DS{removal}, []*dns.DNSKEY{ours}); o.secure() || o.TTL != 0 {
+		t.Errorf("a DS that asks for removal (RFC 8078 4) counts: %+v", o)
+	}
 	set := []*dns.DS{ours.ToDS(dns.SHA256), ours.ToDS(dns.SHA384), other.ToDS(dns.SHA256), twisted}
 	set[0].Hdr.Ttl = 3600
 	o := Observe("a", set, []*dns.DNSKEY{key(257), ours})

@@ -83,6 +83,9 @@ func later(a, b time.Time) time.Time {
 
 // What follows says whether a wait concerns a key: functions of the keys and of the parent.
 
+// ages reports whether a key is rolled by its age.
+func ages(s *step, k *Key) bool { return s.in.Settings.Lifetime.of(k.Role) > 0 }
+
 func goesInsecure(s *step, _ *Key) bool { return s.next.Insecure }
 
 // dsEverywhere reports whether a DS at each server of the parent names the key.

@@ -78,7 +78,13 @@ func (r *rules) rows(state State, role Role, f func(*row)) {
 func seen(twist func(*Input)) func(*rules) { return func(r *rules) { r.twist = twist } }
 
 // lost leaves something out of what is written.
-func lost(forget func(*Zone)) func(*rules) { return func(r *rules) { r.forget = forget } }
+func lost(forget func(*Zone)) func(*rules) { return kept(func(_ Zone, z *Zone) { forget(z) }) }
+
+// kept is lost where something stays as it was.
+func kept(forget func(was Zone, is *Zone)) func(*rules) { return func(r *rules) { r.forget = forget } }
+
+// unread leaves something out of what a server reads before it writes.
+func unread(read func(*Zone)) func(*rules) { return func(r *rules) { r.read = read } }
 
 func eachKey(z *Zone, f func(*Key)) {
 	z.Keys = slices.Clone(z.Keys)
@@ -110,7 +116,7 @@ var mutations = []mutation{
 	{"an old algorithm stops to sign one unit before its DNSKEY is gone", "the algorithm of a CSK", sooner(Postsigned, CSK, 1)},
 	{"an old algorithm's ZSK stops to sign one unit before its DNSKEY is gone", "the algorithm of KSK and ZSK", sooner(Postsigned, ZSK, 1)},
 	{"a restored CSK is judged at once", "a backup comes back", sooner(Unsure, CSK, dataTTL+propagation)},
-	{"a restored ZSK is judged before its DNSKEY is known", "a backup comes back, KSK and ZSK", sooner(Unsure, ZSK, 2)},
+	{"a restored ZSK is judged before its DNSKEY is known", "a backup comes back, and a ZSK rolls", sooner(Unsure, ZSK, 2)},
 
 	// A step is swapped or left out.
 	{"a new CSK signs at once", "a CSK rolls at once, twice", goesTo(Made, CSK, Published, Ready)},
@@ -152,6 +158,14 @@ var mutations = []mutation{
 	})},
 	{"a larger TTL that was served is not written", "TTLs change during a roll", lost(func(z *Zone) { z.DataTTL, z.KeyTTL = Mark{}, Mark{} })},
 	{"when the state was written is not written", "a backup comes back", seen(func(in *Input) { in.Settings.Heartbeat = 1000 * unit })},
+
+	// What people ask for is lost, or done twice.
+	{"a request that was obeyed is left for the next step", "a CSK rolls, or not", kept(func(was Zone, is *Zone) { is.Requests = was.Requests })},
+	{"a request that comes while a server steps is written over", "a CSK rolls, or not", unread(func(z *Zone) { z.Requests = nil })},
+	{"what was asked for is not written", "a CSK rolls, or not", lost(func(z *Zone) { z.AskedKSK = Never })},
+	{"that a roll has begun is not written", "a CSK rolls, or not", kept(func(was Zone, is *Zone) { is.AskedKSK = max(was.AskedKSK, is.AskedKSK) })},
+	{"that the zone is to be insecure is not written", "insecure", lost(func(z *Zone) { z.Insecure = false })},
+	{"answers are not written", "insecure", lost(func(z *Zone) { z.Answers = nil })},
 
 	// The world is seen wrongly.
 	{"TTLs are taken to be what is set, not what was served", "a CSK rolls at once, twice", seen(func(in *Input) { in.DataTTL, in.KeyTTL = loweredTTL*unit, loweredTTL*unit })},

@@ -21,6 +21,9 @@ type Observation struct {
 func Observe(server string, set []*dns.DS, keys []*dns.DNSKEY) Observation {
 	o := Observation{Server: server}
 	for _, ds := range set {
+		if ds.Algorithm == 0 {
+			continue // RFC 8078 4 has it ask for removal, and BIND's dnssec-cds makes a DS of that: it secures nothing
+		}
 		o.TTL = max(o.TTL, time.Duration(ds.Hdr.Ttl)*time.Second)
 		i := slices.IndexFunc(keys, func(key *dns.DNSKEY) bool { return matches(ds, key) })
 		if i < 0 {

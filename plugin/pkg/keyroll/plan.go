@@ -14,6 +14,20 @@ type roll struct {
 	urgent    bool      // it does not wait until every backup has its keys
 }
 
+// Plan is a roll that will begin, for people.
+type Plan struct {
+	Roles     []Role    `json:"roles"`
+	Algorithm uint8     `json:"algorithm,omitempty"` // of the keys to come; 0 where that is not known yet
+	For       string    `json:"for"`                 // what it waits for
+	Begins    time.Time `json:"begins,omitzero"`     // zero where nobody knows
+}
+
+const (
+	forBackups   = "every backup to have its key"
+	forEndOfLife = "the end of a key's life"
+	forOtherRoll = "another roll to end"
+)
+
 // Spec is a key to make.
 type Spec struct {
 	Role      Role
@@ -98,7 +112,8 @@ func (s *step) successorOf(k *Key, asked Urgency) []roll {
 // whose keys are there, each in every backup, unless it is urgent.
 func (s *step) plan() {
 	clear(s.starts)
-	s.make = s.make[:0]
+	clear(s.turns)
+	s.make, s.plans = s.make[:0], s.plans[:0]
 	for _, r := range s.due() {
 		begin, keys := r.from, []*Key(nil)
 		for _, role := range r.roles {
@@ -116,15 +131,42 @@ func (s *step) plan() {
 			}
 			keys = append(keys, k)
 		}
+		for _, k := range keys {
+			s.turns[k] = begin
+		}
 		if len(keys) < len(r.roles) {
+			s.plans = append(s.plans, r.plan(begin))
 			continue
 		}
 		if s.in.Now.Before(begin) {
 			s.wake(begin)
+			s.plans = append(s.plans, r.plan(begin))
 			continue
 		}
 		s.begin(r, keys)
 	}
+}
+
+// plan is a roll for people.
+func (r *roll) plan(begin time.Time) Plan {
+	p := Plan{slices.Clone(r.roles), r.algorithm, forEndOfLife, begin}
+	if begin.After(r.from) {
+		p.For = forBackups
+	}
+	return p
+}
+
+// askedLater are the rolls that people have asked for and that cannot begin while others are under way.
+func (s *step) askedLater() (later []Plan) {
+	for half, asked := range map[Role]Urgency{KSK: s.next.AskedKSK, ZSK: s.next.AskedZSK} {
+		k := s.current(half)
+		planned := func(p Plan) bool { return slices.ContainsFunc(p.Roles, func(r Role) bool { return r.has(half) }) }
+		if asked != Never && k != nil && !slices.ContainsFunc(s.plans, planned) {
+			later = append(later, Plan{Roles: []Role{k.Role}, For: forOtherRoll})
+		}
+	}
+	slices.SortFunc(later, func(a, b Plan) int { return int(a.Roles[0]) - int(b.Roles[0]) })
+	return later
 }
 
 // standby is the oldest key that lies ready.

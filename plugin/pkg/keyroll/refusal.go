@@ -1,6 +1,8 @@
 package keyroll
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -15,7 +17,11 @@ const (
 	WouldOrphan       Code = "would-orphan-ds"     // refused: the change would leave a server of the parent naming no key
 	NoSuchKey         Code = "no-such-key"         // refused
 	KeyNeeded         Code = "key-needed"          // refused: it is in use, or the parent may come to name it
+	LeavesAlready     Code = "leaves-already"      // refused
+	ParentUnknown     Code = "parent-unknown"      // refused: the parent may name the key
 	RollWhileInsecure Code = "roll-while-insecure" // refused
+	StaleRequest      Code = "stale-request"       // refused
+	TooManyRequests   Code = "too-many-requests"   // refused
 	ParentSilent      Code = "parent-silent"       // a server of the parent could not be asked, and a key waits for it
 	ForeignDS         Code = "foreign-ds"          // a server of the parent names a key of which there is no file
 	ParentSlow        Code = "parent-slow"         // the parent does not follow CDS, or nobody sets the DS
@@ -23,10 +29,40 @@ const (
 
 // Refusal is one reason why something is held or refused, or is amiss.
 type Refusal struct {
+	Code    Code
+	Keys    []ID
+	Servers []string
+	Err     error // in JSON its text, as "detail"
+}
+
+// refusalJSON is a Refusal as it is written.
+type refusalJSON struct {
 	Code    Code     `json:"code"`
 	Keys    []ID     `json:"keys,omitempty"`
 	Servers []string `json:"servers,omitempty"`
-	Err     error    `json:"-"`
+	Detail  string   `json:"detail,omitempty"`
+}
+
+// MarshalJSON writes what UnmarshalJSON reads.
+func (r Refusal) MarshalJSON() ([]byte, error) {
+	out := refusalJSON{Code: r.Code, Keys: r.Keys, Servers: r.Servers}
+	if r.Err != nil {
+		out.Detail = r.Err.Error()
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON; of an error its text is left.
+func (r *Refusal) UnmarshalJSON(text []byte) error {
+	var in refusalJSON
+	if err := json.Unmarshal(text, &in); err != nil {
+		return err
+	}
+	*r = Refusal{Code: in.Code, Keys: in.Keys, Servers: in.Servers}
+	if in.Detail != "" {
+		r.Err = errors.New(in.Detail)
+	}
+	return nil
 }
 
 // refusals are the causes and remedies.
@@ -35,6 +71,10 @@ var refusals = map[Code][2]string{
 	WouldOrphan:       {"the change would leave the parent with a DS that no key matches", "report this: nothing has changed"},
 	NoSuchKey:         {"the zone has no such key", "look at what caacheck keys shows"},
 	KeyNeeded:         {"the key is in use, or the parent has been asked to name it", "roll it instead"},
+	LeavesAlready:     {"the key is succeeded already, and leaves by itself", "wait: caacheck keys shows for what"},
+	ParentUnknown:     {"not every server of the parent has said that it does not name the key", "ask again once each of them answers"},
+	StaleRequest:      {"it was asked for so long ago that it may have come with a backup", "ask again"},
+	TooManyRequests:   {"too many requests wait for a server", "see whether one is running on this folder, or take them back"},
 	RollWhileInsecure: {"the zone is to be insecure", "ask for it to be secure again first"},
 	ParentSilent:      {"a server of the parent could not be asked; keys wait until every one answers", "see whether it is reachable from here"},
 	ForeignDS:         {"the parent has a DS of a key that is not here", "have it removed, unless another signer of the zone owns it"},
@@ -72,7 +112,7 @@ func (s *step) warn() {
 	for i := range s.parent.servers {
 		o := &s.parent.servers[i]
 		switch {
-		case o.Err != nil && s.any((*Key).needsParent):
+		case o.Err != nil && s.any((*Key).NeedsParent):
 			s.out.Warnings = append(s.out.Warnings, Refusal{Code: ParentSilent, Servers: []string{o.Server}, Err: o.Err})
 		case len(o.Others) > 0 && len(o.Named) > 0:
 			s.out.Warnings = append(s.out.Warnings, Refusal{Code: ForeignDS, Keys: []ID{{o.Others[0].Algorithm, o.Others[0].KeyTag}}, Servers: []string{o.Server}})

@@ -11,22 +11,26 @@ import (
 // Settings are what an operator may set. DefaultSettings are safe under every parent that we know of;
 // shorter ones are for who knows better.
 type Settings struct {
-	Propagation       time.Duration // until every server of the zone serves what was decided
-	ParentPropagation time.Duration // until every server behind the parent's addresses serves what one of them does
-	ParentTTL         time.Duration // the least TTL that the DS RRset is taken to have
-	Safety            time.Duration // added to every wait: the most by which two readings of the clock may be wrong
-	Lifetime          Lifetimes
-	Algorithm         uint8
-	Split             bool          // KSK and ZSK rather than one CSK
-	BackupAge         time.Duration // how old a backup that comes back may be
-	Keep              time.Duration // how long a removed key stays in the folder
-	Heartbeat         time.Duration // how often the state is written at least
-	Poll              time.Duration // how often the parent is asked while a key waits for it
-	Patience          time.Duration // how long the parent may take before people are told
+	Propagation       time.Duration `json:"propagation"`        // until every server of the zone serves what was decided
+	ParentPropagation time.Duration `json:"parent_propagation"` // until every server behind the parent's addresses serves what one of them does
+	ParentTTL         time.Duration `json:"parent_ttl"`         // the least TTL that the DS RRset is taken to have
+	Safety            time.Duration `json:"safety"`             // added to every wait: the most by which two readings of the clock may be wrong
+	Lifetime          Lifetimes     `json:"lifetime"`
+	Algorithm         uint8         `json:"algorithm"`
+	Split             bool          `json:"split"`      // KSK and ZSK rather than one CSK
+	BackupAge         time.Duration `json:"backup_age"` // how old a backup that comes back may be
+	Keep              time.Duration `json:"keep"`       // how long a removed key stays in the folder
+	Heartbeat         time.Duration `json:"heartbeat"`  // how often the state is written at least
+	Poll              time.Duration `json:"poll"`       // how often the parent is asked while a key waits for it
+	Patience          time.Duration `json:"patience"`   // how long the parent may take before people are told
 }
 
 // Lifetimes say how long a key is active before it is rolled; 0 is for ever.
-type Lifetimes struct{ KSK, ZSK, CSK time.Duration }
+type Lifetimes struct {
+	KSK time.Duration `json:"ksk"`
+	ZSK time.Duration `json:"zsk"`
+	CSK time.Duration `json:"csk"`
+}
 
 const (
 	// DefaultPropagation is BIND's zone-propagation-delay. Servers on one folder look at it every few

@@ -13,7 +13,6 @@ type Input struct {
 	KeyTTL   time.Duration // the same of the DNSKEY RRset
 	Parent   []Observation // of every server of the parent zone; empty where it was not asked
 	Found    []Key         // keys in the folder that Zone does not have, by their files; State is not looked at
-	Requests []Request
 }
 
 // Decision is what follows.
@@ -25,9 +24,12 @@ type Decision struct {
 	Make     []Spec    // keys to make; then step again, with them in Found
 	Delete   []ID      // removed keys whose files may go; then leave them out of Zone
 	Waits    []Wait    // one for each key but those that are removed
+	Plans    []Plan    // rolls that will begin
 	Wake     time.Time // when to step again at the latest
 	Refusals []Refusal // why something is held or refused
 	Warnings []Refusal // what is amiss, and holds nothing by itself
+	Parent   []Observation
+	Settings Settings // as they were given, like Parent
 }
 
 // Change is a key that goes from one state to another.
@@ -44,6 +46,7 @@ type Wait struct {
 	State State     `json:"state"`
 	For   string    `json:"for"`
 	Until time.Time `json:"until,omitzero"`
+	Next  State     `json:"next"` // where it is then, as far as can be seen; its own where it stays
 }
 
 // step is one step while it is computed.
@@ -53,20 +56,22 @@ type step struct {
 	next      Zone
 	keys      []*Key // of next
 	parent    parent
-	starts    map[*Key]State // whose turn it is, and where they begin
+	starts    map[*Key]State     // whose turn it is, and where they begin
+	turns     map[*Key]time.Time // when it will be that of keys that lie ready
 	dismissed map[*Key]bool
 	verdicts  map[*Key]State // of those that are Unsure
 	out       Decision
 	make      []Spec
+	plans     []Plan
 }
 
 // Step computes what follows from a zone and the world. It is called when Decision.Wake has come, when
-// people ask for something and when settings change; more often does no harm.
+// people have asked for something and when settings change; more often does no harm.
 func Step(z Zone, in Input) Decision { return standard.step(z, &in) }
 
 func (m *machine) step(z Zone, in *Input) Decision {
 	s := &step{m: m, in: in, next: z, parent: newParent(in.Parent),
-		starts: map[*Key]State{}, dismissed: map[*Key]bool{}, verdicts: map[*Key]State{}}
+		starts: map[*Key]State{}, turns: map[*Key]time.Time{}, dismissed: map[*Key]bool{}, verdicts: map[*Key]State{}}
 	keys := slices.Concat(z.Keys, in.Found)
 	for i := range keys {
 		s.keys = append(s.keys, &keys[i])
@@ -135,11 +140,11 @@ func (s *step) over(r row, k *Key) bool {
 		return true
 	}
 	when := r.wait.until(s, k)
-	return !when.IsZero() && !s.in.Now.Before(when) && (!k.needsParent() || s.parent.complete)
+	return !when.IsZero() && !s.in.Now.Before(when) && (!k.NeedsParent() || s.parent.complete)
 }
 
-// needsParent reports whether a key leaves its state only when every server of the parent has just answered.
-func (k *Key) needsParent() bool {
+// NeedsParent reports whether a key leaves its state only when every server of the parent has just answered.
+func (k *Key) NeedsParent() bool {
 	return k.Role.has(KSK) && (k.State == Ready || k.State == Yielding || k.State == Retiring) || k.State == Unsure
 }
 
@@ -173,6 +178,10 @@ func (m *machine) hold(z Zone, in *Input, why Refusal) Decision {
 		s.keys = append(s.keys, &z.Keys[i])
 	}
 	s.refuse(why)
+	for _, r := range z.Requests {
+		s.answer(r, &why) // or what caused it would hold the zone for ever
+	}
+	s.next.Requests = nil
 	return s.decide(z)
 }
 
@@ -185,6 +194,8 @@ func (s *step) decide(was Zone) Decision {
 		s.explain(k)
 	}
 	d.Zone, d.Make = s.next, s.make
+	d.Plans = slices.Concat(s.plans, s.askedLater())
+	d.Parent, d.Settings = s.in.Parent, s.in.Settings
 	d.Sets = s.m.sets(&d.Zone)
 	s.wake(s.in.Now.Add(s.in.Settings.Poll))
 	s.warn()
@@ -196,7 +207,8 @@ func (s *step) decide(was Zone) Decision {
 	return *d
 }
 
-// explain says what a key waits for: the first of its rows that will come, or else may.
+// explain says what a key waits for: the first of its rows that will come, or else may. One that lies ready waits
+// for a plan.
 func (s *step) explain(k *Key) {
 	var w *Wait
 	s.m.rows(k, func(r row) bool {
@@ -211,9 +223,15 @@ func (s *step) explain(k *Key) {
 		if !until.After(s.in.Now) {
 			until = time.Time{}
 		}
-		w = &Wait{k.ID, k.Role, k.State, r.wait.For, until}
+		w = &Wait{k.ID, k.Role, k.State, r.wait.For, until, r.next}
 		return false
 	})
+	if k.State == Made {
+		w = &Wait{k.ID, k.Role, k.State, "a roll that needs it", s.turns[k], k.State}
+		if !w.Until.IsZero() {
+			w.For = forItsTurn
+		}
+	}
 	if w != nil && k.State != Removed {
 		s.out.Waits = append(s.out.Waits, *w)
 	}
@@ -221,6 +239,6 @@ func (s *step) explain(k *Key) {
 
 // differs reports whether there is more to write than that nothing has changed.
 func (z *Zone) differs(other *Zone) bool {
-	return z.Insecure != other.Insecure || z.AskedKSK != other.AskedKSK || z.AskedZSK != other.AskedZSK ||
+	return len(z.Requests) != len(other.Requests) || z.Insecure != other.Insecure || z.AskedKSK != other.AskedKSK || z.AskedZSK != other.AskedZSK ||
 		z.DataTTL != other.DataTTL || z.KeyTTL != other.KeyTTL || z.DSTTL != other.DSTTL || !slices.Equal(z.Keys, other.Keys)
 }

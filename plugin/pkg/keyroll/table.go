@@ -21,6 +21,9 @@ type row struct {
 	next  State
 }
 
+// forItsTurn is what a key waits for that lies ready.
+const forItsTurn = "its turn"
+
 var (
 	all   = []Role{KSK, ZSK, CSK}
 	seps  = []Role{KSK, CSK} // those that the parent's DS may name
@@ -28,7 +31,7 @@ var (
 )
 
 var (
-	itsTurn = func(state State) wait { return wait{For: "its turn", concerns: starts(state)} }
+	itsTurn = func(state State) wait { return wait{For: forItsTurn, concerns: starts(state)} }
 	caches  = func(verdict State) wait {
 		return wait{For: "all caches to run out, and the parent to say which key it names", concerns: settles(verdict), until: zoneEverywhere}
 	}
@@ -41,7 +44,7 @@ var (
 	signaturesGone = wait{For: "its signatures to be gone from all caches", until: signaturesEverywhere}
 	dnskeyGone     = wait{For: "its DNSKEY to be gone from all caches", until: keysEverywhere}
 	itsKSK         = wait{For: "the KSK of its algorithm to leave", concerns: itsKSKLeft}
-	endOfLife      = wait{For: "the end of its life", until: lifeOver}
+	endOfLife      = wait{For: "the end of its life", concerns: ages, until: lifeOver}
 	endOfKeep      = wait{For: "its files to be deleted", until: keptLongEnough}
 	insecurity     = wait{For: "the zone to go insecure", concerns: goesInsecure}
 	successors     = wait{For: "its successor", concerns: succeeded}

@@ -119,6 +119,7 @@ func (vs *versions) tick() {
 // goals are what people set and ask for, and how often in one exploration the world may do what.
 type budget struct {
 	rolls, urgent, zskRolls, zskUrgent, retires, insecure, back int8
+	callOffs                                                    int8
 	ttls, algorithms, splits                                    int8
 	early, backups, jumps, crashes                              int8
 }
@@ -140,8 +141,9 @@ type world struct {
 	saved         *Zone // a backup
 	savedMade     []Key
 	savedAt       int
-	lax           bool // caches may lack signatures by one of the algorithms, and RFC 6840 5.11 is relied on
-	full          bool // more keys were made than this world has room for
+	lax           bool  // caches may lack signatures by one of the algorithms, and RFC 6840 5.11 is relied on
+	full          bool  // more keys were made than this world has room for
+	broken        error // what the last step did with what people asked for, and should not have done
 	budget        budget
 }
 
@@ -215,7 +217,8 @@ func known(keys []Key) (m mask) {
 // rules are how a server behaves; tests of the test make it behave worse.
 type rules struct {
 	machine machine
-	forget  func(*Zone)                                     // what is not written
+	read    func(*Zone)                                     // what is not read of what is written
+	forget  func(was Zone, is *Zone)                        // what is not written
 	twist   func(*Input)                                    // what is seen wrongly
 	changes func(Change)                                    // told of each
 	visit   func(n int, text string, trace func() []string) // told of each state
@@ -223,14 +226,19 @@ type rules struct {
 
 // step runs the state machine once, as a server does: it reads, decides, writes and serves. A crash after
 // the write leaves the server down.
-func (w *world) step(r *rules, which asked, crash bool, requests ...Request) Decision {
+func (w *world) step(r *rules, which asked, crash bool) Decision {
 	data, keys := w.ttls()
+	was := w.zone
+	read := was
+	if r.read != nil {
+		r.read(&read)
+	}
 	in := Input{Now: w.time(), Settings: w.settings(), DataTTL: time.Duration(data) * unit, KeyTTL: time.Duration(keys) * unit,
-		Parent: w.observe(which), Found: w.made, Requests: requests}
+		Parent: w.observe(which), Found: w.made}
 	if r.twist != nil {
 		r.twist(&in)
 	}
-	d := r.machine.step(w.zone, &in)
+	d := r.machine.step(read, &in)
 	for _, change := range d.Changes {
 		w.lax = w.lax || change.To == Unsure
 		if r.changes != nil {
@@ -240,9 +248,10 @@ func (w *world) step(r *rules, which asked, crash bool, requests ...Request) Dec
 	if d.Write {
 		w.zone, w.made = d.Zone, nil
 		if r.forget != nil {
-			r.forget(&w.zone)
+			r.forget(was, &w.zone)
 		}
 	}
+	w.broken = obeyed(was, w.zone, d)
 	for _, id := range d.Delete {
 		w.zone.Keys = slices.DeleteFunc(slices.Clone(w.zone.Keys), func(k Key) bool { return k.ID == id })
 	}
@@ -260,6 +269,65 @@ func (w *world) step(r *rules, which asked, crash bool, requests ...Request) Dec
 	}
 	return d
 }
+
+// obeyed says what became of requests, other than that each was answered once and done, or left alone.
+func obeyed(was, is Zone, d Decision) error {
+	answers := is.Answers[max(0, len(is.Answers)-len(was.Requests)):]
+	if len(is.Requests) > 0 || len(answers) < len(was.Requests) {
+		return fmt.Errorf("of %v there is left %v, and the answers are %v", was.Requests, is.Requests, answers)
+	}
+	want := was
+	want.begun(d.Changes, func(c Change) bool { return c.To == Unsure }) // for the state was old, before people are heard
+	for i, request := range was.Requests {
+		if answers[i].Request != request {
+			return fmt.Errorf("%v was answered as %v", request, answers[i])
+		}
+		if answers[i].Refused == nil {
+			want.wish(request)
+		}
+	}
+	want.begun(d.Changes, func(c Change) bool { return c.To != Unsure })
+	if is.Insecure != want.Insecure || is.AskedKSK != want.AskedKSK || is.AskedZSK != want.AskedZSK {
+		return fmt.Errorf("after %v it is %v %v %v, and should be %v %v %v", answers, is.Insecure, is.AskedKSK, is.AskedZSK, want.Insecure, want.AskedKSK, want.AskedZSK)
+	}
+	return nil
+}
+
+// begun strikes out the rolls that begin with changes.
+func (z *Zone) begun(changes []Change, counts func(Change) bool) {
+	for _, c := range changes {
+		if c.From != Made || c.To == Removed || !counts(c) {
+			continue
+		}
+		if c.Role.has(KSK) {
+			z.AskedKSK = Never
+		}
+		if c.Role.has(ZSK) {
+			z.AskedZSK = Never
+		}
+	}
+}
+
+// wish is what a request that is not refused leaves to do.
+func (z *Zone) wish(r Request) {
+	urgency := map[bool]Urgency{false: Planned, true: Urgent}[r.Urgent]
+	switch {
+	case r.Verb == GoInsecure || r.Verb == ComeBack:
+		z.Insecure = r.Verb == GoInsecure
+		if z.Insecure {
+			z.AskedKSK, z.AskedZSK = Never, Never
+		}
+	case r.Verb == CallOff:
+		z.AskedKSK, z.AskedZSK = Never, Never
+	case r.Verb == RollKey && r.Role == ZSK:
+		z.AskedZSK = max(z.AskedZSK, urgency)
+	case r.Verb == RollKey:
+		z.AskedKSK = max(z.AskedKSK, urgency)
+	}
+}
+
+// ask is a person whose request gets into the folder, whether or not the server is running.
+func (w *world) ask(r Request) { w.zone, _, _ = w.zone.Ask(r, w.time()) }
 
 // make puts a key into the folder.
 func (w *world) make(spec Spec) {
@@ -321,6 +389,9 @@ func (w *world) tick() {
 func (w *world) bogus() error {
 	if w.full {
 		return errors.New("keys are made without end")
+	}
+	if w.broken != nil {
+		return w.broken
 	}
 	for _, ds := range w.ds {
 		if ds.keys == 0 {
@@ -385,7 +456,7 @@ func (w *world) encode() string {
 		e.keys(w.savedMade)
 	}
 	b := &w.budget
-	e.put(b.rolls, b.urgent, b.zskRolls, b.zskUrgent, b.retires, b.insecure, b.back, b.ttls, b.algorithms, b.splits, b.early, b.backups, b.jumps, b.crashes)
+	e.put(b.rolls, b.urgent, b.zskRolls, b.zskUrgent, b.retires, b.insecure, b.back, b.callOffs, b.ttls, b.algorithms, b.splits, b.early, b.backups, b.jumps, b.crashes)
 	return string(e.out)
 }
 
@@ -405,7 +476,7 @@ func decode(text string) world {
 		w.saved, w.savedMade = &saved, d.keys()
 	}
 	b := &w.budget
-	for _, field := range []*int8{&b.rolls, &b.urgent, &b.zskRolls, &b.zskUrgent, &b.retires, &b.insecure, &b.back, &b.ttls, &b.algorithms, &b.splits, &b.early, &b.backups, &b.jumps, &b.crashes} {
+	for _, field := range []*int8{&b.rolls, &b.urgent, &b.zskRolls, &b.zskUrgent, &b.retires, &b.insecure, &b.back, &b.callOffs, &b.ttls, &b.algorithms, &b.splits, &b.early, &b.backups, &b.jumps, &b.crashes} {
 		*field = d.next()
 	}
 	return w
@@ -445,6 +516,11 @@ func (e *encoder) zone(z *Zone) {
 	e.mark(z.DataTTL)
 	e.mark(z.KeyTTL)
 	e.mark(z.DSTTL)
+	e.put(int8(len(z.Requests)))
+	for _, r := range z.Requests {
+		e.put(int8(r.Verb), int8(r.Role), int8(r.Key.Tag), e.w.age(r.Asked))
+		e.bools(r.Urgent)
+	}
 }
 
 func (e *encoder) keys(keys []Key) {
@@ -491,6 +567,14 @@ func (d *decoder) mark() Mark {
 func (d *decoder) zone() Zone {
 	z := Zone{Keys: d.keys(), Insecure: d.next() == 1, AskedKSK: Urgency(d.next()), AskedZSK: Urgency(d.next()), Seen: d.w.at(d.next())}
 	z.DataTTL, z.KeyTTL, z.DSTTL = d.mark(), d.mark(), d.mark()
+	for range d.next() {
+		r := Request{Verb: Verb(d.next()), Role: Role(d.next())}
+		if tag := int(d.next()); r.Verb == RetireKey {
+			r.Key = slotID(tag)
+		}
+		r.Asked, r.Urgent = d.w.at(d.next()), d.next() == 1
+		z.Requests = append(z.Requests, r)
+	}
 	return z
 }
 

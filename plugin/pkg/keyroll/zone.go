@@ -9,6 +9,8 @@ type Zone struct {
 	Insecure bool      `json:"insecure,omitempty"`  // people want the zone to be insecure
 	AskedKSK Urgency   `json:"asked_ksk,omitempty"` // a roll that people want and that has not begun: of the KSK or CSK
 	AskedZSK Urgency   `json:"asked_zsk,omitempty"`
+	Requests []Request `json:"requests,omitempty"` // what people asked for since the last step, the oldest first
+	Answers  []Answer  `json:"answers,omitempty"`  // the last, the oldest first
 	DataTTL  Mark      `json:"data_ttl"`
 	KeyTTL   Mark      `json:"dnskey_ttl"`
 	DSTTL    Mark      `json:"ds_ttl"`

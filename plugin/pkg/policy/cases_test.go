@@ -167,15 +167,15 @@ var invalids = []invalid{
 	{"node at a challenge's alias", policyOnly + "    challenge: \"{name}.x.example.net\"\n    names: {_acme-challenge.www: {issue: none}}\n", "8:13: _acme-challenge.www.example.org is an alias by challenge, so it can never answer CAA (RFC 1034 3.6.2)", "cross reference"},
 
 	// What else a node says.
-	{"ttl too short", "zone:    ttl: 1s\n", `6:10: ttl is a duration from 30s to 24h such as 1h or 1h30m, or its seconds, not "1s"`, "bounds of durations"},
+	{"ttl too short", "zone:    ttl: 0s\n", `6:10: ttl is a duration from 1s to 24h such as 1h or 1h30m, or its seconds, not "0s"`, "bounds of durations"},
 	{"ttl too long", "zone:    ttl: 25h\n", "6:10: ttl is a duration", "bounds of durations"},
-	{"ttl in seconds too short", "zone:    ttl: 29\n", "6:10: ttl is a duration", ""},
+	{"ttl in seconds too short", "zone:    ttl: 0\n", "6:10: ttl is a duration", ""},
 	{"ttl beyond all numbers", "zone:    ttl: 99999999999999999999h\n", "6:10: ttl is a duration", "bounds of durations"},
 	{"ttl beyond all numbers of seconds", "zone:    ttl: 9223372036854775807\n", "6:10: ttl is a duration", ""},
 	{"ttl of a fraction", "zone:    ttl: 90.5s\n", "6:10: ttl is a duration", ""},
 	{"ttl of a fraction of nothing", "zone:    ttl: 3600.0\n", "6:10: ttl is a duration", "JSON knows one kind of number"},
 	{"ttl of nothing", "zone:    ttl: \"\"\n", "6:10: ttl is a duration", ""},
-	{"ttl as a list", "zone:    ttl: [1h]\n", "6:10: ttl is a duration from 30s to 24h such as 1h or 1h30m, or its seconds, not a list", ""},
+	{"ttl as a list", "zone:    ttl: [1h]\n", "6:10: ttl is a duration from 1s to 24h such as 1h or 1h30m, or its seconds, not a list", ""},
 	{"report: a mail address alone", "zone:    report: [pki@example.org]\n", `6:14: report takes mailto:, https: or http: URLs (RFC 8659 4.4), not "pki@example.org"`, ""},
 	{"report: no address", "zone:    report: [\"mailto:\"]\n", "6:14: report takes", ""},
 	{"report: no host", "zone:    report: [\"https:///x\"]\n", "6:14: report takes", ""},

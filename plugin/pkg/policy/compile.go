@@ -77,6 +77,7 @@ func Compile(f *File) (*Snapshot, error) {
 		return nil, err
 	}
 	c.digest()
+	c.snap.Notes = c.notes
 	return c.snap, nil
 }
 

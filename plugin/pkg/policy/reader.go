@@ -17,6 +17,7 @@ import (
 type reader struct {
 	*File
 	errorSink
+	notes []Note
 }
 
 func (r *reader) wrong(n *yaml.Node, format string, args ...any) {
@@ -154,12 +155,14 @@ func (r *reader) truth(n *yaml.Node, what string) bool {
 	return v
 }
 
-// TTLs outside these bounds are mistakes: shorter ones make a CA's several look-ups of one issuance
-// meet different answers, longer ones keep a mistake alive for days.
+// TTLs outside these bounds are mistakes: longer ones keep a mistake alive for days.
 const (
-	minTTL = 30 * time.Second
+	minTTL = time.Second
 	maxTTL = 24 * time.Hour
 )
+
+// steadyTTL is the least TTL by which a CA's several look-ups of one issuance meet one answer.
+const steadyTTL = 30 * time.Second
 
 var durationPattern = regexp.MustCompile(`^([0-9]+h)?([0-9]+m)?([0-9]+s)?$`)
 
@@ -176,8 +179,11 @@ func (r *reader) ttl(n *yaml.Node) uint32 {
 		d, err = time.ParseDuration(n.Value)
 	}
 	if err != nil || d < minTTL || d > maxTTL {
-		r.wrong(n, "ttl is a duration from 30s to 24h such as 1h or 1h30m, or its seconds, not %s", kind(n))
+		r.wrong(n, "ttl is a duration from 1s to 24h such as 1h or 1h30m, or its seconds, not %s", kind(n))
 		return 0
+	}
+	if d < steadyTTL {
+		r.notes = append(r.notes, Note{r.pos(n), "short-ttl", fmt.Sprintf("a ttl of %v: where the policy changes, a CA's several look-ups of one issuance may meet different answers; %v is long enough", d, steadyTTL)})
 	}
 	return uint32(d / time.Second)
 }

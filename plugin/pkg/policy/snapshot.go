@@ -106,6 +106,7 @@ type Certificate struct {
 // Note is a warning with its place.
 type Note struct {
 	Pos     Position
+	Code    string // stable, such as short-ttl
 	Message string
 }
 

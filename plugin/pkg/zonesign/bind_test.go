@@ -104,11 +104,7 @@ func TestBINDReadsOurKeys(t *testing.T) {
 	t.Parallel()
 	for _, zone := range []string{"example.org.", "0/25.2.0.192.in-addr.arpa.", `A\.b.example.`} {
 		dir := t.TempDir()
-		key, _, err := AutoKey(dir, zone)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ks, err := NewKeySet(zone, 3600, key)
+		ks, err := NewKeySet(zone, 3600, madeKeyIn(t, dir, zone))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +113,7 @@ func TestBINDReadsOurKeys(t *testing.T) {
 			t.Fatalf("%q, %v", files, err)
 		}
 		times := run(t, "dnssec-settime", "-p", "all", files[0])
-		for _, line := range []string{"Created: ", "Publish: ", "Activate: "} {
+		for _, line := range []string{"Created: "} {
 			if times := "\n" + times; !strings.Contains(times, "\n"+line) || strings.Contains(times, "\n"+line+"UNSET") {
 				t.Errorf("%s: dnssec-settime reads\n%s", zone, times)
 			}
@@ -144,14 +140,6 @@ func TestWeReadBINDsKeys(t *testing.T) {
 		}
 		if got := "K" + key.String(); got != base {
 			t.Errorf("%q: %s, BIND says %s", args, got, base)
-		}
-	}
-	// AutoKey takes over a CSK that BIND made.
-	for _, zone := range []string{"csk.example.", "0/25.2.0.192.in-addr.arpa."} {
-		base := strings.TrimSpace(run(t, "dnssec-keygen", "-q", "-K", dir, "-a", "ED25519", "-f", "KSK", zone))
-		key, made, err := AutoKey(dir, zone)
-		if err != nil || made || key.DNSKEY.Algorithm != dns.ED25519 {
-			t.Errorf("%s: made %v, %v, %v", base, made, key, err)
 		}
 	}
 }

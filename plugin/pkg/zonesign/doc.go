@@ -7,6 +7,6 @@
 // handed out that may end while its RRset still lies in a cache. And nothing is stored for a name that
 // nobody configured, so that a flood of random names neither evicts nor delays what a CA asks for.
 //
-// The way through: LoadKey or AutoKey reads a Key, NewKeySet says who signs what in one zone, NewRRset
+// The way through: LoadKey reads a Key, NewKeySet says who signs what in one zone, NewRRset
 // or NSEC makes an RRset, and a Signer signs it and keeps the signatures.
 package zonesign

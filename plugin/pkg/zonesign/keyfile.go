@@ -42,6 +42,16 @@ func LoadKey(base string) (*Key, error) {
 	return key, nil
 }
 
+// LoadPublic reads the public half of a key, BASE.key, with the lines of its comment.
+func LoadPublic(path string) (key *dns.DNSKEY, text []byte, err error) {
+	text, _, err = readKeyFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err = parsePublic(path, text)
+	return key, text, err
+}
+
 // readKeyFile reads a small regular file, and says who may read it.
 func readKeyFile(path string) (content []byte, mode fs.FileMode, err error) {
 	info, err := os.Stat(path)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/miekg/dns"
@@ -141,6 +142,14 @@ func (k *KeySet) Zone() string { return k.zone }
 // DNSKEYs is the DNSKEY RRset to serve.
 func (k *KeySet) DNSKEYs() RRset { return k.dnskeys }
 
+// SEPs are the published keys that a DS may name: those with the SEP flag.
+func (k *KeySet) SEPs() (seps []*dns.DNSKEY) {
+	for _, key := range k.apex {
+		seps = append(seps, key.DNSKEY)
+	}
+	return seps
+}
+
 // DS are the records that the parent publishes: one for each key with the SEP flag, by SHA-256
 // (RFC 4509), with the TTL of the DNSKEY RRset. They are the caller's to change.
 func (k *KeySet) DS() []*dns.DS {
@@ -152,7 +161,7 @@ func (k *KeySet) DS() []*dns.DS {
 }
 
 // apexTypes are signed by the key that the parent's DS names, and stand at the apex alone (RFC 4035
-// 2.2, RFC 7344 4.1).
+// 2.2, RFC 7344 4.1) but for the CDS and CDNSKEY of other zones.
 var apexTypes = map[uint16]bool{dns.TypeDNSKEY: true, dns.TypeCDS: true, dns.TypeCDNSKEY: true}
 
 // signers are the keys that sign RRsets of a type.
@@ -169,6 +178,9 @@ func (k *KeySet) admits(set RRset, owner []byte) error {
 	case !atOrBelow(owner, k.wire):
 		return fmt.Errorf("it is not in the zone %s (coredns/coredns#8138)", k.zone)
 	case apexTypes[set.Type] && len(owner) != len(k.wire):
+		if signals(set) {
+			return nil
+		}
 		return fmt.Errorf("it stands below the apex of %s", k.zone)
 	case (set.Type == dns.TypeCDS && k.cds.RDATA != nil && !set.equal(k.cds)) || (set.Type == dns.TypeCDNSKEY && k.cdnskey.RDATA != nil && !set.equal(k.cdnskey)):
 		return fmt.Errorf("it is not the %s RRset of %s as served", dns.Type(set.Type), k.zone)
@@ -178,6 +190,11 @@ func (k *KeySet) admits(set RRset, owner []byte) error {
 		return fmt.Errorf("its Next Domain Name is not in the zone %s", k.zone)
 	}
 	return nil
+}
+
+// signals reports whether an RRset speaks of the keys of another zone (RFC 9615 4.1).
+func signals(set RRset) bool {
+	return set.Type != dns.TypeDNSKEY && strings.HasPrefix(set.Owner, "_dsboot.") && strings.Contains(set.Owner, "._signal.")
 }
 
 func (k *KeySet) nextInZone(set RRset) bool {

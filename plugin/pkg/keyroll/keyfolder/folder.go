@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,9 +53,11 @@ const writers = 16
 // each zone has one of its own.
 func (f *Folder) Update(now time.Time, decide Decide, zones ...string) (map[string]*Result, error) {
 	unlock, err := f.disk.lock(f.dir)
+	readOnly := false
 	switch {
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		// The folder is somebody else's to write, such as a mounted secret: it is read as it is.
+		readOnly = true
 	case err != nil:
 		return nil, err
 	default:
@@ -69,7 +72,7 @@ func (f *Folder) Update(now time.Time, decide Decide, zones ...string) (map[stri
 	group.SetLimit(writers)
 	for i, zone := range zones {
 		group.Go(func() error {
-			results[i] = f.update(names, now, decide, dns.CanonicalName(zone))
+			results[i] = f.update(&update{names: names, now: now, readOnly: readOnly, zone: dns.CanonicalName(zone)}, decide)
 			return nil
 		})
 	}
@@ -96,34 +99,39 @@ func (f *Folder) list() (map[string][]string, error) {
 	return names, nil
 }
 
-func (f *Folder) update(names map[string][]string, now time.Time, decide Decide, zone string) *Result {
-	stem, err := zonesign.KeyFileStem(zone)
-	u := &update{folder: f, zone: zone, now: now, stem: stem, names: names[stem]}
-	if err == nil {
+func (f *Folder) update(u *update, decide Decide) *Result {
+	var err error
+	u.folder = f
+	if u.path, u.stem, err = f.statePath(u.zone); err == nil {
 		err = u.run(decide)
 	}
 	if err != nil {
-		u.result.Err = fmt.Errorf("keys of %s in %s: %w", zone, f.dir, err)
+		u.result.Err = fmt.Errorf("keys of %s in %s: %w", u.zone, f.dir, err)
 	}
 	return &u.result
 }
 
 // update is one zone's Update under way.
 type update struct {
-	folder *Folder
-	zone   string
-	now    time.Time
-	stem   string
-	names  []string // of files
-	state  keyroll.Zone
-	files  map[keyroll.ID]*keyFiles
-	result Result
+	folder   *Folder
+	zone     string
+	now      time.Time
+	readOnly bool
+	path     string // of the state
+	stem     string
+	names    map[string][]string // of the folder's files, by stem
+	state    keyroll.Zone
+	report   *Report // as it is written
+	files    map[keyroll.ID]*keyFiles
+	result   Result
 }
 
 func (u *update) run(decide Decide) (err error) {
-	if u.state, err = readState(u.statePath(), u.zone); err != nil {
+	file, err := readStateFile(u.path, u.zone)
+	if err != nil {
 		return err
 	}
+	u.state, u.report = file.State, file.Report
 	if err := u.readKeys(); err != nil {
 		return err
 	}
@@ -155,7 +163,8 @@ func asWritten(written keyroll.Zone, d keyroll.Decision, now time.Time) keyroll.
 	return held
 }
 
-// write makes the keys that a decision asks for and decides again, deletes those that may go, and writes the state.
+// write makes the keys that a decision asks for and decides again, deletes those that may go, and writes the
+// state, and the report with it.
 func (u *update) write(d *keyroll.Decision, decide Decide, write bool) error {
 	if len(d.Make) > 0 {
 		made, err := u.make(*d)
@@ -168,21 +177,31 @@ func (u *update) write(d *keyroll.Decision, decide Decide, write bool) error {
 		*d, write = again, true
 	}
 	gone, err := u.delete(d)
-	if err != nil || !write && !gone {
+	if err != nil {
 		return err
 	}
-	return writeState(u.folder.disk, u.statePath(), u.stem, u.zone, d.Zone)
+	file := stateFile{Zone: u.zone, State: d.Zone, Report: newReport(u.now, d, u.result.Warnings, u.report)}
+	switch {
+	case write || gone:
+		return writeState(u.folder.disk, u.path, u.stem, file)
+	case !u.readOnly && !file.Report.saysTheSame(u.report):
+		// It is for people, and nothing that is served depends on it: it may fail.
+		_ = writeState(u.folder.disk, u.path, u.stem, file)
+	}
+	return nil
 }
 
-func (u *update) statePath() string {
-	return filepath.Join(u.folder.dir, strings.TrimSuffix(u.stem, "+")+stateSuffix)
+// statePath is where a zone's state is, beside its keys, whose names begin with stem.
+func (f *Folder) statePath(zone string) (path, stem string, err error) {
+	stem, err = zonesign.KeyFileStem(zone)
+	return filepath.Join(f.dir, strings.TrimSuffix(stem, "+")+stateSuffix), stem, err
 }
 
 // readKeys reads the files of all keys of the zone. Those of which only one half is there are not looked at: a
 // crash left them before anybody knew of the key, or it was deleted. What is half-written goes.
 func (u *update) readKeys() error {
 	u.files = map[keyroll.ID]*keyFiles{}
-	for _, file := range u.names {
+	for _, file := range u.names[u.stem] {
 		if strings.HasPrefix(file, zonesign.Temporary) {
 			if err := u.folder.disk.remove(filepath.Join(u.folder.dir, file)); err != nil {
 				return err
@@ -252,22 +271,29 @@ func (u *update) found(made map[keyroll.ID]keyroll.Role) []keyroll.Key {
 		}
 		found = append(found, keyroll.Key{ID: id, Role: role, Times: k.times})
 	}
-	slices.SortFunc(found, func(a, b keyroll.Key) int {
-		return slices.Compare(
-			[]int64{a.Times.Activate.Unix(), a.Times.Created.Unix(), int64(a.ID.Algorithm), int64(a.ID.Tag)},
-			[]int64{b.Times.Activate.Unix(), b.Times.Created.Unix(), int64(b.ID.Algorithm), int64(b.ID.Tag)})
-	})
+	sortFound(found)
 	return found
 }
 
-// role is what a key is for by its files: with the SEP flag a KSK where its algorithm has a ZSK, and else a CSK.
+// role is what a key is for by its files.
 func (u *update) role(k *keyFiles) keyroll.Role {
-	if !k.key.SEP() {
+	return roleOf(k.key.DNSKEY, u.now, func(yield func(*dns.DNSKEY, keyroll.Times) bool) {
+		for _, other := range u.files {
+			if !yield(other.key.DNSKEY, other.times) {
+				return
+			}
+		}
+	})
+}
+
+// roleOf is what a key is for: with the SEP flag a KSK where its algorithm has a ZSK, and else a CSK.
+func roleOf(key *dns.DNSKEY, now time.Time, all iter.Seq2[*dns.DNSKEY, keyroll.Times]) keyroll.Role {
+	if key.Flags&dns.SEP == 0 {
 		return keyroll.ZSK
 	}
-	for id, other := range u.files {
-		deleted := !other.times.Delete.IsZero() && !other.times.Delete.After(u.now)
-		if id.Algorithm == k.id().Algorithm && !other.key.SEP() && !deleted {
+	for other, times := range all {
+		deleted := !times.Delete.IsZero() && !times.Delete.After(now)
+		if other.Algorithm == key.Algorithm && other.Flags&dns.SEP == 0 && !deleted {
 			return keyroll.KSK
 		}
 	}

@@ -275,7 +275,7 @@ func TestBackupOfLastWeek(t *testing.T) {
 	s := newServer(t, dir)
 	s.set.Heartbeat, s.set.Poll = time.Hour, time.Hour
 	s.until(day)
-	s.asks = []keyroll.Request{{Verb: keyroll.RollKey, Role: keyroll.CSK}}
+	s.ask(keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK})
 	s.until(7 * day)
 	copyDir(t, dir, backup)
 	s.until(6 * day)
@@ -384,14 +384,12 @@ func TestServersOnOneFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
 	var mu sync.Mutex
 	ids := map[string]bool{}
-	together := func(now time.Time, asks ...keyroll.Request) {
+	together := func(now time.Time) {
 		var wg sync.WaitGroup
-		for i := range 8 {
+		for range 8 {
 			wg.Go(func() {
 				s := newServer(t, dir)
-				if s.now = now; i == 0 {
-					s.asks = asks
-				}
+				s.now = now
 				if err := s.update(); err != nil {
 					t.Error(err)
 					return
@@ -411,7 +409,10 @@ func TestServersOnOneFolder(t *testing.T) {
 	if len(ids) != 1 {
 		t.Errorf("8 servers made %v", ids)
 	}
-	together(epoch.Add(3*time.Hour), keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK, Urgent: true})
+	s := newServer(t, dir)
+	s.now = epoch.Add(3 * time.Hour)
+	s.roll(keyroll.CSK)
+	together(s.now)
 	for at := 3 * time.Hour; at < 6*time.Hour; at += 25 * time.Minute {
 		together(epoch.Add(at))
 	}

@@ -29,7 +29,6 @@ type server struct {
 	now     time.Time
 	set     keyroll.Settings
 	ds      []*dns.DS
-	asks    []keyroll.Request
 	last    *Result // what is served
 	changes []string
 }
@@ -39,10 +38,8 @@ func newServer(t testing.TB, dir string) *server {
 }
 
 func (s *server) decide(_ string, z keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
-	d := keyroll.Step(z, keyroll.Input{Now: s.now, Settings: s.set, DataTTL: time.Hour, KeyTTL: time.Hour, Found: found, Requests: s.asks,
+	return keyroll.Step(z, keyroll.Input{Now: s.now, Settings: s.set, DataTTL: time.Hour, KeyTTL: time.Hour, Found: found,
 		Parent: []keyroll.Observation{keyroll.Observe("a", s.ds, keys), keyroll.Observe("b", s.ds, keys)}})
-	s.asks = nil
-	return d
 }
 
 // update runs one Update, serves what comes of it, and lets the parent follow.
@@ -113,7 +110,17 @@ func (s *server) until(d time.Duration) {
 
 // roll asks for an urgent roll.
 func (s *server) roll(role keyroll.Role) {
-	s.asks = []keyroll.Request{{Verb: keyroll.RollKey, Role: role, Urgent: true}}
+	s.t.Helper()
+	s.ask(keyroll.Request{Verb: keyroll.RollKey, Role: role, Urgent: true})
+}
+
+func (s *server) ask(r keyroll.Request) keyroll.Request {
+	s.t.Helper()
+	asked, refused, err := New(s.folder.dir).Ask(zone, s.now, r)
+	if err != nil || refused != nil {
+		s.t.Fatal(err, refused)
+	}
+	return asked
 }
 
 var errCrash = errors.New("crash")

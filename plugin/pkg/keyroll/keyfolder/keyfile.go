@@ -49,19 +49,28 @@ func readKeyFiles(base string) (*keyFiles, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keyFiles{base: base, key: key}
-	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(line, ":")
+	times, err := timesIn(string(text), "")
+	if err != nil {
+		return nil, fmt.Errorf("%s.private: %w", base, err)
+	}
+	return &keyFiles{base: base, key: key, times: times}, nil
+}
+
+// timesIn reads the times of a key file, whose lines begin with prefix.
+func timesIn(text, prefix string) (times keyroll.Times, err error) {
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimPrefix(line, prefix), ":")
+		value, _, _ = strings.Cut(strings.TrimSpace(value), " ") // in a comment the date for people follows
 		for _, t := range timing {
-			if name != t.name {
+			if !strings.HasPrefix(line, prefix) || name != t.name {
 				continue
 			}
-			if *t.of(&k.times), err = time.Parse(bindTime, strings.TrimSpace(value)); err != nil {
-				return nil, fmt.Errorf("%s.private: the time %s cannot be read: set it with dnssec-settime", base, name)
+			if *t.of(&times), err = time.Parse(bindTime, value); err != nil {
+				return times, fmt.Errorf("the time %s cannot be read: set it with dnssec-settime", name)
 			}
 		}
 	}
-	return k, nil
+	return times, nil
 }
 
 // setTimes writes the times into both files, where they differ by a second or more, and leaves everything else

@@ -1,0 +1,435 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
+)
+
+const (
+	// askAgain is when a parent that could not be asked is asked again, where that is sooner than the poll.
+	askAgain = 5 * time.Minute
+	// idlePoll is how often a parent is asked that no key waits for, or that has not done for long what it is
+	// waited for: that of a zone inside a company, say, whose parent is the root.
+	idlePoll = 24 * time.Hour
+	// tryAgain is when a folder that could not be read is read again.
+	tryAgain = time.Minute
+	// zonesAtOnce is how many zones are stepped under one lock of the folder: other servers, and a zone that has
+	// just appeared, wait for no more than these.
+	zonesAtOnce = 500
+	// manyZones take so long that it is said before.
+	manyZones = 500
+)
+
+// rolling is `key auto`: the keys in a folder live by the state machine of package keyroll. Each step of a
+// zone asks its parent, decides, writes, and only then is served.
+type rolling struct {
+	folder   *keyfolder.Folder
+	dir      string
+	settings keyroll.Settings
+	watcher  *keyfolder.Watcher
+	ttl      uint32                    // of DNSKEY, CDS and CDNSKEY, in seconds
+	largest  func(*policy.Zone) uint32 // the largest TTL of all that a zone is known to hold
+	parents  *parents
+	now      func() time.Time
+
+	stepping sync.Mutex // held from reading the folder until what came of it is taken over
+	others   *cosigners
+	trouble  string // what was last said of their files
+	mu       sync.Mutex
+	zones    map[string]*rollingZone
+}
+
+// rollingZone is a zone that is served, or about to be.
+type rollingZone struct {
+	keys     *Keys           // nil until the first step
+	others   []*zonesign.Key // those of other signers among them
+	served   *servedTTL
+	last     keyroll.Decision
+	said     []keyroll.Observation // when the parent was asked last
+	asked    time.Time             // when that was
+	silent   bool                  // one of its servers did not answer
+	wake     time.Time
+	notify   time.Time       // when the parent is to be told of new CDS; zero: it need not be
+	told     map[string]bool // what is amiss, as it was said last
+	unlisted bool            // Retain did not name it the last time
+}
+
+func newRolling(cfg *Config, above *parents, others *cosigners) *rolling {
+	folder := keyfolder.New(cfg.Folder)
+	return &rolling{folder: folder, watcher: folder.Watch(), dir: cfg.Folder, settings: cfg.Roll, ttl: cfg.TTL, largest: cfg.Largest,
+		parents: above, others: others, now: cfg.Now, zones: map[string]*rollingZone{}}
+}
+
+// Of implements Keyring.
+func (r *rolling) Of(zone *policy.Zone) (*Keys, error) {
+	if keys := r.meet(zone); keys != nil {
+		return keys, nil
+	}
+	// A question waits for this, so the parent is asked a moment later.
+	if _, err := r.step([]string{zone.Name}, nil); err != nil {
+		return nil, err
+	}
+	keys := r.meet(zone)
+	if keys == nil {
+		return nil, fmt.Errorf("%w %s", ErrNoKey, zone.Name)
+	}
+	return keys, nil
+}
+
+// meet notes what a zone holds, and returns its keys, nil before its first step.
+func (r *rolling) meet(zone *policy.Zone) *Keys {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	z := r.zones[zone.Name]
+	if z == nil {
+		z = &rollingZone{served: new(servedTTL)}
+		r.zones[zone.Name] = z
+	}
+	z.served.expect(r.largest(zone))
+	return z.keys
+}
+
+// Prepare implements Keyring.
+func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
+	var zones []string
+	for _, z := range served {
+		if r.meet(z) == nil {
+			zones = append(zones, z.Name)
+		}
+	}
+	if len(zones) == 0 {
+		return nil
+	}
+	if len(zones) > manyZones {
+		log.Infof("Looking after the keys of %d zones in %s; where they are to be made, that takes a while", len(zones), r.dir)
+	}
+	if _, err := r.step(zones, r.parents.ask(ctx, patienceAtStart, zones)); err != nil {
+		return err
+	}
+	if info, err := os.Stat(r.dir); err == nil && info.Mode().Perm()&0o022 != 0 {
+		log.Warningf("%s has mode %04o: others can put their own keys there; chmod 0700 it", r.dir, info.Mode().Perm())
+	}
+	var errs []error
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range zones {
+		if err := r.orphaned(name, r.zones[name]); err != nil && !followed(r.zones[name].last.Zone.Keys) {
+			errs = append(errs, err)
+			delete(r.zones, name)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// followed reports whether the parent is known to have named a key that is served: then it is the parent that
+// has changed, and to serve none of our zones would not mend this one.
+func followed(keys []keyroll.Key) bool {
+	return slices.ContainsFunc(keys, func(k keyroll.Key) bool { return k.Role != keyroll.ZSK && k.State == keyroll.Active })
+}
+
+// orphaned says that a zone's parent names none of its keys.
+func (r *rolling) orphaned(name string, z *rollingZone) error {
+	for _, refusal := range z.last.Refusals {
+		if refusal.Code == keyroll.Orphaned {
+			return &orphaned{name, refusal, allDS(z.said)}
+		}
+	}
+	return nil
+}
+
+// Retain implements Keyring.
+func (r *rolling) Retain(zones []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	served := setOf(zones)
+	maps.DeleteFunc(r.zones, func(name string, z *rollingZone) bool {
+		was := z.unlisted
+		z.unlisted = !served[name] // one that has just been found may not be listed yet
+		return was && z.unlisted
+	})
+}
+
+// Look steps each zone whose time has come, or whose state somebody else wrote.
+func (r *rolling) Look(ctx context.Context) (changed bool, next time.Time) {
+	for zones := range slices.Chunk(r.due(), zonesAtOnce) {
+		news, err := r.step(zones, r.parents.ask(ctx, patienceForParents, r.toAsk(zones)))
+		if err != nil {
+			log.Errorf("The keys are served as they are: %v", err)
+		}
+		changed = changed || len(news) > 0
+	}
+	r.tellParents(ctx)
+	return changed, r.next()
+}
+
+// tellParents tells those parents of new CDS whose turn it is, and does not wait for them.
+func (r *rolling) tellParents(ctx context.Context) {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, z := range r.zones {
+		if z.notify.IsZero() || now.Before(z.notify) {
+			continue
+		}
+		z.notify = time.Time{}
+		go func() {
+			switch told, err := r.parents.notify(ctx, name); {
+			case err != nil:
+				log.Warningf("The parent of %s was not told of new CDS, and will see them when it looks: %v", name, err)
+			case told != "":
+				log.Infof("%s: %s was told of new CDS (RFC 9859)", strings.TrimSuffix(name, "."), told)
+			}
+		}()
+	}
+}
+
+// toAsk are those of the zones whose parent is to be asked.
+func (r *rolling) toAsk(zones []string) []string {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(zones), func(name string) bool {
+		z := r.zones[name]
+		return z == nil || !z.silent && now.Sub(z.asked) < idlePoll && z.idle(now, r.settings.Patience)
+	})
+}
+
+// idle reports whether nothing about the parent is amiss, and no key waits for it that may hope.
+func (z *rollingZone) idle(now time.Time, patience time.Duration) bool {
+	waits := func(k keyroll.Key) bool {
+		return k.State == keyroll.Unsure || k.NeedsParent() && now.Sub(k.Since) < patience
+	}
+	amiss := func(r keyroll.Refusal) bool { return r.Code != keyroll.ParentSlow }
+	return !slices.ContainsFunc(z.last.Zone.Keys, waits) && !slices.ContainsFunc(z.last.Refusals, amiss) && !slices.ContainsFunc(z.last.Warnings, amiss)
+}
+
+// next is when there may be something to do.
+func (r *rolling) next() time.Time {
+	next := r.now().Add(r.settings.Heartbeat)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, z := range r.zones {
+		if z.wake.Before(next) {
+			next = z.wake
+		}
+		if !z.notify.IsZero() && z.notify.Before(next) {
+			next = z.notify
+		}
+	}
+	return next
+}
+
+// due lists the zones that are to be stepped.
+func (r *rolling) due() (zones []string) {
+	written, rekeyed := r.watcher.Written(), r.readCosigners()
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, z := range r.zones {
+		if !now.Before(z.wake) || rekeyed || written(name) && r.folder.Differs(name, z.last.Zone) {
+			zones = append(zones, name)
+		}
+	}
+	return zones
+}
+
+// readCosigners reports whether other signers have other keys.
+func (r *rolling) readCosigners() bool {
+	r.stepping.Lock()
+	defer r.stepping.Unlock()
+	changed, err := r.others.load()
+	trouble := ""
+	if err != nil {
+		trouble = err.Error()
+	}
+	if trouble != "" && trouble != r.trouble {
+		log.Errorf("The keys of other signers are served as they were: %s", trouble)
+	}
+	r.trouble = trouble
+	return changed
+}
+
+// step brings zones to where they are now, and names those whose keys are others. Its error is that of the
+// folder, or of zones of which nothing is known yet; of others it is told, and they are served as they are.
+func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (news []string, err error) {
+	r.stepping.Lock()
+	defer r.stepping.Unlock()
+	now := r.now()
+	ttls := r.takeTTLs(zones)
+	results, err := r.folder.Update(now, func(zone string, state keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
+		return keyroll.Step(state, keyroll.Input{Now: now, Settings: r.settings, DataTTL: ttls[zone],
+			KeyTTL: time.Duration(r.ttl) * time.Second, Parent: r.observe(zone, &state, said[zone], keys), Found: found})
+	}, zones...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.postpone(zones, ttls)
+		return nil, fmt.Errorf("key auto %s: %w", r.dir, err)
+	}
+	var log changeLog
+	for name, result := range results {
+		z := r.zones[name]
+		if z == nil {
+			continue // it is no longer served
+		}
+		if heard, asked := said[name]; asked {
+			z.said, z.asked = heard, now
+			z.silent = slices.ContainsFunc(heard, func(o keyroll.Observation) bool { return o.Err != nil })
+		}
+		changed, failed := r.take(name, z, result, ttls[name])
+		if failed != nil && z.keys == nil {
+			delete(r.zones, name)
+			err = errors.Join(err, fmt.Errorf("key auto: %w", failed))
+			continue
+		}
+		if changed {
+			news = append(news, name)
+		}
+		log.add(name, result)
+		z.tell(name, r.complaints(name, z, result, failed))
+	}
+	log.flush(r.dir)
+	return news, err
+}
+
+// takeTTLs are the largest TTLs of zones since their last step. A step that is not written gives them back.
+func (r *rolling) takeTTLs(zones []string) map[string]time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ttls := make(map[string]time.Duration, len(zones))
+	for _, name := range zones {
+		if z := r.zones[name]; z != nil {
+			ttls[name] = z.served.take()
+		}
+	}
+	return ttls
+}
+
+// postpone is for a folder that could not be read. It is called with the lock.
+func (r *rolling) postpone(zones []string, ttls map[string]time.Duration) {
+	for _, name := range zones {
+		z := r.zones[name]
+		if z == nil || z.keys == nil {
+			delete(r.zones, name)
+			continue
+		}
+		z.served.see(uint32(ttls[name] / time.Second))
+		z.wake = r.now().Add(tryAgain)
+	}
+}
+
+// observe is what the parent of a zone says. Where it names none of the keys of a zone for which that was
+// said to be right, nobody was asked: its keys live as if it had no DS yet.
+func (r *rolling) observe(zone string, state *keyroll.Zone, said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
+	matched := match(said, keys)
+	if r.parents.orphans[zone] && len(keyroll.Check(state.Sets().Apex, matched)) > 0 {
+		return nil
+	}
+	for i, o := range matched {
+		if len(o.Named) > 0 { // else it would look like a parent without DS
+			matched[i].Others = slices.DeleteFunc(o.Others, func(ds *dns.DS) bool { return r.others.owns(zone, ds) })
+		}
+	}
+	return matched
+}
+
+// take takes over what came of a zone's step, and reports whether its keys are others. It is called with the lock.
+func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, ttl time.Duration) (changed bool, err error) {
+	if result.Err != nil {
+		z.served.see(uint32(ttl / time.Second)) // it did not get into the state
+	}
+	if result.Err != nil && result.Keys == nil {
+		z.wake = r.now().Add(tryAgain)
+		return false, result.Err
+	}
+	others := r.others.of(name, func(id keyroll.ID) bool {
+		return slices.ContainsFunc(result.Zone.Keys, func(k keyroll.Key) bool { return k.ID == id })
+	})
+	if z.keys == nil || !equalSets(z.last.Sets, result.Sets) || !sameKeys(z.others, others) {
+		keys, err := r.zoneKeys(name, result, others, z.served)
+		if err != nil {
+			z.wake = r.now().Add(tryAgain)
+			return false, fmt.Errorf("keys of %s in %s: %w", name, r.dir, err)
+		}
+		if !sameKeys(z.others, others) {
+			log.Infof("%s: %d keys of other signers are published with ours", strings.TrimSuffix(name, "."), len(others))
+		}
+		changed, z.keys, z.others = z.keys != nil, keys, others
+	}
+	if r.parents.notify != nil && len(result.Changes) > 0 && !sameCDS(z.last.Sets, result.Sets) {
+		z.notify = r.now().Add(r.settings.Propagation) // when all servers have them (RFC 9859 4.2)
+	}
+	z.last, z.wake = result.Decision, result.Wake
+	if z.silent {
+		if again := r.now().Add(min(askAgain, r.settings.Poll)); again.Before(z.wake) {
+			z.wake = again
+		}
+	} else if z.asked.IsZero() && r.parents.source != nil {
+		z.wake = r.now() // it was not asked, for somebody waited
+	}
+	return changed, result.Err
+}
+
+func equalSets(a, b keyroll.Sets) bool {
+	return slices.Equal(a.DNSKEY, b.DNSKEY) && slices.Equal(a.Apex, b.Apex) && slices.Equal(a.Data, b.Data) && sameCDS(a, b)
+}
+
+func sameCDS(a, b keyroll.Sets) bool { return a.Delete == b.Delete && slices.Equal(a.CDS, b.CDS) }
+
+// zoneKeys are the keys to serve by a decision; none where it says that the zone is unsigned.
+func (r *rolling) zoneKeys(name string, result *keyfolder.Result, others []*zonesign.Key, served *servedTTL) (*Keys, error) {
+	sets := result.Sets
+	if len(sets.DNSKEY) == 0 {
+		return &Keys{served: served}, nil
+	}
+	all := func(ids []keyroll.ID) (keys []*zonesign.Key) {
+		for _, id := range ids {
+			keys = append(keys, result.Keys[id])
+		}
+		return keys
+	}
+	roles := zonesign.Roles{Published: append(all(sets.DNSKEY), others...), Apex: all(sets.Apex), Data: all(sets.Data), Named: all(sets.CDS), Delete: sets.Delete}
+	if len(roles.Named) > 0 {
+		roles.Named = append(roles.Named, seps(others)...) // the parent needs a DS of each signer (RFC 8901 4)
+	}
+	set, err := zonesign.NewRollingKeySet(name, r.ttl, roles)
+	if err != nil {
+		return nil, err
+	}
+	keys := &Keys{Set: set, DS: set.DS(), from: introduced(result.Waits), served: served}
+	if unsure(result.Zone.Keys) && !result.Zone.Insecure {
+		// Nobody knows which the parent had, so it names all of them: each signs.
+		for _, key := range roles.Apex {
+			keys.DS = append(keys.DS, key.DNSKEY.ToDS(dns.SHA256))
+		}
+	}
+	return keys, nil
+}
+
+// introduced is when the first key of a zone may be named by a DS.
+func introduced(waits []keyroll.Wait) time.Time {
+	for _, w := range waits {
+		if w.State == keyroll.Introduced {
+			return w.Until
+		}
+	}
+	return time.Time{}
+}
+
+func unsure(keys []keyroll.Key) bool {
+	return slices.ContainsFunc(keys, func(k keyroll.Key) bool { return k.State == keyroll.Unsure })
+}

@@ -1,0 +1,520 @@
+package caa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
+)
+
+// registry is the parent of zones: two servers, which have the same DS.
+type registry struct {
+	mu   sync.Mutex
+	ds   map[string][]*dns.DS
+	dead error
+	told chan string // zones of whose new CDS it was told; nil: it does not want to know
+}
+
+func (r *registry) notify(_ context.Context, zone string) (string, error) {
+	if r.told == nil {
+		return "", nil
+	}
+	r.told <- zone
+	return "nic.example", nil
+}
+
+func (r *registry) say(_ context.Context, zones []string) map[string][]keyroll.Observation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	said := map[string][]keyroll.Observation{}
+	for _, zone := range zones {
+		if zone == "." {
+			continue
+		}
+		for _, server := range []string{"a.nic.example", "b.nic.example"} {
+			o := keyroll.Observation{Server: server, Err: r.dead}
+			if r.dead == nil {
+				o = keyroll.Observe(server, r.ds[zone], nil)
+			}
+			said[zone] = append(said[zone], o)
+		}
+	}
+	return said
+}
+
+func (r *registry) has(zone string, ds ...*dns.DS) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ds == nil {
+		r.ds = map[string][]*dns.DS{}
+	}
+	r.ds[zone] = ds
+}
+
+// follow does what CDS say, as RFC 7344 6 has it.
+func (r *registry) follow(t *testing.T, h *CAA, zone string) {
+	t.Helper()
+	m := ask(t, h, question(zone, dns.TypeCDS), true)
+	var ds []*dns.DS
+	for _, rr := range m.Answer {
+		if cds, ok := rr.(*dns.CDS); ok && cds.Algorithm != 0 {
+			ds = append(ds, &cds.DS)
+		} else if ok {
+			r.has(zone) // RFC 8078 4
+			return
+		}
+	}
+	if len(ds) > 0 {
+		r.has(zone, ds...)
+	}
+}
+
+// clocked is a handler whose keys roll by a clock that stands until it is set.
+type clocked struct {
+	*CAA
+	at time.Time
+}
+
+func buildRolling(t *testing.T, policy, options string, next plugin.Handler, parent *registry) *clocked {
+	t.Helper()
+	cfg, _ := configure(t, policy, "key auto $DIR/keys\n"+options)
+	first := &clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}
+	return first.restart(t, next, parent)
+}
+
+// restart makes a new server on the same folder.
+func (c *clocked) restart(t *testing.T, next plugin.Handler, parent *registry) *clocked {
+	t.Helper()
+	n, err := c.begin(next, parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (c *clocked) begin(next plugin.Handler, parent *registry) (*clocked, error) {
+	n := &clocked{at: c.at}
+	keys := c.loader.cfg.keyring()
+	keys.Now, keys.Ask, keys.Notify, keys.Parent.Off = func() time.Time { return n.at }, parent.say, parent.notify, false
+	l, err := newLoaderOn(c.loader.cfg, keys)
+	if err != nil {
+		return nil, err
+	}
+	l.next, n.CAA = next, &CAA{Next: next, loader: l}
+	return n, l.start()
+}
+
+// run lets time pass until some moment, as the watch of the keys does.
+func (c *clocked) run(t *testing.T, d time.Duration, each func()) {
+	t.Helper()
+	for end := c.at.Add(d); !c.at.After(end); {
+		changed, next := c.loader.keys.Look(t.Context())
+		if changed {
+			c.loader.rekey()
+		}
+		each()
+		if !next.After(c.at) {
+			next = c.at.Add(time.Second)
+		}
+		c.at = next
+	}
+}
+
+func (c *clocked) status(zone string) keyring.Status { return c.loader.keys.Status()[zone] }
+
+func (c *clocked) states(zone string) (states []string) {
+	for _, key := range c.status(zone).Zone.Keys {
+		states = append(states, key.Role.String()+" "+key.State.String())
+	}
+	return states
+}
+
+// RFC 7583 3.3.1, RFC 7344: a zone's first key, and a roll when its life ends, as the handler answers. Every
+// answer on the way validates by the keys served, and the DNSKEY RRset is signed by a key that the DS names.
+func TestKeysRoll(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "roll csk-lifetime 30d\nroll backup-age 1h", nil, parent)
+	const zone = "example.org."
+	if m := ask(t, h, question(zone, dns.TypeCDS), true); len(m.Answer) != 0 {
+		t.Errorf("CDS while caches may have the zone without its key: %v", m.Answer)
+	}
+	if got := h.states(zone); !slices.Equal(got, []string{"CSK introduced"}) {
+		t.Fatalf("at first: %q", got)
+	}
+	var seen []string
+	each := func() {
+		parent.follow(t, h.CAA, zone)
+		if now := fmt.Sprint(h.states(zone)); len(seen) == 0 || seen[len(seen)-1] != now {
+			seen = append(seen, now)
+		}
+		h.wantSecure(t, parent, zone)
+	}
+	h.run(t, 35*24*time.Hour, each)
+	want := []string{"[CSK introduced]", "[CSK ready]", "[CSK active]", "[CSK active CSK made]", "[CSK active CSK published]",
+		"[CSK retiring CSK ready]", "[CSK retiring CSK active]", "[CSK removed CSK active]"}
+	if !slices.Equal(seen, want) {
+		t.Errorf("states\n%q, want\n%q", seen, want)
+	}
+}
+
+// RFC 9859: the parent is told of new CDS when all servers have them, once, and of nothing else.
+func TestParentIsTold(t *testing.T) {
+	t.Parallel()
+	parent := &registry{told: make(chan string, 100)}
+	h := buildRolling(t, testPolicy, "roll backup-age 1h", nil, parent)
+	heard := func() (zones []string) {
+		for {
+			select {
+			case zone := <-parent.told:
+				zones = append(zones, zone)
+			case <-time.After(50 * time.Millisecond): // whoever tells does not wait to be heard
+				slices.Sort(zones)
+				return zones
+			}
+		}
+	}
+	both := []string{"example.org.", "sub.example.org."}
+	each := func() { parent.follow(t, h.CAA, "example.org.") }
+	for _, c := range []struct {
+		name string
+		run  time.Duration
+		want []string
+	}{
+		{"no CDS yet", 2 * time.Hour, nil},
+		{"the first CDS", time.Hour, both},
+		{"nothing new", 3 * time.Hour, nil},
+	} {
+		h.run(t, c.run, each)
+		if got := heard(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: told of %q, want %q", c.name, got, c.want)
+		}
+	}
+	if _, refused, err := keyfolder.New(h.loader.cfg.keyDir).Ask("example.org.", h.at, keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK}); err != nil || refused != nil {
+		t.Fatal(refused, err)
+	}
+	h.run(t, 4*24*time.Hour, each)
+	if got := heard(); !slices.Equal(got, both[:1]) {
+		t.Errorf("a roll: told of %q, want once of %q", got, both[:1])
+	}
+}
+
+// What people ask for through the folder is seen at the next look: a planned roll, and to go insecure and come
+// back (RFC 8078 4), each without an answer that does not validate.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	const zone = "example.org."
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "roll backup-age 1h", nil, parent)
+	each := func() { parent.follow(t, h.CAA, zone) }
+	request := func(r keyroll.Request) {
+		t.Helper()
+		if _, refused, err := keyfolder.New(h.loader.cfg.keyDir).Ask(zone, h.at, r); err != nil || refused != nil {
+			t.Fatal(refused, err)
+		}
+	}
+	h.run(t, 6*time.Hour, each)
+	for _, c := range []struct {
+		request keyroll.Request
+		want    string
+	}{
+		{keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK}, "[CSK removed CSK active]"},
+		{keyroll.Request{Verb: keyroll.GoInsecure}, "[CSK removed CSK removed]"},
+		{keyroll.Request{Verb: keyroll.ComeBack}, "[CSK removed CSK removed CSK active]"},
+	} {
+		request(c.request)
+		h.run(t, 4*24*time.Hour, func() {
+			each()
+			if h.loader.serving.Load().zones[zone].Set != nil {
+				h.wantSecure(t, parent, zone)
+			} else if len(parent.ds[zone]) > 0 {
+				t.Error("unsigned, and the parent has a DS")
+			}
+		})
+		if got := fmt.Sprint(h.states(zone)); got != c.want {
+			t.Errorf("after %v: %s, want %s", c.request.Verb, got, c.want)
+		}
+		m := ask(t, h, question("www."+zone, dns.TypeCAA), true)
+		if signed := len(typesOf(m, dns.TypeRRSIG)) > 0; signed != (c.request.Verb != keyroll.GoInsecure) {
+			t.Errorf("after %v: signed is %v", c.request.Verb, signed)
+		}
+	}
+}
+
+// wantSecure asks the zone as a resolver that follows the parent's DS.
+func (c *clocked) wantSecure(t *testing.T, parent *registry, zone string) {
+	t.Helper()
+	m := ask(t, c, question(zone, dns.TypeDNSKEY), true)
+	trusted := map[uint16]bool{}
+	for _, rr := range m.Answer {
+		if sig, ok := rr.(*dns.RRSIG); ok {
+			trusted[sig.KeyTag] = true
+		}
+	}
+	if ds := parent.ds[zone]; len(ds) > 0 && !slices.ContainsFunc(ds, func(ds *dns.DS) bool { return trusted[ds.KeyTag] }) {
+		t.Errorf("the DS names %d, and DNSKEY is signed by %v", ds[0].KeyTag, trusted)
+	}
+	for _, q := range []*dns.Msg{question(zone, dns.TypeCAA), question(zone, dns.TypeMX), question("x."+zone, dns.TypeTXT), question(zone, dns.TypeCDS), question(zone, dns.TypeCDNSKEY)} {
+		m := ask(t, c, q, true)
+		verify(t, c.CAA, m)
+		if nsec := typesOf(m, dns.TypeNSEC); len(nsec) == 0 && len(m.Answer) == 0 {
+			t.Errorf("%v has no denial: %v", q.Question, m)
+		}
+	}
+}
+
+func typesOf(m *dns.Msg, rrtype uint16) (found []dns.RR) {
+	for _, rr := range slices.Concat(m.Answer, m.Ns) {
+		if rr.Header().Rrtype == rrtype {
+			found = append(found, rr)
+		}
+	}
+	return found
+}
+
+// A bitmap of a policy-only zone says what there is: CDS and CDNSKEY come and go (RFC 8198).
+func TestCDSInBitmap(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	for _, want := range []string{"NS SOA RRSIG NSEC DNSKEY CAA", "NS SOA RRSIG NSEC DNSKEY CDS CDNSKEY CAA"} {
+		m := ask(t, h, question("example.org.", dns.TypeMX), true)
+		nsec := typesOf(m, dns.TypeNSEC)[0].(*dns.NSEC)
+		var got []string
+		for _, rrtype := range nsec.TypeBitMap {
+			got = append(got, dns.TypeToString[rrtype])
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("bitmap %q, want %q", got, want)
+		}
+		h.run(t, 3*time.Hour, func() {})
+	}
+}
+
+// DS of a zone whose parent is served here, too: none before caches have the zone's keys, then those of CDS, and
+// while nobody knows which it had, all.
+func TestDSUnderOurOwnParent(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	ds := func(h *clocked) int {
+		return len(typesOf(ask(t, h, question("sub.example.org.", dns.TypeDS), true), dns.TypeDS))
+	}
+	if n := ds(h); n != 0 {
+		t.Errorf("%d DS at first", n)
+	}
+	h.run(t, 3*time.Hour, func() {})
+	if n := ds(h); n != 1 {
+		t.Errorf("%d DS when caches have the keys", n)
+	}
+	h.at = h.at.Add(30 * 24 * time.Hour) // the server stood still, or its folder is a backup's
+	again := h.restart(t, nil, parent)
+	if got, n := again.states("sub.example.org."), ds(again); n != 1 || !slices.Equal(got, []string{"CSK unsure"}) {
+		t.Errorf("after a long stop: %d DS, %q", n, got)
+	}
+}
+
+// DESIGN 1, issue 5.4: a DS at the parent that names no key is a lock-out, and refused like a policy that is
+// one, unless the Corefile says that it is meant.
+func TestOrphanedDS(t *testing.T) {
+	t.Parallel()
+	foreign, err := dns.NewRR("example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		options string
+		dead    error
+		want    string
+	}{
+		"key auto":               {"key auto $DIR/keys", nil, "example.org: its parent has a DS (key tag and algorithm 4711 13, at a.nic.example, b.nic.example), and no key that is served here matches it"},
+		"key file":               {"$FILES", nil, "no key that is served here matches it"},
+		"unsigned":               {"unsigned", nil, "no key that is served here matches it"},
+		"key auto, meant":        {"key auto $DIR/keys\norphan example.org", nil, ""},
+		"key file, meant":        {"$FILES\norphan example.org", nil, ""},
+		"unsigned, meant":        {"unsigned\norphan example.org", nil, ""},
+		"key auto, none answers": {"key auto $DIR/keys", errors.New("timeout"), ""},
+		"key file, none answers": {"$FILES", errors.New("timeout"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := strings.ReplaceAll(c.options, "$FILES", keyFiles(t, "example.org.", "sub.example.org."))
+			cfg, _ := configure(t, testPolicy, options)
+			parent := &registry{dead: c.dead}
+			parent.has("example.org.", foreign.(*dns.DS))
+			first := &clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}
+			h, err := first.begin(nil, parent)
+			switch {
+			case err == nil && c.want != "":
+				t.Error("it starts")
+			case err != nil && (c.want == "" || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+			if dir := cfg.keyDir; c.want != "" && dir != "" {
+				if keys, _ := filepath.Glob(filepath.Join(dir, "Kexample.org*.private")); len(keys) > 0 {
+					t.Errorf("keys were made: %q", keys)
+				}
+			}
+			if c.want == "" && h.loader.serving.Load().zones["example.org."].Set == nil != cfg.unsigned {
+				t.Error("signed and unsigned are confused")
+			}
+		})
+	}
+}
+
+// A policy with a zone whose parent names another key is refused at the reload, and the old one stays; it is
+// served without another edit once the parent is right.
+func TestOrphanAtReload(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	l := h.loader
+	l.now = func() time.Time { return h.at }
+	foreign, _ := dns.NewRR("new.example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	parent.has("new.example.org.", foreign.(*dns.DS))
+	write(t, l.cfg.file, strings.Replace(testPolicy, "certificates:", "  new.example.org: {nameservers: [{name: ns.example.net}], issue: [le]}\ncertificates:", 1))
+	l.look()
+	l.look()
+	if l.serving.Load().zones["new.example.org."] != nil || !strings.Contains(l.trouble, "new.example.org: its parent has a DS") {
+		t.Fatalf("served, or told %q", l.trouble)
+	}
+	parent.has("new.example.org.")
+	h.at = h.at.Add(reminder)
+	l.remind()
+	l.look()
+	if z := l.serving.Load().zones["new.example.org."]; z == nil || z.Set == nil || l.trouble != "" {
+		t.Errorf("not served when the parent is right: %q", l.trouble)
+	}
+}
+
+// A parent that takes another DS while we serve is told of, also after a restart: that one zone is bogus is no
+// reason to serve none. After a long stop nobody knows whose fault it is.
+func TestParentChanges(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	h.run(t, 6*time.Hour, func() { parent.follow(t, h.CAA, "example.org.") })
+	foreign, _ := dns.NewRR("example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	parent.has("example.org.", foreign.(*dns.DS))
+	again := h.restart(t, nil, parent)
+	if status := again.status("example.org."); !status.Amiss[string(keyroll.Orphaned)] || len(status.Told) != 1 {
+		t.Errorf("nobody is told: %v", status)
+	}
+	again.at = again.at.Add(3 * time.Hour)
+	if _, err := again.begin(nil, parent); err == nil || !strings.Contains(err.Error(), "no key that is served here matches it") {
+		t.Errorf("after a long stop: %v", err)
+	}
+}
+
+// A zone that moves here: with the override its keys are made and live as if there were no DS, and once the
+// parent has the new one, all is as ever.
+func TestMovingHere(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	foreign, _ := dns.NewRR("example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	parent.has("example.org.", foreign.(*dns.DS))
+	h := buildRolling(t, testPolicy, "orphan example.org", nil, parent)
+	h.run(t, 4*time.Hour, func() {})
+	if got := h.states("example.org."); !slices.Equal(got, []string{"CSK ready"}) {
+		t.Fatalf("with another's DS: %q", got)
+	}
+	parent.follow(t, h.CAA, "example.org.")
+	h.run(t, 4*time.Hour, func() { h.wantSecure(t, parent, "example.org.") })
+	if got := h.states("example.org."); !slices.Equal(got, []string{"CSK active"}) {
+		t.Errorf("with ours: %q", got)
+	}
+}
+
+// The root has no parent, and waits for none.
+func TestRootZone(t *testing.T) {
+	t.Parallel()
+	cfg, _ := configure(t, "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {.: {nameservers: [{name: ns.example.net, addresses: [192.0.2.1]}], issue: [le]}}\n", "key auto $DIR/keys")
+	cfg.setZones([]string{"."})
+	first := &clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}
+	h := first.restart(t, nil, &registry{})
+	steps := 0
+	h.run(t, 6*time.Hour, func() { steps++ })
+	if got := h.states("."); !slices.Equal(got, []string{"CSK ready"}) || steps > 20 {
+		t.Errorf("%q after %d steps", got, steps)
+	}
+}
+
+// What cannot be read leaves served what was served, and is told once.
+func TestFolderBreaks(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := buildRolling(t, testPolicy, "", nil, parent)
+	before := h.loader.serving.Load().zones["example.org."].Set
+	states, err := filepath.Glob(filepath.Join(h.loader.cfg.keyDir, "Kexample.org.keyroll"))
+	if err != nil || len(states) != 1 {
+		t.Fatal(states, err)
+	}
+	if err := os.WriteFile(states[0], []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.run(t, 4*time.Hour, func() {})
+	if h.loader.serving.Load().zones["example.org."].Set != before {
+		t.Error("other keys are served")
+	}
+	if told := h.status("example.org.").Told; len(told) != 1 {
+		t.Errorf("told %q", told)
+	}
+	m := ask(t, h, question("www.example.org.", dns.TypeCAA), true)
+	verify(t, h.CAA, m)
+}
+
+// RFC 7583 3.2.1: the largest TTL of the data is what was served, at least what is taken for granted of data
+// that another plugin holds.
+func TestDataTTL(t *testing.T) {
+	t.Parallel()
+	const long = 3 * 24 * 3600
+	next := answers{"www.example.org.": saying(0, fmt.Sprintf("www.example.org. %d IN A 192.0.2.1", long))}
+	parent := &registry{}
+	h := buildRolling(t, overlayPolicy, "", next, parent)
+	ttl := func() time.Duration { return h.status("example.org.").Zone.DataTTL.Largest }
+	if got := ttl(); got != defaultDataTTL {
+		t.Errorf("at first %v", got)
+	}
+	ask(t, h, question("www.example.org.", dns.TypeA), true)
+	h.run(t, time.Hour, func() {})
+	if got := ttl(); got != long*time.Second {
+		t.Errorf("after an answer with a TTL of three days %v", got)
+	}
+	only := buildRolling(t, strings.Replace(testPolicy, "version: 1", "version: 1\nttl: 2h", 1), "", nil, parent)
+	if got := only.status("example.org.").Zone.DataTTL.Largest; got != 2*time.Hour {
+		t.Errorf("of a policy-only zone with a TTL of two hours %v", got)
+	}
+}
+
+// Two servers on one folder: what one writes the other serves.
+func TestSharedFolder(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	one := buildRolling(t, testPolicy, "", nil, parent)
+	other := one.restart(t, nil, parent)
+	one.run(t, 3*time.Hour, func() {})
+	other.at = one.at
+	if changed, _ := other.loader.keys.Look(t.Context()); !changed {
+		t.Fatal("the other server sees nothing new")
+	}
+	other.loader.rekey()
+	for _, rrtype := range []uint16{dns.TypeDNSKEY, dns.TypeCDS} {
+		a, b := ask(t, one, question("example.org.", rrtype), true), ask(t, other, question("example.org.", rrtype), true)
+		if len(a.Answer) == 0 || a.Answer[0].String() != b.Answer[0].String() {
+			t.Errorf("%s: one serves %v, the other %v", dns.Type(rrtype), a.Answer, b.Answer)
+		}
+	}
+}

@@ -1,0 +1,23 @@
+package policy
+
+import (
+	"fmt"
+	"testing"
+)
+
+// What is accepted and to be told: a TTL so short that a CA's look-ups from several networks may differ.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	for ttl, want := range map[string]string{
+		"30s": "[]",
+		"29s": "[{p.yaml:2:6 short-ttl a ttl of 29s: where the policy changes, a CA's several look-ups of one issuance may meet different answers; 30s is long enough}]",
+	} {
+		p, err := Load("p.yaml", []byte("version: 1\nttl: "+ttl+"\nissuers: {le: {domain: letsencrypt.org}}\nzones: {example.org: {issue: [le]}}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(p.Notes); got != want {
+			t.Errorf("ttl %s: notes %s, want %s", ttl, got, want)
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/test/world"
+)
+
+// DESIGN 1, BR 3.2.2.8.1: a zone whose parent has a DS that names none of the keys served here is refused, at the
+// start and at a reload, however it is signed or not, unless the Corefile says that it is meant. A parent that does
+// not answer refuses nothing. The parent is BIND.
+func TestParentsDS(t *testing.T) {
+	t.Parallel()
+	ours, foreign := world.NewKey(t, "example.org"), world.NewKey(t, "example.org")
+	parent := func(ds ...string) string {
+		zone := "$TTL 60\n@ SOA a.nic.org. h.org. 1 2 3 4 1\n@ NS a.nic.org.\na.nic A 127.0.0.1\nexample NS ns.example\nns.example A 127.0.0.1\n"
+		return world.Named(t, map[string]string{"org": zone + strings.Join(ds, "\n") + "\n"}).Addr.String()
+	}
+	files := map[string]string{"policy.yaml": policyOnly}
+	for name, text := range ours.Files {
+		files[name] = text
+	}
+	none, named, another, both := parent(), parent(ours.DS), parent(foreign.DS), parent(foreign.DS, ours.DS)
+	dead := world.FreeAddr(t).String()
+	const refusal = "example.org: its parent has a DS"
+	for name, c := range map[string]struct{ lines, parent, refused, told string }{
+		"key file, no DS":             {"key file $DIR/" + ours.Name, none, "", ""},
+		"key file, its DS":            {"key file $DIR/" + ours.Name, named, "", ""},
+		"key file, its DS beside":     {"key file $DIR/" + ours.Name, both, "", ""},
+		"key file, another":           {"key file $DIR/" + ours.Name, another, refusal, ""},
+		"key file, another, meant":    {"key file $DIR/" + ours.Name + "\norphan example.org", another, "", refusal},
+		"key file, no answer":         {"key file $DIR/" + ours.Name, dead, "", "cannot be asked for their DS"},
+		"key file, nobody asked":      {"key file $DIR/" + ours.Name + "\nparent off", "", "", ""},
+		"key auto, no DS":             {"key auto $DIR/keys", none, "", ""},
+		"key auto, another":           {"key auto $DIR/keys", another, refusal, ""},
+		"key auto, another, meant":    {"key auto $DIR/keys\norphan example.org", another, "", ""},
+		"key auto, BIND's key":        {"key auto $DIR", named, "", "signs everything, for nobody knows"},
+		"key auto, BIND's, no answer": {"key auto $DIR", dead, "", "signs everything, for nobody knows"},
+		"key auto, BIND's and others": {"key auto $DIR", another, refusal, ""},
+		"key auto, no answer":         {"key auto $DIR/keys", dead, "", "cannot be asked for their DS"},
+		"unsigned, no DS":             {"unsigned", none, "", ""},
+		"unsigned, a DS":              {"unsigned", named, refusal, ""},
+		"unsigned, a DS, meant":       {"unsigned\norphan example.org", named, "", refusal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lines := c.lines
+			if c.parent != "" {
+				lines += "\nparent at " + c.parent
+			}
+			corefile := fmt.Sprintf("example.org:$PORT {\nbind $ADDR\nerrors\ncaa $DIR/policy.yaml {\n%s\n}\n}\n", lines)
+			if c.refused != "" {
+				if said := world.RunCoreDNS(t, corefile, files); !strings.Contains(said, c.refused) {
+					t.Errorf("want %q in\n%s", c.refused, said)
+				}
+				return
+			}
+			server := world.CoreDNS(t, corefile, files)
+			if !strings.Contains(server.Log(), c.told) || c.told == "" && strings.Contains(server.Log(), "parent has") {
+				t.Errorf("want %q in\n%s", c.told, server.Log())
+			}
+			if got := world.Texts(world.Ask(t, server.Addr, "example.org", dns.TypeCAA).Answer, dns.TypeCAA); len(got) == 0 {
+				t.Error("no CAA")
+			}
+		})
+	}
+
+	t.Run("reload", func(t *testing.T) {
+		t.Parallel()
+		folder := t.TempDir()
+		file := filepath.Join(folder, "policy.yaml")
+		world.WriteFile(t, file, strings.ReplaceAll(policyOnly, "example.org", "other.org"))
+		server := world.CoreDNS(t, ".:$PORT {\nbind $ADDR\nerrors\ncaa "+file+" . {\nkey auto "+folder+"/keys\nreload 100ms\nparent at "+another+"\n}\n}\n", nil)
+		world.WriteFile(t, file, policyOnly)
+		server.WaitLog(t, refusal)
+		if got := world.Ask(t, server.Addr, "host.other.org", dns.TypeCAA); len(got.Answer) == 0 {
+			t.Errorf("what was served is gone: %v", got)
+		}
+	})
+}
