@@ -7,6 +7,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -32,6 +33,7 @@ var (
 	worlds = flag.Int("worlds", 2, "generated worlds to compare in; these are what CI has")
 	size   = flag.Int("zones", 100, "zones of a world")
 	seed   = flag.Uint64("seed", 1, "of the first world")
+	every  = flag.Uint("delv", 100, "delv is asked for one of so many questions")
 )
 
 func TestMain(m *testing.M) {
@@ -44,6 +46,13 @@ var authorities = []world.Authority{world.NSD, world.Knot, world.NamedAt}
 
 // nsd and bind are places among them.
 const nsd, bind = 0, 2
+
+// sampled reports whether delv is asked, too: it takes a process for each question.
+func sampled(name string, rrtype uint16) bool {
+	h := fnv.New32a()
+	fmt.Fprint(h, name, rrtype)
+	return h.Sum32()%uint32(*every) == 0
+}
 
 // bareOf are the zones that one address has without signatures.
 func bareOf(specimens []specimen) map[string]string {
@@ -103,6 +112,7 @@ func compare(t *testing.T, seed uint64, zones int) {
 	world.NSD(t, g.also.bare, bareOf(specimens))
 	running := serve(t, g, addrs, specimens, by...)
 	unbound, r := running.unbound(t), running.resolver(t)
+	bind := running.delv(t, unbound)
 	types := []uint16{dns.TypeCAA, dns.TypeA, dns.TypeDS}
 	counts := map[string]int{}
 	var mu sync.Mutex
@@ -113,10 +123,16 @@ func compare(t *testing.T, seed uint64, zones int) {
 			for s := range work {
 				for _, name := range s.ask {
 					for _, rrtype := range types {
-						want, got := fromUnbound(t, unbound, name, rrtype), fromChecker(r.Lookup(t.Context(), name, rrtype))
+						answer := r.Lookup(t.Context(), name, rrtype)
+						want, got := fromUnbound(t, unbound, name, rrtype), fromChecker(answer)
 						mu.Lock()
 						counts[want.status]++
 						mu.Unlock()
+						if sampled(name, rrtype) {
+							if status := bind.status(t, name, rrtype); !agrees(status, answer) {
+								t.Errorf("%s %s\n  in %s\n  delv: %s\n  checker: %v", name, dns.TypeToString[rrtype], s.what, status, got)
+							}
+						}
 						if want != got {
 							t.Errorf("%s %s\n  in %s\n  unbound: %v\n  checker: %v", name, dns.TypeToString[rrtype], s.what, want, got)
 						}
@@ -309,14 +325,6 @@ func serve(t testing.TB, g *generator, addrs []netip.AddrPort, specimens []speci
 		t.Fatal(err)
 	}
 	return out
-}
-
-// addressOf is an address as records have it.
-func addressOf(addr netip.AddrPort) string {
-	if addr.Addr().Is6() {
-		return "AAAA " + addr.Addr().String()
-	}
-	return "A " + addr.Addr().String()
 }
 
 // unbound is a resolver in front of it.

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -219,6 +220,14 @@ func (z *zone) bare() *zone {
 		}
 	}
 	return out
+}
+
+// addressOf is an address as records have it.
+func addressOf(addr netip.AddrPort) string {
+	if addr.Addr().Is6() {
+		return "AAAA " + addr.Addr().String()
+	}
+	return "A " + addr.Addr().String()
 }
 
 // text is the zone as a file.
