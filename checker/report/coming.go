@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,9 +16,31 @@ type End struct {
 
 // Coming is a day on which something that is fine today may cease to be.
 type Coming struct {
-	At    time.Time
-	Text  string
-	Names []string // that it matters to; nil for all
+	At    time.Time `json:"at"`
+	Text  string    `json:"text"`
+	Names []string  `json:"names,omitempty"` // that it matters to; nil for all
+}
+
+// MarshalJSON adds what comes next.
+func (r *Report) MarshalJSON() ([]byte, error) {
+	type plain Report
+	return json.Marshal(struct {
+		*plain
+		Coming []Coming `json:"coming"`
+	}{(*plain)(r), r.Coming()})
+}
+
+// writeComing lists what comes next.
+func (r *Report) writeComing(out *strings.Builder) {
+	out.WriteString("what comes next\n")
+	for _, c := range r.Coming() {
+		fmt.Fprintf(out, "    %s  %s", c.At.UTC().Format(time.DateOnly), clean(c.Text))
+		if n := len(c.Names); n > 0 && n < len(r.Names) {
+			fmt.Fprintf(out, " (%s)", count(n, "name"))
+		}
+		out.WriteString("\n")
+	}
+	out.WriteString("\n")
 }
 
 // rules are the Baseline Requirements' days, with what each brings (ballots SC-067, SC-081, SC-098).

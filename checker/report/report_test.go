@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -85,5 +86,25 @@ func TestCitations(t *testing.T) {
 	want := "[{RFC 4035 5.3.1 https://www.rfc-editor.org/rfc/rfc4035#section-5.3.1} {BR 3.2.2.8.1 } {RFC 8657 https://www.rfc-editor.org/rfc/rfc8657} {draft-vixie-dnsext-dns0x20 }]"
 	if got != want {
 		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+// What comes next stands in text with -v, and in JSON; both say the same as the page.
+func TestComingElsewhere(t *testing.T) {
+	t.Parallel()
+	r := &Report{Complete: true, At: day(2026, 11, 25), Names: []Name{{Name: "a.example"}, {Name: "b.example", Zones: []Zone{{Name: "example", Ends: []End{{At: day(2026, 12, 1), Over: "example SOA"}}}}}}}
+	var text strings.Builder
+	if err := r.WriteText(&text, Style{Verbose: true}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "what comes next\n    2026-12-01  Signatures of example end, the first over example SOA. (1 name)\n    2026-12-15  CAs look from five"; !strings.Contains(text.String(), want) {
+		t.Errorf("got\n%s\nwant\n%s", &text, want)
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"coming":[{"at":"2026-12-01T00:00:00Z","text":"Signatures of example end, the first over example SOA.","names":["b.example"]},`; !strings.Contains(string(data), want) || !strings.Contains(string(data), `"findings":`) {
+		t.Errorf("got %s", data)
 	}
 }

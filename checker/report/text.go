@@ -51,6 +51,9 @@ func (r *Report) WriteText(w io.Writer, s Style) error {
 			f.write(&out, s, len(r.Names))
 		}
 	}
+	if s.Verbose {
+		r.writeComing(&out)
+	}
 	out.WriteString(r.summary(s) + "\n")
 	_, err := io.WriteString(w, out.String())
 	return err
