@@ -17,6 +17,13 @@ type generator struct {
 	keys ring
 	now  time.Time
 	few  bool // no more than 150 iterations of NSEC3, for BIND loads no zone with more
+	also also
+}
+
+// also are addresses that a zone's name server can have beside the right one.
+type also struct {
+	six  netip.AddrPort // of the same server, IPv6; not valid where it has none
+	bare netip.AddrPort // of a server that has the zone without signatures
 }
 
 // specimen is one generated zone, with what is worth asking there.
@@ -26,6 +33,8 @@ type specimen struct {
 	child  *zone // a zone below it, or nil
 	ds     []*dns.DS
 	server netip.AddrPort
+	more   []netip.AddrPort // of the same name server, for better or for worse
+	bare   bool             // one of these has the zone without signatures
 	what   string
 	whole  bool     // signed, and nothing is wrong with it
 	ask    []string // names
@@ -44,20 +53,42 @@ func (g *generator) specimen(n int, server netip.AddrPort) specimen {
 	z.add("@ NS ns\nns A %s", server.Addr())
 	g.records(z)
 	s := specimen{apex: name, zone: z, server: server}
+	parts := []string{g.six(&s)}
 	for _, owner := range owners {
 		s.ask = append(s.ask, owner+name)
 	}
 	if g.IntN(3) > 0 {
 		s.child = g.childOf(z)
 	}
-	parts := []string{g.security(z), g.denials(z)}
+	parts = append(parts, g.security(z), g.denials(z))
 	z.sign(g.period())
 	broken, delegated := g.breakIt(z), g.delegate(z)
 	s.whole = z.ksk != nil && z.denial.iterations <= 150 && broken == "whole" && delegated == ""
 	parts = append(parts, broken, delegated)
 	s.ds = z.ds
+	parts = append(parts, g.stale(&s))
 	s.what = strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), ", ")
 	return s
+}
+
+// six gives the zone's name server an IPv6 address, too.
+func (g *generator) six(s *specimen) string {
+	if !g.also.six.IsValid() || g.IntN(2) == 0 {
+		return ""
+	}
+	s.zone.add("ns %s", addressOf(g.also.six))
+	s.more = append(s.more, g.also.six)
+	return "IPv6, too"
+}
+
+// stale gives the zone's name server an address, too, that has the zone as it was before it was signed. Where
+// something is wrong with the zone besides, who may be believed is a matter of luck.
+func (g *generator) stale(s *specimen) string {
+	if !s.whole || g.IntN(4) > 0 {
+		return ""
+	}
+	s.more, s.bare, s.whole = append(s.more, g.also.bare), true, false
+	return "one address without signatures"
 }
 
 func (g *generator) period() (begin, end time.Time) {
@@ -211,7 +242,7 @@ func (g *generator) breakIt(z *zone) string {
 	}
 	b := breaks[g.IntN(len(breaks))]
 	b.do()
-	return b.what
+	return b.what + z.broken
 }
 
 // swap turns signatures into others of the same length.
@@ -263,6 +294,7 @@ func (z *zone) each(g *generator, do func(name string, rrtype uint16)) {
 	})
 	chosen := sets[g.IntN(len(sets))]
 	do(chosen.name, chosen.rrtype)
+	z.broken = fmt.Sprintf(" (%s %s)", chosen.name, dns.TypeToString[chosen.rrtype])
 }
 
 // delegate chooses what the parent says of the zone's keys.

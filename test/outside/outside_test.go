@@ -7,7 +7,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -31,6 +33,7 @@ var (
 	worlds = flag.Int("worlds", 2, "generated worlds to compare in; these are what CI has")
 	size   = flag.Int("zones", 100, "zones of a world")
 	seed   = flag.Uint64("seed", 1, "of the first world")
+	every  = flag.Uint("delv", 100, "delv is asked for one of so many questions")
 )
 
 func TestMain(m *testing.M) {
@@ -41,8 +44,37 @@ func TestMain(m *testing.M) {
 // authorities are the servers that the zones are spread over.
 var authorities = []world.Authority{world.NSD, world.Knot, world.NamedAt}
 
-// bind is BIND's place among them.
-const bind = 2
+// nsd and bind are places among them.
+const nsd, bind = 0, 2
+
+// sampled reports whether delv is asked, too: it takes a process for each question.
+func sampled(name string, rrtype uint16) bool {
+	h := fnv.New32a()
+	fmt.Fprint(h, name, rrtype)
+	return h.Sum32()%uint32(*every) == 0
+}
+
+// bareOf are the zones that one address has without signatures.
+func bareOf(specimens []specimen) map[string]string {
+	out := map[string]string{}
+	for _, s := range specimens {
+		for _, z := range []*zone{s.zone, s.child} {
+			if s.bare && z != nil {
+				out[z.name] = z.bare().text()
+			}
+		}
+	}
+	return out
+}
+
+// free reports whether a server can have an address: a machine may have no IPv6.
+func free(addr netip.AddrPort) bool {
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
+}
 
 func TestCheckerAgainstUnbound(t *testing.T) {
 	t.Parallel()
@@ -53,17 +85,34 @@ func TestCheckerAgainstUnbound(t *testing.T) {
 
 func compare(t *testing.T, seed uint64, zones int) {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0)), keys: ring{}, now: time.Now()}
-	addrs := world.FreeSubnet(t, 2+len(authorities))
+	addrs := world.FreeSubnet(t, 3+len(authorities))
 	addrs[1+bind] = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), addrs[0].Port()) // it takes no address that no interface has
+	g.also.bare = addrs[2+len(authorities)]
+	six := netip.AddrPortFrom(netip.IPv6Loopback(), addrs[0].Port())
+	hasSix := free(six)
 	var specimens []specimen
 	for n := range zones {
 		k := n % len(authorities)
 		g.few = k == bind
+		g.also.six = netip.AddrPort{}
+		if k == nsd && hasSix {
+			g.also.six = six
+		}
 		specimens = append(specimens, g.specimen(n, addrs[1+k]))
 	}
 	specimens = append(specimens, ours(t, addrs[1+len(authorities)])...)
-	running := serve(t, g, addrs, specimens, authorities...)
+	by := slices.Clone(authorities)
+	by[nsd] = func(t testing.TB, addr netip.AddrPort, zones map[string]string) *world.Process {
+		at := []netip.AddrPort{addr}
+		if hasSix {
+			at = append(at, six)
+		}
+		return world.NSDAt(t, at, zones)
+	}
+	world.NSD(t, g.also.bare, bareOf(specimens))
+	running := serve(t, g, addrs, specimens, by...)
 	unbound, r := running.unbound(t), running.resolver(t)
+	bind := running.delv(t, unbound)
 	types := []uint16{dns.TypeCAA, dns.TypeA, dns.TypeDS}
 	counts := map[string]int{}
 	var mu sync.Mutex
@@ -74,10 +123,16 @@ func compare(t *testing.T, seed uint64, zones int) {
 			for s := range work {
 				for _, name := range s.ask {
 					for _, rrtype := range types {
-						want, got := fromUnbound(t, unbound, name, rrtype), fromChecker(r.Lookup(t.Context(), name, rrtype))
+						answer := r.Lookup(t.Context(), name, rrtype)
+						want, got := fromUnbound(t, unbound, name, rrtype), fromChecker(answer)
 						mu.Lock()
 						counts[want.status]++
 						mu.Unlock()
+						if sampled(name, rrtype) {
+							if status := bind.status(t, name, rrtype); !agrees(status, answer) {
+								t.Errorf("%s %s\n  in %s\n  delv: %s\n  checker: %v", name, dns.TypeToString[rrtype], s.what, status, got)
+							}
+						}
 						if want != got {
 							t.Errorf("%s %s\n  in %s\n  unbound: %v\n  checker: %v", name, dns.TypeToString[rrtype], s.what, want, got)
 						}
@@ -212,7 +267,7 @@ func (l asLooker) Lookup(_ context.Context, name string, rrtype uint16) resolve.
 // served is a DNS that runs.
 type served struct {
 	anchor *dns.DS
-	where  map[string]netip.AddrPort // each zone's server
+	where  map[string][]netip.AddrPort // each zone's servers
 	hints  []dns.RR
 	port   uint16
 }
@@ -231,15 +286,19 @@ func serve(t testing.TB, g *generator, addrs []netip.AddrPort, specimens []speci
 	tld.denial = denial{nsec3: true, optOut: true}
 	tld.add("ns A %s", addrs[0].Addr())
 	root.add("test. NS ns.test.\nns.test. A %s", addrs[0].Addr())
-	out := served{where: map[string]netip.AddrPort{".": addrs[0], "test.": addrs[0]}, port: addrs[0].Port()}
+	out := served{where: map[string][]netip.AddrPort{".": addrs[:1], "test.": addrs[:1]}, port: addrs[0].Port()}
 	texts := make([]map[string]string, len(by))
 	for i, s := range specimens {
-		tld.add("%s NS ns.%s\nns.%s A %s", s.apex, s.apex, s.apex, s.server.Addr())
+		at := append([]netip.AddrPort{s.server}, s.more...)
+		tld.add("%s NS ns.%s", s.apex, s.apex)
+		for _, addr := range at {
+			tld.add("ns.%s %s", s.apex, addressOf(addr))
+		}
 		for _, ds := range s.ds {
 			ds.Hdr.Name, ds.Hdr.Ttl = s.apex, 300
 			tld.put(ds)
 		}
-		out.where[s.apex] = s.server
+		out.where[s.apex] = at
 		for _, z := range []*zone{s.zone, s.child} {
 			if z == nil {
 				continue
@@ -248,7 +307,7 @@ func serve(t testing.TB, g *generator, addrs []netip.AddrPort, specimens []speci
 				texts[i%len(by)] = map[string]string{}
 			}
 			texts[i%len(by)][z.name] = z.text()
-			out.where[z.name] = s.server
+			out.where[z.name] = at
 		}
 	}
 	tld.sign(g.period())

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ type zone struct {
 	ksk, zsk *key // the same for a key that signs everything; nil for an unsigned zone
 	denial   denial
 	ds       []*dns.DS // at the parent
+	broken   string    // the RRset that was, for people
 }
 
 // key is a DNSKEY with its private half.
@@ -202,6 +204,30 @@ func (z *zone) chainNSEC3() {
 			Hash: dns.SHA1, Flags: flags, Iterations: z.denial.iterations, SaltLength: uint8(len(z.denial.salt) / 2), Salt: z.denial.salt,
 			HashLength: 20, NextDomain: hashes[(i+1)%len(hashes)], TypeBitMap: z.types(name, signed)})
 	}
+}
+
+// bare is the zone without its signatures, denials and keys.
+func (z *zone) bare() *zone {
+	out := newZone(z.name)
+	for _, sets := range z.rrs {
+		for rrtype, set := range sets {
+			if slices.Contains([]uint16{dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY}, rrtype) {
+				continue
+			}
+			for _, rr := range set {
+				out.put(rr)
+			}
+		}
+	}
+	return out
+}
+
+// addressOf is an address as records have it.
+func addressOf(addr netip.AddrPort) string {
+	if addr.Addr().Is6() {
+		return "AAAA " + addr.Addr().String()
+	}
+	return "A " + addr.Addr().String()
 }
 
 // text is the zone as a file.

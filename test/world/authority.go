@@ -111,20 +111,25 @@ const recursorServer = unboundBase + `    trust-anchor: "%s"
     infra-host-ttl: 0
     unblock-lan-zones: yes
     insecure-lan-zones: no
+    do-ip6: yes
+    outgoing-interface: ::1
     local-zone: "test." transparent
 `
 
 // Recursor starts unbound as it is by default, except that it answers from nothing but what it was asked
 // for, with a root of a test's own: its anchor is a DS record. As unbound asks port 53 alone, it is told
 // where each zone is served; that a zone is one, and signed, it learns from the parent.
-func Recursor(t testing.TB, anchor string, zones map[string]netip.AddrPort) *Process {
+func Recursor(t testing.TB, anchor string, zones map[string][]netip.AddrPort) *Process {
 	t.Helper()
 	program := Program(t, "unbound")
 	dir, addr := t.TempDir(), FreeAddr(t)
 	var conf strings.Builder
 	fmt.Fprintf(&conf, recursorServer, dir, addr.Addr(), addr.Port(), anchor)
-	for zone, server := range zones {
-		fmt.Fprintf(&conf, "stub-zone:\n    name: %q\n    stub-addr: %s@%d\n", zone, server.Addr(), server.Port())
+	for zone, servers := range zones {
+		fmt.Fprintf(&conf, "stub-zone:\n    name: %q\n", zone)
+		for _, server := range servers {
+			fmt.Fprintf(&conf, "    stub-addr: %s@%d\n", server.Addr(), server.Port())
+		}
 	}
 	conf.WriteString("remote-control:\n    control-enable: no\n")
 	file := filepath.Join(dir, "unbound.conf")

@@ -1,0 +1,83 @@
+package outside
+
+import (
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/test/world"
+)
+
+// delv is BIND's validator, with a world's anchor. What it validates it has from unbound, which passes
+// everything on to who checks for himself.
+type delv struct {
+	program, anchors string
+	through          netip.AddrPort
+}
+
+func (s served) delv(t *testing.T, through netip.AddrPort) delv {
+	t.Helper()
+	d := delv{world.Program(t, "delv"), filepath.Join(t.TempDir(), "anchors"), through}
+	world.WriteFile(t, d.anchors, fmt.Sprintf("trust-anchors { . static-ds %d %d %d %q; };\n", s.anchor.KeyTag, s.anchor.Algorithm, s.anchor.DigestType, s.anchor.Digest))
+	return d
+}
+
+// status is what delv makes of a question: of several links the weakest counts.
+func (d delv) status(t *testing.T, name string, rrtype uint16) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), d.program, "@"+d.through.Addr().String(), "-p", fmt.Sprint(d.through.Port()),
+		"-a", d.anchors, "+root=.", "+nocrypto", name, dns.TypeToString[rrtype]).CombinedOutput()
+	said := string(out)
+	switch {
+	case strings.Contains(said, "unsigned answer"):
+		return "insecure"
+	case strings.Contains(said, "fully validated"):
+		return "secure"
+	case strings.Contains(said, "resolution failed"):
+		return "bogus"
+	}
+	t.Errorf("delv says of %s %s (%v):\n%s", name, dns.TypeToString[rrtype], err, said)
+	return ""
+}
+
+// agrees reports whether delv's status is the checker's, but for two things that BIND sees differently. Where
+// opt-out leaves room for an unsigned delegation, it takes the denial for secure all the same, and only sets no
+// AD bit (RFC 5155 9.2); and it leaves a SHA-1 DS out beside a stronger one, which is the finding
+// ds-sha1-alone where that one fits no key (RFC 4509 3).
+func agrees(status string, a resolve.Answer) bool {
+	switch {
+	case status == fromChecker(a).status:
+		return true
+	case status == "secure":
+		return a.Result.Reason == dnssec.OptOut
+	case status == "bogus":
+		return leansOnSHA1(a)
+	}
+	return false
+}
+
+// leansOnSHA1 reports whether a zone on the way to an answer has a SHA-1 DS beside a stronger one.
+func leansOnSHA1(a resolve.Answer) bool {
+	zones := []*resolve.Zone{a.Zone}
+	for _, link := range a.Chain {
+		zones = append(zones, link.Zone)
+	}
+	for _, z := range zones {
+		for ; z != nil; z = z.Parent {
+			sha1 := func(ds *dns.DS) bool { return ds.DigestType == dns.SHA1 }
+			stronger := func(ds *dns.DS) bool { return !sha1(ds) && dnssec.Supported(ds.Algorithm) }
+			if slices.ContainsFunc(z.DS, sha1) && slices.ContainsFunc(z.DS, stronger) {
+				return true
+			}
+		}
+	}
+	return false
+}
