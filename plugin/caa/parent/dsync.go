@@ -50,32 +50,37 @@ func (d dsync) wantsCDS() bool {
 // endpoint finds where the parent wants to be told of a zone's new CDS, in the steps of RFC 9859 4.1; ok
 // reports whether it does at all.
 func (r *round) endpoint(ctx context.Context, zone string) (d dsync, ok bool, err error) {
-	above, ok := parentName(zone)
-	for front := ok; ok; {
-		name := dsyncLabel + strings.TrimPrefix(above, ".")
-		if front {
-			name = strings.TrimSuffix(zone, strings.TrimPrefix(above, ".")) + name
+	above, ok := parentName(zone) // until an answer says that the parent is further up
+	if !ok {
+		return dsync{}, false, nil
+	}
+	for labels := true; ; { // whether those of the zone stand before _dsync
+		suffix := strings.TrimPrefix(above, ".")
+		name := dsyncLabel + suffix
+		if labels {
+			name = strings.TrimSuffix(zone, suffix) + name
 		}
 		m, err := r.resolve(ctx, name, typeDSYNC)
 		if err != nil {
 			return dsync{}, false, err
 		}
-		if d, positive, ok := readDSYNC(m); positive {
+		if d, ok, positive := readDSYNC(m); positive {
 			return d, ok, nil
 		}
-		// The first label below the parent is only the usual place of the cut.
-		if apex, found := soaOwner(m, above); found && apex != above {
-			above, front = apex, true
-			continue
+		switch apex, found := soaOwner(m, above); {
+		case found && apex != above:
+			above, labels = apex, true
+		case labels:
+			labels = false
+		default:
+			return dsync{}, false, nil
 		}
-		front, ok = false, front
 	}
-	return dsync{}, false, nil
 }
 
-// readDSYNC takes the record that asks for NOTIFY(CDS) from an answer; positive reports whether there is any
-// DSYNC, which ends the search. Records that cannot be read ask for nothing.
-func readDSYNC(m *dns.Msg) (d dsync, positive, ok bool) {
+// readDSYNC takes the record that asks for NOTIFY(CDS) from an answer, where there is one; positive reports
+// whether there is any DSYNC, which ends the search. Records that cannot be read ask for nothing.
+func readDSYNC(m *dns.Msg) (d dsync, ok, positive bool) {
 	for _, rr := range m.Answer {
 		unknown, is := rr.(*dns.RFC3597)
 		if !is || unknown.Hdr.Rrtype != typeDSYNC {
@@ -90,5 +95,5 @@ func readDSYNC(m *dns.Msg) (d dsync, positive, ok bool) {
 			return d, true, true
 		}
 	}
-	return dsync{}, positive, false
+	return dsync{}, false, positive
 }

@@ -5,17 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
 )
 
-// notifyWaits are how long an answer to NOTIFY is waited for before it is sent again. RFC 1996 3.6 has a minute
-// and five times for secondaries, and allows a backoff; a parent that misses it looks by itself some time.
-var notifyWaits = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+// attempts are how NOTIFY is sent until an answer comes. RFC 1996 3.6 has six, a minute apart, for secondaries,
+// and allows a backoff; a parent that misses them all looks by itself some time.
+var attempts = []struct {
+	network string
+	wait    time.Duration
+}{{"udp", time.Second}, {"udp", 2 * time.Second}, {"udp", 4 * time.Second}, {"tcp", patience}}
 
 // Notify tells the parent of a zone that its CDS or CDNSKEY have changed, where the parent names somebody who
 // wants to know (RFC 9859): told is whom, by name and port. It is empty without an error where the parent names
@@ -38,35 +39,21 @@ func (a *Asker) Notify(ctx context.Context, zone string) (told string, err error
 	return told, nil
 }
 
-// notify has one address acknowledge, first over UDP, and if there is no answer over TCP (RFC 1996 3.5, 3.6).
-func notify(ctx context.Context, addresses []server, zone string) error {
-	var failed error // of the address that was tried last
-	silent := addresses
-	for _, wait := range notifyWaits {
-		for _, s := range slices.Clone(silent) {
-			failed = s.err
-			if failed == nil {
-				failed = notifyOver(ctx, "udp", s, zone, wait)
+// notify has one of a host's addresses acknowledge.
+func notify(ctx context.Context, host []server, zone string) error {
+	last := host[len(host)-1].err // why there is no address, or not all of them
+	for _, attempt := range attempts {
+		for _, s := range host {
+			if s.err != nil {
+				continue
 			}
-			var answered *refusedNotify
-			switch {
-			case failed == nil:
-				return nil
-			case errors.As(failed, &answered):
-				return failed
-			case s.err != nil, errors.Is(failed, syscall.ECONNREFUSED), elsewhere(failed):
-				silent = slices.DeleteFunc(slices.Clone(silent), func(o server) bool { return o == s })
+			last = notifyOver(ctx, attempt.network, s, zone, attempt.wait)
+			if refused := new(refusedNotify); last == nil || errors.As(last, &refused) {
+				return last
 			}
 		}
 	}
-	for _, s := range addresses {
-		if s.err == nil {
-			if failed = notifyOver(ctx, "tcp", s, zone, patience); failed == nil {
-				return nil
-			}
-		}
-	}
-	return failed
+	return last
 }
 
 // refusedNotify is an answer that is no acknowledgement. There is no use in sending more.
