@@ -30,10 +30,18 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 	}{(*plain)(r), r.Coming()})
 }
 
+// shownComing is how much of what comes next people are shown in text.
+const shownComing = 20
+
 // writeComing lists what comes next.
 func (r *Report) writeComing(out *strings.Builder) {
 	out.WriteString("what comes next\n")
-	for _, c := range r.Coming() {
+	coming := r.Coming()
+	for i, c := range coming {
+		if i == shownComing {
+			fmt.Fprintf(out, "    and %d more, to %s\n", len(coming)-i, coming[len(coming)-1].At.UTC().Format(time.DateOnly))
+			break
+		}
 		fmt.Fprintf(out, "    %s  %s", c.At.UTC().Format(time.DateOnly), clean(c.Text))
 		if n := len(c.Names); n > 0 && n < len(r.Names) {
 			fmt.Fprintf(out, " (%s)", count(n, "name"))
@@ -78,6 +86,11 @@ func (r *Report) Coming() []Coming {
 			}
 		}
 		out = append(out, c)
+	}
+	for i := range out {
+		if len(out[i].Names) == len(r.Names) {
+			out[i].Names = nil
+		}
 	}
 	slices.SortStableFunc(out, func(a, b Coming) int { return a.At.Compare(b.At) })
 	return out

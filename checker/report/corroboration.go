@@ -26,7 +26,7 @@ type sighting struct {
 // There must be one.
 func (v Verdict) corroboration() (judged string, sights []sighting, near, notes []string) {
 	q := v.Corroboration.Quorum
-	judged = fmt.Sprintf("%s by %d of %d remote perspectives%s", q.Outcome, len(q.Corroborating), len(q.Corroborating)+len(q.Others), phase(q.Rule))
+	judged = fmt.Sprintf("%s by %d of %d remote perspectives%s", q.Outcome, len(q.Corroborating), len(q.Corroborating)+len(q.Others), phase(q.Rule)) + failed(q)
 	for _, sight := range v.Corroboration.Sights {
 		parts := []string{string(sight.Reason)}
 		if len(sight.Records) > 0 {

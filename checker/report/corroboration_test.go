@@ -45,7 +45,7 @@ func TestWriteCorroboration(t *testing.T) {
 	}{
 		{Style{}, `www.example.org
     ca.example  could not find out  quorum-undetermined: may issue from here; why
-        undetermined by 2 of 4 remote perspectives, by the rule of 2026-06-15
+        undetermined by 2 of 4 remote perspectives, by the rule of 2026-06-15 (non-corroborations)
             oslo  denies              issuer-not-listed: 0 issue "x.example" at example.org
             lima  could not find out  no-answer: the agent: refused�[2J
             near does not count: it is 111 km from lima, and 500 are needed
