@@ -225,8 +225,8 @@ func TestComing(t *testing.T) {
 	for _, c := range r.Coming() {
 		got += fmt.Sprintln(c.At.Format(time.DateOnly), c.In(at), c.Text, c.Names)
 	}
-	want := `2026-12-23 in 3 days Signatures of example end, the first over b.example CAA. [a.example b.example]
-2026-12-30 in 10 days The signature over the keys of the root ends. [a.example b.example]
+	want := `2026-12-23 in 3 days Signatures of example end, the first over b.example CAA. []
+2026-12-30 in 10 days The signature over the keys of the root ends. []
 2027-02-05 in 47 days A certificate of 47 days, issued today, has ended by now: its renewal has met all above. []
 2027-03-15 in 85 days Account and method parameters in CAA bind every CA (RFC 8657). [b.example]
 2027-03-15 in 85 days Certificates last 100 days at most, and a validation is good for 100. []
