@@ -142,6 +142,9 @@ func compare(t *testing.T, seed uint64, zones int) {
 				if s.whole {
 					findNothing(t, r, s)
 				}
+				if s.bare {
+					findBare(t, r, s, g.also.bare.Addr())
+				}
 			}
 		})
 	}
@@ -178,21 +181,52 @@ func decide(t *testing.T, unbound netip.AddrPort, r *resolve.Resolver, name, wha
 	}
 }
 
-// findNothing looks for faults where there are none: none of the servers or of the signatures. What the
-// generator wrote into the records is not looked at.
+// owned are names to look for faults at.
+var owned = []string{"", "www.", "host.", "b.c.", "x.wild.", "x.y.missing."}
+
+// findNothing looks for faults where there are none.
 func findNothing(t *testing.T, r *resolve.Resolver, s specimen) {
 	collector := finding.NewCollector(r)
-	for _, owner := range []string{"", "www.", "host.", "b.c.", "x.wild.", "x.y.missing."} {
-		c := collector.Collect(t.Context(), climb.Up(t.Context(), r, owner+s.apex))
-		for i := range c.Climb.Steps {
-			c.Climb.Steps[i].RRset = nil
+	for _, owner := range owned {
+		for _, f := range faults(t, r, collector, owner+s.apex) {
+			t.Errorf("%s\n  in %s\n  found: %+v", owner+s.apex, s.what, f)
 		}
-		for _, f := range finding.All(c) {
-			if f.Severity > finding.Info && f.Code != "caa-missing" {
+	}
+}
+
+// findBare looks for faults where one address has the zone without signatures: that one is to be found at each
+// name, over UDP and TCP, and no other.
+func findBare(t *testing.T, r *resolve.Resolver, s specimen, addr netip.Addr) {
+	collector := finding.NewCollector(r)
+	for _, owner := range owned {
+		seen := map[string]bool{}
+		for _, f := range faults(t, r, collector, owner+s.apex) {
+			if f.Code != "signature-missing" && f.Code != "denial-bogus" {
 				t.Errorf("%s\n  in %s\n  found: %+v", owner+s.apex, s.what, f)
+			}
+			for _, where := range f.Evidence {
+				seen[where] = true
+				if !strings.Contains(where, fmt.Sprintf("(%s)", addr)) {
+					t.Errorf("%s\n  in %s\n  %s blames %s; only %s is wrong", owner+s.apex, s.what, f.Code, where, addr)
+				}
+			}
+		}
+		for _, network := range []string{"UDP", "TCP"} {
+			if where := fmt.Sprintf("SOA at ns.%s (%s) over %s", strings.TrimSuffix(s.apex, "."), addr, network); !seen[where] {
+				t.Errorf("%s\n  in %s\n  not found: %s; found are %v", owner+s.apex, s.what, where, seen)
 			}
 		}
 	}
+}
+
+// faults are those of the servers and of the signatures. What the generator wrote into the records is not
+// looked at.
+func faults(t *testing.T, r *resolve.Resolver, collector *finding.Collector, name string) []finding.Finding {
+	c := collector.Collect(t.Context(), climb.Up(t.Context(), r, name))
+	for i := range c.Climb.Steps {
+		c.Climb.Steps[i].RRset = nil
+	}
+	return slices.DeleteFunc(finding.All(c), func(f finding.Finding) bool { return f.Severity <= finding.Info || f.Code == "caa-missing" })
 }
 
 // seen is what a resolver makes of a question, to be compared.
