@@ -231,9 +231,9 @@ func (l *loader) zones(p *policy.Snapshot) ([]*policy.Zone, error) {
 	return zones, nil
 }
 
-// patienceForNodes bounds the look for nodes at aliases, and for the servers of overlays: a next plugin that waits for a network is not
-// asked a hundred thousand questions before a policy is served. What it did not get to see the
-// self-check reports.
+// patienceForNodes bounds the look for nodes at aliases, and for the servers of overlays: a next plugin that
+// waits for a network is not asked a hundred thousand questions before a policy is served. What it did not get
+// to see the self-check reports.
 const patienceForNodes = 2 * time.Second
 
 // nodesAtAliases refuses nodes of overlays that are aliases in the zone's data: their CAA could never be

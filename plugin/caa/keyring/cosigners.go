@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -32,7 +33,7 @@ func (c *cosigners) load() (changed bool, err error) {
 		if infos[i], err = os.Stat(file); err != nil {
 			return false, fmt.Errorf("cosigner: %w", err)
 		}
-		changed = changed || c.infos == nil || !os.SameFile(infos[i], c.infos[i]) || !infos[i].ModTime().Equal(c.infos[i].ModTime()) || infos[i].Size() != c.infos[i].Size()
+		changed = changed || c.infos == nil || !keyfolder.Unchanged(infos[i], c.infos[i])
 	}
 	if !changed {
 		return false, nil

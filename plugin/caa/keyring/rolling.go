@@ -28,10 +28,8 @@ const (
 	// tryAgain is when a folder that could not be read is read again.
 	tryAgain = time.Minute
 	// zonesAtOnce is how many zones are stepped under one lock of the folder: other servers, and a zone that has
-	// just appeared, wait for no more than these.
+	// just appeared, wait for no more than these. More of them take so long at the start that it is said before.
 	zonesAtOnce = 500
-	// manyZones take so long that it is said before.
-	manyZones = 500
 )
 
 // rolling is `key auto`: the keys in a folder live by the state machine of package keyroll. Each step of a
@@ -61,11 +59,15 @@ type rollingZone struct {
 	last     keyroll.Decision
 	said     []keyroll.Observation // when the parent was asked last
 	asked    time.Time             // when that was
-	silent   bool                  // one of its servers did not answer
 	wake     time.Time
 	notify   time.Time       // when the parent is to be told of new CDS; zero: it need not be
 	told     map[string]bool // what is amiss, as it was said last
 	unlisted bool            // Retain did not name it the last time
+}
+
+// silent reports whether one of the parent's servers did not answer when it was asked last.
+func (z *rollingZone) silent() bool {
+	return slices.ContainsFunc(z.said, func(o keyroll.Observation) bool { return o.Err != nil })
 }
 
 func newRolling(cfg *Config, above *parents, others *cosigners) *rolling {
@@ -114,7 +116,7 @@ func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
 	if len(zones) == 0 {
 		return nil
 	}
-	if len(zones) > manyZones {
+	if len(zones) > zonesAtOnce {
 		log.Infof("Looking after the keys of %d zones in %s; where they are to be made, that takes a while", len(zones), r.dir)
 	}
 	if _, err := r.step(zones, r.parents.ask(ctx, patienceAtStart, zones)); err != nil {
@@ -204,7 +206,7 @@ func (r *rolling) toAsk(zones []string) []string {
 	defer r.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(zones), func(name string) bool {
 		z := r.zones[name]
-		return z == nil || !z.silent && now.Sub(z.asked) < idlePoll && z.idle(now, r.settings.Patience)
+		return z == nil || !z.silent() && now.Sub(z.asked) < idlePoll && z.idle(now, r.settings.Patience)
 	})
 }
 
@@ -280,7 +282,7 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 		r.postpone(zones, ttls)
 		return nil, fmt.Errorf("key auto %s: %w", r.dir, err)
 	}
-	var log changeLog
+	var changes changeLog
 	for name, result := range results {
 		z := r.zones[name]
 		if z == nil {
@@ -288,7 +290,6 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 		}
 		if heard, asked := said[name]; asked {
 			z.said, z.asked = heard, now
-			z.silent = slices.ContainsFunc(heard, func(o keyroll.Observation) bool { return o.Err != nil })
 		}
 		changed, failed := r.take(name, z, result, ttls[name])
 		if failed != nil && z.keys == nil {
@@ -299,10 +300,10 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 		if changed {
 			news = append(news, name)
 		}
-		log.add(name, result)
+		changes.add(name, result)
 		z.tell(name, r.complaints(name, z, result, failed))
 	}
-	log.flush(r.dir)
+	changes.flush(r.dir)
 	return news, err
 }
 
@@ -374,7 +375,7 @@ func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, tt
 		z.notify = r.now().Add(r.settings.Propagation) // when all servers have them (RFC 9859 4.2)
 	}
 	z.last, z.wake = result.Decision, result.Wake
-	if z.silent {
+	if z.silent() {
 		if again := r.now().Add(min(askAgain, r.settings.Poll)); again.Before(z.wake) {
 			z.wake = again
 		}

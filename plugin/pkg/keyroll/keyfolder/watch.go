@@ -30,7 +30,7 @@ const settled = 5 * time.Second
 func (w *Watcher) Written() func(zone string) bool {
 	none := func(string) bool { return false }
 	folder, err := os.Stat(w.on.dir)
-	if err != nil || w.folder != nil && same(w.folder, folder) && time.Since(folder.ModTime()) > settled {
+	if err != nil || w.folder != nil && Unchanged(w.folder, folder) && time.Since(folder.ModTime()) > settled {
 		return none
 	}
 	entries, err := os.ReadDir(w.on.dir)
@@ -47,7 +47,7 @@ func (w *Watcher) Written() func(zone string) bool {
 			continue // it has just been replaced, and the folder is looked at again
 		}
 		files[entry.Name()] = info
-		written[entry.Name()] = w.files[entry.Name()] == nil || !same(w.files[entry.Name()], info)
+		written[entry.Name()] = w.files[entry.Name()] == nil || !Unchanged(w.files[entry.Name()], info)
 	}
 	w.folder, w.files = folder, files
 	return func(zone string) bool {
@@ -56,7 +56,8 @@ func (w *Watcher) Written() func(zone string) bool {
 	}
 }
 
-func same(a, b fs.FileInfo) bool {
+// Unchanged reports whether nothing in the two states of a file tells that it was written in between.
+func Unchanged(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
