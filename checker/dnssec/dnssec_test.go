@@ -431,6 +431,44 @@ func TestAnUnsignedDenialProvesNothing(t *testing.T) {
 	}
 }
 
+// A denial whose SOA has no signature is Bogus, unless it stands at the end of aliases and the whole is
+// Insecure by opt-out (as for unbound; the worlds of test/outside hold the two side by side).
+func TestUnsignedSOA(t *testing.T) {
+	t.Parallel()
+	key := newSigner(t, "example.")
+	names := map[string]string{"example.": "NS SOA RRSIG DNSKEY NSEC3PARAM", "a.example.": "A RRSIG", "wild.example.": "", "*.wild.example.": "A RRSIG"}
+	closed, open := chain(0, 0, names), chain(1, 0, names)
+	missing := func(s *RRset) { s.Sigs = nil }
+	forged := func(s *RRset) { s.Sigs[0].KeyTag++ }
+	tests := []struct {
+		name, records string
+		soa           func(*RRset)
+		alias         Status
+		prove         func(Denial) Result
+		status        Status
+	}{
+		{"no alias, opt-out", open, missing, Indeterminate, nameError("b.example."), Bogus},
+		{"a secure alias", closed, missing, Secure, nameError("b.example."), Bogus},
+		{"a secure alias, opt-out", open, missing, Secure, nameError("b.example."), Insecure},
+		{"a secure alias, opt-out that does not matter", open, missing, Secure, noData("a.example.", dns.TypeCAA), Bogus},
+		{"an insecure alias", closed, missing, Insecure, noData("a.example.", dns.TypeCAA), Secure},
+		{"an insecure alias, and nothing is proved", closed, missing, Insecure, nameError("a.example."), Bogus},
+		{"a forged signature", open, forged, Secure, nameError("b.example."), Bogus},
+		{"a wildcard's alias", closed, missing, Indeterminate, wildcard("x.wild.example.", "*.wild.example."), Secure},
+		{"a wildcard's alias, forged", closed, forged, Indeterminate, wildcard("x.wild.example.", "*.wild.example."), Bogus},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			sets := key.sign(t, zone(t, "example. SOA ns.example. hostmaster.example. 1 7200 3600 1209600 60\n"+tt.records))
+			tt.soa(&sets[0])
+			if got := tt.prove(NewDenial(key.keys(), sets, now).AfterAlias(tt.alias)); got.Status != tt.status {
+				t.Errorf("got %v, want %v", got, tt.status)
+			}
+		})
+	}
+}
+
 // An RRset made from a wildcard says so, and an NSEC made from one stands for the wildcard alone.
 func TestWildcardExpansion(t *testing.T) { // RFC 4035 5.3.4, RFC 4592 4.9
 	t.Parallel()

@@ -156,6 +156,14 @@ func (a *Answer) weaken(result dnssec.Result) {
 	}
 }
 
+// aliases is the status of the chain so far; Indeterminate where the name is its own.
+func (a *Answer) aliases() dnssec.Status {
+	if len(a.Chain) == 0 {
+		return dnssec.Indeterminate
+	}
+	return a.Result.Status
+}
+
 var strength = map[dnssec.Status]int{dnssec.Bogus: 0, dnssec.Indeterminate: 1, dnssec.Insecure: 2, dnssec.Secure: 3}
 
 // resolveIn asks a zone's servers for the owner, and those that they refer to on the way down.
@@ -163,7 +171,7 @@ func (a *Answer) resolveIn(ctx context.Context, t *task, zone *Zone) Reading {
 	r := zone.resolver
 	for {
 		a.Zone = zone
-		reading, seen := zone.best(ctx, t, a.Owner, a.Type)
+		reading, seen := zone.best(ctx, t, a.Owner, a.Type, a.aliases())
 		a.Seen = append(a.Seen, seen...)
 		switch reading.Kind {
 		case Failed:
@@ -217,13 +225,13 @@ func (r *Resolver) remember(name string, zone *Zone) {
 }
 
 // best asks a zone's servers in turn until one answers validly. Without one, it is the last answer that
-// came, and without any the last failure.
-func (z *Zone) best(ctx context.Context, t *task, name string, rrtype uint16) (Reading, []Observation) {
+// came, and without any the last failure. alias is the status of the aliases that led to the name.
+func (z *Zone) best(ctx context.Context, t *task, name string, rrtype uint16, alias dnssec.Status) (Reading, []Observation) {
 	var seen []Observation
 	last := Reading{Failure: NoServer}
 	for o := range z.ask(ctx, t, question{name: name, rrtype: rrtype}) {
 		seen = append(seen, o)
-		reading := z.Read(o, name, rrtype)
+		reading := z.read(o, name, rrtype, alias)
 		if reading.Kind != Failed && reading.Result.Status != dnssec.Bogus {
 			return reading, seen
 		}

@@ -41,6 +41,11 @@ type Reading struct {
 // Read reads an observation of one of the zone's servers. What it says about names outside the zone
 // counts for nothing, nor does an alias's target: that is asked for by itself.
 func (z *Zone) Read(o Observation, name string, rrtype uint16) Reading {
+	return z.read(o, name, rrtype, dnssec.Indeterminate)
+}
+
+// read reads an observation that aliases of a status led to; Indeterminate for none.
+func (z *Zone) read(o Observation, name string, rrtype uint16, alias dnssec.Status) Reading {
 	if o.Failure != "" {
 		return Reading{Failure: o.Failure}
 	}
@@ -58,7 +63,7 @@ func (z *Zone) Read(o Observation, name string, rrtype uint16) Reading {
 	if set, target := aliasIn(answer, name, z.Name); target != "" {
 		return Reading{Kind: Alias, RRset: set, Target: target, Result: z.verify(set, authority)}
 	}
-	return z.readDenial(o, authority, name, rrtype)
+	return z.readDenial(o, authority, name, rrtype, alias)
 }
 
 // verify validates an RRset, with the proof that goes with a wildcard's.
@@ -81,11 +86,11 @@ func (z *Zone) verify(set dnssec.RRset, authority []dnssec.RRset) dnssec.Result 
 // readDenial reads an answer that has neither the RRset nor an alias. An RCODE is only a claim: by
 // compact denial a name that does not exist has no data (RFC 9824 3.2), and a resolver believes what is
 // proved.
-func (z *Zone) readDenial(o Observation, authority []dnssec.RRset, name string, rrtype uint16) Reading {
+func (z *Zone) readDenial(o Observation, authority []dnssec.RRset, name string, rrtype uint16, alias dnssec.Status) Reading {
 	reading := Reading{Kind: NoData, Result: z.Trust}
 	exists := o.Rcode != dns.RcodeNameError
 	if z.Trust.Status == dnssec.Secure {
-		denial := dnssec.NewDenial(z.Keys, authority, z.resolver.Now())
+		denial := dnssec.NewDenial(z.Keys, authority, z.resolver.Now()).AfterAlias(alias)
 		if exists {
 			reading.Result = denial.NoData(name, rrtype)
 		} else {

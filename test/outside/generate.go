@@ -23,7 +23,15 @@ type generator struct {
 // also are addresses that a zone's name server can have beside the right one.
 type also struct {
 	six  netip.AddrPort // of the same server, IPv6; not valid where it has none
-	bare netip.AddrPort // of a server that has the zone without signatures
+	bare netip.AddrPort // of a server that has the bare zones without signatures, and no other zone
+	dead netip.AddrPort // where nobody listens
+}
+
+// wrong is what can be wrong with one address of several.
+type wrong struct {
+	what  string
+	codes []string // of the findings at it
+	addr  netip.AddrPort
 }
 
 // specimen is one generated zone, with what is worth asking there.
@@ -34,7 +42,8 @@ type specimen struct {
 	ds     []*dns.DS
 	server netip.AddrPort
 	more   []netip.AddrPort // of the same name server, for better or for worse
-	bare   bool             // one of these has the zone without signatures
+	wrong  *wrong           // with one of these; or nil
+	bare   bool             // it has the zone without signatures
 	what   string
 	whole  bool     // signed, and nothing is wrong with it
 	ask    []string // names
@@ -66,7 +75,7 @@ func (g *generator) specimen(n int, server netip.AddrPort) specimen {
 	s.whole = z.ksk != nil && z.denial.iterations <= 150 && broken == "whole" && delegated == ""
 	parts = append(parts, broken, delegated)
 	s.ds = z.ds
-	parts = append(parts, g.stale(&s))
+	parts = append(parts, g.wrong(&s))
 	s.what = strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), ", ")
 	return s
 }
@@ -81,14 +90,23 @@ func (g *generator) six(s *specimen) string {
 	return "IPv6, too"
 }
 
-// stale gives the zone's name server an address, too, that has the zone as it was before it was signed. Where
-// something is wrong with the zone besides, who may be believed is a matter of luck.
-func (g *generator) stale(s *specimen) string {
-	if !s.whole || g.IntN(4) > 0 {
+// wrong gives the zone's name server an address, too, that is wrong: it has the zone as it was before it was
+// signed, or knows nothing of it, or nobody answers there. A zone with something else wrong has the second alone:
+// of the first, who may be believed would be a matter of luck, and at the third unbound tries for a minute.
+func (g *generator) wrong(s *specimen) string {
+	if g.IntN(4) > 0 {
 		return ""
 	}
-	s.more, s.bare, s.whole = append(s.more, g.also.bare), true, false
-	return "one address without signatures"
+	lame := wrong{"one address lame", []string{"server-lame"}, g.also.bare}
+	dead := wrong{"one address dead", []string{"server-unreachable"}, g.also.dead}
+	bare := wrong{"one address without signatures", []string{"signature-missing", "denial-bogus"}, g.also.bare}
+	w := lame
+	if s.whole {
+		w = pick(g, bare, lame, dead)
+	}
+	s.bare = w.what == bare.what
+	s.more, s.wrong = append(s.more, w.addr), &w
+	return w.what
 }
 
 func (g *generator) period() (begin, end time.Time) {
@@ -193,7 +211,7 @@ func (g *generator) breakIt(z *zone) string {
 			z.each(g, func(name string, rrtype uint16) {
 				sig := z.sigs[name][rrtype][0]
 				end := len(sig.Signature) - 4 // whose last bits servers look at
-				sig.Signature = strings.Map(swap, sig.Signature[:end]) + sig.Signature[end:]
+				sig.Signature = swap(sig.Signature[:end]) + sig.Signature[end:]
 			})
 		}},
 		{"one signature by a key that is not there", func() {
@@ -245,15 +263,12 @@ func (g *generator) breakIt(z *zone) string {
 	return b.what + z.broken
 }
 
-// swap turns signatures into others of the same length.
-func swap(c rune) rune {
-	switch c {
-	case 'A':
-		return 'B'
-	case 'B':
-		return 'A'
+// swap turns a signature's text into another's of the same length.
+func swap(text string) string {
+	if text[0] == 'A' {
+		return "B" + text[1:]
 	}
-	return c
+	return "A" + text[1:]
 }
 
 func dropType(rr dns.RR, rrtype uint16) {
