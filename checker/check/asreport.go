@@ -59,11 +59,14 @@ func steps(way climb.Climb) []report.Step {
 	return out
 }
 
-// zones are those from the root to the one that the last answer came from.
+// zones are those that the climb rests on.
 func zones(way climb.Climb, ends map[string][]finding.End) []report.Zone {
 	out := []report.Zone{}
-	for z := way.Last().Answer.Zone; z != nil; z = z.Parent {
+	for _, z := range way.Zones() {
 		zone := report.Zone{Name: bare(z.Name), Security: z.Trust, Servers: []string{}}
+		if z.Parent != nil {
+			zone.Parent = bare(z.Parent.Name)
+		}
 		for _, ds := range z.DS {
 			if !slices.Contains(zone.DS, ds.KeyTag) {
 				zone.DS = append(zone.DS, ds.KeyTag)
@@ -77,7 +80,6 @@ func zones(way climb.Climb, ends map[string][]finding.End) []report.Zone {
 		}
 		out = append(out, zone)
 	}
-	slices.Reverse(out)
 	return out
 }
 

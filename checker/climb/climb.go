@@ -8,6 +8,7 @@ package climb
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -71,6 +72,27 @@ func (c Climb) Last() Step {
 		return Step{}
 	}
 	return c.Steps[len(c.Steps)-1]
+}
+
+// Zones are those that the climb rests on: they hold its names, or aliases on the way, or lie above one that
+// does. Each comes once, after its parent.
+func (c Climb) Zones() []*resolve.Zone {
+	var out []*resolve.Zone
+	var add func(*resolve.Zone)
+	add = func(z *resolve.Zone) {
+		if z == nil || slices.Contains(out, z) {
+			return
+		}
+		add(z.Parent)
+		out = append(out, z)
+	}
+	for _, step := range c.Steps {
+		for _, link := range step.Answer.Chain {
+			add(link.Zone)
+		}
+		add(step.Answer.Zone)
+	}
+	return out
 }
 
 // Replace is the climb as it would have been had a name been answered otherwise; the rest stands. It is

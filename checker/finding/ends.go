@@ -77,7 +77,7 @@ func lasting(m *dns.Msg, now time.Time) map[string][]End {
 	return out
 }
 
-// observations yields all answers of the case: of the climb, of the zones up to the root, and of the
+// observations yields all answers of the case: of the climb, of the zones that it rests on, and of the
 // surveys.
 func (c *Case) observations() iter.Seq[resolve.Observation] {
 	return func(yield func(resolve.Observation) bool) {
@@ -85,7 +85,7 @@ func (c *Case) observations() iter.Seq[resolve.Observation] {
 		for _, step := range c.Climb.Steps {
 			all = append(all, step.Answer.Seen)
 		}
-		for zone := c.Climb.Last().Answer.Zone; zone != nil; zone = zone.Parent {
+		for _, zone := range c.Climb.Zones() {
 			all = append(all, zone.Seen)
 		}
 		for _, s := range c.Surveys {

@@ -43,6 +43,8 @@ const (
 // Sight is what one perspective saw of one requirement.
 type Sight struct {
 	Perspective string          `json:"perspective"`
+	Region      quorum.Region   `json:"region"`
+	Primary     bool            `json:"primary,omitempty"`
 	View        quorum.View     `json:"view"`
 	Reason      issuance.Reason `json:"reason,omitempty"` // stable: of package verdict, or one of this package
 	Detail      string          `json:"detail,omitempty"` // for people
@@ -283,7 +285,8 @@ func (s *Set) Ask(ctx context.Context, r guard.Requirement, at time.Time) Judged
 		wg.Go(func() {
 			begin := time.Now()
 			out.Sights[i] = p.ask(ctx, r, at, s.limit)
-			out.Sights[i].Perspective, out.Sights[i].Took = p.Name, time.Since(begin)
+			seen := &out.Sights[i]
+			seen.Perspective, seen.Region, seen.Primary, seen.Took = p.Name, p.Region, i == s.primary, time.Since(begin)
 		})
 	}
 	wg.Wait()

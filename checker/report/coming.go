@@ -43,7 +43,7 @@ func (r *Report) writeComing(out *strings.Builder) {
 			break
 		}
 		fmt.Fprintf(out, "    %s  %s", c.At.UTC().Format(time.DateOnly), clean(c.Text))
-		if n := len(c.Names); n > 0 && n < len(r.Names) {
+		if n := len(c.Names); n > 0 {
 			fmt.Fprintf(out, " (%s)", count(n, "name"))
 		}
 		out.WriteString("\n")

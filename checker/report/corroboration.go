@@ -2,10 +2,11 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/quorum"
 )
 
@@ -15,30 +16,24 @@ var (
 	quorumColours = map[quorum.Outcome]string{quorum.Corroborated: green, quorum.NotCorroborated: red, quorum.Contested: yellow, quorum.Undetermined: yellow}
 )
 
+// uncounted is what is said of a perspective that does not count, in place of what it saw.
+const uncounted = "does not count"
+
 // sighting is what one perspective saw, in words.
 type sighting struct {
-	who  string
-	view quorum.View
-	why  string
+	who, where string // its name; its region, and whether it is the primary
+	view       quorum.View
+	counts     bool
+	why        string
 }
 
 // corroboration is what the perspectives saw, in words: the quorum, each of them, and what the outcome hangs on.
 // There must be one.
-func (v Verdict) corroboration() (judged string, sights []sighting, near, notes []string) {
+func (v Verdict) corroboration() (judged string, sights []sighting, notes []string) {
 	q := v.Corroboration.Quorum
-	judged = fmt.Sprintf("%s by %d of %d remote perspectives%s", q.Outcome, len(q.Corroborating), len(q.Corroborating)+len(q.Others), phase(q.Rule)) + failed(q)
+	judged = q.Outcome.String() + byWhom(q)
 	for _, sight := range v.Corroboration.Sights {
-		parts := []string{string(sight.Reason)}
-		if len(sight.Records) > 0 {
-			parts = append(parts, strings.Join(sight.Records, ", ")+" at "+bareName(sight.FoundAt))
-		}
-		if sight.Detail != "" {
-			parts = append(parts, sight.Detail)
-		}
-		sights = append(sights, sighting{clean(sight.Perspective), sight.View, clean(strings.Join(parts, ": "))})
-	}
-	for _, n := range q.NotDistinct {
-		near = append(near, clean(fmt.Sprintf("%s does not count: it is %.0f km from %s, and 500 are needed", n.Name, n.Km, n.To)))
+		sights = append(sights, sightingOf(sight, q))
 	}
 	if len(q.Pivotal) > 0 {
 		notes = append(notes, clean("it hangs on one perspective alone: "+strings.Join(q.Pivotal, " or ")))
@@ -49,7 +44,53 @@ func (v Verdict) corroboration() (judged string, sights []sighting, near, notes 
 	for _, later := range v.Corroboration.Later {
 		notes = append(notes, fmt.Sprintf("from %s on: %s%s", later.Rule.From.Format(time.DateOnly), later.Outcome, failed(later)))
 	}
-	return judged, sights, near, notes
+	return judged, sights, notes
+}
+
+// byWhom is what follows a quorum's outcome.
+func byWhom(q quorum.Result) string {
+	text := fmt.Sprintf(" by %d of %d remote perspectives", len(q.Corroborating), len(q.Corroborating)+len(q.Others))
+	if n := len(q.Regions); n > 0 {
+		text += ", in " + count(n, "region")
+	}
+	return text + phase(q.Rule) + failed(q)
+}
+
+func sightingOf(s perspective.Sight, q quorum.Result) sighting {
+	out := sighting{who: clean(s.Perspective), where: clean(string(s.Region)), view: s.View, counts: true}
+	if s.Primary {
+		out.where += ", primary"
+	}
+	parts := []string{string(s.Reason)}
+	if i := slices.IndexFunc(q.NotDistinct, func(n quorum.Near) bool { return n.Name == s.Perspective }); i >= 0 {
+		out.counts = false
+		parts = []string{fmt.Sprintf("it is %.0f km from %s, and %d are needed; it %s", q.NotDistinct[i].Km, q.NotDistinct[i].To, quorum.MinDistance, s.View), string(s.Reason)}
+	}
+	if len(s.Records) > 0 {
+		parts = append(parts, strings.Join(s.Records, ", ")+" at "+bareName(s.FoundAt))
+	}
+	if s.Detail != "" {
+		parts = append(parts, s.Detail)
+	}
+	out.why = clean(strings.Join(parts, ": "))
+	return out
+}
+
+// cells are the sighting as a line of text.
+func (s sighting) cells() []cell {
+	colour := viewColours[s.view]
+	if !s.counts {
+		colour = dim
+	}
+	return []cell{{s.who, ""}, {s.where, dim}, {s.said(), colour}, {s.why, ""}}
+}
+
+// said is the view in words.
+func (s sighting) said() string {
+	if s.counts {
+		return s.view.String()
+	}
+	return uncounted
 }
 
 // writeCorroboration shows what the perspectives saw: with Verbose all of them, else those that do not
@@ -58,27 +99,16 @@ func (v Verdict) writeCorroboration(out *strings.Builder, s Style) {
 	if v.Corroboration == nil {
 		return
 	}
-	judged, sights, near, notes := v.corroboration()
-	outcome := v.Corroboration.Quorum.Outcome
-	fmt.Fprintf(out, "        %s\n", strings.Replace(judged, outcome.String(), s.paint(quorumColours[outcome], outcome.String()), 1))
-	var table strings.Builder
-	columns := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	var shown []quorum.View
+	_, sights, notes := v.corroboration()
+	q := v.Corroboration.Quorum
+	fmt.Fprintf(out, "        %s%s\n", s.paint(quorumColours[q.Outcome], q.Outcome.String()), byWhom(q))
+	var rows [][]cell
 	for _, sight := range sights {
-		if sight.view == quorum.Permits && !s.Verbose {
-			continue
+		if sight.view != quorum.Permits || !sight.counts || s.Verbose {
+			rows = append(rows, sight.cells())
 		}
-		shown = append(shown, sight.view)
-		fmt.Fprintf(columns, "            %s\t%s\t%s\n", sight.who, sight.view, sight.why)
 	}
-	columns.Flush()
-	for i, line := range strings.SplitAfter(table.String(), "\n") {
-		if i < len(shown) {
-			line = strings.Replace(line, shown[i].String(), s.paint(viewColours[shown[i]], shown[i].String()), 1)
-		}
-		out.WriteString(line)
-	}
-	for _, line := range near {
+	for _, line := range s.columns(rows) {
 		fmt.Fprintf(out, "            %s\n", line)
 	}
 	for _, note := range notes {

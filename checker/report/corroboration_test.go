@@ -23,8 +23,10 @@ func TestWriteCorroboration(t *testing.T) {
 		{Perspective: "cairo", View: quorum.Permits, Reason: "authorized"},
 	}
 	var all []quorum.Perspective
-	for i, s := range sights {
-		all = append(all, quorum.Perspective{Name: s.Perspective, View: s.View, Place: place(i), Region: quorum.Regions()[i%5]})
+	for i := range sights {
+		s := &sights[i]
+		s.Region, s.Primary = quorum.Regions()[i%5], i == 0
+		all = append(all, quorum.Perspective{Name: s.Perspective, View: s.View, Place: place(i), Region: s.Region})
 	}
 	all[4].Place.Longitude = 61
 	day := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
@@ -45,17 +47,17 @@ func TestWriteCorroboration(t *testing.T) {
 	}{
 		{Style{}, `www.example.org
     ca.example  could not find out  quorum-undetermined: may issue from here; why
-        undetermined by 2 of 4 remote perspectives, by the rule of 2026-06-15 (non-corroborations)
-            oslo  denies              issuer-not-listed: 0 issue "x.example" at example.org
-            lima  could not find out  no-answer: the agent: refused�[2J
-            near does not count: it is 111 km from lima, and 500 are needed
+        undetermined by 2 of 4 remote perspectives, in 2 regions, by the rule of 2026-06-15 (non-corroborations)
+            oslo  ARIN      denies              issuer-not-listed: 0 issue "x.example" at example.org
+            lima  LACNIC    could not find out  no-answer: the agent: refused�[2J
+            near  RIPE NCC  does not count      it is 111 km from lima, and 500 are needed; it permits: authorized
         it hangs on one perspective alone: oslo or lima
         from 2026-12-15 on: undetermined (enough-remotes, non-corroborations)
 
 1 name, 1 could not find out
 `},
-		{Style{Verbose: true}, "            here   permits             authorized: 0 issue \"ca.example\" at example.org\n"},
-		{Style{Colour: true}, "oslo  \x1b[31mdenies\x1b[0m  "},
+		{Style{Verbose: true}, "            here   AFRINIC, primary  permits             authorized: 0 issue \"ca.example\" at example.org\n"},
+		{Style{Colour: true}, "oslo  \x1b[2mARIN\x1b[0m      \x1b[31mdenies\x1b[0m  "},
 	}
 	for _, tt := range tests {
 		var out strings.Builder
@@ -78,8 +80,10 @@ func TestCorroborationElsewhere(t *testing.T) {
 		{Perspective: "oslo", View: quorum.Denies, Reason: "issuer-not-listed", Records: []string{`0 issue "x.example"`}, FoundAt: "example.org."},
 	}
 	var all []quorum.Perspective
-	for i, s := range sights {
-		all = append(all, quorum.Perspective{Name: s.Perspective, View: s.View, Place: quorum.Coordinates{Longitude: 20 * float64(i)}, Region: quorum.Regions()[i%5]})
+	for i := range sights {
+		s := &sights[i]
+		s.Region, s.Primary = quorum.Regions()[i%5], i == 0
+		all = append(all, quorum.Perspective{Name: s.Perspective, View: s.View, Place: quorum.Coordinates{Longitude: 20 * float64(i)}, Region: s.Region})
 	}
 	judged := &perspective.Judged{Sights: sights, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)))}
 	relevant := &Relevant{Owner: "example.org"}
@@ -92,9 +96,9 @@ func TestCorroborationElsewhere(t *testing.T) {
 		want    []string
 		without string
 	}{
-		"JUnit": {func(w *strings.Builder) error { return r.WriteJUnit(w) }, []string{"by 1 of 2 remote perspectives, by the rule of 2026-06-15", "ohio&lt;b&gt;  permits", "oslo     denies   issuer-not-listed: 0 issue &#34;x.example&#34; at example.org"}, "ohio<b>"},
-		"SARIF": {func(w *strings.Builder) error { return r.WriteSARIF(w) }, []string{"by 1 of 2 remote perspectives", `oslo denies (issuer-not-listed: 0 issue \"x.example\" at example.org)`}, "ohio"},
-		"HTML":  {func(w *strings.Builder) error { return r.WriteHTML(w) }, []string{"What the perspectives see for ca.example: ", "What the perspectives see for other.example: ", "<b>ohio&lt;b&gt;</b>", "<b>oslo</b>"}, "ohio<b>"},
+		"JUnit": {func(w *strings.Builder) error { return r.WriteJUnit(w) }, []string{"by 1 of 2 remote perspectives, in 1 region, by the rule of 2026-06-15", "ohio&lt;b&gt;  APNIC             permits", "oslo     ARIN              denies   issuer-not-listed: 0 issue &#34;x.example&#34; at example.org"}, "ohio<b>"},
+		"SARIF": {func(w *strings.Builder) error { return r.WriteSARIF(w) }, []string{"by 1 of 2 remote perspectives", `oslo (ARIN) denies (issuer-not-listed: 0 issue \"x.example\" at example.org)`}, "ohio"},
+		"HTML":  {func(w *strings.Builder) error { return r.WriteHTML(w) }, []string{"What the perspectives see for ca.example: ", "What the perspectives see for other.example: ", "<b>ohio&lt;b&gt;</b>", `<b>oslo</b> <span class="small">(ARIN)`, "(AFRINIC, primary)"}, "ohio<b>"},
 	} {
 		var out strings.Builder
 		if err := c.write(&out); err != nil {

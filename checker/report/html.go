@@ -102,7 +102,6 @@ const (
 type section struct {
 	ID       string
 	Name     string
-	End      string // the zone that decides
 	Open     bool
 	Badges   []badge
 	Pictures []picture
@@ -120,8 +119,8 @@ type pageViews struct {
 }
 
 type pageSight struct {
-	Badge    badge
-	Who, Why string
+	Badge           badge
+	Who, Where, Why string
 }
 
 // viewBadges are how what a perspective saw looks.
@@ -131,6 +130,9 @@ var viewBadges = map[quorum.View]badge{
 	quorum.Disputed: {quorum.Disputed.String(), "!", "doubtful"},
 	quorum.Unknown:  {quorum.Unknown.String(), "?", "doubtful"},
 }
+
+// uncountedBadge is that of a perspective that does not count, whatever it saw.
+var uncountedBadge = badge{uncounted, "–", "plain"}
 
 type pageStep struct {
 	Name, What string
@@ -335,16 +337,16 @@ func (r Relevant) where() string {
 }
 
 func (n Name) section(id string, rows []row, open bool) section {
-	out := section{ID: id, Name: clean(n.Name), End: clean(n.end()), Open: open}
+	out := section{ID: id, Name: clean(n.Name), Open: open}
 	for _, line := range rows {
 		if !slices.Contains(out.Badges, line.Outcome) {
 			out.Badges = append(out.Badges, line.Outcome)
 		}
 	}
-	out.Pictures = []picture{n.climbPicture(id + "-climb"), n.chainPicture(id + "-chain")}
+	out.Pictures = append([]picture{n.climbPicture(id + "-climb")}, n.chainPictures(id+"-chain")...)
 	for i := range out.Pictures {
 		p := &out.Pictures[i]
-		p.Title, p.Desc = clean(p.Title), clean(p.Desc)
+		p.Caption, p.Title, p.Desc = clean(p.Caption), clean(p.Title), clean(p.Desc)
 	}
 	for _, step := range n.Climb {
 		out.Steps = append(out.Steps, pageStep{clean(step.Name), clean(step.what()), cleanAll(step.Aliases), cleanAll(step.Servers)})
@@ -366,10 +368,14 @@ func (n Name) section(id string, rows []row, open bool) section {
 		if v.Corroboration == nil {
 			continue
 		}
-		judged, sights, near, notes := v.corroboration()
-		views := pageViews{Who: short(v.who()), Judged: judged, Notes: slices.Concat(near, notes)}
+		judged, sights, notes := v.corroboration()
+		views := pageViews{Who: short(v.who()), Judged: judged, Notes: notes}
 		for _, s := range sights {
-			views.Sights = append(views.Sights, pageSight{viewBadges[s.view], s.who, s.why})
+			badge := viewBadges[s.view]
+			if !s.counts {
+				badge = uncountedBadge
+			}
+			views.Sights = append(views.Sights, pageSight{badge, s.who, s.where, s.why})
 		}
 		out.Views = append(out.Views, views)
 	}

@@ -137,8 +137,32 @@ func TestPicturesHaveWords(t *testing.T) {
 			}
 		}
 	}
-	if pictures != 12 {
+	if pictures != 14 { // a climb each, and two chains of the four that have zones
 		t.Errorf("%d pictures of six names", pictures)
+	}
+}
+
+// Aliases lead to other zones: each chain of trust is shown, in pictures and as a tree.
+func TestChains(t *testing.T) {
+	t.Parallel()
+	n := Name{Name: "www.example.org", Zones: []Zone{{Name: "."}, {Name: "org", Parent: "."}, {Name: "example.org", Parent: "org"}, {Name: "com", Parent: "."}, {Name: "x.com", Parent: "com"}}}
+	var chains []string
+	for _, p := range n.chainPictures("c") {
+		chains = append(chains, p.Title+": "+p.Desc)
+	}
+	want := []string{
+		"The chain of trust to example.org: the root: indeterminate. org, delegation: indeterminate. example.org, delegation: indeterminate.",
+		"The chain of trust to x.com: the root: indeterminate. com, delegation: indeterminate. x.com, delegation: indeterminate.",
+	}
+	if !slices.Equal(chains, want) {
+		t.Errorf("got %q, want %q", chains, want)
+	}
+	var tree strings.Builder
+	n.writeTree(&tree, Style{})
+	for _, line := range []string{"└─ .  ", "   └─ org  ", "      └─ example.org  ", "   └─ com  ", "      └─ x.com  "} {
+		if !strings.Contains(tree.String(), "\n    "+line) {
+			t.Errorf("%q is not in\n%s", line, tree.String())
+		}
 	}
 }
 

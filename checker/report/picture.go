@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,13 +14,14 @@ import (
 // It is as wide as a narrow telephone's screen, so that its letters are legible there, and grows with
 // the page. Lengths are CSS pixels.
 type picture struct {
-	ID     string
-	Title  string
-	Desc   string // the whole of it in words
-	Height int
-	Boxes  []drawnBox
-	Joints []joint
-	Texts  []drawnText
+	ID      string
+	Caption string // above it
+	Title   string
+	Desc    string // the whole of it in words
+	Height  int
+	Boxes   []drawnBox
+	Joints  []joint
+	Texts   []drawnText
 }
 
 type drawnBox struct {
@@ -72,7 +74,7 @@ func (p *picture) say(x, y, chars int, class, text string) int {
 
 // climbPicture shows the way up: the name that was asked for lies at the bottom.
 func (n Name) climbPicture(id string) picture {
-	p := picture{ID: id, Title: "The climb from " + n.Name, Desc: n.climbWords()}
+	p := picture{ID: id, Caption: "The climb, from the name up", Title: "The climb from " + n.Name, Desc: n.climbWords()}
 	y := p.say(besideLeft, 0, charsStep, "remark", n.above())
 	for i := len(n.Climb) - 1; i >= 0; i-- {
 		step := n.Climb[i]
@@ -167,11 +169,22 @@ func (n Name) climbWords() string {
 	return strings.Join(append(out, "Above: "+n.above()+"."), " ")
 }
 
-// chainPicture shows the chain of trust, from the root down.
-func (n Name) chainPicture(id string) picture {
-	p := picture{ID: id, Title: "The chain of trust to " + n.end(), Desc: n.chainWords()}
+// chainPictures show the chains of trust, each from the root down: more than one where aliases lead to other
+// zones.
+func (n Name) chainPictures(id string) []picture {
+	var out []picture
+	for i, end := range n.ends() {
+		out = append(out, chainPicture(fmt.Sprintf("%s-%d", id, i+1), n.path(end)))
+	}
+	return out
+}
+
+// chainPicture shows one chain of trust.
+func chainPicture(id string, chain []Zone) picture {
+	end := chain[len(chain)-1].Name
+	p := picture{ID: id, Caption: "The chain of trust, from the root down to " + end, Title: "The chain of trust to " + end, Desc: chainWords(chain)}
 	y := edge
-	for i, zone := range n.Zones {
+	for i, zone := range chain {
 		class := zone.Security.Status.String()
 		if i > 0 {
 			p.Joints = append(p.Joints, joint{y, y + gap, class, false})
@@ -194,12 +207,27 @@ func (n Name) chainPicture(id string) picture {
 	return p
 }
 
-// end is the zone that decides: another one than the name's where that is an alias.
-func (n Name) end() string {
-	if len(n.Zones) == 0 {
-		return "no zone"
+// ends are the zones that no other of them lies below.
+func (n Name) ends() []Zone {
+	var out []Zone
+	for _, z := range n.Zones {
+		if !slices.ContainsFunc(n.Zones, func(below Zone) bool { return below.Parent == z.Name }) {
+			out = append(out, z)
+		}
 	}
-	return n.Zones[len(n.Zones)-1].Name
+	return out
+}
+
+// path is a zone with those above it, the root first.
+func (n Name) path(end Zone) []Zone {
+	out := []Zone{end}
+	for {
+		i := slices.IndexFunc(n.Zones, func(z Zone) bool { return z.Name == out[0].Parent })
+		if i < 0 || len(out) > len(n.Zones) {
+			return out
+		}
+		out = slices.Insert(out, 0, n.Zones[i])
+	}
 }
 
 func (z Zone) status() string {
@@ -222,9 +250,9 @@ func (z Zone) delegation() string {
 
 func tags(tags []uint16) string { return strings.Trim(fmt.Sprint(tags), "[]") }
 
-func (n Name) chainWords() string {
+func chainWords(chain []Zone) string {
 	var out []string
-	for i, zone := range n.Zones {
+	for i, zone := range chain {
 		words := zoneName(zone.Name)
 		if i > 0 {
 			words += ", " + zone.delegation()

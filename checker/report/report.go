@@ -42,7 +42,7 @@ type Name struct {
 	Relevant *Relevant `json:"relevant_rrset"`
 	Verdicts []Verdict `json:"verdicts"`
 	Climb    []Step    `json:"climb"`
-	Zones    []Zone    `json:"zones"`
+	Zones    []Zone    `json:"zones"` // that hold what the climb asked for, and those above them: the parent first
 	Drift    []Drift   `json:"drift,omitempty"`
 }
 
@@ -91,9 +91,10 @@ type Step struct {
 	Servers    []string      `json:"servers"` // that were asked until one answered
 }
 
-// Zone is one zone of the chain of trust, the root first.
+// Zone is one zone of the chains of trust: one chain, but for aliases.
 type Zone struct {
 	Name     string        `json:"name"`
+	Parent   string        `json:"parent,omitempty"` // "" for the first
 	Security dnssec.Result `json:"security"`
 	DS       []uint16      `json:"ds_key_tags,omitempty"`
 	Ends     []End         `json:"signature_ends,omitempty"` // of those seen: the first of its keys, and of all else

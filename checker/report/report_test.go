@@ -39,7 +39,7 @@ func hostile() *Report {
 				{Name: evil, Kind: "failed", Failure: evil, Security: security},
 				{Name: strings.Repeat("label.", 40) + "example", Kind: "data", Properties: properties, Security: security},
 			},
-			Zones: []Zone{{Name: ".", Security: security, DS: []uint16{20326}, Servers: []string{evil}}, {Name: evil, Security: security, Servers: []string{evil, evil}}},
+			Zones: []Zone{{Name: ".", Security: security, DS: []uint16{20326}, Servers: []string{evil}}, {Name: evil, Parent: ".", Security: security, Servers: []string{evil, evil}}, {Name: "alias" + evil, Parent: ".", Security: security}},
 			Drift: []Drift{{Pos: pos, Policy: properties, Seen: nil, Server: evil}},
 		})
 	}

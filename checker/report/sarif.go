@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/url"
 	"path/filepath"
@@ -156,14 +157,14 @@ func (v Verdict) perspectives() string {
 	if v.Corroboration == nil {
 		return ""
 	}
-	judged, sights, near, notes := v.corroboration()
+	judged, sights, notes := v.corroboration()
 	parts := []string{judged}
 	for _, s := range sights {
-		if s.view != quorum.Permits {
-			parts = append(parts, s.who+" "+s.view.String()+" ("+s.why+")")
+		if s.view != quorum.Permits || !s.counts {
+			parts = append(parts, fmt.Sprintf("%s (%s) %s (%s)", s.who, s.where, s.said(), s.why))
 		}
 	}
-	return ". " + strings.Join(slices.Concat(parts, near, notes), "; ")
+	return ". " + strings.Join(append(parts, notes...), "; ")
 }
 
 // WriteLintSARIF writes what the guard says of a policy as a SARIF 2.1.0 log, each at its line.

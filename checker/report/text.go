@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"unicode"
 
 	"github.com/coredns-caa/caa/checker/dnssec"
@@ -31,7 +30,7 @@ var outcomeColours = map[verdict.Outcome]string{verdict.MayIssue: green, verdict
 var severityColours = map[finding.Severity]string{finding.Error: red, finding.Warning: yellow, finding.Info: dim}
 
 func (s Style) paint(colour, text string) string {
-	if !s.Colour {
+	if !s.Colour || colour == "" || text == "" {
 		return text
 	}
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
@@ -61,19 +60,13 @@ func (r *Report) WriteText(w io.Writer, s Style) error {
 
 func (n Name) write(out *strings.Builder, s Style) {
 	fmt.Fprintf(out, "%s\n", clean(n.Name))
-	var table strings.Builder
-	columns := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	var rows [][]cell
 	for _, v := range n.Verdicts {
-		fmt.Fprintf(columns, "    %s\t%s\t%s\n", clean(v.who()), v.Outcome, clean(v.because(n)))
+		rows = append(rows, []cell{{clean(v.who()), ""}, {v.Outcome.String(), outcomeColours[v.Outcome]}, {clean(v.because(n)), ""}})
 	}
-	columns.Flush()
-	for i, line := range strings.Split(strings.TrimSuffix(table.String(), "\n"), "\n") {
-		if i < len(n.Verdicts) {
-			v := n.Verdicts[i]
-			line = strings.Replace(line, v.Outcome.String(), s.paint(outcomeColours[v.Outcome], v.Outcome.String()), 1)
-			fmt.Fprintln(out, line)
-			v.writeCorroboration(out, s)
-		}
+	for i, line := range s.columns(rows) {
+		fmt.Fprintf(out, "    %s\n", line)
+		n.Verdicts[i].writeCorroboration(out, s)
 	}
 	if len(n.Verdicts) == 0 {
 		fmt.Fprintf(out, "    %s\n", clean(n.nobody()))
@@ -160,15 +153,16 @@ func (n Name) writeTree(out *strings.Builder, s Style) {
 		}
 	}
 	lines = append(lines, "chain of trust")
-	for i, z := range n.Zones {
-		line := strings.Repeat("   ", i) + "└─ " + z.Name + "  " + z.Security.Status.String()
+	for _, z := range n.Zones {
+		indent := strings.Repeat("   ", len(n.path(z))-1)
+		line := indent + "└─ " + z.Name + "  " + z.Security.Status.String()
 		if len(z.DS) > 0 {
 			line += fmt.Sprintf(", DS %s", strings.Trim(fmt.Sprint(z.DS), "[]"))
 		}
 		if z.Security.Detail != "" {
 			line += ": " + z.Security.Detail
 		}
-		lines = append(lines, line, strings.Repeat("   ", i)+"     servers: "+strings.Join(z.Servers, ", "))
+		lines = append(lines, line, indent+"     servers: "+strings.Join(z.Servers, ", "))
 	}
 	for _, line := range lines {
 		fmt.Fprintln(out, s.paint(dim, "    "+clean(line)))

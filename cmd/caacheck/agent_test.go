@@ -97,7 +97,7 @@ perspectives:
 `, url, url))
 	var out bytes.Buffer
 	code := run(t.Context(), append([]string{"www.example.test", "--perspectives", file, "--at", "2026-12-15"}, flags...), stdio{strings.NewReader(""), &out, io.Discard})
-	for _, want := range []string{"could not find out", "quorum-undetermined", "5 distinct remote perspectives are needed, and there are 1", "undetermined by 1 of 1 remote perspectives, by the rule of 2026-12-15", "near does not count: it is 111 km from other"} {
+	for _, want := range []string{"could not find out", "quorum-undetermined", "5 distinct remote perspectives are needed, and there are 1", "undetermined by 1 of 1 remote perspectives, in 1 region, by the rule of 2026-12-15", "near  ARIN  does not count  it is 111 km from other"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &out)
 		}
