@@ -397,6 +397,8 @@ func TestCorefileErrors(t *testing.T) {
 		{"caa p.yaml {\nkey auto k\nroll safety\n}", "write roll SETTING VALUE"},
 		{"caa p.yaml {\nkey auto k\nroll speed 1h\n}", `roll has no setting "speed"; it has algorithm, backup-age, csk-lifetime`},
 		{"caa p.yaml {\nkey auto k\nroll safety fast\n}", "roll safety takes a duration"},
+		{"caa p.yaml {\nkey auto k\nroll safety 1h30d\n}", "roll safety takes a duration"},
+		{"caa p.yaml {\nkey auto k\nroll safety 99999d\n}", "roll safety takes a duration"},
 		{"caa p.yaml {\nkey auto k\nroll algorithm md5\n}", "roll algorithm takes ecdsap256sha256 or ed25519 or rsasha256"},
 		{"caa p.yaml {\nkey auto k\nroll safety 1h\nroll safety 2h\n}", "roll safety stands twice"},
 		{"caa p.yaml {\nkey auto k\nroll safety -1h\n}", "roll safety takes a duration"},

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -103,11 +104,11 @@ func rollNames() []string {
 	})
 }
 
-// keyDuration reads a duration, which may be in days.
+// keyDuration reads a duration, which may be in whole days.
 func keyDuration(text string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
-		d, err := durations.NewDurationFromArg(days + "h")
-		return 24 * d, err
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
 	}
 	return durations.NewDurationFromArg(text)
 }
