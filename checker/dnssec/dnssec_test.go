@@ -486,7 +486,7 @@ func TestWildcardExpansion(t *testing.T) { // RFC 4035 5.3.4, RFC 4592 4.9
 
 func TestRRsetsLeavesTheSectionAlone(t *testing.T) {
 	t.Parallel()
-	section := zone(t, "WWW.example. A 192.0.2.1\nwww.Example. 60 A 192.0.2.2\nwww.example. AAAA 2001:db8::1")
+	section := zone(t, "WWW.example. A 192.0.2.1\nwww.Example. 60 A 192.0.2.2\nwww.example. AAAA 2001:db8::1\nwww.example. A 192.0.2.2")
 	sets := RRsets(section)
 	if len(sets) != 2 || len(sets[0].RRs) != 2 || sets[0].TTL != 60 || sets[0].Name != "www.example." {
 		t.Errorf("got %+v", sets)

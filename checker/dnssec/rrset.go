@@ -18,7 +18,8 @@ type RRset struct {
 
 // RRsets groups the records of a section, in the order in which their names and types first come.
 // Records of another class than IN and pseudo-records are left out; the section is not changed.
-// Signatures over nothing that is there make an RRset without RRs.
+// A record that comes twice is there once (RFC 2181 5). Signatures over nothing that is there make an RRset
+// without RRs.
 func RRsets(section []dns.RR) []RRset {
 	type key struct {
 		name   string
@@ -52,6 +53,11 @@ func RRsets(section []dns.RR) []RRset {
 			sets[i].TTL = h.Ttl
 		}
 		sets[i].RRs = append(sets[i].RRs, rr)
+	}
+	for i := range sets {
+		if len(sets[i].RRs) > 1 {
+			sets[i].RRs = dns.Dedup(sets[i].RRs, nil)
+		}
 	}
 	return sets
 }
