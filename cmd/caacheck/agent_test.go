@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
@@ -60,16 +61,22 @@ func started(t *testing.T, args ...string) (url string) {
 	return url
 }
 
-func TestAgent(t *testing.T) {
-	t.Parallel()
-	dir, flags := start(t)
+// agentIn is an agent whose token and certificate lie in a folder, as token and cert.pem.
+func agentIn(t *testing.T, dir string, flags ...string) (url string, trusted *x509.CertPool) {
+	t.Helper()
 	cert := world.NewCertificate(t)
 	for file, text := range map[string]string{"cert.pem": cert.Cert, "key.pem": cert.Key, "token": "secret\n"} {
 		world.WriteFile(t, filepath.Join(dir, file), text)
 	}
 	in := func(file string) string { return filepath.Join(dir, file) }
-	url := started(t, append([]string{"agent", "--listen", "127.0.0.1:0", "--code", "here", "--token", in("token"), "--cert", in("cert.pem"), "--key", in("key.pem"), "--issuer", "letsencrypt.org"}, flags...)...)
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: cert.Pool}}}
+	return started(t, append([]string{"agent", "--listen", "127.0.0.1:0", "--code", "here", "--token", in("token"), "--cert", in("cert.pem"), "--key", in("key.pem"), "--issuer", "letsencrypt.org"}, flags...)...), cert.Pool
+}
+
+func TestAgent(t *testing.T) {
+	t.Parallel()
+	dir, flags := start(t)
+	url, trusted := agentIn(t, dir, flags...)
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}}
 	t.Cleanup(client.CloseIdleConnections)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/mpic", strings.NewReader(`{"check_type": "caa", "domain_or_ip_target": "www.example.test"}`))
 	if err != nil {
@@ -88,7 +95,7 @@ func TestAgent(t *testing.T) {
 	}
 
 	// The same agent as a perspective of caacheck: far from five.
-	file := in("perspectives.yaml")
+	file := filepath.Join(dir, "perspectives.yaml")
 	world.WriteFile(t, file, fmt.Sprintf(`version: 1
 perspectives:
   - {name: self, kind: self, region: RIPE, coordinates: [50, 9]}

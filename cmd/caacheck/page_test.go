@@ -3,6 +3,7 @@ package main
 import (
 	_ "embed"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -55,6 +56,18 @@ var pageHooks = map[string]lab.Hook{
 	},
 }
 
+// pagePerspectives see the same, but for one too near another and one that nobody reaches.
+const pagePerspectives = `version: 1
+perspectives:
+  - {name: here, kind: self, region: RIPE NCC, coordinates: [50.1, 8.7]}
+  - {name: ohio, kind: agent, address: %[1]q, token: token, ca: cert.pem, region: ARIN, coordinates: [40, -83]}
+  - {name: oregon, kind: agent, address: %[1]q, token: token, ca: cert.pem, region: ARIN, coordinates: [45.5, -122.7]}
+  - {name: seattle, kind: agent, address: %[1]q, token: token, ca: cert.pem, region: ARIN, coordinates: [47.6, -122.3]}
+  - {name: tokyo, kind: agent, address: %[1]q, token: token, ca: cert.pem, region: APNIC, coordinates: [35.7, 139.7]}
+  - {name: sydney, kind: agent, address: %[1]q, token: token, ca: cert.pem, region: APNIC, coordinates: [-33.9, 151.2]}
+  - {name: cairo, kind: agent, address: "https://127.0.0.1:1", token: token, ca: cert.pem, region: AFRINIC, coordinates: [30, 31.2]}
+`
+
 // longName is one that no line holds.
 var longName = strings.Repeat("a-label-of-some-length.", 8) + "example.org"
 
@@ -64,9 +77,12 @@ func page(t *testing.T, names ...string) string {
 	t.Helper()
 	l := lab.New(t, pageHooks, pageZones...)
 	dir := t.TempDir()
-	file := filepath.Join(dir, "page.html")
-	args := append([]string{"--html", file, "--issuer", "letsencrypt.org"}, names...)
-	if _, _, stderr := caacheck(t, "", append(args, flagsInto(t, l, dir)...)...); stderr != "" {
+	file, perspectives := filepath.Join(dir, "page.html"), filepath.Join(dir, "perspectives.yaml")
+	into := flagsInto(t, l, dir)
+	agent, _ := agentIn(t, dir, into...)
+	world.WriteFile(t, perspectives, fmt.Sprintf(pagePerspectives, agent))
+	args := append([]string{"--html", file, "--issuer", "letsencrypt.org", "--perspectives", perspectives}, names...)
+	if _, _, stderr := caacheck(t, "", append(args, into...)...); stderr != "" {
 		t.Fatal(stderr)
 	}
 	text, err := os.ReadFile(file)
@@ -111,7 +127,7 @@ func TestPageInABrowser(t *testing.T) {
 			if !ended || !strings.Contains(said, "measured at 360") || !strings.Contains(said, "measured at 1280") {
 				t.Fatalf("nothing was measured:\n%s", dom)
 			}
-			for _, want := range []string{"scheme " + scheme, "title caacheck: No: 4 of 7 are locked out, and 1 at risk.", "has *.example.org", "has To mend:", "has this decides", "has a-label-of-some-length."} {
+			for _, want := range []string{"scheme " + scheme, "title caacheck: No: 4 of 7 are locked out, and 1 at risk.", "has *.example.org", "has To mend:", "has this decides", "has a-label-of-some-length.", "has does not count", "has (RIPE NCC, primary)", "has The chain of trust, from the root down to example.net"} {
 				if !strings.Contains(said, want) {
 					t.Errorf("it lacks %q", want)
 				}
