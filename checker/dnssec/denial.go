@@ -14,9 +14,8 @@ type Denial struct {
 	nsec  []*dns.NSEC
 	nsec3 []*dns.NSEC3
 	hash  *hasher
-	flaw  Result // of the last NSEC or NSEC3 that does not verify
+	flaw  Result // of an NSEC or NSEC3 that does not verify: rather one whose signature is wrong than one without
 	soa   Result // of the SOA, where that does not
-	alias Status // of the aliases that led here; Indeterminate for none
 }
 
 // NewDenial takes the records of denial out of an answer's authority section, and the SOA that goes with
@@ -34,7 +33,9 @@ func NewDenial(keys Keys, authority []RRset, now time.Time) Denial {
 			d.soa = result
 			continue
 		case result.Status != Secure:
-			d.flaw = result
+			if d.flaw.Reason == "" || d.flaw.Reason == SignatureMissing {
+				d.flaw = result
+			}
 			continue
 		}
 		for _, rr := range set.RRs {
@@ -48,11 +49,22 @@ func NewDenial(keys Keys, authority []RRset, now time.Time) Denial {
 	return d
 }
 
-// AfterAlias reads the records as those at the end of aliases of a status. There, unbound leaves out what
-// has no signature, and misses it only where all the rest is Secure: under opt-out it may be Insecure.
-func (d Denial) AfterAlias(status Status) Denial {
-	d.alias = status
+// Signed is the denial without the records that have no signature, which then spoil nothing.
+func (d Denial) Signed() Denial {
+	for _, flaw := range []*Result{&d.flaw, &d.soa} {
+		if flaw.Reason == SignatureMissing {
+			*flaw = Result{}
+		}
+	}
 	return d
+}
+
+// Flaw says what is wrong with the records, whatever they prove; its Reason is "" where nothing is.
+func (d Denial) Flaw() Result {
+	if d.flaw.Reason != "" {
+		return d.flaw
+	}
+	return d.soa
 }
 
 // add keeps a verified record. An NSEC that was itself made from a wildcard stands for the wildcard
@@ -118,41 +130,22 @@ func (d Denial) NoDS(name string) Result {
 }
 
 // Wildcard proves that a name was rightly answered from a wildcard: no name matches it more closely
-// (RFC 4035 5.3.4, RFC 5155 8.8). An SOA beside it is about where an alias leads, so that one without a
-// signature is left out, as unbound does.
+// (RFC 4035 5.3.4, RFC 5155 8.8).
 func (d Denial) Wildcard(name, wildcard string) Result {
-	if d.soa.Reason == SignatureMissing {
-		d.soa = Result{}
-	}
 	return d.prove(name,
 		func(name string) Result { return d.nsecWildcard(name, wildcard) },
 		func(name string) Result { return d.nsec3Wildcard(name, wildcard) })
 }
 
-// prove says what the records prove, unless one of them spoils it.
+// prove asks the kind of proof that there is. When both kinds are there, either will do.
 func (d Denial) prove(name string, byNSEC, byNSEC3 func(string) Result) Result {
 	name = dns.CanonicalName(name)
-	if !dns.IsSubDomain(d.zone, name) {
+	switch flaw := d.Flaw(); {
+	case !dns.IsSubDomain(d.zone, name):
 		return bogus(DenialFails, nil, "%s does not lie in %s", name, d.zone)
-	}
-	proved := d.proved(name, byNSEC, byNSEC3)
-	for _, flaw := range []Result{d.flaw, d.soa} {
-		if flaw.Reason != "" && !d.leavesOut(flaw, proved) {
-			return flaw
-		}
-	}
-	return proved
-}
-
-// leavesOut reports whether a flaw does not matter to what is proved without it.
-func (d Denial) leavesOut(flaw, proved Result) bool {
-	insecure := d.alias == Insecure && proved.Status == Secure || d.alias != Indeterminate && proved.Status == Insecure
-	return flaw.Reason == SignatureMissing && insecure
-}
-
-// proved asks the kind of proof that there is. When both kinds are there, either will do.
-func (d Denial) proved(name string, byNSEC, byNSEC3 func(string) Result) Result {
-	if len(d.nsec) == 0 && len(d.nsec3) > 0 && d.hash.tooMany() {
+	case flaw.Reason != "":
+		return flaw
+	case len(d.nsec) == 0 && len(d.nsec3) > 0 && d.hash.tooMany():
 		return insecure(IterationsTooHigh, []dns.RR{d.nsec3[0]}, "%d iterations: resolvers take the zone for unsigned", d.nsec3[0].Iterations)
 	}
 	result := Result{Status: Bogus, Reason: DenialMissing, Detail: "nothing denies " + name + " and is signed by " + d.zone}

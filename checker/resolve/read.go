@@ -61,7 +61,7 @@ func (z *Zone) read(o Observation, name string, rrtype uint16, alias dnssec.Stat
 		return Reading{Kind: Data, RRset: set, Result: z.verify(set, authority)}
 	}
 	if set, target := aliasIn(answer, name, z.Name); target != "" {
-		return Reading{Kind: Alias, RRset: set, Target: target, Result: z.verify(set, authority)}
+		return Reading{Kind: Alias, RRset: set, Target: target, Result: z.verifyAlias(set, authority)}
 	}
 	return z.readDenial(o, authority, name, rrtype, alias)
 }
@@ -76,7 +76,33 @@ func (z *Zone) verify(set dnssec.RRset, authority []dnssec.RRset) dnssec.Result 
 	if result.Status != dnssec.Secure || result.Wildcard == "" {
 		return result
 	}
-	if proof := dnssec.NewDenial(z.Keys, authority, now).Wildcard(set.Name, result.Wildcard); proof.Status != dnssec.Secure {
+	return proveWildcard(dnssec.NewDenial(z.Keys, authority, now), set, result)
+}
+
+// verifyAlias validates a CNAME or DNAME. The denials that come along are those of its target, too. As
+// unbound does, it leaves those out that have no signature, and believes nothing beside one that is wrong.
+func (z *Zone) verifyAlias(set dnssec.RRset, authority []dnssec.RRset) dnssec.Result {
+	if z.Trust.Status != dnssec.Secure {
+		return z.Trust
+	}
+	now := z.resolver.Now()
+	result := dnssec.VerifyRRset(set, z.Keys, now)
+	if result.Status != dnssec.Secure {
+		return result
+	}
+	denial := dnssec.NewDenial(z.Keys, authority, now).Signed()
+	switch flaw := denial.Flaw(); {
+	case flaw.Reason != "":
+		return flaw
+	case result.Wildcard == "":
+		return result
+	}
+	return proveWildcard(denial, set, result)
+}
+
+// proveWildcard is the result over an RRset that a wildcard made, with its proof.
+func proveWildcard(denial dnssec.Denial, set dnssec.RRset, result dnssec.Result) dnssec.Result {
+	if proof := denial.Wildcard(set.Name, result.Wildcard); proof.Status != dnssec.Secure {
 		proof.Wildcard = result.Wildcard
 		return proof
 	}
@@ -90,17 +116,31 @@ func (z *Zone) readDenial(o Observation, authority []dnssec.RRset, name string, 
 	reading := Reading{Kind: NoData, Result: z.Trust}
 	exists := o.Rcode != dns.RcodeNameError
 	if z.Trust.Status == dnssec.Secure {
-		denial := dnssec.NewDenial(z.Keys, authority, z.resolver.Now()).AfterAlias(alias)
-		if exists {
-			reading.Result = denial.NoData(name, rrtype)
-		} else {
-			reading.Result, exists = denial.NXDomain(name, rrtype)
+		denial := dnssec.NewDenial(z.Keys, authority, z.resolver.Now())
+		reading.Result, exists = prove(denial, o.Rcode, name, rrtype)
+		if leftOut, there := prove(denial.Signed(), o.Rcode, name, rrtype); mayLeaveOut(reading.Result, leftOut, alias) {
+			reading.Result, exists = leftOut, there
 		}
 	}
 	if !exists || reading.Result.Reason == dnssec.NoSuchName {
 		reading.Kind = NoName
 	}
 	return reading
+}
+
+// prove asks a denial for what the RCODE claims.
+func prove(denial dnssec.Denial, rcode int, name string, rrtype uint16) (result dnssec.Result, exists bool) {
+	if rcode == dns.RcodeNameError {
+		return denial.NXDomain(name, rrtype)
+	}
+	return denial.NoData(name, rrtype), true
+}
+
+// mayLeaveOut reports whether records without a signature do not matter. At the end of aliases unbound leaves them
+// out, and misses them only where all the rest is Secure: under opt-out it may be Insecure.
+func mayLeaveOut(with, without dnssec.Result, alias dnssec.Status) bool {
+	return alias != dnssec.Indeterminate && with.Reason == dnssec.SignatureMissing &&
+		(without.Status == dnssec.Insecure || without.Status == dnssec.Secure && alias == dnssec.Insecure)
 }
 
 // aliasIn finds the alias that an answer makes of a name: a CNAME there or, above it and in the zone, a
