@@ -164,17 +164,21 @@ func one(ctx context.Context, r *resolve.Resolver, collector *finding.Collector,
 	return name, finding.All(seen)
 }
 
-// requirements are the job's or, without any, one for each issuer that the Relevant RRset names. Where
-// nothing restricts issuance, or nothing could be found, it is anybody: no issuer's name.
+// requirements are the job's or, without any, one for each issuer that the policy names there or, without
+// that, the Relevant RRset. Where nothing restricts issuance, or nothing could be found, it is anybody: no
+// issuer's name.
 func (j Job) requirements(way climb.Climb) []guard.Requirement {
 	if len(j.Requirements) > 0 {
 		return j.Requirements
 	}
 	like := guard.Requirement{Name: j.Subject.Name, Wildcard: j.Subject.Wildcard, Type: j.Type}
 	last := way.Last()
-	named := verdict.Named(last.RRset, j.Type, j.Subject.Wildcard)
+	naming := last.RRset
+	if j.Node != nil {
+		naming = j.Node.RRset
+	}
 	var out []guard.Requirement
-	for _, domain := range named {
+	for _, domain := range verdict.Named(naming, j.Type, j.Subject.Wildcard) {
 		r := like
 		r.Domain = domain
 		out = append(out, r)
@@ -185,23 +189,38 @@ func (j Job) requirements(way climb.Climb) []guard.Requirement {
 	return out
 }
 
-// doubt asks what becomes of a verdict when a CA's resolver comes upon one server or another.
+// doubt asks what becomes of a verdict when a CA's resolver comes upon one server or another, on the way up or on
+// the way along an alias.
 func doubt(ctx context.Context, r *resolve.Resolver, v verdict.Verdict, seen *finding.Case, at time.Time) verdict.Verdict {
-	for o, answer := range seen.PerServer() {
-		other := verdict.Decide(v.Climb.Replace(above(ctx, r, v.Climb), o.Name, answer), v.Requirement, at)
-		switch {
-		case v.Outcome == verdict.MayIssue && (other.Outcome == verdict.LockedOut || other.Outcome == verdict.AtRisk):
-			v.Reason = OneServer
-			v.Detail = fmt.Sprintf("by the answer of %s it may not: %s", server(o), other.Reason)
-		case v.Outcome == verdict.LockedOut && other.Outcome == verdict.MayIssue:
-			v.Detail = fmt.Sprintf("by the answer of %s it may", server(o))
-		default:
-			continue
+	rest := above(ctx, r, v.Climb)
+	for o, turn := range seen.PerServer() {
+		for _, step := range v.Climb.Steps {
+			answer, diverted := r.Divert(ctx, step.Answer, turn)
+			if !diverted {
+				continue
+			}
+			if other, differs := differs(v, verdict.Decide(v.Climb.Replace(rest, step.Name, answer), v.Requirement, at), server(o)); differs {
+				return other
+			}
 		}
-		v.Outcome = verdict.AtRisk
-		return v
 	}
 	return v
+}
+
+// differs reports whether a verdict hangs on a server, by whose answer it would be the other, and is then that of
+// both.
+func differs(v, other verdict.Verdict, server string) (verdict.Verdict, bool) {
+	switch {
+	case v.Outcome == verdict.MayIssue && (other.Outcome == verdict.LockedOut || other.Outcome == verdict.AtRisk):
+		v.Reason = OneServer
+		v.Detail = fmt.Sprintf("by the answer of %s it may not: %s", server, other.Reason)
+	case v.Outcome == verdict.LockedOut && other.Outcome == verdict.MayIssue:
+		v.Detail = fmt.Sprintf("by the answer of %s it may", server)
+	default:
+		return v, false
+	}
+	v.Outcome = verdict.AtRisk
+	return v, true
 }
 
 // above are the steps that a climb would have made had it not ended.
@@ -220,19 +239,26 @@ func server(o resolve.Observation) string {
 	return fmt.Sprintf("%s (%s)", bare(o.Server), o.Addr.Addr())
 }
 
-// drift compares what each server says at a node's name with the policy. Where the policy's RRset is
-// that of a name above, nothing need stand at the name itself.
+// drift compares what each server says at a node's name with the policy, whose RRsets have in them what they
+// inherit. An alias there has no RRset of its own, and is drift where the policy has one.
 func drift(node *policy.Node, seen *finding.Case) []report.Drift {
 	want := sorted(node.RRset)
 	var out []report.Drift
-	for o, answer := range seen.PerServer() {
-		if o.Name != node.Name {
+	for o, turn := range seen.PerServer() {
+		if turn.Name != node.Name {
 			continue
 		}
-		got := sorted(climb.Properties(answer.RRset))
-		told := slices.ContainsFunc(out, func(d report.Drift) bool { return d.Server == server(o) })
-		if !slices.Equal(got, want) && !told {
-			out = append(out, report.Drift{Pos: node.Pos, Policy: properties(want), Seen: properties(got), Server: server(o)})
+		d := report.Drift{Pos: node.Pos, Policy: properties(want), Seen: []report.Property{}, Server: server(o)}
+		same := len(want) == 0
+		if turn.Reading.Kind == resolve.Alias {
+			d.Alias = bare(turn.Reading.Target)
+		} else {
+			got := sorted(climb.Properties(turn.Reading.RRset))
+			d.Seen, same = properties(got), slices.Equal(got, want)
+		}
+		told := slices.ContainsFunc(out, func(other report.Drift) bool { return other.Server == d.Server })
+		if !same && !told {
+			out = append(out, d)
 		}
 	}
 	return out

@@ -19,11 +19,12 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
-// Reasons of verdicts that a quorum makes worse.
+// Reasons of verdicts that a quorum changes.
 const (
 	NotCorroborated issuance.Reason = "quorum-not-corroborated"
 	Contested       issuance.Reason = "quorum-contested"
 	Undetermined    issuance.Reason = "quorum-undetermined"
+	OnlyHere        issuance.Reason = "locked-out-only-here"
 )
 
 // worse is what a quorum's outcome makes of a verdict that is not as bad already.
@@ -36,7 +37,7 @@ var worse = map[quorum.Outcome]struct {
 	quorum.Undetermined:    {verdict.Unknown, Undetermined},
 }
 
-// badness orders outcomes: a quorum never improves on what was seen from here.
+// badness orders outcomes: a quorum that this machine is of never improves on what was seen from here.
 var badness = map[verdict.Outcome]int{verdict.MayIssue: 0, verdict.Unknown: 1, verdict.AtRisk: 2, verdict.LockedOut: 3}
 
 // requirementsAtATime are asked of all perspectives; each has a limit of its own besides.
@@ -76,6 +77,10 @@ func corroborate(ctx context.Context, set *perspective.Set, name subject.Subject
 		return // interrupted: what was not asked says nothing, and what was seen from here stands
 	}
 	v.Corroboration = &judged
+	if judged.Quorum.Outcome == quorum.Corroborated && !set.Here() {
+		overrule(v, judged)
+		return
+	}
 	found, ok := worse[judged.Quorum.Outcome]
 	if !ok || badness[found.outcome] <= badness[v.Outcome] {
 		return
@@ -85,6 +90,19 @@ func corroborate(ctx context.Context, set *perspective.Set, name subject.Subject
 		v.Detail += fmt.Sprintf("; a CA may rely on what its remote perspectives saw up to %d days ago, so it can show late", quorum.ReuseDays)
 	}
 	v.Outcome, v.Reason, v.Property = found.outcome, found.reason, nil
+}
+
+// overrule is a corroboration by perspectives that this machine is none of: what could not be found out from here,
+// they have, and what locks a CA out here alone may be the way from here.
+func overrule(v *report.Verdict, judged perspective.Judged) {
+	switch v.Outcome {
+	case verdict.Unknown:
+		i := slices.IndexFunc(judged.Sights, func(s perspective.Sight) bool { return s.Primary })
+		v.Outcome, v.Reason, v.Detail = verdict.MayIssue, judged.Sights[i].Reason, "not found out from here, which is none of the perspectives; they corroborate"
+	case verdict.LockedOut:
+		v.Detail = fmt.Sprintf("%s from here (%s), which is none of the perspectives; they corroborate", v.Outcome, v.Reason)
+		v.Outcome, v.Reason, v.Property = verdict.AtRisk, OnlyHere, nil
+	}
 }
 
 // explain names the clauses that are not met, or may not be.

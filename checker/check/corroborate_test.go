@@ -24,7 +24,25 @@ func (n naming) Lookup(_ context.Context, name string, rrtype uint16) resolve.An
 	return resolve.Answer{Name: name, Type: rrtype, Owner: name, RRset: dnssec.RRset{Name: name, Type: rrtype, RRs: []dns.RR{rr}}}
 }
 
-// A quorum makes a verdict worse, and never better.
+// Where this machine is none of the perspectives, what they corroborate is not locked out for all that.
+func TestOverrule(t *testing.T) {
+	t.Parallel()
+	judged := perspective.Judged{Sights: []perspective.Sight{{Perspective: "b", Reason: "other"}, {Perspective: "a", Primary: true, Reason: issuance.Authorized}}}
+	for before, want := range map[verdict.Outcome]report.Verdict{
+		verdict.MayIssue:  {Outcome: verdict.MayIssue, Reason: "r"},
+		verdict.AtRisk:    {Outcome: verdict.AtRisk, Reason: "r"},
+		verdict.LockedOut: {Outcome: verdict.AtRisk, Reason: OnlyHere},
+		verdict.Unknown:   {Outcome: verdict.MayIssue, Reason: issuance.Authorized},
+	} {
+		v := report.Verdict{Outcome: before, Reason: "r"}
+		overrule(&v, judged)
+		if v.Outcome != want.Outcome || v.Reason != want.Reason || (v.Detail == "") != (before == want.Outcome) {
+			t.Errorf("%v: got %+v", before, v)
+		}
+	}
+}
+
+// A quorum that this machine is of makes a verdict worse, and never better.
 func TestCorroborate(t *testing.T) {
 	t.Parallel()
 	cancelled, cancel := context.WithCancel(t.Context())

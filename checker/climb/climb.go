@@ -95,13 +95,13 @@ func (c Climb) Zones() []*resolve.Zone {
 	return out
 }
 
-// Replace is the climb as it would have been had a name been answered otherwise; the rest stands. It is
-// not continued beyond what was asked: rest holds the steps above that the climb did not need.
-func (c Climb) Replace(rest []Step, name string, answer resolve.Answer) Climb {
+// Replace is the climb as it would have been had one of its steps been answered otherwise; the rest stands. It
+// is not continued beyond what was asked: rest holds the steps above that the climb did not need.
+func (c Climb) Replace(rest []Step, step string, answer resolve.Answer) Climb {
 	out := Climb{Name: c.Name}
 	for _, s := range append(append([]Step(nil), c.Steps...), rest...) {
-		if s.Name == name {
-			s = Step{Name: name, Answer: answer, RRset: Properties(answer.RRset)}
+		if s.Name == step {
+			s = Step{Name: step, Answer: answer, RRset: Properties(answer.RRset)}
 		}
 		out.Steps = append(out.Steps, s)
 		if s.Failed() || len(s.RRset) > 0 {

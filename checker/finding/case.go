@@ -104,16 +104,16 @@ func (c *Case) all() iter.Seq[said] {
 	}
 }
 
-// PerServer yields what a resolver would make of each server's answer for CAA, had it come upon that one.
-// An answer that says nothing, or sends the resolver elsewhere, makes it ask another, and is left out.
-func (c *Case) PerServer() iter.Seq2[resolve.Observation, resolve.Answer] {
-	return func(yield func(resolve.Observation, resolve.Answer) bool) {
+// PerServer yields what each server answers for CAA, for who wants to know what a resolver would have found
+// had it come upon that one. An answer that says nothing, or sends the resolver elsewhere, makes it ask another,
+// and is left out.
+func (c *Case) PerServer() iter.Seq2[resolve.Observation, resolve.Turn] {
+	return func(yield func(resolve.Observation, resolve.Turn) bool) {
 		for s := range c.answers(dns.TypeCAA) {
-			if s.Truncated || s.Kind == resolve.Failed || s.Kind == resolve.Alias || s.Kind == resolve.Referral {
+			if s.Truncated || s.Kind == resolve.Failed || s.Kind == resolve.Referral {
 				continue
 			}
-			a := resolve.Answer{Name: s.Name, Type: s.Type, Owner: s.Name, Zone: s.zone, Kind: s.Kind, RRset: s.RRset, Result: s.Result}
-			if !yield(s.Observation, a) {
+			if !yield(s.Observation, resolve.Turn{Name: s.Name, Zone: s.zone, Reading: s.Reading}) {
 				return
 			}
 		}

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -158,6 +159,11 @@ func (s *Set) Names() []string {
 		out = append(out, p.Name)
 	}
 	return out
+}
+
+// Here reports whether this machine is one of them.
+func (s *Set) Here() bool {
+	return slices.ContainsFunc(s.all, func(p perspective) bool { return p.Kind == Self })
 }
 
 func (s *Set) observer(spec Spec, dir string, o Options, agents map[Spec]*client) (observer, error) {

@@ -106,7 +106,8 @@ type Drift struct {
 	Pos    policy.Position `json:"position"`
 	Policy []Property      `json:"policy"`
 	Seen   []Property      `json:"seen"`
-	Server string          `json:"server"` // that says so
+	Alias  string          `json:"alias,omitempty"` // the target, where the name is an alias for the server
+	Server string          `json:"server"`          // that says so
 }
 
 // Finding is a finding with the names that it was found for.

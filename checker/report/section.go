@@ -44,5 +44,9 @@ func (f Finding) advice() string { return "mend: " + f.Remedy + " (" + f.Section
 
 // text says what differs, for people.
 func (d Drift) text() string {
-	return "the policy (" + d.Pos.String() + ") says " + list(d.Policy) + "; " + d.Server + " says " + list(d.Seen)
+	seen := list(d.Seen)
+	if d.Alias != "" {
+		seen = "that the name is an alias of " + d.Alias + ", whose CAA counts"
+	}
+	return "the policy (" + d.Pos.String() + ") says " + list(d.Policy) + "; " + d.Server + " says " + seen
 }
