@@ -117,6 +117,10 @@ func (z *Zone) readDenial(o Observation, authority []dnssec.RRset, name string, 
 	exists := o.Rcode != dns.RcodeNameError
 	if z.Trust.Status == dnssec.Secure {
 		denial := dnssec.NewDenial(z.Keys, authority, z.resolver.Now())
+		prove := proveClaim
+		if alias != dnssec.Indeterminate {
+			prove = proveEither
+		}
 		reading.Result, exists = prove(denial, o.Rcode, name, rrtype)
 		if leftOut, there := prove(denial.Signed(), o.Rcode, name, rrtype); mayLeaveOut(reading.Result, leftOut, alias) {
 			reading.Result, exists = leftOut, there
@@ -128,12 +132,27 @@ func (z *Zone) readDenial(o Observation, authority []dnssec.RRset, name string, 
 	return reading
 }
 
-// prove asks a denial for what the RCODE claims.
-func prove(denial dnssec.Denial, rcode int, name string, rrtype uint16) (result dnssec.Result, exists bool) {
+// proveClaim asks a denial for what the RCODE claims.
+func proveClaim(denial dnssec.Denial, rcode int, name string, rrtype uint16) (result dnssec.Result, exists bool) {
 	if rcode == dns.RcodeNameError {
 		return denial.NXDomain(name, rrtype)
 	}
 	return denial.NoData(name, rrtype), true
+}
+
+// proveEither asks a denial for either, whatever the RCODE claims: at the end of aliases unbound does so.
+func proveEither(denial dnssec.Denial, rcode int, name string, rrtype uint16) (result dnssec.Result, exists bool) {
+	result, exists = proveClaim(denial, rcode, name, rrtype)
+	if result.Status != dnssec.Bogus {
+		return result, exists
+	}
+	if other := denial.NameError(name); other.Status != dnssec.Bogus {
+		return other, false
+	}
+	if other := denial.NoData(name, rrtype); other.Status != dnssec.Bogus {
+		return other, true
+	}
+	return result, exists
 }
 
 // mayLeaveOut reports whether records without a signature do not matter. At the end of aliases unbound leaves them
