@@ -34,8 +34,10 @@ func (r *Resolver) Divert(ctx context.Context, a Answer, t Turn) (Answer, bool) 
 	if t.Reading.Kind != Alias || t.Reading.Result.Status == dnssec.Bogus {
 		return out, true
 	}
-	out.Chain = append(out.Chain, Link{t.Reading.RRset.Name, t.Reading.RRset.Type, t.Name, t.Reading.Target, t.Zone, t.Reading.Result})
-	return out.followed(r.Lookup(ctx, t.Reading.Target, a.Type)), true
+	out.Chain = append(out.Chain, Link{t.Reading.RRset.Name, t.Reading.RRset.Type, t.Name, t.Reading.Target, t.Zone, t.Reading.Result, t.Reading.LeftOut})
+	out = out.followed(r.Lookup(ctx, t.Reading.Target, a.Type))
+	out.missLeftOut()
+	return out, true
 }
 
 // followed is an answer that ends in an alias, with what its target's look-up found.

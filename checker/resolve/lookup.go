@@ -17,6 +17,8 @@ type Link struct {
 	Target string
 	Zone   *Zone
 	Result dnssec.Result
+
+	LeftOut dnssec.Result // a denial that came along without a signature
 }
 
 // Answer is what a look-up found.
@@ -125,9 +127,10 @@ func (r *Resolver) lookup(ctx context.Context, t *task, name string, rrtype uint
 		a.weaken(reading.Result)
 		if reading.Kind != Alias || reading.Result.Status == dnssec.Bogus { // an alias that no resolver would follow
 			a.Kind, a.RRset = reading.Kind, reading.RRset
+			a.missLeftOut()
 			return a
 		}
-		a.Chain = append(a.Chain, Link{reading.RRset.Name, reading.RRset.Type, a.Owner, reading.Target, a.Zone, reading.Result})
+		a.Chain = append(a.Chain, Link{reading.RRset.Name, reading.RRset.Type, a.Owner, reading.Target, a.Zone, reading.Result, reading.LeftOut})
 		a.Owner = reading.Target
 	}
 }
@@ -153,6 +156,15 @@ func (a Answer) fail(err *LookupError) Answer {
 func (a *Answer) weaken(result dnssec.Result) {
 	if len(a.Chain) == 0 || strength[result.Status] < strength[a.Result.Status] {
 		a.Result = result
+	}
+}
+
+// missLeftOut makes an answer Bogus that is Secure but for what was left out of its aliases.
+func (a *Answer) missLeftOut() {
+	for _, l := range a.Chain {
+		if a.Result.Status == dnssec.Secure && l.LeftOut.Status == dnssec.Bogus {
+			a.Result = l.LeftOut
+		}
 	}
 }
 

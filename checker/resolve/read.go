@@ -35,6 +35,7 @@ type Reading struct {
 	RRset   dnssec.RRset  // of Data; of Alias, the CNAME or DNAME
 	Target  string        // of Alias; of Referral, the zone
 	Result  dnssec.Result // of all but Failed and Referral
+	LeftOut dnssec.Result // of Alias, Bogus: a denial that came along without a signature; zero where none did
 	Failure Failure       // of Failed
 }
 
@@ -61,7 +62,9 @@ func (z *Zone) read(o Observation, name string, rrtype uint16, alias dnssec.Stat
 		return Reading{Kind: Data, RRset: set, Result: z.verify(set, authority)}
 	}
 	if set, target := aliasIn(answer, name, z.Name); target != "" {
-		return Reading{Kind: Alias, RRset: set, Target: target, Result: z.verifyAlias(set, authority)}
+		reading := Reading{Kind: Alias, RRset: set, Target: target}
+		reading.Result, reading.LeftOut = z.verifyAlias(set, authority)
+		return reading
 	}
 	return z.readDenial(o, authority, name, rrtype, alias)
 }
@@ -81,23 +84,25 @@ func (z *Zone) verify(set dnssec.RRset, authority []dnssec.RRset) dnssec.Result 
 
 // verifyAlias validates a CNAME or DNAME. The denials that come along are those of its target, too. As
 // unbound does, it leaves those out that have no signature, and believes nothing beside one that is wrong.
-func (z *Zone) verifyAlias(set dnssec.RRset, authority []dnssec.RRset) dnssec.Result {
+func (z *Zone) verifyAlias(set dnssec.RRset, authority []dnssec.RRset) (result, leftOut dnssec.Result) {
 	if z.Trust.Status != dnssec.Secure {
-		return z.Trust
+		return z.Trust, leftOut
 	}
 	now := z.resolver.Now()
-	result := dnssec.VerifyRRset(set, z.Keys, now)
+	result = dnssec.VerifyRRset(set, z.Keys, now)
 	if result.Status != dnssec.Secure {
-		return result
+		return result, leftOut
 	}
-	denial := dnssec.NewDenial(z.Keys, authority, now).Signed()
+	denial := dnssec.NewDenial(z.Keys, authority, now)
+	leftOut = denial.Flaw()
+	denial = denial.Signed()
 	switch flaw := denial.Flaw(); {
 	case flaw.Reason != "":
-		return flaw
+		return flaw, dnssec.Result{}
 	case result.Wildcard == "":
-		return result
+		return result, leftOut
 	}
-	return proveWildcard(denial, set, result)
+	return proveWildcard(denial, set, result), leftOut
 }
 
 // proveWildcard is the result over an RRset that a wildcard made, with its proof.
