@@ -39,8 +39,9 @@ func bogusFor(reasons ...dnssec.Reason) func(*Case) []hit {
 	return func(c *Case) []hit {
 		var m merged
 		for _, s := range c.Surveys {
-			if t := s.Zone.Trust; t.Status == dnssec.Bogus && slices.Contains(reasons, t.Reason) {
-				m.add(s.Zone.Name, "nothing in "+bare(s.Zone.Name)+" validates: "+t.Detail, "every CA's resolver answers SERVFAIL")
+			z := s.Zone.Origin()
+			if t := z.Trust; t.Status == dnssec.Bogus && z.AnchorFault() == "" && slices.Contains(reasons, t.Reason) {
+				m.add(z.Name, "nothing in "+bare(z.Name)+" validates: "+t.Detail, "every CA's resolver answers SERVFAIL")
 			}
 		}
 		for s := range c.all() {

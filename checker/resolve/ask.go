@@ -15,8 +15,9 @@ const maxServers = 8
 
 // Address is one address of one name server of a zone.
 type Address struct {
-	Server string
-	Addr   netip.AddrPort
+	Server  string
+	Addr    netip.AddrPort // not valid where it has none, or
+	LeftOut bool           // none that can be asked from here
 }
 
 // ask puts a question to a zone's addresses, one after the other and as a resolver does: over UDP,
@@ -27,7 +28,7 @@ func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observatio
 		r := z.resolver
 		q.recurse = r.cfg.Recursive
 		q.buffer = r.cfg.Buffer
-		asked := 0
+		asked, silent := 0, true
 		for a := range z.reach(ctx, t) {
 			if t.left.Add(-1) < 0 {
 				yield(z.nothing(q, TooMany, "the look-up has asked its last question"))
@@ -39,6 +40,7 @@ func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observatio
 				o.Failure = Lame
 			}
 			r.learn(a.Addr, o.Failure)
+			silent = silent && o.Failure.Silent()
 			if !yield(o) || o.Failure == Cancelled {
 				return
 			}
@@ -46,7 +48,10 @@ func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observatio
 				return
 			}
 		}
-		if asked == 0 {
+		switch {
+		case ctx.Err() == nil && silent && z.outOfReach():
+			yield(z.nothing(q, NotAsked, "the addresses that are left are IPv6, and this machine has none"))
+		case asked == 0:
 			failure := NoServer
 			if ctx.Err() != nil {
 				failure = Cancelled
@@ -129,6 +134,17 @@ func (z *Zone) reach(ctx context.Context, t *task) iter.Seq[Address] {
 	}
 }
 
+// outOfReach reports whether a name server of the zone has an address that cannot be asked from here.
+func (z *Zone) outOfReach() bool {
+	r := z.resolver
+	return r.cfg.NoIPv6 && !r.cfg.Only.IsValid() && slices.ContainsFunc(z.Servers, func(s Server) bool {
+		r.mu.Lock()
+		addrs := slices.Concat(s.Addrs, r.addresses[s.Name])
+		r.mu.Unlock()
+		return slices.ContainsFunc(addrs, netip.Addr.Is6)
+	})
+}
+
 // known are the addresses that came with the delegation.
 func (z *Zone) known() []Address {
 	var out []Address
@@ -144,7 +160,7 @@ func (r *Resolver) at(server string, addrs []netip.Addr) []Address {
 		if addr.Is6() && r.cfg.NoIPv6 {
 			continue
 		}
-		out = append(out, Address{server, netip.AddrPortFrom(addr, r.cfg.Port)})
+		out = append(out, Address{Server: server, Addr: netip.AddrPortFrom(addr, r.cfg.Port)})
 	}
 	return out
 }

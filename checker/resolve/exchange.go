@@ -71,6 +71,9 @@ func (r *Resolver) exchange(ctx context.Context, addr netip.AddrPort, transport 
 		err = r.once(ctx, &o, q)
 		o.RTT = time.Since(o.At)
 		release()
+		if len(o.Raw) > 0 {
+			r.network.hear()
+		}
 		if err == nil {
 			return o
 		}

@@ -88,7 +88,7 @@ func TestHostileServers(t *testing.T) {
 		answer func(q *dns.Msg, tcp bool, send func([]byte) error)
 		want   Failure
 	}{
-		{"nothing", func(*dns.Msg, bool, func([]byte) error) {}, Unreachable},
+		{"nothing, and there is no other server", func(*dns.Msg, bool, func([]byte) error) {}, Offline},
 		{"no message", func(_ *dns.Msg, _ bool, send func([]byte) error) { _ = send([]byte("hello")) }, Mismatched},
 		{"another id", func(q *dns.Msg, tcp bool, send func([]byte) error) {
 			m := forged(q)

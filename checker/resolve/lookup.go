@@ -187,7 +187,7 @@ func (a *Answer) resolveIn(ctx context.Context, t *task, zone *Zone) Reading {
 		a.Seen = append(a.Seen, seen...)
 		switch reading.Kind {
 		case Failed:
-			*a = a.fail(&LookupError{Failure: reading.Failure, Name: a.Owner, Type: a.Type, Zone: zone, Seen: seen})
+			*a = a.fail(&LookupError{Failure: r.blame(ctx, seen, reading.Failure), Name: a.Owner, Type: a.Type, Zone: zone, Seen: seen})
 			return reading
 		case Referral: // a cut that its own question did not show
 			below, _, failure := zone.cut(ctx, t, reading.Target)

@@ -24,13 +24,17 @@ const (
 	OtherRcode  Failure = "rcode"            // any other but NOERROR and NXDOMAIN
 	Lame        Failure = "lame"             // not authoritative, and no referral downwards
 	NoServer    Failure = "no-server"        // no name server of the zone has an address
+	NotAsked    Failure = "not-asked"        // its addresses are IPv6, and this machine has none
+	Offline     Failure = "offline"          // no answer, and nobody else answers either, not even the root
 	AliasLoop   Failure = "alias-loop"       // aliases without an end
 	TooMany     Failure = "too-many-queries" // the look-up needs more questions than are allowed
 	Cancelled   Failure = "cancelled"        // the caller's time was up
 )
 
 // Silent reports whether nothing came back at all.
-func (f Failure) Silent() bool { return f == Unreachable || f == NoServer || f == Cancelled }
+func (f Failure) Silent() bool {
+	return f == Unreachable || f == NoServer || f == NotAsked || f == Offline || f == Cancelled
+}
 
 // Transport is how a question was asked.
 type Transport string

@@ -78,6 +78,7 @@ type Resolver struct {
 	start   *Zone
 	anchors map[string][]*dns.DS
 	limits  *limiter
+	network network
 
 	mu        sync.Mutex
 	places    map[string]*place

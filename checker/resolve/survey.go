@@ -32,7 +32,7 @@ func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
 		slices.SortFunc(addrs, netip.Addr.Compare)
 		at := r.at(s.Name, slices.Compact(addrs))
 		if len(at) == 0 {
-			at = []Address{{Server: s.Name}}
+			at = []Address{{Server: s.Name, LeftOut: len(addrs) > 0}}
 		}
 		out = append(out, at...)
 	}
@@ -94,6 +94,9 @@ func (r *Resolver) observeWith(ctx context.Context, z *Zone, a Address, transpor
 	asked := question{name: q.Name, rrtype: q.Type, buffer: size, recurse: r.cfg.Recursive}
 	if !a.Addr.IsValid() {
 		o := z.nothing(asked, NoServer, a.Server+" has no address")
+		if a.LeftOut {
+			o.Failure, o.Error = NotAsked, a.Server+" has IPv6 addresses alone, and this machine has none"
+		}
 		o.Server, o.Transport = a.Server, transport
 		return o
 	}

@@ -30,6 +30,9 @@ type Zone struct {
 	DS     []*dns.DS    // the parent's, or the trust anchor
 	DNSKEY dnssec.RRset // as it was received, whether it will do or not
 
+	Anchored bool // by a trust anchor of its own
+	Inherits bool // Trust is the parent's
+
 	Seen []Observation // what establishing it took: NS, DS and DNSKEY
 
 	resolver *Resolver
@@ -109,6 +112,7 @@ func (r *Resolver) locate(ctx context.Context, t *task, name string) *place {
 func (r *Resolver) find(ctx context.Context, t *task, name string, p *place) {
 	if name == "." {
 		root := *r.start
+		root.Anchored = len(r.anchors["."]) > 0
 		root.trustBy(ctx, t, r.anchors["."], nil)
 		p.zone = &root
 		return
@@ -137,7 +141,8 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 		}
 		switch {
 		case len(ns.RRs) > 0:
-			return z.child(ctx, t, name, serversIn(ns, dnssec.RRsets(o.Msg.Extra)), seen), false, nil
+			c := z.child(ctx, t, name, serversIn(ns, dnssec.RRsets(o.Msg.Extra)), seen)
+			return c, false, z.resolver.withoutTrust(ctx, c)
 		case o.Rcode == dns.RcodeNameError:
 			return z, true, nil
 		case z.speaks(o):
@@ -145,7 +150,7 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 		}
 	}
 	if fatal(seen) {
-		return nil, false, &LookupError{Failure: lastFailure(seen), Name: name, Type: dns.TypeNS, Zone: z, Seen: seen}
+		return nil, false, &LookupError{Failure: z.resolver.blame(ctx, seen, lastFailure(seen)), Name: name, Type: dns.TypeNS, Zone: z, Seen: seen}
 	}
 	return z, false, nil // servers that know no NS may know the rest
 }
@@ -162,9 +167,10 @@ func (z *Zone) child(ctx context.Context, t *task, name string, servers []Server
 	anchor := z.resolver.anchors[name]
 	switch {
 	case len(anchor) > 0:
+		c.Anchored = true
 		c.trustBy(ctx, t, anchor, nil)
 	case z.Trust.Status != dnssec.Secure:
-		c.Trust = z.Trust
+		c.Inherits, c.Trust = true, z.Trust
 		c.Trust.Detail = "as " + z.Name + ": " + z.Trust.Detail
 		if z.Trust.Detail == "" {
 			c.Trust.Detail = "as " + z.Name

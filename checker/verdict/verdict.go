@@ -49,6 +49,8 @@ const (
 	FailedSigned   issuance.Reason = "lookup-failed-signed"   // no answer, and the zone is not proved to be unsigned
 	FailedUnsigned issuance.Reason = "lookup-failed-unsigned" // no answer, and the zone is unsigned: a CA may take it for a permission
 	NotFoundOut    issuance.Reason = "not-found-out"          // the look-up did not get as far as the name's servers
+	AnchorFails    issuance.Reason = "trust-anchor-fails"     // not even the trust anchor's zone validates from here
+	Offline        issuance.Reason = "offline"                // nobody answers, not even the root
 )
 
 // ValidationFrom is when every CA has to validate DNSSEC from its primary perspective (BR 3.2.2.8.1).
@@ -71,6 +73,9 @@ func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
 	v := Verdict{Requirement: r, Climb: c}
 	last := c.Last()
 	switch {
+	case last.Answer.Zone.AnchorFault() != "" && (last.Answer.Err == nil || last.Answer.Err.Failure != resolve.Offline):
+		v.Reason, v.Detail = AnchorFails, last.Answer.Zone.AnchorFault()+"; look at the anchor, at this machine's clock, and at the way there"
+		return v
 	case last.Answer.Err != nil:
 		return v.failed(last.Answer.Err, at)
 	case last.Answer.Result.Status == dnssec.Bogus:
@@ -83,11 +88,17 @@ func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
 	return v.decided(last.RRset, at)
 }
 
-// failed reads a look-up without an answer. One that failed where it started says nothing about the name.
+// ownFailures are those of the look-up rather than of the name's servers.
+var ownFailures = []resolve.Failure{resolve.Cancelled, resolve.TooMany, resolve.NotAsked}
+
+// failed reads a look-up without an answer. One that failed where it started says nothing about the name, nor does
+// one of a zone of which no trust anchor says whether it is signed.
 func (v Verdict) failed(err *resolve.LookupError, at time.Time) Verdict {
 	v.Detail = err.Error()
 	switch {
-	case err.Zone == nil, err.Zone.Parent == nil, err.Failure == resolve.Cancelled, err.Failure == resolve.TooMany:
+	case err.Failure == resolve.Offline:
+		v.Outcome, v.Reason = Unknown, Offline
+	case err.Zone == nil, err.Zone.Parent == nil, slices.Contains(ownFailures, err.Failure), err.Trust().Status == dnssec.Indeterminate:
 		v.Outcome, v.Reason = Unknown, NotFoundOut
 	case err.Trust().Status == dnssec.Insecure:
 		v.Outcome, v.Reason = AtRisk, FailedUnsigned

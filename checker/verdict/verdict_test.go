@@ -130,7 +130,7 @@ func TestAnUnreachableRootIsNoLockOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := decide(t, r, guard.Requirement{Name: "www.example.", Domain: "ca.example"}, today); got.Outcome != verdict.Unknown || got.Reason != verdict.NotFoundOut {
+	if got := decide(t, r, guard.Requirement{Name: "www.example.", Domain: "ca.example"}, today); got.Outcome != verdict.Unknown || got.Reason != verdict.Offline {
 		t.Errorf("got %v (%s): %s", got.Outcome, got.Reason, got.Detail)
 	}
 }

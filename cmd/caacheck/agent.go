@@ -43,7 +43,7 @@ func offer(ctx context.Context, args []string, std stdio) (int, error) {
 	case checks < 1:
 		return 0, fmt.Errorf("--checks is one or more")
 	}
-	cfg, notes, err := o.config()
+	cfg, notes, err := o.config(ctx)
 	if err != nil {
 		return 0, err
 	}

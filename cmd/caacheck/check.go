@@ -133,7 +133,7 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	cfg, notes, err := o.config()
+	cfg, notes, err := o.config(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -260,7 +260,7 @@ func load(file string) (*policy.Snapshot, error) {
 }
 
 // config is where to start from, with what the reader has to know about it.
-func (o options) config() (resolve.Config, []string, error) {
+func (o options) config(ctx context.Context) (resolve.Config, []string, error) {
 	if o.server != "" && o.resolver != "" {
 		return resolve.Config{}, nil, fmt.Errorf("--server and --resolver exclude each other")
 	}
@@ -292,10 +292,31 @@ func (o options) config() (resolve.Config, []string, error) {
 		cfg.Anchors = []dns.RR{}
 		notes = append(notes, "No --trust-anchor was given, so nothing is validated: a CA would.")
 	}
-	if cfg.NoIPv6 && !cfg.Only.IsValid() {
-		notes = append(notes, "This machine has no IPv6: name servers' IPv6 addresses were not asked.")
+	if cfg.Only.IsValid() {
+		return cfg, notes, nil
 	}
-	return cfg, notes, nil
+	switch {
+	case cfg.NoIPv6:
+		notes = append(notes, "This machine has no IPv6: name servers' IPv6 addresses were not asked.")
+	default:
+		if cfg.NoIPv6, err = withoutIPv6(ctx, cfg); cfg.NoIPv6 {
+			notes = append(notes, "IPv6 leads nowhere from this machine: no root server answers over it, and name servers' IPv6 addresses were not asked.")
+		}
+	}
+	return cfg, notes, err
+}
+
+// probeTime is how long a root server may take to answer over IPv6.
+const probeTime = 2 * time.Second
+
+// withoutIPv6 reports whether a machine that has IPv6 reaches nobody by it.
+func withoutIPv6(ctx context.Context, cfg resolve.Config) (bool, error) {
+	cfg.Timeout, cfg.Tries = min(cfg.Timeout, probeTime), 1
+	r, err := resolve.New(cfg)
+	if err != nil {
+		return false, err
+	}
+	return !r.WorksIPv6(ctx), nil
 }
 
 func records(file string) ([]dns.RR, error) {

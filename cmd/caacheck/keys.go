@@ -142,7 +142,7 @@ func (o *keyOptions) show(ctx context.Context, args []string, std stdio) (int, e
 		}
 		return o.write(found, std, len(zones) > 0 || len(found.Zones) == 1)
 	}
-	cfg, notes, err := o.config()
+	cfg, notes, err := o.config(ctx)
 	if err != nil {
 		return 0, err
 	}

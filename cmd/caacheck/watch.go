@@ -43,7 +43,7 @@ func watchFor(ctx context.Context, args []string, std stdio) (int, error) {
 	if o.json || o.verbose || o.names == "-" || o.junit+o.sarif+o.html != "" {
 		return 0, fmt.Errorf("caacheck watch writes no report (--json, -v, --junit, --sarif, --html), and reads no names from standard input")
 	}
-	tried, err := o.prepare(names) // what is wrong already is told at once
+	tried, err := o.prepare(ctx, names) // what is wrong already is told at once
 	if err != nil {
 		return 0, err
 	}
@@ -56,7 +56,7 @@ func watchFor(ctx context.Context, args []string, std stdio) (int, error) {
 	w, err := watch.New(watch.Config{
 		Interval: o.interval, State: o.state, Notifiers: notifiers, Log: func(line string) { logger.Print(line) },
 		Run: func(ctx context.Context) (*report.Report, error) {
-			p, err := o.prepare(names)
+			p, err := o.prepare(ctx, names)
 			if err != nil {
 				return nil, err
 			}
@@ -87,14 +87,14 @@ type prepared struct {
 	notes        []string
 }
 
-func (o watchOptions) prepare(names []string) (p prepared, err error) {
+func (o watchOptions) prepare(ctx context.Context, names []string) (p prepared, err error) {
 	if p.at, err = o.date(); err != nil {
 		return p, err
 	}
 	if p.jobs, err = o.jobs(names, strings.NewReader("")); err != nil {
 		return p, err
 	}
-	cfg, notes, err := o.config()
+	cfg, notes, err := o.config(ctx)
 	if err != nil {
 		return p, err
 	}

@@ -1,0 +1,162 @@
+package resolve
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/dnssec"
+)
+
+// What is this machine's own fault says nothing about a name: no IPv6, a network that is lost, a trust anchor or a
+// clock that is wrong.
+
+// probed is how many of the root's addresses are asked whether the network is still there, and stillLost for how
+// long it is not asked again when it is not.
+const (
+	probed    = 4
+	stillLost = 5 * time.Second
+)
+
+// network knows whether anything is heard from anybody.
+type network struct {
+	mu     sync.Mutex
+	heard  time.Time // the last message, of whomever
+	lostAt time.Time // when even the root was silent
+
+	probing sync.Mutex
+}
+
+func (n *network) hear() {
+	n.mu.Lock()
+	n.heard = time.Now()
+	n.mu.Unlock()
+}
+
+func (n *network) state() (heard, lostAt time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.heard, n.lostAt
+}
+
+// reachable reports whether anybody has been heard since a time or, that failing, the root answers now.
+func (r *Resolver) reachable(ctx context.Context, since time.Time) bool {
+	r.network.probing.Lock()
+	defer r.network.probing.Unlock()
+	heard, lostAt := r.network.state()
+	switch {
+	case heard.After(since):
+		return true
+	case time.Since(lostAt) < stillLost:
+		return false
+	}
+	for _, addr := range r.probes() {
+		if o := r.converse(ctx, Address{Addr: addr}, question{name: ".", rrtype: dns.TypeNS, buffer: r.cfg.Buffer, recurse: r.cfg.Recursive}); o.Msg != nil {
+			return true
+		}
+	}
+	r.network.mu.Lock()
+	r.network.lostAt = time.Now()
+	r.network.mu.Unlock()
+	return false
+}
+
+// probes are addresses of the root, or the only one that is asked.
+func (r *Resolver) probes() []netip.AddrPort {
+	if r.cfg.Only.IsValid() {
+		return []netip.AddrPort{r.cfg.Only}
+	}
+	var out []netip.AddrPort
+	for _, a := range r.ordered(r.start.known()) {
+		out = append(out, a.Addr)
+	}
+	return out[:min(probed, len(out))]
+}
+
+// blame is the failure of a look-up where a zone's servers were all silent: Offline if nobody else is heard, either.
+func (r *Resolver) blame(ctx context.Context, seen []Observation, failure Failure) Failure {
+	if failure != Unreachable && failure != NoServer || slices.ContainsFunc(seen, func(o Observation) bool { return !o.Failure.Silent() }) {
+		return failure
+	}
+	since := time.Now().Add(-r.cfg.Timeout)
+	if len(seen) > 0 && !seen[0].At.IsZero() {
+		since = seen[0].At
+	}
+	if r.reachable(ctx, since) || ctx.Err() != nil {
+		return failure
+	}
+	return Offline
+}
+
+// withoutTrust is the failure of a zone that would be Bogus, since nobody answered for its DS or DNSKEY, while the
+// network is lost; nil for any other.
+func (r *Resolver) withoutTrust(ctx context.Context, z *Zone) *LookupError {
+	if z.Trust.Status != dnssec.Bogus || z.Trust.Reason != dnssec.Unanswered || len(z.Seen) == 0 {
+		return nil
+	}
+	last := z.Seen[len(z.Seen)-1]
+	asked := slices.DeleteFunc(slices.Clone(z.Seen), func(o Observation) bool { return o.Type != last.Type })
+	if r.blame(ctx, asked, last.Failure) != Offline {
+		return nil
+	}
+	return &LookupError{Failure: Offline, Name: z.Name, Type: last.Type, Zone: z, Seen: asked}
+}
+
+// Origin is the zone that a zone has its Trust from: itself, or one above it that is Bogus or Insecure.
+func (z *Zone) Origin() *Zone {
+	for z.Inherits {
+		z = z.Parent
+	}
+	return z
+}
+
+// AnchorFault says what is wrong where a zone is Bogus since not even the trust anchor above it holds: that is a fault
+// of the anchor, of this machine's clock or of the way there. "" for anything else.
+func (z *Zone) AnchorFault() string {
+	if z == nil || z.Trust.Status != dnssec.Bogus {
+		return ""
+	}
+	origin := z.Origin()
+	if !origin.Anchored {
+		return ""
+	}
+	return "the trust anchor of " + origin.Name + " does not hold: " + origin.Trust.Detail
+}
+
+// WorksIPv6 reports whether IPv6 leads anywhere: whether one of the root's IPv6 addresses answers. Without such an
+// address nothing is known against it.
+func (r *Resolver) WorksIPv6(ctx context.Context) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var asked int
+	answered := make(chan bool)
+	for _, a := range r.Roots() {
+		if !a.Is6() {
+			continue
+		}
+		asked++
+		addr := netip.AddrPortFrom(a, r.cfg.Port)
+		go func() {
+			o := r.exchange(ctx, addr, UDP, question{name: ".", rrtype: dns.TypeNS, buffer: r.cfg.Buffer})
+			select {
+			case answered <- o.Msg != nil:
+			case <-ctx.Done():
+			}
+		}()
+	}
+	for range asked {
+		select {
+		case ok := <-answered:
+			if ok {
+				return true
+			}
+		case <-ctx.Done():
+			return true
+		}
+	}
+	return asked == 0
+}
