@@ -52,7 +52,7 @@ func TestOwnFaults(t *testing.T) {
 		{"the clock is years ahead", "ok.test", func(c *resolve.Config) { c.Now = func() time.Time { return time.Now().AddDate(5, 0, 0) } }, verdict.Unknown, verdict.AnchorFails},
 		{"IPv6 alone, and the machine has none", "six.test", func(c *resolve.Config) { c.NoIPv6 = true }, verdict.Unknown, verdict.NotFoundOut},
 		{"a zone whose servers are dead", "dead.test", nil, verdict.AtRisk, verdict.FailedUnsigned},
-		{"such a zone, and no trust anchor", "dead.test", func(c *resolve.Config) { c.Anchors = []dns.RR{} }, verdict.Unknown, verdict.NotFoundOut},
+		{"such a zone, and nothing proves it to be unsigned", "dead.test", func(c *resolve.Config) { c.Anchors = []dns.RR{} }, verdict.LockedOut, verdict.FailedSigned},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			t.Parallel()

@@ -91,14 +91,13 @@ func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
 // ownFailures are those of the look-up rather than of the name's servers.
 var ownFailures = []resolve.Failure{resolve.Cancelled, resolve.TooMany, resolve.NotAsked}
 
-// failed reads a look-up without an answer. One that failed where it started says nothing about the name, nor does
-// one of a zone of which no trust anchor says whether it is signed.
+// failed reads a look-up without an answer. One that failed where it started says nothing about the name.
 func (v Verdict) failed(err *resolve.LookupError, at time.Time) Verdict {
 	v.Detail = err.Error()
 	switch {
 	case err.Failure == resolve.Offline:
 		v.Outcome, v.Reason = Unknown, Offline
-	case err.Zone == nil, err.Zone.Parent == nil, slices.Contains(ownFailures, err.Failure), err.Trust().Status == dnssec.Indeterminate:
+	case err.Zone == nil, err.Zone.Parent == nil, slices.Contains(ownFailures, err.Failure):
 		v.Outcome, v.Reason = Unknown, NotFoundOut
 	case err.Trust().Status == dnssec.Insecure:
 		v.Outcome, v.Reason = AtRisk, FailedUnsigned
