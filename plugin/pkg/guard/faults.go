@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/miekg/dns"
-
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -58,41 +56,13 @@ func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entr
 func (c *check) unknownIssuer(issuer *policy.Issuer, name string) {
 	const code, unlisted = "issuer-unknown", "for a private CA or one newer than the directory"
 	cause := fmt.Sprintf("%s is not in the directory of public CAs", name)
-	if near := likely(name); near != "" {
+	if near := issuers.Meant(name); near != "" {
 		c.refuseDomain(issuer, code, cause, near, "; or add unlisted: true "+unlisted)
 		return
 	}
 	edit := &Edit{Pos: issuer.Pos, Op: Set, Key: "unlisted", Value: "true"}
 	c.refuse(Refusal{Pos: issuer.DomainPos, Code: code, Cause: cause, Edit: edit,
 		Remedy: fmt.Sprintf("%s %s; or write the Issuer Domain Name that the CA's documents give", edit, unlisted)})
-}
-
-// slips is how many letters of a name may be wrong for it to be taken for another one.
-const slips = 2
-
-// likely is the listed name that an unknown one was probably meant to be: one above it, one that
-// differs in its top-level domain, or one that a slip or two makes of it. "" when there is none.
-func likely(name string) string {
-	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
-		if issuers.Lookup(name[off:]).Status == issuers.Listed {
-			return name[off:]
-		}
-	}
-	names := issuers.Names()
-	for _, other := range names {
-		if stem(other) == stem(name) {
-			return other
-		}
-	}
-	return policy.Nearest(name, names, slips)
-}
-
-// stem is a name without its top-level domain.
-func stem(name string) string {
-	if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
-		return name[:dot]
-	}
-	return name
 }
 
 func preferred(entry issuers.Entry) []string {
@@ -108,23 +78,22 @@ func preferred(entry issuers.Entry) []string {
 // accounts holds an issuer's account URIs against the CAs' known forms, and tells of parameters that
 // its CA does not process yet.
 func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry) {
-	known := slices.Contains([]issuers.Status{issuers.Listed, issuers.Deprecated, issuers.Unconfirmed}, entry.Status)
 	for i, account := range issuer.Accounts {
-		ca, staging := issuers.ByAccount(account)
-		switch {
-		case ca != nil && !ca.Answers(name) && known:
-			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: "account-of-another-ca",
+		fault, ca := issuers.CheckAccount(name, account)
+		switch fault {
+		case issuers.AnotherCA:
+			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: string(fault),
 				Cause:  fmt.Sprintf("the account %s belongs to %s, so %s would never match it", account, ca.Operator, name),
 				Remedy: fmt.Sprintf("write the account at %s; or, if the account is right, domain: %s", name, ca.Preferred)})
-		case staging:
-			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: "account-of-staging",
+		case issuers.Staging:
+			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: string(fault),
 				Cause:  fmt.Sprintf("the account %s is one of the staging environment, and a production certificate never matches it", account),
 				Remedy: "register the ACME client at the production directory and write that account's URI"})
 		}
 	}
 	bound := len(issuer.Accounts) > 0 || len(issuer.Methods) > 0
 	silent := slices.ContainsFunc(entry.CAs, func(ca *issuers.CA) bool { return !ca.Parameters })
-	if bound && known && silent && c.options.At.Before(issuers.ParametersBindFrom) {
+	if bound && entry.Honoured() && silent && c.options.At.Before(issuers.ParametersBindFrom) {
 		c.warn(issuer.Pos, "parameters-not-yet-bound", "%s does not say that it processes accounts and methods (RFC 8657); they bind every public CA from %s: until then they protect nothing, and from then a wrong one locks out",
 			name, issuers.ParametersBindFrom.Format("2006-01-02"))
 	}
