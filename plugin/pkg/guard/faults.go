@@ -91,6 +91,9 @@ func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry
 				Remedy: "register the ACME client at the production directory and write that account's URI"})
 		}
 	}
+	for i, method := range issuer.Methods {
+		c.method(issuer.MethodPos[i], method)
+	}
 	bound := len(issuer.Accounts) > 0 || len(issuer.Methods) > 0
 	silent := slices.ContainsFunc(entry.CAs, func(ca *issuers.CA) bool { return !ca.Parameters })
 	if bound && entry.Honoured() && silent && c.options.At.Before(issuers.ParametersBindFrom) {
@@ -98,6 +101,21 @@ func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry
 			name, issuers.ParametersBindFrom.Format("2006-01-02"))
 	}
 }
+
+// method tells of a validation method that no CA is known to have. It may be newer than what we know.
+func (c *check) method(pos policy.Position, label string) {
+	if issuance.KnownMethod(label) {
+		return
+	}
+	or := ""
+	if near := policy.Nearest(label, issuance.Methods(), slips); near != "" {
+		or = fmt.Sprintf("; write %s, if that is meant", near)
+	}
+	c.warn(pos, string(MethodUnknown), "no CA is known to have a validation method that is called %s, so that none issues by it (RFC 8657 4)%s", label, or)
+}
+
+// slips is how many letters of a method's label may be wrong for it to be taken for another one.
+const slips = 2
 
 // udpSpace is what an RRset may take in an answer of 1232 octets beside the question, a signature
 // and EDNS; caaOverhead what each record needs beside its RDATA.
@@ -164,9 +182,29 @@ func (c *check) property(p issuance.Property, src *policy.Source) {
 	if !slices.Contains(standardTags, p.Tag) {
 		c.warn(src.Pos, "tag-unknown", "no CA is known to process the property %s; it restricts nobody", p.Tag)
 	}
+	if slices.Contains(grants, p.Tag) && src.OwnMethods {
+		for _, label := range methodsOf(p) {
+			c.method(src.Pos, label)
+		}
+	}
 	if slices.Contains(grants, p.Tag) && src.Key == "properties" {
 		c.value(p, src)
 	}
+}
+
+// methodsOf are the labels of a property's validationmethods.
+func methodsOf(p issuance.Property) []string {
+	v, err := issuance.ParseIssueValue(p.Value)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, parameter := range v.Parameters {
+		if strings.EqualFold(parameter.Tag, "validationmethods") {
+			out = append(out, strings.Split(parameter.Value, ",")...)
+		}
+	}
+	return out
 }
 
 // fault refuses a property that denies by itself, whoever is required.
@@ -197,6 +235,9 @@ func (c *check) value(p issuance.Property, src *policy.Source) {
 	if err != nil {
 		refuse(issuance.Malformed, fmt.Sprintf("is malformed (%v) and authorises nobody (RFC 8659 4.2)", err), instead)
 		return
+	}
+	for _, label := range methodsOf(p) {
+		c.method(src.Pos, label)
 	}
 	told := false
 	for _, fault := range valueFaults {
