@@ -205,7 +205,7 @@ func unknownMethods(domain, list string) (string, bool) {
 			unknown = append(unknown, label)
 		}
 	}
-	return fmt.Sprintf("%s may issue by a validation method that no CA is known to have: %s", domain, strings.Join(unknown, ", ")), len(unknown) > 0
+	return fmt.Sprintf("%s is bound to validation methods that no CA is known to have: %s", domain, strings.Join(unknown, ", ")), len(unknown) > 0
 }
 
 // readingsDiffer finds properties that some CAs read as an authorisation and others do not, whatever the

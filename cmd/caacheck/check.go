@@ -267,12 +267,12 @@ func (o options) subjects(args []string, stdin io.Reader, parse func(string) (su
 func (o options) remarks(jobs []check.Job) []string {
 	var out []string
 	for _, issuer := range o.issuers {
-		entry := issuers.Lookup(issuer)
-		switch near := issuers.Misspelt(issuer); {
+		status, near := issuers.Lookup(issuer).Status, issuers.Misspelt(issuer)
+		switch {
 		case near != "":
 			out = append(out, fmt.Sprintf("No public CA is known by the name %s, which was asked about, and one is by %s.", issuer, near))
-		case entry.Status == issuers.Retired || entry.Status == issuers.Reseller:
-			out = append(out, fmt.Sprintf("No CA is known to issue under the name %s, which was asked about: %s has others.", issuer, entry.Operators()))
+		case status == issuers.Retired || status == issuers.Reseller:
+			out = append(out, fmt.Sprintf("No CA is known to issue under the name %s, which was asked about.", issuer))
 		}
 	}
 	for _, job := range jobs {

@@ -145,6 +145,7 @@ func TestCaacheck(t *testing.T) {
 		{args: "sells.example.test", code: 1, out: []string{"cloudflare.com  locked out  issuer-reseller"}},
 		{args: "slip.example.test", code: 1, out: []string{"letsencrpyt.org  at risk  issuer-misspelt", "warning"}},
 		{args: "slip.example.test --issuer letsencrpyt.org", code: 0, out: []string{"letsencrpyt.org  may issue", "No public CA is known by the name letsencrpyt.org, which was asked about, and one is by letsencrypt.org."}},
+		{args: "sells.example.test --issuer cloudflare.com", code: 1, out: []string{"cloudflare.com  may issue", "No CA is known to issue under the name cloudflare.com, which was asked about.", "issuer-reseller"}},
 		{args: "typo.example.test", code: 1, out: []string{"letsencrypt.org  at risk  method-unknown", "is called dns01"}},
 		{args: "typo.example.test --method dns-01 --issuer letsencrypt.org", code: 1, out: []string{"locked out  method-not-allowed"}},
 		{args: "stage.example.test", code: 1, out: []string{"letsencrypt.org  at risk  account-of-staging"}},
