@@ -145,7 +145,7 @@ func spread(n int) []int { return rand.New(rand.NewPCG(0, 0)).Perm(n) }
 func one(ctx context.Context, r *resolve.Resolver, collector *finding.Collector, job Job, at time.Time) (report.Name, []finding.Finding) {
 	way := climb.Up(ctx, r, job.Subject.Name)
 	seen := collector.Collect(ctx, way)
-	seen.Now = r.Now()
+	seen.Now, seen.At = r.Now(), at
 	name := report.Name{Name: job.Subject.String(), Relevant: relevant(way), Climb: steps(way), Zones: zones(way, seen.Ends()), Verdicts: []report.Verdict{}}
 	fault := ""
 	if r.Recursive() {
@@ -180,7 +180,7 @@ func (j Job) requirements(way climb.Climb) []guard.Requirement {
 	var out []guard.Requirement
 	for _, domain := range verdict.Named(naming, j.Type, j.Subject.Wildcard) {
 		r := like
-		r.Domain = domain
+		r.Domain, r.Origin = domain, guard.Published
 		out = append(out, r)
 	}
 	if len(out) == 0 && (last.Failed() || verdict.Decide(way, like, time.Time{}).Outcome == verdict.MayIssue) {

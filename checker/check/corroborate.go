@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/quorum"
 	"github.com/coredns-caa/caa/checker/report"
@@ -50,10 +51,8 @@ func Corroborate(ctx context.Context, set *perspective.Set, r *report.Report, at
 	group.SetLimit(requirementsAtATime)
 	var names atomic.Int32
 	for _, i := range spread(len(r.Names)) {
-		name, err := subject.Parse(r.Names[i].Name)
-		if err != nil {
-			continue // it comes from a subject
-		}
+		base, wildcard := climb.Split(r.Names[i].Name)
+		name := subject.Subject{Name: base, Wildcard: wildcard}
 		var verdicts atomic.Int32
 		for j := range r.Names[i].Verdicts {
 			group.Go(func() error {

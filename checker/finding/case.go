@@ -21,6 +21,7 @@ type Case struct {
 	Surveys []Survey // of the zones that hold the climb's names and their aliases' targets, the nearest first
 	Mail    []Mailbox
 	Now     time.Time
+	At      time.Time // the day whose rules hold
 	// Private says that the servers' addresses are not the Internet's: a test network's.
 	Private bool
 }

@@ -24,14 +24,21 @@ var contentRules = []rule{
 	})},
 	{"readings-differ", Warning, "RFC 8659 4.2, RFC 8657 4", "write the value so that every CA reads it alike: the name in lower case, no hyphen or capital in parameters' tags, one validationmethods", readingsDiffer},
 	{"issuer-reseller", Error, "RFC 8659 4.2", "name the CA that it sells for: a reseller's name lets nobody in", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
-		return domain + " is a reseller's name; it sells for " + operators(e), e.Status == issuers.Reseller
+		return domain + " is a reseller's name; it sells for " + e.Operators(), e.Status == issuers.Reseller
 	})},
-	{"issuer-retired", Warning, "CCADB, CAA identifiers", "name the CA by one of its present names", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
-		return operators(e) + " honours the name " + domain + " no more", e.Status == issuers.Retired
+	{"issuer-retired", Error, "CCADB, CAA identifiers", "name the CA by one of its present names: the old one lets nobody in", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
+		return e.Operators() + " honours the name " + domain + " no more", e.Status == issuers.Retired
+	})},
+	{"issuer-misspelt", Warning, "CCADB, CAA identifiers", "write the name as the CA writes it; a private CA that is called so is fine, and --issuer asks for it", perIssuer(func(_ issuers.Entry, domain string) (string, bool) {
+		near := issuers.Misspelt(domain)
+		return fmt.Sprintf("no public CA is known by the name %s, and one is by %s", domain, near), near != ""
 	})},
 	{"issuer-unknown", Info, "CCADB, CAA identifiers", "see that it is spelled as the CA spells it; a private CA's name is fine", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
-		return "no public CA is known by the name " + domain, e.Status == issuers.Unknown
+		return "no public CA is known by the name " + domain, e.Status == issuers.Unknown && issuers.Misspelt(domain) == ""
 	})},
+	{"account-of-another-ca", Error, "RFC 8657 3", "write the URI of the account at the CA that the property names", perParameter("accounturi", anothersAccount)},
+	{"account-of-staging", Error, "RFC 8657 3", "register the ACME client at the production directory, and write that account's URI", stagingAccounts},
+	{"method-unknown", Warning, "RFC 8657 4, IANA ACME Validation Methods", "write the label as IANA's registry has it, such as dns-01, or one of the CA's own, which begins with ca-", perParameter("validationmethods", unknownMethods)},
 	{"parameters-bind-later", Info, "RFC 8657, ballot SC-098v2", "see that account and method are those that renewals use, before they bind on 2027-03-15", parametersBindLater},
 	{"critical-unknown", Error, "RFC 8659 4.1", "take the critical flag away: a CA that does not know the tag must not issue", perProperty(func(p issuance.Property) (string, bool) {
 		return fmt.Sprintf("the tag %s is critical, and not every CA knows it", p.Tag), p.Flags&issuance.Strict.CriticalBits != 0 && !slices.Contains(issuance.Strict.Known, strings.ToLower(p.Tag))
@@ -130,12 +137,75 @@ func perIssuer(is func(e issuers.Entry, domain string) (string, bool)) func(*Cas
 	})
 }
 
-func operators(e issuers.Entry) string {
-	var out []string
-	for _, ca := range e.CAs {
-		out = append(out, ca.Operator)
+// perParameter is perValue for each value of a parameter (RFC 8657).
+func perParameter(tag string, is func(domain, value string) (string, bool)) func(*Case) []hit {
+	return func(c *Case) []hit {
+		rrset, _ := c.Relevant()
+		var hits []hit
+		for _, p := range rrset {
+			for _, b := range bindings(p, tag) {
+				if text, found := is(b.domain, b.value); found {
+					hits = append(hits, hitf(c.relevantSubject(), "%s", text))
+				}
+			}
+		}
+		return hits
 	}
-	return strings.Join(out, ", ")
+}
+
+// binding is the value of a parameter, and the issuer that it binds.
+type binding struct{ domain, value string }
+
+func bindings(p issuance.Property, tag string) []binding {
+	v, err := issuance.ParseIssueValue(p.Value)
+	if err != nil || v.Domain == "" || !slices.Contains(issueTags, strings.ToLower(p.Tag)) {
+		return nil
+	}
+	var out []binding
+	for _, parameter := range v.Parameters {
+		if strings.EqualFold(parameter.Tag, tag) {
+			out = append(out, binding{strings.ToLower(v.Domain), parameter.Value})
+		}
+	}
+	return out
+}
+
+func anothersAccount(domain, uri string) (string, bool) {
+	fault, ca := issuers.CheckAccount(domain, uri)
+	if fault != issuers.AnotherCA {
+		return "", false
+	}
+	return fmt.Sprintf("the account %s is one of %s, so that %s never meets it", uri, ca.Operator, domain), true
+}
+
+// stagingAccounts finds those of issuers that have no other: one beside that of production is for tests.
+func stagingAccounts(c *Case) []hit {
+	rrset, _ := c.Relevant()
+	return perParameter("accounturi", func(domain, uri string) (string, bool) {
+		fault, _ := issuers.CheckAccount(domain, uri)
+		text := fmt.Sprintf("the account %s is of the staging environment, so that no production certificate of %s meets it", uri, domain)
+		return text, fault == issuers.Staging && !slices.ContainsFunc(rrset, func(p issuance.Property) bool { return forProduction(p, domain) })
+	})(c)
+}
+
+// forProduction reports whether a property lets an issuer in with an account that is not of its staging
+// environment.
+func forProduction(p issuance.Property, domain string) bool {
+	v, err := issuance.ParseIssueValue(p.Value)
+	return err == nil && strings.EqualFold(v.Domain, domain) && !slices.ContainsFunc(bindings(p, "accounturi"), func(b binding) bool {
+		fault, _ := issuers.CheckAccount(domain, b.value)
+		return fault == issuers.Staging
+	})
+}
+
+func unknownMethods(domain, list string) (string, bool) {
+	var unknown []string
+	for label := range strings.SplitSeq(list, ",") {
+		if !issuance.KnownMethod(label) {
+			unknown = append(unknown, label)
+		}
+	}
+	return fmt.Sprintf("%s is bound to validation methods that no CA is known to have: %s", domain, strings.Join(unknown, ", ")), len(unknown) > 0
 }
 
 // readingsDiffer finds properties that some CAs read as an authorisation and others do not, whatever the
@@ -162,7 +232,7 @@ func readingsDiffer(c *Case) []hit {
 }
 
 func parametersBindLater(c *Case) []hit {
-	if !c.Now.Before(issuers.ParametersBindFrom) {
+	if !c.At.Before(issuers.ParametersBindFrom) {
 		return nil
 	}
 	return perValue(func(p issuance.Property) (string, bool) {

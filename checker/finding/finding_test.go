@@ -15,6 +15,7 @@ import (
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/test/lab"
 )
 
@@ -195,8 +196,15 @@ var worlds = []world{
 	{name: "a name in capitals", edit: text(`www CAA 0 issue "LetsEncrypt.org"`), want: []string{"readings-differ"}},
 	{name: "a reseller", edit: text(`www CAA 0 issue "cloudflare.com"`), want: []string{"issuer-reseller"}},
 	{name: "a name that a CA gave up", edit: text(`www CAA 0 issue "yandex.ru"`), want: []string{"issuer-retired"}},
+	{name: "a name with two letters swapped", edit: text(`www CAA 0 issue "letsencrpyt.org"`), want: []string{"issuer-misspelt"}},
+	{name: "an account at another CA", edit: text(`www CAA 0 issue "letsencrypt.org; accounturi=https://dv.acme-v02.api.pki.goog/account/x"`), want: []string{"account-of-another-ca"}},
+	{name: "an account of the staging environment", edit: text(`www CAA 0 issue "letsencrypt.org; accounturi=https://acme-staging-v02.api.letsencrypt.org/acme/acct/1"`), want: []string{"account-of-staging"}},
+	{name: "healthy, with a staging account beside that of production", edit: text("www CAA 0 issue \"letsencrypt.org; accounturi=https://acme-staging-v02.api.letsencrypt.org/acme/acct/1\"\nwww CAA 0 issue \"letsencrypt.org; accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1\"")},
+	{name: "a method that is none", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=http-01,dns01"`), want: []string{"method-unknown"}},
+	{name: "healthy, with methods of RFC 8657 4", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=dns-01,ca-tbr-7,ca-own"`)},
 	{name: "an unknown CA", edit: text(`www CAA 0 issue "ca.invalid"`), want: []string{"issuer-unknown"}},
 	{name: "an account at a CA that does not look yet", edit: text(`www CAA 0 issue "ca.invalid; accounturi=https://ca.invalid/1"`), want: []string{"parameters-bind-later", "issuer-unknown"}},
+	{name: "the same, once parameters bind", edit: text(`www CAA 0 issue "ca.invalid; accounturi=https://ca.invalid/1"`), mend: func(c *finding.Case) { c.At = issuers.ParametersBindFrom }, want: []string{"issuer-unknown"}},
 	{name: "a critical tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 128 contactemail \"a@b.test\""), want: []string{"critical-unknown"}},
 	{name: "odd flags", edit: text(`www CAA 1 issue "letsencrypt.org"`), want: []string{"flags-odd"}},
 	{name: "an unknown tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 isue \"x\""), want: []string{"tag-unknown"}},

@@ -8,6 +8,7 @@
 package verdict
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ type Outcome uint8
 const (
 	Unknown   Outcome = iota // it could not be found out from here
 	MayIssue                 // by every reading
-	AtRisk                   // by some readings or some servers, or not for long
+	AtRisk                   // by some readings or some servers, not for long, or as far as is known by no request that anybody makes
 	LockedOut                // by no reading
 )
 
@@ -51,6 +52,9 @@ const (
 	NotFoundOut    issuance.Reason = "not-found-out"          // the look-up did not get as far as the name's servers
 	AnchorFails    issuance.Reason = "trust-anchor-fails"     // not even the trust anchor's zone validates from here
 	Offline        issuance.Reason = "offline"                // nobody answers, not even the root
+	Retired        issuance.Reason = "issuer-retired"         // CAA names an issuer by a name that its CA honours no more
+	Reseller       issuance.Reason = "issuer-reseller"        // CAA names a reseller, under whose name no CA issues
+	Misspelt       issuance.Reason = "issuer-misspelt"        // CAA names an issuer that nobody knows, and that differs by a slip from one that is known
 )
 
 // ValidationFrom is when every CA has to validate DNSSEC from its primary perspective (BR 3.2.2.8.1).
@@ -110,8 +114,7 @@ func (v Verdict) failed(err *resolve.LookupError, at time.Time) Verdict {
 
 // decided asks every dialect.
 func (v Verdict) decided(rrset issuance.RRset, at time.Time) Verdict {
-	req := guard.Request(v.Requirement, rrset)
-	req.Issuers = alsoKnownAs(req.Issuers)
+	req := guard.Request(v.Requirement, rrset, alsoKnownAs(v.Requirement.Domain)...)
 	var permits []string
 	var decision issuance.Decision
 	for _, d := range dialects(v.Requirement.Domain, at) {
@@ -138,6 +141,45 @@ func (v Verdict) decided(rrset issuance.RRset, at time.Time) Verdict {
 		v.Outcome = AtRisk
 		v.Detail = fmt.Sprintf("it may by the %s reading, and may not by the %s reading", strings.Join(permits, " and the "), strings.Join(v.Denies, " and the "))
 	}
+	return v.doubted(req).known()
+}
+
+// doubted lets a permission fall that rests on an account or a method which no request is known to have.
+func (v Verdict) doubted(req issuance.Request) Verdict {
+	fault := guard.Fault(v.Requirement, req)
+	if fault == "" || v.Outcome != MayIssue {
+		return v
+	}
+	v.Outcome, v.Reason = AtRisk, fault
+	v.Detail = fmt.Sprintf(faultDetails[fault], cmp.Or(v.Requirement.Domain, "the CA"), req.Account, req.Method)
+	return v
+}
+
+// faultDetails are for people, of issuer, account and method.
+var faultDetails = map[issuance.Reason]string{
+	guard.MethodUnknown:                "no validation method that a CA is known to have is called %[3]s, so that %[1]s may by none (RFC 8657 4)",
+	issuance.Reason(issuers.AnotherCA): "the account %[2]s is another CA's, so that %[1]s never meets it (RFC 8657 3)",
+	issuance.Reason(issuers.Staging):   "the account %[2]s is of the staging environment, so that no production certificate meets it (RFC 8657 3)",
+}
+
+// known holds an issuer that the name's own CAA names against the directory of public CAs: that it is named
+// lets nobody in if nobody has the name. One that somebody asks for has it, for he ought to know.
+func (v Verdict) known() Verdict {
+	if v.Requirement.Origin != guard.Published || v.Outcome == LockedOut {
+		return v
+	}
+	domain := strings.ToLower(v.Requirement.Domain)
+	switch entry := issuers.Lookup(domain); {
+	case entry.Status == issuers.Retired:
+		v.Outcome, v.Reason = LockedOut, Retired
+		v.Detail = fmt.Sprintf("%s honours that name no more", entry.Operators())
+	case entry.Status == issuers.Reseller:
+		v.Outcome, v.Reason = LockedOut, Reseller
+		v.Detail = fmt.Sprintf("it sells certificates of %s, and its name in CAA lets nobody in", entry.Operators())
+	case v.Outcome == MayIssue && issuers.Misspelt(domain) != "":
+		v.Outcome, v.Reason = AtRisk, Misspelt
+		v.Detail = fmt.Sprintf("no public CA is known by that name, and one is by %s; --issuer %s says that it is meant", issuers.Misspelt(domain), domain)
+	}
 	return v
 }
 
@@ -161,21 +203,17 @@ func processesParameters(domain string) bool {
 	return len(cas) > 0 && !slices.ContainsFunc(cas, func(ca *issuers.CA) bool { return !ca.Parameters })
 }
 
-// alsoKnownAs adds the other names that an issuer's CA honours, where there is one such CA.
-func alsoKnownAs(names []string) []string {
-	out := slices.Clone(names)
-	for _, name := range names {
-		entry := issuers.Lookup(strings.ToLower(name))
-		if len(entry.CAs) != 1 || entry.Status != issuers.Listed && entry.Status != issuers.Deprecated {
-			continue
-		}
-		for _, other := range entry.CAs[0].Domains {
-			if !slices.Contains(out, other) && !slices.Contains(entry.CAs[0].Unconfirmed, other) {
-				out = append(out, other)
-			}
-		}
+// alsoKnownAs are the other names that an issuer's CA honours, where there is one such CA.
+func alsoKnownAs(name string) []string {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	entry := issuers.Lookup(name)
+	if len(entry.CAs) != 1 || entry.Status != issuers.Listed && entry.Status != issuers.Deprecated {
+		return nil
 	}
-	return out
+	ca := entry.CAs[0]
+	return slices.DeleteFunc(slices.Clone(ca.Domains), func(other string) bool {
+		return other == name || slices.Contains(ca.Unconfirmed, other)
+	})
 }
 
 // Named are the Issuer Domain Names that a Relevant RRset names for a request's kind, in order: those

@@ -31,7 +31,7 @@ func offer(ctx context.Context, args []string, std stdio) (int, error) {
 	fs.StringVar(&token, "token", "", "")
 	fs.StringVar(&code, "code", "", "")
 	fs.IntVar(&checks, "checks", checks, "")
-	fs.Func("issuer", "", func(s string) error { o.issuers = append(o.issuers, s); return nil })
+	fs.Func("issuer", "", o.addIssuer)
 	rest, err := parse(fs, args)
 	switch {
 	case err != nil:

@@ -25,6 +25,7 @@ import (
 	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
@@ -45,9 +46,9 @@ type options struct {
 
 func (o *options) flags() *flag.FlagSet {
 	fs := newFlags(&o.json)
-	fs.Func("issuer", "", func(s string) error { o.issuers = append(o.issuers, s); return nil })
-	fs.StringVar(&o.account, "account", "", "")
-	fs.StringVar(&o.method, "method", "", "")
+	fs.Func("issuer", "", o.addIssuer)
+	fs.Func("account", "", func(s string) (err error) { o.account, err = subject.ParseAccount(s); return err })
+	fs.Func("method", "", func(s string) (err error) { o.method, err = subject.ParseMethod(s); return err })
 	fs.StringVar(&o.kind, "type", "tls", "")
 	fs.StringVar(&o.at, "at", "", "")
 	fs.StringVar(&o.names, "names", "", "")
@@ -63,6 +64,15 @@ func (o *options) flags() *flag.FlagSet {
 	fs.StringVar(&o.sarif, "sarif", "", "")
 	fs.StringVar(&o.html, "html", "", "")
 	return fs
+}
+
+// addIssuer adds one that was not given yet.
+func (o *options) addIssuer(text string) error {
+	issuer, err := subject.ParseIssuer(text)
+	if err == nil && !slices.Contains(o.issuers, issuer) {
+		o.issuers = append(o.issuers, issuer)
+	}
+	return err
 }
 
 // worldFlags say where look-ups start and how they are made.
@@ -154,7 +164,7 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	progress := startProgress(std.err, len(jobs))
 	found := check.Run(ctx, r, jobs, check.Options{At: at, Progress: progress.report})
 	progress.stop()
-	found.Notes = notes
+	found.Notes = append(notes, o.remarks(jobs)...)
 	if o.perspectives != "" {
 		progress = startProgress(std.err, len(found.Names))
 		check.Corroborate(ctx, perspectives, found, at, progress.report)
@@ -189,13 +199,18 @@ var kinds = map[string]issuance.CertificateType{"tls": issuance.TLS, "smime": is
 
 // jobs are what the names and the policy ask for.
 func (o options) jobs(args []string, stdin io.Reader) ([]check.Job, error) {
-	subjects, err := o.subjects(args, stdin)
-	if err != nil {
-		return nil, err
-	}
 	kind, ok := kinds[o.kind]
 	if !ok {
 		return nil, fmt.Errorf("--type %q is none: tls, smime or vmc", o.kind)
+	}
+	subjects, err := o.subjects(args, stdin, func(text string) (subject.Subject, error) {
+		if o.policy != "" {
+			return subject.Parse(text) // its nodes may be of names that no certificate has, such as _acme-challenge
+		}
+		return subject.ParseFor(text, kind)
+	})
+	if err != nil {
+		return nil, err
 	}
 	if o.policy == "" {
 		if len(subjects) == 0 {
@@ -222,17 +237,18 @@ func (o options) jobs(args []string, stdin io.Reader) ([]check.Job, error) {
 	return jobs, nil
 }
 
-func (o options) subjects(args []string, stdin io.Reader) ([]subject.Subject, error) {
+// subjects are the names given, each once.
+func (o options) subjects(args []string, stdin io.Reader, parse func(string) (subject.Subject, error)) ([]subject.Subject, error) {
 	var out []subject.Subject
 	for _, arg := range args {
-		s, err := subject.Parse(arg)
+		s, err := parse(arg)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, s)
 	}
 	if o.names == "" {
-		return out, nil
+		return subject.Unique(out), nil
 	}
 	in, name := stdin, "standard input"
 	if o.names != "-" {
@@ -243,8 +259,28 @@ func (o options) subjects(args []string, stdin io.Reader) ([]subject.Subject, er
 		defer file.Close()
 		in, name = file, o.names
 	}
-	listed, err := subject.List(in, name)
-	return append(out, listed...), err
+	listed, err := subject.List(in, name, parse)
+	return subject.Unique(append(out, listed...)), err
+}
+
+// remarks are what the reader has to know about what was asked.
+func (o options) remarks(jobs []check.Job) []string {
+	var out []string
+	for _, issuer := range o.issuers {
+		status, near := issuers.Lookup(issuer).Status, issuers.Misspelt(issuer)
+		switch {
+		case near != "":
+			out = append(out, fmt.Sprintf("No public CA is known by the name %s, which was asked about, and one is by %s.", issuer, near))
+		case status == issuers.Retired || status == issuers.Reseller:
+			out = append(out, fmt.Sprintf("No CA is known to issue under the name %s, which was asked about.", issuer))
+		}
+	}
+	for _, job := range jobs {
+		if job.Subject.TopLevel() {
+			out = append(out, fmt.Sprintf("%s is of a top-level domain: CAs issue for it at most to whoever holds all of it (Baseline Requirements 3.2.2.6).", job.Subject))
+		}
+	}
+	return out
 }
 
 func load(file string) (*policy.Snapshot, error) {

@@ -66,14 +66,17 @@ const help = `caacheck asks as CAs ask, and decides as they decide.
                                  caacheck keys --help
 
 A NAME is what a certificate is for: example.org, *.example.org, bücher.example; for --type smime a
-mail address will do. Without --issuer each issuer that the name's CAA names is checked.
+mail address will do. Without --issuer each issuer that the name's CAA names is checked, also for
+whether a CA is known to issue under that name.
 
 What is asked about:
-    --issuer DOMAIN         an Issuer Domain Name, such as letsencrypt.org; may be repeated
+    --issuer DOMAIN         an Issuer Domain Name, such as letsencrypt.org, or a private CA's; may be
+                            repeated
     --account URI           the account's URI (RFC 8657); if not given, whatever the CAA names
-    --method LABEL          the validation method, such as dns-01; if not given, whatever the CAA names
+    --method LABEL          the validation method, such as dns-01 or ca-tbr-7; if not given, whatever
+                            the CAA names
     --type tls|smime|vmc    the kind of certificate (default tls)
-    --names FILE            more names, one a line; - is standard input
+    --names FILE            more names, one a line; - is standard input. Each is checked once
     --policy FILE           a policy file of the plugin caa; NAMEs then leave out all others
     --at DATE               the rules of that day, such as 2027-03-15 (default today)
 

@@ -34,6 +34,12 @@ none  CAA 0 issue ";"
 open  CAA 0 iodef "https://example.test/"
 xss   CAA 0 issue "` + "\\027[31mred" + `"
 store CNAME x.provider.test.
+old   CAA 0 issue "yandex.ru"
+sells CAA 0 issue "cloudflare.com"
+slip  CAA 0 issue "letsencrpyt.org"
+typo  CAA 0 issue "letsencrypt.org; validationmethods=dns01"
+stage CAA 0 issue "letsencrypt.org; accounturi=https://acme-staging-v02.api.letsencrypt.org/acme/acct/1"
+later CAA 0 issue "digicert.com; validationmethods=dns-01"
 `},
 	{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}, Text: `x CAA 0 issue "digicert.com"`},
 	{Name: "down.test.", Servers: []string{"ns1.down.test.", "ns2.down.test."}},
@@ -87,6 +93,9 @@ func start(t *testing.T) (dir string, flags []string) {
 	write("names", "www.example.test # ours\nshop.example.test\n")
 	write("bad-names", "www.example.test\nhttps://x.test/\n")
 	write("empty", "# nothing\n")
+	write("twice", "www.example.test\nWWW.example.test.\nwww.example.test # again\n")
+	write("long", "www.example.test\n"+strings.Repeat("x", 1<<17)+"\n")
+	write("challenge.yaml", strings.Replace(goodPolicy, "    names:\n", "    names:\n      _acme-challenge: {issuewild: none}\n", 1))
 	write("no-records", "; nothing\n")
 	return dir, flagsInto(t, l, dir)
 }
@@ -132,6 +141,21 @@ func TestCaacheck(t *testing.T) {
 		{args: "stale.test", code: 1, out: []string{"one-server-denies", "servers-differ"}},
 		{args: "provider.test", code: 0, out: []string{"any CA  may issue  no CAA at the name or above it", "caa-missing"}},
 		{args: "xss.example.test", code: 1, out: []string{"value-malformed"}},
+		{args: "old.example.test", code: 1, out: []string{"yandex.ru  locked out  issuer-retired", "Asseco Data Systems"}},
+		{args: "sells.example.test", code: 1, out: []string{"cloudflare.com  locked out  issuer-reseller"}},
+		{args: "slip.example.test", code: 1, out: []string{"letsencrpyt.org  at risk  issuer-misspelt", "warning"}},
+		{args: "slip.example.test --issuer letsencrpyt.org", code: 0, out: []string{"letsencrpyt.org  may issue", "No public CA is known by the name letsencrpyt.org, which was asked about, and one is by letsencrypt.org."}},
+		{args: "sells.example.test --issuer cloudflare.com", code: 1, out: []string{"cloudflare.com  may issue", "No CA is known to issue under the name cloudflare.com, which was asked about.", "issuer-reseller"}},
+		{args: "typo.example.test", code: 1, out: []string{"letsencrypt.org  at risk  method-unknown", "is called dns01"}},
+		{args: "typo.example.test --method dns-01 --issuer letsencrypt.org", code: 1, out: []string{"locked out  method-not-allowed"}},
+		{args: "stage.example.test", code: 1, out: []string{"letsencrypt.org  at risk  account-of-staging"}},
+		{args: "www.example.test --issuer LetsEncrypt.org. --issuer letsencrypt.org", code: 0, out: []string{"letsencrypt.org  may issue", "1 name, 1 may issue"}},
+		{args: "www.example.test WWW.example.test.", code: 0, out: []string{"1 name, 1 may issue"}},
+		{args: "--names $D/twice www.example.test", code: 0, out: []string{"1 name, 1 may issue"}},
+		{args: "pki@example.test --type smime", code: 0, out: []string{"example.test"}},
+		{args: "_x.example.test --type vmc", code: 0, out: []string{"_x.example.test"}},
+		{args: "test *.test", code: 0, out: []string{"test is of a top-level domain", "*.test is of a top-level domain"}},
+		{args: "--policy $D/challenge.yaml _acme-challenge.example.test", code: 1, out: []string{"_acme-challenge.example.test", "drift"}},
 		{args: "-v www.example.test", code: 0, out: []string{"└─ www.example.test  no CAA  (secure)", "└─ example.test  0 issue", "chain of trust", "└─ .  secure, DS "}},
 		{args: "--names $D/names", code: 1, out: []string{"2 names"}},
 		{args: "--names -", in: "www.example.test\n", code: 0, out: []string{"1 name"}},
@@ -153,6 +177,16 @@ func TestCaacheck(t *testing.T) {
 		{args: "https://www.example.test/", code: 2, err: "write the host alone, www.example.test"},
 		{args: "192.0.2.1", code: 2, err: "is an IP address"},
 		{args: "a..b", code: 2, err: "is not a domain name"},
+		{args: "1.2.3.4.5", code: 2, err: "ends in a number"},
+		{args: "xn--a.example.test", code: 2, err: "no internationalised domain name"},
+		{args: "a_b.example.test", code: 2, err: "underscore"},
+		{args: "pki@example.test", code: 2, err: "write its domain, example.test"},
+		{args: "x.test --issuer letsencrypt", code: 2, err: "did you mean letsencrypt.org?"},
+		{args: "x.test --issuer=", code: 2, err: "is empty"},
+		{args: "x.test --method dns01", code: 2, err: "did you mean dns-01?"},
+		{args: "x.test --account garbage", code: 2, err: "no account's URI"},
+		{args: "--names $D/long", code: 2, err: "long:2: the line is longer"},
+		{args: "agent --issuer letsencrypt", code: 2, err: "did you mean letsencrypt.org?"},
 		{args: "x.test --nonsense", code: 2, err: "caacheck --help"},
 		{args: "x.test --type web", code: 2, err: "tls, smime or vmc"},
 		{args: "x.test --at tomorrow", code: 2, err: "2027-03-15"},
@@ -221,6 +255,17 @@ func caacheck(t *testing.T, in string, args ...string) (code int, out, stderr st
 	return code, o.String(), e.String()
 }
 
+// Parameters bind from a day on, which is that of --at and not of the clock (ballot SC-098v2).
+func TestRulesOfADay(t *testing.T) {
+	t.Parallel()
+	_, world := start(t)
+	for day, want := range map[string]bool{"2027-03-14": true, "2027-03-15": false} {
+		if _, out, _ := caacheck(t, "", append([]string{"-v", "later.example.test", "--at", day}, world...)...); strings.Contains(out, "parameters-bind-later") != want {
+			t.Errorf("on %s:\n%s", day, out)
+		}
+	}
+}
+
 // Whatever is found, the document keeps to its schema.
 func TestJSONKeepsToItsSchema(t *testing.T) {
 	t.Parallel()
@@ -238,7 +283,7 @@ func TestJSONKeepsToItsSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"www.example.test", "*.example.test", "shop.example.test", "store.example.test", "down.test", "stale.test", "provider.test", "xss.example.test", "nowhere"},
+		{"www.example.test", "*.example.test", "shop.example.test", "store.example.test", "down.test", "stale.test", "provider.test", "xss.example.test", "nowhere", "old.example.test", "slip.example.test", "typo.example.test", "stage.example.test"},
 		{"--policy", filepath.Join(dir, "policy.yaml")},
 	} {
 		_, out, stderr := caacheck(t, "", append(append([]string{"--json"}, args...), world...)...)

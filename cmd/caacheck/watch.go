@@ -98,7 +98,7 @@ func (o watchOptions) prepare(ctx context.Context, names []string) (p prepared, 
 	if err != nil {
 		return p, err
 	}
-	p.notes = notes
+	p.notes = append(notes, o.remarks(p.jobs)...)
 	if p.resolver, err = resolve.New(cfg); err != nil {
 		return p, err
 	}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/miekg/dns"
-
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -58,41 +56,13 @@ func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entr
 func (c *check) unknownIssuer(issuer *policy.Issuer, name string) {
 	const code, unlisted = "issuer-unknown", "for a private CA or one newer than the directory"
 	cause := fmt.Sprintf("%s is not in the directory of public CAs", name)
-	if near := likely(name); near != "" {
+	if near := issuers.Meant(name); near != "" {
 		c.refuseDomain(issuer, code, cause, near, "; or add unlisted: true "+unlisted)
 		return
 	}
 	edit := &Edit{Pos: issuer.Pos, Op: Set, Key: "unlisted", Value: "true"}
 	c.refuse(Refusal{Pos: issuer.DomainPos, Code: code, Cause: cause, Edit: edit,
 		Remedy: fmt.Sprintf("%s %s; or write the Issuer Domain Name that the CA's documents give", edit, unlisted)})
-}
-
-// slips is how many letters of a name may be wrong for it to be taken for another one.
-const slips = 2
-
-// likely is the listed name that an unknown one was probably meant to be: one above it, one that
-// differs in its top-level domain, or one that a slip or two makes of it. "" when there is none.
-func likely(name string) string {
-	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
-		if issuers.Lookup(name[off:]).Status == issuers.Listed {
-			return name[off:]
-		}
-	}
-	names := issuers.Names()
-	for _, other := range names {
-		if stem(other) == stem(name) {
-			return other
-		}
-	}
-	return policy.Nearest(name, names, slips)
-}
-
-// stem is a name without its top-level domain.
-func stem(name string) string {
-	if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
-		return name[:dot]
-	}
-	return name
 }
 
 func preferred(entry issuers.Entry) []string {
@@ -108,27 +78,44 @@ func preferred(entry issuers.Entry) []string {
 // accounts holds an issuer's account URIs against the CAs' known forms, and tells of parameters that
 // its CA does not process yet.
 func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry) {
-	known := slices.Contains([]issuers.Status{issuers.Listed, issuers.Deprecated, issuers.Unconfirmed}, entry.Status)
 	for i, account := range issuer.Accounts {
-		ca, staging := issuers.ByAccount(account)
-		switch {
-		case ca != nil && !ca.Answers(name) && known:
-			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: "account-of-another-ca",
+		fault, ca := issuers.CheckAccount(name, account)
+		switch fault {
+		case issuers.AnotherCA:
+			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: string(fault),
 				Cause:  fmt.Sprintf("the account %s belongs to %s, so %s would never match it", account, ca.Operator, name),
 				Remedy: fmt.Sprintf("write the account at %s; or, if the account is right, domain: %s", name, ca.Preferred)})
-		case staging:
-			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: "account-of-staging",
+		case issuers.Staging:
+			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: string(fault),
 				Cause:  fmt.Sprintf("the account %s is one of the staging environment, and a production certificate never matches it", account),
 				Remedy: "register the ACME client at the production directory and write that account's URI"})
 		}
 	}
+	for i, method := range issuer.Methods {
+		c.method(issuer.MethodPos[i], method)
+	}
 	bound := len(issuer.Accounts) > 0 || len(issuer.Methods) > 0
 	silent := slices.ContainsFunc(entry.CAs, func(ca *issuers.CA) bool { return !ca.Parameters })
-	if bound && known && silent && c.options.At.Before(issuers.ParametersBindFrom) {
+	if bound && entry.Honoured() && silent && c.options.At.Before(issuers.ParametersBindFrom) {
 		c.warn(issuer.Pos, "parameters-not-yet-bound", "%s does not say that it processes accounts and methods (RFC 8657); they bind every public CA from %s: until then they protect nothing, and from then a wrong one locks out",
 			name, issuers.ParametersBindFrom.Format("2006-01-02"))
 	}
 }
+
+// method tells of a validation method that no CA is known to have. It may be newer than what we know.
+func (c *check) method(pos policy.Position, label string) {
+	if issuance.KnownMethod(label) {
+		return
+	}
+	or := ""
+	if near := policy.Nearest(label, issuance.Methods(), slips); near != "" {
+		or = fmt.Sprintf("; write %s, if that is meant", near)
+	}
+	c.warn(pos, string(MethodUnknown), "no CA is known to have a validation method that is called %s, so that none issues by it (RFC 8657 4)%s", label, or)
+}
+
+// slips is how many letters of a method's label may be wrong for it to be taken for another one.
+const slips = 2
 
 // udpSpace is what an RRset may take in an answer of 1232 octets beside the question, a signature
 // and EDNS; caaOverhead what each record needs beside its RDATA.
@@ -195,9 +182,29 @@ func (c *check) property(p issuance.Property, src *policy.Source) {
 	if !slices.Contains(standardTags, p.Tag) {
 		c.warn(src.Pos, "tag-unknown", "no CA is known to process the property %s; it restricts nobody", p.Tag)
 	}
+	if slices.Contains(grants, p.Tag) && src.OwnMethods {
+		for _, label := range methodsOf(p) {
+			c.method(src.Pos, label)
+		}
+	}
 	if slices.Contains(grants, p.Tag) && src.Key == "properties" {
 		c.value(p, src)
 	}
+}
+
+// methodsOf are the labels of a property's validationmethods.
+func methodsOf(p issuance.Property) []string {
+	v, err := issuance.ParseIssueValue(p.Value)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, parameter := range v.Parameters {
+		if strings.EqualFold(parameter.Tag, "validationmethods") {
+			out = append(out, strings.Split(parameter.Value, ",")...)
+		}
+	}
+	return out
 }
 
 // fault refuses a property that denies by itself, whoever is required.
@@ -228,6 +235,9 @@ func (c *check) value(p issuance.Property, src *policy.Source) {
 	if err != nil {
 		refuse(issuance.Malformed, fmt.Sprintf("is malformed (%v) and authorises nobody (RFC 8659 4.2)", err), instead)
 		return
+	}
+	for _, label := range methodsOf(p) {
+		c.method(src.Pos, label)
 	}
 	told := false
 	for _, fault := range valueFaults {

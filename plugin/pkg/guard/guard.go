@@ -27,6 +27,7 @@ const (
 	Certificates Origin = "certificates" // the policy's own
 	Operator     Origin = "operator"     // an issuer line of the Corefile
 	Previous     Origin = "previous"     // the policy that is being replaced
+	Published    Origin = "published"    // nobody: the name's CAA names the issuer, which need not exist
 )
 
 // Requirement is one issuance that must stay possible.
@@ -305,7 +306,7 @@ func (c *check) require(r Requirement) {
 	node := z.Closest(r.Name)
 	asked, rrset := r, node.RRset
 	for range len(rrset) + 1 {
-		req := request(asked, rrset)
+		req := request(asked, []string{asked.Domain}, rrset)
 		decision, _ := issuance.Everywhere(rrset, req)
 		if decision.Permitted {
 			return
@@ -338,34 +339,47 @@ func (c *check) deny(d denial) {
 	}
 }
 
-// request is the requirement as a CA would hold it against the RRset. One that leaves account or
-// method open is met by any that the RRset itself names for the issuer: by the first that is permitted
-// everywhere; when none is, by the first, for the explanation.
-func request(r Requirement, rrset issuance.RRset) issuance.Request {
-	base := issuance.Request{Issuers: []string{r.Domain}, Type: r.Type, Wildcard: r.Wildcard, Account: r.Account, Method: r.Method}
+// request is the requirement as a CA that answers to the names would hold it against the RRset. One that
+// leaves account or method open is met by any that the RRset itself names for the issuer: by one that is
+// permitted everywhere and without a Fault, else by one that is permitted; when none is, by the first, for
+// the explanation.
+func request(r Requirement, names []string, rrset issuance.RRset) issuance.Request {
+	base := issuance.Request{Issuers: names, Type: r.Type, Wildcard: r.Wildcard, Account: r.Account, Method: r.Method}
 	if r.Account != "" && r.Method != "" {
 		return base
 	}
 	tag := base.DecidingTag(rrset)
-	first := base
+	best, permitted := base, false
 	for _, p := range slices.Backward(rrset) {
 		v, err := issuance.ParseIssueValue(p.Value)
-		if p.Tag != tag || err != nil || v.Domain != r.Domain {
+		if !strings.EqualFold(p.Tag, tag) || err != nil || !slices.Contains(names, strings.ToLower(v.Domain)) {
 			continue
 		}
 		req := base
 		for _, parameter := range v.Parameters {
-			switch {
-			case parameter.Tag == "accounturi" && r.Account == "":
+			switch tag := strings.ToLower(parameter.Tag); {
+			case tag == "accounturi" && r.Account == "":
 				req.Account = parameter.Value
-			case parameter.Tag == "validationmethods" && r.Method == "":
-				req.Method, _, _ = strings.Cut(parameter.Value, ",")
+			case tag == "validationmethods" && r.Method == "":
+				req.Method = usable(parameter.Value)
 			}
 		}
-		if decision, _ := issuance.Everywhere(rrset, req); decision.Permitted {
+		decision, _ := issuance.Everywhere(rrset, req)
+		if decision.Permitted && Fault(r, req) == "" {
 			return req
 		}
-		first = req
+		if decision.Permitted || !permitted {
+			best, permitted = req, decision.Permitted
+		}
 	}
-	return first
+	return best
+}
+
+// usable is the first method of a list that a CA is known to have, else the first.
+func usable(list string) string {
+	methods := strings.Split(list, ",")
+	if i := slices.IndexFunc(methods, issuance.KnownMethod); i >= 0 {
+		return methods[i]
+	}
+	return methods[0]
 }

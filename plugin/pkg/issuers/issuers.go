@@ -51,6 +51,20 @@ type Entry struct {
 	CAs    []*CA
 }
 
+// Honoured reports whether a CA is known to issue under the name.
+func (e Entry) Honoured() bool {
+	return e.Status == Listed || e.Status == Deprecated || e.Status == Unconfirmed
+}
+
+// Operators are those of its CAs, for people.
+func (e Entry) Operators() string {
+	var out []string
+	for _, ca := range e.CAs {
+		out = append(out, ca.Operator)
+	}
+	return strings.Join(out, ", ")
+}
+
 // rows are what the directory says of names, what decides first: a name is what its first row says, and
 // of the CAs in that row.
 var rows = []struct {

@@ -349,6 +349,9 @@ var (
 		"no label of a validation method: lower-case letters, digits and hyphens (RFC 8657 4), such as dns-01"}
 )
 
+// IsAccount reports whether a text may be an account's URI.
+func IsAccount(text string) bool { return account.pattern.MatchString(text) }
+
 func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7E })
 }
