@@ -99,14 +99,15 @@ func Run(ctx context.Context, r *resolve.Resolver, jobs []Job, o Options) *repor
 	out := &report.Report{Version: 1, At: time.Now().UTC().Truncate(time.Second), RulesOf: o.At.Format(time.DateOnly), Names: []report.Name{}, Findings: []report.Finding{}}
 	collector := finding.NewCollector(r)
 	names, found := make([]*report.Name, len(jobs)), make([][]finding.Finding, len(jobs))
-	next := make(chan int)
+	next := make(chan turn)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	done := 0
 	for range min(o.Workers, len(jobs)) {
 		wg.Go(func() {
-			for i := range next {
-				name, findings := one(ctx, r, collector, jobs[i], o.At)
+			for t := range next {
+				i := t.job
+				name, findings := one(resolve.WithPriority(ctx, t.number), r, collector, jobs[i], o.At)
 				if ctx.Err() != nil {
 					continue
 				}
@@ -120,9 +121,9 @@ func Run(ctx context.Context, r *resolve.Resolver, jobs []Job, o Options) *repor
 			}
 		})
 	}
-	for _, i := range spread(len(jobs)) {
+	for number, i := range spread(len(jobs)) {
 		if ctx.Err() == nil {
-			next <- i
+			next <- turn{i, number}
 		}
 	}
 	close(next)
@@ -137,6 +138,9 @@ func Run(ctx context.Context, r *resolve.Resolver, jobs []Job, o Options) *repor
 	slices.SortStableFunc(out.Findings, func(a, b report.Finding) int { return int(b.Severity) - int(a.Severity) })
 	return out
 }
+
+// turn is a job with its place in the order.
+type turn struct{ job, number int }
 
 // spread is an order in which neighbours are far from each other, the same each time: who lists names lists
 // them by zone, and their servers are asked all the while rather than one after the other.

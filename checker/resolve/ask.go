@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -197,6 +198,45 @@ func (r *Resolver) hasFailed(addr netip.AddrPort) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.slow[addr] > 0
+}
+
+// An address that has never answered, and left so many questions in a row without an answer, is left alone for a
+// while: thousands of names are not to wait for it one by one. Each was waited for, by one transport or the other.
+const (
+	giveUpAfter = 4
+	giveUpFor   = 30 * time.Second
+)
+
+// silence is what is known of an address that has not answered.
+type silence struct {
+	count    int
+	answered bool
+	until    time.Time
+}
+
+// leftAlone reports whether an address is not to be asked for now.
+func (r *Resolver) leftAlone(addr netip.AddrPort) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.silent[addr]
+	return s != nil && !s.answered && s.count >= giveUpAfter && time.Now().Before(s.until)
+}
+
+// listen remembers whether an address has answered.
+func (r *Resolver) listen(addr netip.AddrPort, answered bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.silent[addr]
+	if s == nil {
+		s = new(silence)
+		r.silent[addr] = s
+	}
+	if answered {
+		s.answered = true
+		return
+	}
+	s.count++
+	s.until = time.Now().Add(giveUpFor)
 }
 
 // addressesOf looks up a name server's addresses. A circle, or too many look-ups within look-ups, finds

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -57,6 +58,10 @@ func mixCase(name string) string {
 // exchange puts a question to an address over one transport, within the limits for that address.
 func (r *Resolver) exchange(ctx context.Context, addr netip.AddrPort, transport Transport, q question) Observation {
 	o := Observation{Addr: addr, Transport: transport, Name: q.name, Type: q.rrtype}
+	if r.leftAlone(addr) {
+		o.Failure, o.Error = Unreachable, fmt.Sprintf("it was not asked, since it has never answered, and left %d questions in a row without an answer", giveUpAfter)
+		return o
+	}
 	tries := r.cfg.Tries
 	if transport != UDP || r.hasFailed(addr) {
 		tries = 1
@@ -75,6 +80,7 @@ func (r *Resolver) exchange(ctx context.Context, addr netip.AddrPort, transport 
 			r.network.hear()
 		}
 		if err == nil {
+			r.listen(addr, true)
 			return o
 		}
 		o.Error = err.Error()
@@ -86,6 +92,7 @@ func (r *Resolver) exchange(ctx context.Context, addr netip.AddrPort, transport 
 			o.Failure = Unreachable
 		}
 		if o.Tries == tries {
+			r.listen(addr, o.Failure != Unreachable)
 			return o
 		}
 	}

@@ -1,13 +1,15 @@
 package resolve
 
 import (
+	"container/heap"
 	"context"
 	"net/netip"
 	"sync"
 	"time"
 )
 
-// limiter is polite to each address: so many questions at a time, and so many a second.
+// limiter is polite to each address: so many questions at a time, and so many a second. Whose turn is first has
+// the lowest priority, and of those who came first.
 type limiter struct {
 	concurrency int
 	interval    time.Duration // between two questions; 0 for none
@@ -18,10 +20,45 @@ type limiter struct {
 
 // gate is that of one address.
 type gate struct {
-	slots   chan struct{}
+	busy    int       // questions that are put and not answered
 	next    time.Time // when the next question may be put
-	waiting int       // questions that are not put yet
+	waiting turns
+	timer   *time.Timer // of next; nil where nobody waits for it
+	came    int         // questions so far
 }
+
+// turn is one question that waits.
+type turn struct {
+	priority, number int
+	granted          chan struct{} // closed when the question may be put
+	place            int           // among those that wait; -1 for none of them any more
+}
+
+// turns are a heap, for [heap].
+type turns []*turn
+
+func (t turns) Len() int { return len(t) }
+func (t turns) Less(i, j int) bool {
+	return t[i].priority < t[j].priority || t[i].priority == t[j].priority && t[i].number < t[j].number
+}
+func (t turns) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].place, t[j].place = i, j
+}
+func (t *turns) Push(x any) {
+	w := x.(*turn)
+	w.place = len(*t)
+	*t = append(*t, w)
+}
+func (t *turns) Pop() any {
+	last := (*t)[len(*t)-1]
+	last.place = -1
+	*t = (*t)[:len(*t)-1]
+	return last
+}
+
+// slack is how late a question may come and the next one be put at its own time all the same: timers are not exact.
+const slack = 20 * time.Millisecond
 
 func newLimiter(concurrency int, rate float64) *limiter {
 	l := &limiter{concurrency: concurrency, gates: map[netip.AddrPort]*gate{}}
@@ -31,34 +68,70 @@ func newLimiter(concurrency int, rate float64) *limiter {
 	return l
 }
 
+type priorityKey struct{}
+
+// WithPriority has questions asked by a context wait for those of lower numbers, at addresses where many wait. So
+// what was begun first is finished first. Without it the priority is 0.
+func WithPriority(ctx context.Context, priority int) context.Context {
+	return context.WithValue(ctx, priorityKey{}, priority)
+}
+
 // enter waits for its turn. release has to be called when the question is answered.
 func (l *limiter) enter(ctx context.Context, addr netip.AddrPort) (release func(), err error) {
+	priority, _ := ctx.Value(priorityKey{}).(int)
 	l.mu.Lock()
 	g := l.gates[addr]
 	if g == nil {
-		g = &gate{slots: make(chan struct{}, l.concurrency)}
+		g = new(gate)
 		l.gates[addr] = g
 	}
-	g.waiting++
+	g.came++
+	w := &turn{priority: priority, number: g.came, granted: make(chan struct{})}
+	heap.Push(&g.waiting, w)
+	l.grant(g)
 	l.mu.Unlock()
-	defer l.leave(g)
 	select {
-	case g.slots <- struct{}{}:
+	case <-w.granted:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if w.place >= 0 {
+			heap.Remove(&g.waiting, w.place)
+			return nil, ctx.Err()
+		}
 	}
-	release = func() { <-g.slots }
-	if err := l.wait(ctx, g); err != nil {
-		release()
-		return nil, err
-	}
-	return release, nil
+	return func() { l.leave(g) }, nil
 }
 
 func (l *limiter) leave(g *gate) {
 	l.mu.Lock()
-	g.waiting--
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	g.busy--
+	l.grant(g)
+}
+
+// grant lets in whoever may be, and sees that it is called again when the next may. l.mu is held.
+func (l *limiter) grant(g *gate) {
+	for len(g.waiting) > 0 && g.busy < l.concurrency {
+		now := time.Now()
+		if wait := g.next.Sub(now); wait > 0 {
+			if g.timer == nil {
+				g.timer = time.AfterFunc(wait, func() {
+					l.mu.Lock()
+					defer l.mu.Unlock()
+					g.timer = nil
+					l.grant(g)
+				})
+			}
+			return
+		}
+		if now.Sub(g.next) > slack {
+			g.next = now
+		}
+		g.next = g.next.Add(l.interval)
+		g.busy++
+		close(heap.Pop(&g.waiting).(*turn).granted)
+	}
 }
 
 // queue is how many questions wait for their turn at an address.
@@ -66,30 +139,7 @@ func (l *limiter) queue(addr netip.AddrPort) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if g := l.gates[addr]; g != nil {
-		return g.waiting
+		return len(g.waiting)
 	}
 	return 0
-}
-
-// wait takes the next moment of a gate and waits for it.
-func (l *limiter) wait(ctx context.Context, g *gate) error {
-	l.mu.Lock()
-	now := time.Now()
-	at := g.next
-	if at.Before(now) {
-		at = now
-	}
-	g.next = at.Add(l.interval)
-	l.mu.Unlock()
-	if !at.After(now) {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(at.Sub(now))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -85,6 +85,8 @@ type Resolver struct {
 	answers   map[Question]*found
 	addresses map[string][]netip.Addr
 	slow      map[netip.AddrPort]int // how often an address has failed: those are asked last
+	silent    map[netip.AddrPort]*silence
+	surveyed  map[*Zone][]Address
 }
 
 // New returns a Resolver that has asked nothing yet. An error says what is wrong with hints or anchors.
@@ -97,6 +99,7 @@ func New(cfg Config) (*Resolver, error) {
 	r := &Resolver{
 		cfg: cfg, anchors: anchors, limits: newLimiter(cfg.Concurrency, cfg.Rate),
 		places: map[string]*place{}, answers: map[Question]*found{}, addresses: map[string][]netip.Addr{}, slow: map[netip.AddrPort]int{},
+		silent: map[netip.AddrPort]*silence{}, surveyed: map[*Zone][]Address{},
 	}
 	r.start = &Zone{Name: ".", resolver: r}
 	if !cfg.Only.IsValid() {

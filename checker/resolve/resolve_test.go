@@ -362,3 +362,24 @@ func TestServersShareTheLoad(t *testing.T) {
 		t.Errorf("one server was asked %d times and the other %d times", a, b)
 	}
 }
+
+// Thousands of names of a zone whose servers are dead do not wait for them one by one.
+func TestDeadServersAreAskedAFewTimes(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	dead := func(string, dns.Question, *dns.Msg) *dns.Msg { asked.Add(1); return nil }
+	l := lab.New(t, map[string]lab.Hook{"ns1.example.test.": dead, "ns2.example.test.": dead}, world()...)
+	r := resolver(t, l, func(c *resolve.Config) { c.Timeout = 50 * time.Millisecond })
+	for i := range 100 {
+		name := fmt.Sprintf("x%d.example.test.", i)
+		if a := r.Lookup(t.Context(), name, dns.TypeCAA); a.Err == nil || a.Err.Failure != resolve.Unreachable {
+			t.Fatalf("got %v, %v", a.Kind, a.Err)
+		}
+		if a := r.Lookup(t.Context(), "example.test.", dns.TypeCAA); a.Zone != nil {
+			r.Survey(t.Context(), a.Zone, resolve.Question{Name: name, Type: dns.TypeCAA})
+		}
+	}
+	if n := asked.Load(); n > 40 {
+		t.Errorf("two dead servers were asked %d times", n)
+	}
+}

@@ -16,11 +16,28 @@ type Question struct {
 }
 
 // Addresses are all of a zone's name servers, those that the delegation names and those that the zone
-// does, each with every address that glue or its own records give; one that has none is listed without.
+// does, each with every address that glue or its own records give; one that has none is listed without. They are
+// looked up once.
 func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
 	if r.cfg.Only.IsValid() {
 		return []Address{{Addr: r.cfg.Only}}
 	}
+	r.mu.Lock()
+	known, ok := r.surveyed[z]
+	r.mu.Unlock()
+	if ok {
+		return known
+	}
+	out := r.findAddresses(ctx, z)
+	if ctx.Err() == nil {
+		r.mu.Lock()
+		r.surveyed[z] = out
+		r.mu.Unlock()
+	}
+	return out
+}
+
+func (r *Resolver) findAddresses(ctx context.Context, z *Zone) []Address {
 	var out []Address
 	for _, s := range r.allServers(ctx, z) {
 		addrs := slices.Clone(s.Addrs)
