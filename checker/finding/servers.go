@@ -97,7 +97,7 @@ func caaRefused(c *Case) []hit {
 			}
 			for _, o := range a.seen {
 				if o.Type == dns.TypeCAA && o.Msg != nil && o.Failure != "" && o.Failure != resolve.Lame {
-					m.add(a.id, fmt.Sprintf("it answers %s to CAA at %s: every CA takes that for a failed look-up", dns.RcodeToString[o.Rcode], bare(o.Name)), where(o))
+					m.add(a.id, fmt.Sprintf("it answers %s to CAA at %s: every CA takes that for a failed look-up", dns.RcodeToString[o.Rcode], bare(o.Name)), strings.TrimSuffix(where(o)+", "+o.Words(), ", "))
 				}
 			}
 		}

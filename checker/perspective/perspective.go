@@ -183,6 +183,12 @@ func (s *Set) observer(spec Spec, dir string, o Options, agents map[Spec]*client
 	}
 	cfg := o.Resolve
 	cfg.Recursive = true
+	if told := o.Resolve.Observe; told != nil {
+		cfg.Observe = func(o resolve.Observation) {
+			o.Perspective = spec.Name
+			told(o)
+		}
+	}
 	if cfg.Only, err = whereabouts(spec); err != nil {
 		return nil, err
 	}

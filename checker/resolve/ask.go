@@ -27,8 +27,7 @@ type Address struct {
 func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observation] {
 	return func(yield func(Observation) bool) {
 		r := z.resolver
-		q.recurse = r.cfg.Recursive
-		q.buffer = r.cfg.Buffer
+		q.recurse, q.buffer, q.zone = r.cfg.Recursive, r.cfg.Buffer, z.Name
 		asked, silent := 0, true
 		for a := range z.reach(ctx, t) {
 			if t.left.Add(-1) < 0 {
@@ -36,7 +35,6 @@ func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observatio
 				return
 			}
 			o := r.converse(ctx, a, q)
-			o.Zone, o.Server = z.Name, a.Server
 			if o.Failure == "" && !z.speaks(o) && !z.refers(o, q.name) {
 				o.Failure = Lame
 			}
@@ -73,10 +71,10 @@ func (r *Resolver) converse(ctx context.Context, a Address, q question) Observat
 	if r.cfg.Carry != nil {
 		first = Carried
 	}
-	o := r.exchange(ctx, a.Addr, first, q)
+	o := r.exchange(ctx, a, first, q)
 	if o.Failure == "" && o.Truncated && o.Transport == UDP {
 		size := o.Size
-		if o = r.exchange(ctx, a.Addr, TCP, q); o.Failure == Unreachable {
+		if o = r.exchange(ctx, a, TCP, q); o.Failure == Unreachable {
 			o.Failure, o.Size = TCPFailed, size
 		}
 	}

@@ -30,6 +30,7 @@ type question struct {
 	rrtype  uint16
 	buffer  uint16 // EDNS UDP size; 0 for no EDNS
 	recurse bool
+	zone    string // that it is about; "" for none
 }
 
 // message is the question in a message of its own id, with the case of its letters mixed (0x20).
@@ -56,7 +57,17 @@ func mixCase(name string) string {
 }
 
 // exchange puts a question to an address over one transport, within the limits for that address.
-func (r *Resolver) exchange(ctx context.Context, addr netip.AddrPort, transport Transport, q question) Observation {
+func (r *Resolver) exchange(ctx context.Context, a Address, transport Transport, q question) Observation {
+	o := r.try(ctx, a.Addr, transport, q)
+	o.Zone, o.Server, o.Offered = q.zone, a.Server, q.buffer
+	if r.cfg.Observe != nil {
+		r.cfg.Observe(o)
+	}
+	return o
+}
+
+// try asks until something usable comes, or as often as is allowed.
+func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Transport, q question) Observation {
 	o := Observation{Addr: addr, Transport: transport, Name: q.name, Type: q.rrtype}
 	if r.leftAlone(addr) {
 		o.Failure, o.Error = Unreachable, fmt.Sprintf("it was not asked, since it has never answered, and left %d questions in a row without an answer", giveUpAfter)

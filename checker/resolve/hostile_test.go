@@ -180,7 +180,7 @@ func TestSlowTCPEndsInTime(t *testing.T) {
 	}()
 	r := resolverAt(t, l.Addr().(*net.TCPAddr).AddrPort())
 	begin := time.Now()
-	o := r.exchange(t.Context(), l.Addr().(*net.TCPAddr).AddrPort(), TCP, question{name: "example.", rrtype: dns.TypeCAA})
+	o := r.exchange(t.Context(), Address{Addr: l.Addr().(*net.TCPAddr).AddrPort()}, TCP, question{name: "example.", rrtype: dns.TypeCAA})
 	if o.Failure != Unreachable || time.Since(begin) > 10*time.Second {
 		t.Errorf("got %q after %v", o.Failure, time.Since(begin))
 	}

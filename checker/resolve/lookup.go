@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/miekg/dns"
 
@@ -50,7 +51,17 @@ func (e *LookupError) Error() string {
 	if e.Zone == nil {
 		return fmt.Sprintf("%s %s: %s", e.Name, dns.TypeToString[e.Type], e.Failure)
 	}
-	return fmt.Sprintf("%s %s: %s, at the servers of %s", e.Name, dns.TypeToString[e.Type], e.Failure, e.Zone.Name)
+	return fmt.Sprintf("%s %s: %s, at the servers of %s", e.Name, dns.TypeToString[e.Type], e.Failure, e.Zone.Name) + e.why()
+}
+
+// why is the last that a server said of its own accord (RFC 8914), "" where none did.
+func (e *LookupError) why() string {
+	for _, o := range slices.Backward(e.Seen) {
+		if words := o.Words(); words != "" {
+			return " (" + words + ")"
+		}
+	}
+	return ""
 }
 
 // Trust is the security status of the zone that did not answer: whether a CA may take the failure for

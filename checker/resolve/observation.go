@@ -1,7 +1,10 @@
 package resolve
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -54,6 +57,8 @@ type EDE struct {
 
 // Observation is one question put to one address, and what came back.
 type Observation struct {
+	Perspective string `json:"perspective,omitempty"` // that saw it, where it is not this machine
+
 	Zone      string         `json:"zone"`
 	Server    string         `json:"server,omitempty"` // the name server's name; "" where only its address was given
 	Addr      netip.AddrPort `json:"address"`
@@ -77,10 +82,38 @@ type Observation struct {
 	CaseKept      bool   `json:"case_kept"` // the question came back in the case it was asked in (0x20)
 	Ignored       int    `json:"ignored,omitempty"`
 	Size          int    `json:"size"` // octets of the answer
-	Offered       uint16 `json:"-"`    // the EDNS size that was offered, in a Survey and an Offer
+	Offered       uint16 `json:"-"`    // the EDNS size that was offered
 
 	Msg *dns.Msg `json:"-"`
 	Raw []byte   `json:"-"`
+}
+
+// MarshalJSON is the observation with the type's name, the size that was offered, and the message as it came, in
+// base64.
+func (o Observation) MarshalJSON() ([]byte, error) {
+	type plain Observation
+	return json.Marshal(struct {
+		plain
+		Type    string `json:"type"`
+		Offered uint16 `json:"edns_offered,omitempty"`
+		Raw     []byte `json:"raw,omitempty"`
+	}{plain(o), dns.Type(o.Type).String(), o.Offered, o.Raw})
+}
+
+// Words are the errors' codes and texts for people, "" for none.
+func (o Observation) Words() string {
+	var out []string
+	for _, e := range o.Errors {
+		words := fmt.Sprintf("EDE %d", e.Code)
+		if name := dns.ExtendedErrorCodeToString[e.Code]; name != "" {
+			words += " " + name
+		}
+		if e.Text != "" {
+			words += ": " + e.Text
+		}
+		out = append(out, words)
+	}
+	return strings.Join(out, "; ")
 }
 
 var rcodeFailures = map[int]Failure{

@@ -141,7 +141,7 @@ func (r *Resolver) WorksIPv6(ctx context.Context) bool {
 		asked++
 		addr := netip.AddrPortFrom(a, r.cfg.Port)
 		go func() {
-			o := r.exchange(ctx, addr, UDP, question{name: ".", rrtype: dns.TypeNS, buffer: r.cfg.Buffer})
+			o := r.exchange(ctx, Address{Addr: addr}, UDP, question{name: ".", rrtype: dns.TypeNS, buffer: r.cfg.Buffer})
 			select {
 			case answered <- o.Msg != nil:
 			case <-ctx.Done():

@@ -64,6 +64,9 @@ type Config struct {
 	Rate        float64       // for each address and second; 0 for DefaultRate or DefaultResolverRate, negative for no limit
 	NoIPv6      bool          // leaves IPv6 addresses out: this machine has none
 
+	// Observe, if set, is told of every question and what came back, as it comes; from several goroutines at once.
+	Observe func(Observation)
+
 	Now func() time.Time // for signatures; nil for the machine's clock
 
 	// Memory is of signatures that have verified; nil for one of the Resolver's own. Resolvers that are to

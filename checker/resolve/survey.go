@@ -108,7 +108,7 @@ func (r *Resolver) observe(ctx context.Context, z *Zone, a Address, transport Tr
 }
 
 func (r *Resolver) observeWith(ctx context.Context, z *Zone, a Address, transport Transport, q Question, size uint16) Observation {
-	asked := question{name: q.Name, rrtype: q.Type, buffer: size, recurse: r.cfg.Recursive}
+	asked := question{name: q.Name, rrtype: q.Type, buffer: size, recurse: r.cfg.Recursive, zone: z.Name}
 	if !a.Addr.IsValid() {
 		o := z.nothing(asked, NoServer, a.Server+" has no address")
 		if a.LeftOut {
@@ -117,8 +117,7 @@ func (r *Resolver) observeWith(ctx context.Context, z *Zone, a Address, transpor
 		o.Server, o.Transport = a.Server, transport
 		return o
 	}
-	o := r.exchange(ctx, a.Addr, transport, asked)
-	o.Zone, o.Server, o.Offered = z.Name, a.Server, size
+	o := r.exchange(ctx, a, transport, asked)
 	if o.Failure == "" && !o.Truncated && !z.speaks(o) && !z.refers(o, q.Name) {
 		o.Failure = Lame
 	}

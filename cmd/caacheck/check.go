@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -42,6 +41,7 @@ type options struct {
 	timeout, patience               time.Duration
 	json, verbose                   bool
 	junit, sarif, html              string
+	observations                    string
 }
 
 func (o *options) flags() *flag.FlagSet {
@@ -63,6 +63,7 @@ func (o *options) flags() *flag.FlagSet {
 	fs.StringVar(&o.junit, "junit", "", "")
 	fs.StringVar(&o.sarif, "sarif", "", "")
 	fs.StringVar(&o.html, "html", "", "")
+	fs.StringVar(&o.observations, "observations", "", "")
 	return fs
 }
 
@@ -147,6 +148,21 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	flags := []fileFlag{{"--junit", o.junit}, {"--sarif", o.sarif}, {"--html", o.html}, {"--observations", o.observations}}
+	instead, err := shown(flags, o.json)
+	if err != nil {
+		return 0, err
+	}
+	files, err := openReports(flags...)
+	if err != nil {
+		return 0, err
+	}
+	defer files.discard()
+	var log *observations
+	if file, ok := files.file("--observations"); ok {
+		log = newObservations(file)
+		cfg.Observe = log.add
+	}
 	r, err := resolve.New(cfg)
 	if err != nil {
 		return 0, err
@@ -156,11 +172,6 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 		return 0, err
 	}
 	defer perspectives.Close()
-	files, err := openReports(fileFlag{"--junit", o.junit}, fileFlag{"--sarif", o.sarif}, fileFlag{"--html", o.html})
-	if err != nil {
-		return 0, err
-	}
-	defer files.discard()
 	progress := startProgress(std.err, len(jobs))
 	found := check.Run(ctx, r, jobs, check.Options{At: at, Progress: progress.report})
 	progress.stop()
@@ -170,18 +181,21 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 		check.Corroborate(ctx, perspectives, found, at, progress.report)
 		progress.stop()
 	}
-	var out bytes.Buffer
-	if o.json {
-		err = found.WriteJSON(&out)
-	} else {
-		err = found.WriteText(&out, report.Style{Colour: colourful(std.out), Verbose: o.verbose})
-	}
-	if err == nil {
-		_, err = out.WriteTo(std.out)
-	}
-	return found.ExitCode(), errors.Join(err, files.save(map[string]func(io.Writer) error{
+	write := map[string]func(io.Writer) error{
 		"--junit": found.WriteJUnit, "--sarif": found.WriteSARIF, "--html": found.WriteHTML,
-	}))
+		"--observations": func(io.Writer) error { return log.close() }, // it has been written as it came
+		"":               func(w io.Writer) error { return o.show(found, w, colourful(std.out)) },
+	}
+	err = files.save(write) // first: who reads standard output may go
+	return found.ExitCode(), errors.Join(err, toStandardOutput(std.out, write[instead]))
+}
+
+// show writes what a report has for people or, by --json, for programs.
+func (o options) show(found *report.Report, w io.Writer, colour bool) error {
+	if o.json {
+		return found.WriteJSON(w)
+	}
+	return found.WriteText(w, report.Style{Colour: colour, Verbose: o.verbose})
 }
 
 func (o options) date() (time.Time, error) {

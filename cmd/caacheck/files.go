@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // reportFile is a file that a report is written to: whole, under its name, or not at all.
@@ -28,7 +29,7 @@ type fileFlag struct{ flag, path string }
 func openReports(flags ...fileFlag) (reportFiles, error) {
 	var files reportFiles
 	for _, f := range flags {
-		if f.path == "" {
+		if f.path == "" || f.path == standardOutput {
 			continue
 		}
 		file, err := openReport(f.path)
@@ -61,6 +62,9 @@ func openReport(path string) (reportFile, error) {
 		if !info.Mode().IsRegular() { // nobody wants /dev/null renamed over
 			return reportFile{}, errors.New("it is there, and is no regular file")
 		}
+		if slices.ContainsFunc([]*os.File{os.Stdin, os.Stdout, os.Stderr}, func(open *os.File) bool { return same(open, info) }) {
+			return reportFile{}, errors.New("it is where one of the command's own streams leads; - is standard output")
+		}
 		mode = info.Mode().Perm()
 	}
 	for n := 0; ; n++ {
@@ -74,6 +78,56 @@ func openReport(path string) (reportFile, error) {
 		}
 		return reportFile{path: path, temp: temp}, err
 	}
+}
+
+func same(open *os.File, info fs.FileInfo) bool {
+	other, err := open.Stat()
+	return err == nil && os.SameFile(other, info)
+}
+
+// standardOutput stands for itself where a file is expected.
+const standardOutput = "-"
+
+// shown is the flag of the one file that goes to standard output instead of text or JSON, "" for none.
+func shown(flags []fileFlag, json bool) (string, error) {
+	found := ""
+	if json {
+		found = "--json"
+	}
+	for _, f := range flags {
+		switch {
+		case f.path != standardOutput:
+		case found != "" || f.flag == "--observations":
+			return "", fmt.Errorf("%s - : that cannot go to standard output beside a report", f.flag)
+		default:
+			found = f.flag
+		}
+	}
+	if found == "--json" {
+		return "", nil
+	}
+	return found, nil
+}
+
+// toStandardOutput writes a report whole. A reader who has gone, as of a pipe into head, has what he wanted.
+func toStandardOutput(w io.Writer, write func(io.Writer) error) error {
+	var out bytes.Buffer
+	if err := write(&out); err != nil {
+		return err
+	}
+	if _, err := out.WriteTo(w); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return err
+	}
+	return nil
+}
+
+// file is that of a flag, if the command line has it.
+func (files reportFiles) file(flag string) (io.Writer, bool) {
+	i := slices.IndexFunc(files, func(f reportFile) bool { return f.flag == flag })
+	if i < 0 {
+		return nil, false
+	}
+	return files[i].temp, true
 }
 
 // save writes each file as its flag says, and goes on to the next when one fails.

@@ -3,10 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/miekg/dns"
 )
 
 // fileFlags are those that write a report into a file, with what each holds of a locked-out name.
@@ -92,6 +96,9 @@ func TestReportFilesBadInput(t *testing.T) {
 		"--sarif /dev/null":                  "no regular file",
 		"--junit $D/link --sarif $D/old":     "it is the file of --junit, too",
 		"--junit $D/old --sarif $D/policy/x": "--sarif",
+		"--junit - --sarif -":                "--sarif -",
+		"--json --html -":                    "--html -",
+		"--observations -":                   "--observations -",
 	} {
 		args, want = strings.ReplaceAll(args, "$D", dir), strings.ReplaceAll(want, "$D", dir)
 		code, out, stderr := caacheck(t, "", append(append(strings.Fields(args), "www.example.test"), world...)...)
@@ -111,6 +118,97 @@ func TestReportFilesBadInput(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// One report can take the place of the text on standard output, which is no file to be replaced.
+func TestStandardOutput(t *testing.T) {
+	t.Parallel()
+	dir, world := start(t)
+	for name, want := range fileFlags {
+		code, out, stderr := caacheck(t, "", append([]string{name, "-", "www.example.test", "--issuer", "digicert.com"}, world...)...)
+		if code != 1 || stderr != "" || !strings.Contains(out, want[0]) || strings.Contains(out, "1 name, ") {
+			t.Errorf("%s: exit %d %s: %s", name, code, stderr, out)
+		}
+	}
+	if code, out, stderr := caacheck(t, "", "lint", "--sarif", "-", filepath.Join(dir, "policy.yaml")); code != 0 || !strings.Contains(out, `"results": []`) || strings.Contains(out, "accepted") {
+		t.Errorf("lint: exit %d %s: %s", code, stderr, out)
+	}
+	program := filepath.Join(dir, "caacheck")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	earlier := filepath.Join(dir, "log")
+	if err := os.WriteFile(earlier, []byte("what was there"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(earlier, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := exec.Command(program, append([]string{"--sarif", "/dev/stdout", "www.example.test"}, world...)...)
+	cmd.Stdout = file
+	if err := cmd.Run(); err == nil {
+		t.Error("/dev/stdout was taken for a file to replace")
+	}
+	if text, err := os.ReadFile(earlier); err != nil || string(text) != "what was there" {
+		t.Errorf("%q, %v", text, err)
+	}
+	// A reader who has gone takes no file with him.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	junit := filepath.Join(dir, "gone.xml")
+	var stderr bytes.Buffer
+	cmd = exec.Command(program, append([]string{"--junit", junit, "www.example.test"}, world...)...)
+	cmd.Stdout, cmd.Stderr = w, &stderr
+	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
+		t.Errorf("%v: %s", err, &stderr)
+	}
+	if text, err := os.ReadFile(junit); err != nil || !bytes.Contains(text, []byte("<testsuites")) {
+		t.Errorf("%s, %v", text, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// What was asked and answered is kept on demand, each message as it came.
+func TestObservations(t *testing.T) {
+	t.Parallel()
+	dir, world := start(t)
+	file := filepath.Join(dir, "seen.jsonl")
+	if code, _, stderr := caacheck(t, "", append([]string{"--observations", file, "www.example.test"}, world...)...); code != 0 {
+		t.Fatal(stderr)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for line := range bytes.Lines(text) {
+		var o struct {
+			Name, Type, Server, Zone, Address, Transport, At string
+			RTT                                              int `json:"rtt_ns"`
+			Rcode                                            int
+			AA                                               bool
+			Raw                                              []byte
+			Failure                                          string
+		}
+		if err := json.Unmarshal(line, &o); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		m := new(dns.Msg)
+		if o.Failure == "" && (m.Unpack(o.Raw) != nil || !strings.EqualFold(m.Question[0].Name, o.Name)) {
+			t.Errorf("no message of its own: %s", line)
+		}
+		found = found || o.Name == "example.test." && o.Type == "CAA" && o.Zone == "example.test." && o.Server != "" && o.AA && o.RTT > 0 && o.At != "" && len(m.Answer) > 0 && o.Transport == "tcp"
+	}
+	if !found {
+		t.Errorf("the CAA RRset is not among\n%s", text)
 	}
 }
 

@@ -15,8 +15,9 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second Ctrl-C waits for nothing
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE) // who reads no more is told nothing, and files are written all the same
+	context.AfterFunc(ctx, stop)   // the second Ctrl-C waits for nothing
 	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 
@@ -99,6 +100,9 @@ How:
     --junit FILE            test cases for CI: locked out or at risk is a failure, unknown an error
     --sarif FILE            what is wrong as SARIF 2.1.0, with the policy's lines
     --html FILE             one page for people: verdicts, what to mend, each name's chain as a picture
+                            (of these three files one may be -, which takes the place of the text)
+    --observations FILE     every question and what came back, a JSON object a line, with the message
+                            itself in base64; see docs/observations.md
     -v, --verbose           the chain that led to each verdict, and all evidence
 
 caacheck agent takes --root-hints, --trust-anchor, --port, --timeout, --rate and --concurrency, and

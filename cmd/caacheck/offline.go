@@ -35,7 +35,12 @@ func lint(_ context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	files, err := openReports(fileFlag{"--sarif", sarif})
+	flag := fileFlag{"--sarif", sarif}
+	instead, err := shown([]fileFlag{flag}, asJSON)
+	if err != nil {
+		return 0, err
+	}
+	files, err := openReports(flag)
 	if err != nil {
 		return 0, err
 	}
@@ -50,13 +55,15 @@ func lint(_ context.Context, args []string, std stdio) (int, error) {
 	if len(found.Refusals) > 0 {
 		code = report.ExitMend
 	}
-	write := writeLint
-	if asJSON {
-		write = func(w io.Writer, found guard.Report) error { return writeJSON(w, found) }
-	}
-	return code, errors.Join(write(std.out, found), files.save(map[string]func(io.Writer) error{
+	write := map[string]func(io.Writer) error{
 		"--sarif": func(w io.Writer) error { return report.WriteLintSARIF(w, found) },
-	}))
+		"":        func(w io.Writer) error { return writeLint(w, found) },
+	}
+	if asJSON {
+		write[""] = func(w io.Writer) error { return writeJSON(w, found) }
+	}
+	err = files.save(write)
+	return code, errors.Join(err, toStandardOutput(std.out, write[instead]))
 }
 
 // mistakes are a policy's that is not even read, as refusals.

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"sync"
+
+	"github.com/coredns-caa/caa/checker/resolve"
+)
+
+// observations writes down every question and what came back, a JSON object a line, as they come.
+type observations struct {
+	mu     sync.Mutex
+	out    *bufio.Writer
+	closed bool
+	err    error // the first
+}
+
+func newObservations(w io.Writer) *observations { return &observations{out: bufio.NewWriter(w)} }
+
+// add is for resolve.Config.Observe.
+func (s *observations) add(o resolve.Observation) {
+	line, err := json.Marshal(o)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.err != nil {
+		return
+	}
+	if err == nil {
+		_, err = s.out.Write(append(line, '\n'))
+	}
+	s.err = err
+}
+
+// close ends it: what comes later is not written.
+func (s *observations) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.err == nil {
+		s.err = s.out.Flush()
+	}
+	return s.err
+}
