@@ -47,6 +47,7 @@ func TestWriteCorroboration(t *testing.T) {
 	}{
 		{Style{}, `www.example.org
     ca.example  could not find out  quorum-undetermined: may issue from here; why
+        mend: bring the perspectives that could not find out back, or declare as many as the rule asks for
         undetermined by 2 of 4 remote perspectives, in 2 regions, by the rule of 2026-06-15 (non-corroborations)
             oslo  ARIN      denies              issuer-not-listed: 0 issue "x.example" at example.org
             lima  LACNIC    could not find out  no-answer: the agent: refused�[2J
