@@ -56,7 +56,7 @@ var serverRules = []rule{
 	{"edns-size-dropped", Warning, "RFC 6891 7, RFC 9210 3", "let what stands in front of the server pass questions and answers whatever EDNS size they offer, fragments too", ednsSizeDropped},
 	{"edns-size-ignored", Warning, "RFC 6891 6.2.3, RFC 9715 3", "update the server: an answer longer than what was offered is lost, or taken for an attack", ednsSizeIgnored},
 	{"answer-large", Warning, "RFC 9715 3", "name fewer issuers or accounts, or sign with ECDSA rather than RSA", answerLarge},
-	{"denial-without-soa", Error, "RFC 2308 5", "mend the server: a denial without SOA is SERVFAIL at Let's Encrypt's resolvers", denialWithoutSOA},
+	{"denial-without-soa", Error, "RFC 2308 3", "mend the server: some resolvers, Let's Encrypt's of 2023 among them, answer SERVFAIL to a denial without SOA", denialWithoutSOA},
 	{"delegation-differs", Warning, "RFC 1034 4.2.2", "let the registry and the zone name the same servers", perZone(delegationDiffers)},
 	{"single-server", Info, "RFC 2182 5", "have a second name server, in another network", perZone(func(s Survey) (hit, bool) {
 		return hitf(s.Zone.Name, "%s has a single name server", bare(s.Zone.Name)), len(s.Zone.Servers) == 1 && len(s.by) == 1
