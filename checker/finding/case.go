@@ -19,6 +19,7 @@ import (
 type Case struct {
 	Climb   climb.Climb
 	Surveys []Survey // of the zones that hold the climb's names and their aliases' targets, the nearest first
+	Cuts    []Cut    // of every zone that the climb rests on, but those below the root
 	Mail    []Mailbox
 	Now     time.Time
 	// Private says that the servers' addresses are not the Internet's: a test network's.
@@ -32,11 +33,18 @@ type Survey struct {
 	read []resolve.Reading // of Seen; validating is what takes time, and every rule reads
 	by   []address         // Seen by server and address
 	NS   resolve.Answer    // the zone's own name servers, by its own word
-	// Parent is what the parent's servers said of the zone's DS; empty below the root, whose servers
-	// are not asked so much.
-	Parent []resolve.Observation
 	// Sizes is what its servers said over UDP to questions that offered other EDNS sizes.
 	Sizes []resolve.Observation
+}
+
+// Cut is what every address of the parent's name servers said of a zone. Those of the root are not asked so
+// much.
+type Cut struct {
+	Zone *resolve.Zone
+	DS   []resolve.Observation
+	NS   []resolve.Observation // over UDP
+	ds   []resolve.Reading
+	ns   []resolve.Reading
 }
 
 // Mailbox is a mail address of an iodef property, and whether mail can reach it.

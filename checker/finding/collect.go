@@ -22,13 +22,22 @@ type Collector struct {
 
 	mu    sync.Mutex
 	asked map[asking]*observed
-	sized map[*resolve.Zone]*observed
 }
 
+// asking is one question to a zone's servers, and how it is put.
 type asking struct {
 	zone     *resolve.Zone
 	question resolve.Question
+	how      manner
 }
+
+type manner uint8
+
+const (
+	bothWays manner = iota // over UDP and TCP
+	sized                  // over UDP, with otherSizes
+	overUDP
+)
 
 type observed struct {
 	once sync.Once
@@ -38,7 +47,7 @@ type observed struct {
 
 // NewCollector returns a Collector that has asked nothing yet.
 func NewCollector(r *resolve.Resolver) *Collector {
-	return &Collector{Resolver: r, asked: map[asking]*observed{}, sized: map[*resolve.Zone]*observed{}}
+	return &Collector{Resolver: r, asked: map[asking]*observed{}}
 }
 
 // Collect asks every address of every server of the zones of a climb.
@@ -48,6 +57,7 @@ func (k *Collector) Collect(ctx context.Context, c climb.Climb) *Case {
 	for _, zn := range names {
 		out.Surveys = append(out.Surveys, k.survey(ctx, zn.zone, zn.names, c.Name))
 	}
+	out.Cuts = k.cuts(ctx, c)
 	out.Mail = k.mailboxes(ctx, c)
 	out.Private = k.private()
 	return out
@@ -86,13 +96,7 @@ func namesByZone(c climb.Climb) []zoneNames {
 func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []string, own string) Survey {
 	s := Survey{Zone: zone}
 	add := func(name string, rrtype uint16) {
-		q := resolve.Question{Name: name, Type: rrtype}
-		o := new(observed)
-		if name == own && name != zone.Name {
-			o.ask(ctx, k.Resolver, zone, q)
-		} else {
-			o = k.ask(ctx, zone, q)
-		}
+		o := k.ask(ctx, asking{zone, resolve.Question{Name: name, Type: rrtype}, bothWays}, name == own)
 		s.Seen, s.read = append(s.Seen, o.seen...), append(s.read, o.read...)
 	}
 	add(zone.Name, dns.TypeSOA)
@@ -102,51 +106,63 @@ func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []stri
 		add(name, Probe)
 	}
 	s.by = byAddress(zone, s.Seen)
-	s.Sizes = k.offer(ctx, zone)
+	s.Sizes = k.ask(ctx, asking{zone, resolve.Question{Name: zone.Name, Type: dns.TypeDNSKEY}, sized}, false).seen
 	if zone.Parent != nil {
 		s.NS = k.Resolver.Lookup(ctx, zone.Name, dns.TypeNS)
-		if zone.Parent.Name != "." {
-			s.Parent = k.ask(ctx, zone.Parent, resolve.Question{Name: zone.Name, Type: dns.TypeDS}).seen
-		}
 	}
 	return s
+}
+
+// cuts asks the servers of parents. Where one server is asked for all, it is not theirs.
+func (k *Collector) cuts(ctx context.Context, c climb.Climb) []Cut {
+	if k.Resolver.OneServer() {
+		return nil
+	}
+	var out []Cut
+	for _, zone := range c.Zones() {
+		if zone.Parent == nil || zone.Parent.Name == "." {
+			continue
+		}
+		ds := k.ask(ctx, asking{zone.Parent, resolve.Question{Name: zone.Name, Type: dns.TypeDS}, bothWays}, false)
+		ns := k.ask(ctx, asking{zone.Parent, resolve.Question{Name: zone.Name, Type: dns.TypeNS}, overUDP}, false)
+		out = append(out, Cut{zone, ds.seen, ns.seen, ds.read, ns.read})
+	}
+	return out
 }
 
 // otherSizes are EDNS sizes that resolvers offer beside the one that everything is asked with: the least that there
 // is, and what was usual before 2020.
 var otherSizes = []uint16{dns.MinMsgSize, 4096}
 
-// offer asks a zone's servers with other EDNS sizes, once.
-func (k *Collector) offer(ctx context.Context, zone *resolve.Zone) []resolve.Observation {
+// ask puts a question, and but once to each zone unless it is for the name of a case alone.
+func (k *Collector) ask(ctx context.Context, a asking, own bool) *observed {
+	o := new(observed)
+	if own && a.question.Name != a.zone.Name {
+		k.put(ctx, a, o)
+		return o
+	}
 	k.mu.Lock()
-	o := k.sized[zone]
-	if o == nil {
-		o = new(observed)
-		k.sized[zone] = o
+	if known := k.asked[a]; known != nil {
+		o = known
+	} else {
+		k.asked[a] = o
 	}
 	k.mu.Unlock()
-	o.once.Do(func() {
-		o.seen = k.Resolver.Offer(ctx, zone, resolve.Question{Name: zone.Name, Type: dns.TypeDNSKEY}, otherSizes...)
-	})
-	return o.seen
-}
-
-func (k *Collector) ask(ctx context.Context, zone *resolve.Zone, q resolve.Question) *observed {
-	k.mu.Lock()
-	o := k.asked[asking{zone, q}]
-	if o == nil {
-		o = new(observed)
-		k.asked[asking{zone, q}] = o
-	}
-	k.mu.Unlock()
-	o.once.Do(func() { o.ask(ctx, k.Resolver, zone, q) })
+	o.once.Do(func() { k.put(ctx, a, o) })
 	return o
 }
 
-func (o *observed) ask(ctx context.Context, r *resolve.Resolver, zone *resolve.Zone, q resolve.Question) {
-	o.seen = r.Survey(ctx, zone, q)
+func (k *Collector) put(ctx context.Context, a asking, o *observed) {
+	switch a.how {
+	case sized:
+		o.seen = k.Resolver.Offer(ctx, a.zone, a.question, otherSizes...)
+	case overUDP:
+		o.seen = k.Resolver.Offer(ctx, a.zone, a.question, resolve.DefaultBuffer)
+	default:
+		o.seen = k.Resolver.Survey(ctx, a.zone, a.question)
+	}
 	for _, seen := range o.seen {
-		o.read = append(o.read, zone.Read(seen, q.Name, q.Type))
+		o.read = append(o.read, a.zone.Read(seen, a.question.Name, a.question.Type))
 	}
 }
 

@@ -3,6 +3,7 @@ package finding_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -39,6 +40,7 @@ type world struct {
 	at     string // the name checked; "" for www.example.test.
 	edit   func(*lab.Zone)
 	hook   lab.Hook // of the first server
+	hooks  map[string]lab.Hook
 	parent func(*lab.Zone)
 	config func(*resolve.Config)
 	mend   func(*finding.Case)
@@ -59,6 +61,28 @@ func onCAA(change func(m *dns.Msg) *dns.Msg) lab.Hook {
 func rcode(rcode int) func(m *dns.Msg) *dns.Msg {
 	return func(m *dns.Msg) *dns.Msg { m.Rcode, m.Answer, m.Ns = rcode, nil, nil; return m }
 }
+
+func failing(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+	return rcode(dns.RcodeServerFailure)(m)
+}
+
+func otherDS(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+	m = m.Copy()
+	for _, rr := range m.Answer {
+		if ds, ok := rr.(*dns.DS); ok && dns.CanonicalName(q.Name) == zone {
+			ds.KeyTag++
+		}
+	}
+	return m
+}
+
+func isNS(rr dns.RR, server string) bool {
+	ns, ok := rr.(*dns.NS)
+	return ok && ns.Ns == server
+}
+
+// subzone is served by the servers of the zone above.
+var subzone = lab.Zone{Name: "sub.example.test.", Servers: []string{first, second}, Text: `www CAA 0 issue "letsencrypt.org"`}
 
 func text(records string) func(*lab.Zone) { return func(z *lab.Zone) { z.Text = records } }
 
@@ -131,6 +155,7 @@ var worlds = []world{
 		return m
 	}, want: []string{"edns-size-ignored"}},
 	{name: "a long answer", edit: text(strings.Replace(healthy, "www ", many(40)+"www ", 1)), at: zone, want: []string{"answer-large"}, also: []string{"issuer-unknown"}},
+	{name: "a long answer of keys", edit: text(healthy + manyKeys(18)), want: []string{"answer-large"}},
 	{name: "a denial without SOA", at: "host.example.test.", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
 		if len(m.Answer) == 0 {
 			m.Ns = nil
@@ -144,6 +169,22 @@ var worlds = []world{
 	{name: "a single server", edit: func(z *lab.Zone) { z.Servers = z.Servers[:1] }, want: []string{"single-server"}},
 	{name: "addresses that the Internet does not reach", mend: func(c *finding.Case) { c.Private = false }, want: []string{"address-reserved"}},
 	{name: "a long negative TTL", edit: func(z *lab.Zone) { z.Negative = 86400 }, want: []string{"negative-ttl-long"}},
+
+	{name: "a parent's server has another DS record", hooks: map[string]lab.Hook{"b.nic.test.": otherDS}, want: []string{"parent-servers-differ"}},
+	{name: "a parent's server delegates elsewhere", hooks: map[string]lab.Hook{"b.nic.test.": func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		m.Ns = slices.DeleteFunc(m.Ns, func(rr dns.RR) bool { return isNS(rr, second) })
+		return m
+	}}, want: []string{"parent-servers-differ"}, also: []string{"delegation-differs"}},
+	{name: "a parent's server fails", hooks: map[string]lab.Hook{"b.nic.test.": failing}, want: []string{"parent-server-fails"}},
+	{name: "a parent's server leaves DS without an answer", hooks: map[string]lab.Hook{"b.nic.test.": func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if q.Qtype == dns.TypeDS {
+			return nil
+		}
+		return m
+	}}, want: []string{"parent-server-fails"}},
+	{name: "the parent's parent's server fails", at: "www.sub.example.test.", hooks: map[string]lab.Hook{"b.nic.test.": failing}, more: []lab.Zone{subzone}, want: []string{"parent-server-fails"}},
+	{name: "the parent's parent's server has another DS record", at: "www.sub.example.test.", hooks: map[string]lab.Hook{"b.nic.test.": otherDS}, more: []lab.Zone{subzone}, want: []string{"parent-servers-differ"}},
+	{name: "a zone's servers have the zone below, too", at: "www.sub.example.test.", more: []lab.Zone{subzone}},
 
 	{name: "expired", edit: shifted(-2*day, -day), want: []string{"signature-expired"}},
 	{name: "not yet valid", edit: shifted(day, 2*day), want: []string{"signature-not-yet-valid"}},
@@ -189,6 +230,7 @@ var worlds = []world{
 	{name: "an alias to a provider", at: "shop.example.test.", edit: text(healthy + "shop CNAME x.provider.test.\n"), more: []lab.Zone{
 		{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}, Text: `x CAA 0 issue "letsencrypt.org"`},
 	}, want: []string{"governed-by-alias"}},
+	{name: "aliases without an end", at: "loop.example.test.", edit: text(healthy + "loop CNAME loop2\nloop2 CNAME loop\n"), want: []string{"alias-loop"}},
 	{name: "wildcards alone", edit: text(`www CAA 0 issuewild ";"`), want: []string{"issue-missing"}},
 	{name: "a report alone", edit: text(`www CAA 0 iodef "https://example.test/"`), want: []string{"issue-missing"}},
 	{name: "a malformed value", edit: text(`www CAA 0 issue "letsencrypt.org; accounturi"`), want: []string{"value-malformed"}},
@@ -208,6 +250,15 @@ func many(n int) string {
 	var out strings.Builder
 	for i := range n {
 		fmt.Fprintf(&out, "@ CAA 0 issue \"a-rather-long-name-of-a-ca-%d.invalid\"\n", i)
+	}
+	return out.String()
+}
+
+// manyKeys are DNSKEY records, as of a zone with RSA keys amid a rollover.
+func manyKeys(n int) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, "@ DNSKEY 256 3 15 %s%02d=\n", strings.Repeat("A", 41), i)
 	}
 	return out.String()
 }
@@ -276,7 +327,9 @@ func (w world) run(t *testing.T) []finding.Finding {
 	if w.parent != nil {
 		w.parent(&parent)
 	}
-	l := lab.New(t, map[string]lab.Hook{first: w.hook}, append(w.more, parent, z)...)
+	hooks := map[string]lab.Hook{first: w.hook}
+	maps.Copy(hooks, w.hooks)
+	l := lab.New(t, hooks, append(w.more, parent, z)...)
 	cfg := resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: 500 * time.Millisecond, NoIPv6: true}
 	if w.config != nil {
 		w.config(&cfg)
