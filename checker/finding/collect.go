@@ -160,10 +160,37 @@ func (k *Collector) put(ctx context.Context, a asking, o *observed) {
 		o.seen = k.Resolver.Offer(ctx, a.zone, a.question, resolve.DefaultBuffer)
 	default:
 		o.seen = k.Resolver.Survey(ctx, a.zone, a.question)
+		k.again(ctx, a, o.seen)
 	}
 	for _, seen := range o.seen {
 		o.read = append(o.read, a.zone.Read(seen, a.question.Name, a.question.Type))
 	}
+}
+
+// again gives failures that would be findings by themselves a second hearing: one lost packet is no firewall, and one
+// SERVFAIL no lame server. Where nothing answers there is none.
+func (k *Collector) again(ctx context.Context, a asking, seen []resolve.Observation) {
+	var soa []resolve.Observation
+	switch a.question.Type {
+	case dns.TypeSOA:
+		soa = seen
+	case dns.TypeCAA:
+		soa = k.ask(ctx, asking{a.zone, resolve.Question{Name: a.zone.Name, Type: dns.TypeSOA}, bothWays}, false).seen
+	}
+	var wg sync.WaitGroup
+	for i, o := range seen {
+		answers := slices.ContainsFunc(soa, func(s resolve.Observation) bool {
+			return s.Addr == o.Addr && s.Transport == o.Transport && !s.Failure.Silent()
+		})
+		if o.Failure != "" && answers {
+			wg.Go(func() {
+				if other := k.Resolver.Again(ctx, a.zone, o); !other.Failure.Silent() {
+					seen[i] = other
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
 
 // mailboxes looks up whether mail can reach the addresses of iodef.

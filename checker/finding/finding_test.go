@@ -84,6 +84,20 @@ func isNS(rr dns.RR, server string) bool {
 // subzone is served by the servers of the zone above.
 var subzone = lab.Zone{Name: "sub.example.test.", Servers: []string{first, second}, Text: `www CAA 0 issue "letsencrypt.org"`}
 
+// atFirst changes the first answer for a type at each name.
+func atFirst(transport string, rrtype uint16, change func(*dns.Msg) *dns.Msg) lab.Hook {
+	var seen sync.Map
+	return func(over string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if over != transport || q.Qtype != rrtype {
+			return m
+		}
+		if _, again := seen.LoadOrStore(dns.CanonicalName(q.Name), true); again {
+			return m
+		}
+		return change(m)
+	}
+}
+
 func text(records string) func(*lab.Zone) { return func(z *lab.Zone) { z.Text = records } }
 
 func shifted(begin, end time.Duration) func(*lab.Zone) {
@@ -127,6 +141,15 @@ var worlds = []world{
 	{name: "CAA answered NOTIMP", hook: onCAA(rcode(dns.RcodeNotImplemented)), want: []string{"caa-refused"}},
 	{name: "CAA answered SERVFAIL", hook: onCAA(rcode(dns.RcodeServerFailure)), want: []string{"caa-refused"}},
 	{name: "CAA dropped", hook: onCAA(func(*dns.Msg) *dns.Msg { return nil }), want: []string{"caa-dropped"}},
+	{name: "CAA dropped over TCP", hook: func(transport string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if transport == "tcp" && q.Qtype == dns.TypeCAA {
+			return nil
+		}
+		return m
+	}, want: []string{"caa-dropped"}},
+	{name: "one question for CAA lost", hook: atFirst("tcp", dns.TypeCAA, func(*dns.Msg) *dns.Msg { return nil })},
+	{name: "one SERVFAIL for CAA", hook: atFirst("tcp", dns.TypeCAA, rcode(dns.RcodeServerFailure))},
+	{name: "one SERVFAIL for SOA", hook: atFirst("udp", dns.TypeSOA, rcode(dns.RcodeServerFailure))},
 	{name: "a secondary without the record", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: onCAA(func(m *dns.Msg) *dns.Msg {
 		m.Answer = slices.DeleteFunc(m.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeCAA })
 		m.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 60}, Ns: ".", Mbox: "."}}
