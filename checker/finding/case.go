@@ -3,6 +3,7 @@ package finding
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -47,8 +48,9 @@ type Cut struct {
 	ns   []resolve.Reading
 }
 
-// Mailbox is a mail address of an iodef property, and whether mail can reach it.
+// Mailbox is a mail address of an iodef or contactemail property, and whether mail can reach it.
 type Mailbox struct {
+	Tag     string // of the property, in lower case
 	Address string
 	Owner   string // of the RRset
 	MX      resolve.Answer
@@ -141,7 +143,7 @@ func byAddress(zone *resolve.Zone, seen []resolve.Observation) []address {
 	for _, o := range seen {
 		id := bare(o.Server)
 		if o.Addr.IsValid() {
-			id = strings.TrimSpace(id + " (" + o.Addr.Addr().String() + ")")
+			id = addressID(o.Server, o.Addr.Addr())
 		}
 		i := slices.IndexFunc(out, func(a address) bool { return a.id == id })
 		if i < 0 {
@@ -151,6 +153,11 @@ func byAddress(zone *resolve.Zone, seen []resolve.Observation) []address {
 		out[i].seen = append(out[i].seen, o)
 	}
 	return out
+}
+
+// addressID is a server and one address of it, for people.
+func addressID(server string, addr netip.Addr) string {
+	return strings.TrimSpace(bare(server) + " (" + addr.String() + ")")
 }
 
 // count is how many of an address's answers over a transport meet a condition, and of how many.

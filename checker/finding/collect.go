@@ -2,16 +2,13 @@ package finding
 
 import (
 	"context"
-	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
 // Collector surveys the zones of cases. What it has asked of a zone it remembers, so that thousands of
@@ -193,28 +190,6 @@ func (k *Collector) again(ctx context.Context, a asking, seen []resolve.Observat
 	wg.Wait()
 }
 
-// mailboxes looks up whether mail can reach the addresses of iodef.
-func (k *Collector) mailboxes(ctx context.Context, c climb.Climb) []Mailbox {
-	var out []Mailbox
-	last := c.Last()
-	for _, p := range last.RRset {
-		address, mail := strings.CutPrefix(p.Value, "mailto:")
-		_, domain, at := strings.Cut(address, "@")
-		domain, _, _ = strings.Cut(domain, "?")
-		if _, ok := dns.IsDomainName(domain); !mail || !at || !ok || !strings.EqualFold(p.Tag, issuance.TagIodef) {
-			continue
-		}
-		m := Mailbox{Address: address, Owner: last.GovernedBy(), MX: k.Resolver.Lookup(ctx, dns.Fqdn(domain), dns.TypeMX)}
-		for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			if m.MX.Kind == resolve.NoData && m.Host.Kind != resolve.Data {
-				m.Host = k.Resolver.Lookup(ctx, dns.Fqdn(domain), rrtype)
-			}
-		}
-		out = append(out, m)
-	}
-	return out
-}
-
 // private reports whether the root's own servers have no address of the Internet.
 func (k *Collector) private() bool {
 	for _, a := range k.Resolver.Roots() {
@@ -223,10 +198,4 @@ func (k *Collector) private() bool {
 		}
 	}
 	return true
-}
-
-// reserved reports whether an address cannot be reached from the Internet.
-func reserved(a netip.Addr) bool {
-	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() ||
-		netip.MustParsePrefix("100.64.0.0/10").Contains(a)
 }

@@ -44,7 +44,8 @@ var contentRules = []rule{
 		return fmt.Sprintf("no CA is known to know the tag %q", p.Tag), !slices.Contains(issuance.Lax.Known, strings.ToLower(p.Tag))
 	})},
 	{"iodef-scheme", Warning, "RFC 8659 4.4, BR 3.2.2.8", "write mailto: or https:", perProperty(iodefScheme)},
-	{"iodef-undeliverable", Warning, "RFC 8659 4.4, RFC 5321 5.1", "give an address that receives mail", iodefUndeliverable},
+	{"iodef-undeliverable", Warning, "RFC 8659 4.4, RFC 5321 5.1", "give an address that receives mail", undeliverable(issuance.TagIodef)},
+	{"contact-undeliverable", Warning, "BR 3.2.2.4.13 and A.1.1, RFC 5321 5.1", "give an address that receives mail: a CA that validates by it sends its question there", undeliverable(issuance.TagContactEmail)},
 }
 
 // relevantSubject is the name whose RRset decides.
@@ -207,14 +208,17 @@ func iodefScheme(p issuance.Property) (string, bool) {
 	return fmt.Sprintf("CAs report to mailto: and https: URLs; %q is neither", p.Value), err != nil || u.Scheme != "mailto" && u.Scheme != "https"
 }
 
-func iodefUndeliverable(c *Case) []hit {
-	var hits []hit
-	for _, m := range c.Mail {
-		if m.undeliverable() {
-			hits = append(hits, hitf(m.Owner, "no mail reaches %s: its domain has no MX and no address", m.Address))
+// undeliverable makes a rule of the mail addresses of a tag.
+func undeliverable(tag string) func(*Case) []hit {
+	return func(c *Case) []hit {
+		var hits []hit
+		for _, m := range c.Mail {
+			if m.Tag == tag && m.undeliverable() {
+				hits = append(hits, hitf(m.Owner, "no mail reaches %s: its domain has no MX and no address, or says that it takes no mail", m.Address))
+			}
 		}
+		return hits
 	}
-	return hits
 }
 
 // undeliverable reports whether the domain is known to take no mail: a null MX (RFC 7505), or no host.

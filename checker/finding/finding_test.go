@@ -34,6 +34,9 @@ host  A 192.0.2.2
 `
 )
 
+// mailHost is a zone that takes mail, and whose www one CA may issue for.
+const mailHost = "@ MX 10 mail\nmail A 192.0.2.1\nwww CAA 0 issue \"letsencrypt.org\"\n"
+
 // world is what a test changes of a healthy world, and what it must find.
 type world struct {
 	name   string
@@ -245,6 +248,15 @@ var worlds = []world{
 	{name: "DS of an algorithm that signs nothing", parent: text("example DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"algorithm-missing", "ds-dangling"}},
 	{name: "the DS that fits has SHA-1, and another has SHA-256", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, parent: text("example DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone", "ds-dangling"}},
 	{name: "signed, and the parent does not know", edit: func(z *lab.Zone) { z.NoDS = true }, want: []string{"key-without-ds"}},
+	{name: "signed, below a zone that is not", at: "a.island.test.", more: []lab.Zone{
+		{Name: "island.test.", Servers: []string{first, second}, Unsigned: true},
+		{Name: "a.island.test.", Servers: []string{first, second}, Text: `@ CAA 0 issue "letsencrypt.org"`},
+	}, want: []string{"zone-above-unsigned"}},
+	{name: "signed and without DS, two below a zone that is not", at: "a.b.island.test.", more: []lab.Zone{
+		{Name: "island.test.", Servers: []string{first, second}, Unsigned: true},
+		{Name: "b.island.test.", Servers: []string{first, second}},
+		{Name: "a.b.island.test.", Servers: []string{first, second}, NoDS: true, Text: `@ CAA 0 issue "letsencrypt.org"`},
+	}, want: []string{"zone-above-unsigned"}},
 	{name: "unsigned", edit: func(z *lab.Zone) { z.Unsigned = true }, want: []string{"zone-unsigned"}},
 	{name: "NSEC3 with iterations", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: iterations(10), want: []string{"nsec3-iterations", "zone-unsigned"}},
 	{name: "NSEC3 with too many iterations", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: iterations(500), want: []string{"nsec3-iterations-high", "zone-unsigned"}},
@@ -262,11 +274,16 @@ var worlds = []world{
 	{name: "a name that a CA gave up", edit: text(`www CAA 0 issue "yandex.ru"`), want: []string{"issuer-retired"}},
 	{name: "an unknown CA", edit: text(`www CAA 0 issue "ca.invalid"`), want: []string{"issuer-unknown"}},
 	{name: "an account at a CA that does not look yet", edit: text(`www CAA 0 issue "ca.invalid; accounturi=https://ca.invalid/1"`), want: []string{"parameters-bind-later", "issuer-unknown"}},
-	{name: "a critical tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 128 contactemail \"a@b.test\""), want: []string{"critical-unknown"}},
+	{name: "a critical tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 128 contactemail \"a@b.test\""), want: []string{"critical-unknown"}, also: []string{"contact-undeliverable"}},
 	{name: "odd flags", edit: text(`www CAA 1 issue "letsencrypt.org"`), want: []string{"flags-odd"}},
 	{name: "an unknown tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 isue \"x\""), want: []string{"tag-unknown"}},
 	{name: "a report over HTTP", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 iodef \"http://example.test/\""), want: []string{"iodef-scheme"}},
 	{name: "a mail address that nobody reads", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 iodef \"mailto:a@nowhere.test\""), want: []string{"iodef-undeliverable"}},
+	{name: "one of two mail addresses that nobody reads", edit: text(mailHost + `www CAA 0 iodef "mailto:pki@example.test,a@nowhere.test"`), want: []string{"iodef-undeliverable"}},
+	{name: "a mail address in capitals that nobody reads", edit: text(mailHost + `www CAA 0 iodef "MAILTO:a@nowhere.test"`), want: []string{"iodef-undeliverable"}},
+	{name: "a mail address that takes no mail", edit: text(mailHost + "null MX 0 .\n" + `www CAA 0 iodef "mailto:a@null.example.test"`), want: []string{"iodef-undeliverable"}},
+	{name: "a contact that nobody reads", edit: text(mailHost + `www CAA 0 contactemail "a@nowhere.test"`), want: []string{"contact-undeliverable"}},
+	{name: "healthy, with two mail addresses and a contact", edit: text(mailHost + "www CAA 0 iodef \"mailto:pki%40example.test,b@example.test?subject=CAA\"\nwww CAA 0 contactemail \"pki@example.test\"\n")},
 }
 
 func many(n int) string {

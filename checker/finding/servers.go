@@ -285,6 +285,14 @@ func addressReserved(c *Case) []hit {
 				hits = append(hits, hitf(a.id, "nobody on the Internet reaches that address"))
 			}
 		}
+		for _, server := range s.Zone.Servers { // glue that was not asked, such as IPv6 where this machine has none
+			for _, addr := range server.Addrs {
+				id := addressID(server.Name, addr)
+				if reserved(addr) && !slices.ContainsFunc(s.by, func(a address) bool { return a.id == id }) {
+					hits = append(hits, hitf(id, "nobody on the Internet reaches that address, which the delegation gives").seen("delegation of "+bare(s.Zone.Name)))
+				}
+			}
+		}
 	}
 	return hits
 }

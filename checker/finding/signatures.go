@@ -29,6 +29,7 @@ var signatureRules = []rule{
 	{"ds-sha1-alone", Error, "RFC 4509 3", "publish a DS record with SHA-256 of the key that signs the DNSKEY RRset, and take the others out of the parent", perZone(dsSHA1Alone)},
 	{"ds-dangling", Info, "RFC 6781 4.1.2", "take DS records of keys that are gone out of the parent", perZone(dsDangling)},
 	{"key-without-ds", Warning, "RFC 4035 2.4", "publish the DS record at the parent: until then the zone's signatures protect nothing", perZone(keyWithoutDS)},
+	{"zone-above-unsigned", Warning, "RFC 4033 2", "have the zone above signed; until then this zone's signatures protect nothing, whatever DS record is published", perZone(zoneAboveUnsigned)},
 	{"zone-unsigned", Info, "BR 3.2.2.8.1, RFC 8659 5.6", "sign the zone: whoever can forge an answer can let any CA in", perZone(zoneUnsigned)},
 	{"nsec3-iterations-high", Error, "RFC 9276 3.2", "set the iterations to 0: resolvers take the zone for unsigned as it is, or answer SERVFAIL", nsec3Iterations(func(n uint16) bool { return n > 150 })},
 	{"nsec3-iterations", Info, "RFC 9276 3.1", "set the iterations to 0", nsec3Iterations(func(n uint16) bool { return 0 < n && n <= 150 })},
@@ -204,7 +205,19 @@ func unsigned(s Survey) bool {
 }
 
 func keyWithoutDS(s Survey) (hit, bool) {
-	return hitf(s.Zone.Name, "%s is signed, and its parent has no DS record of it", bare(s.Zone.Name)).seen(s.Zone.Trust.Detail), unsigned(s) && s.hasKeys()
+	return hitf(s.Zone.Name, "%s is signed, and its parent has no DS record of it", bare(s.Zone.Name)).seen(s.Zone.Trust.Detail), unsigned(s) && s.Zone.Parent.Trust.Status == dnssec.Secure && s.hasKeys()
+}
+
+// zoneAboveUnsigned is where the chain of trust ends above the parent, which may have a DS record of the zone.
+func zoneAboveUnsigned(s Survey) (hit, bool) {
+	if !unsigned(s) || !s.hasKeys() {
+		return hit{}, false
+	}
+	above := s.Zone.Parent
+	for above.Parent != nil && above.Parent.Trust.Status == dnssec.Insecure {
+		above = above.Parent
+	}
+	return hitf(s.Zone.Name, "%s is signed, and %s above it is not", bare(s.Zone.Name), bare(above.Name)).seen(s.Zone.Trust.Detail), above.Trust.Status == dnssec.Insecure
 }
 
 func zoneUnsigned(s Survey) (hit, bool) {
