@@ -34,6 +34,9 @@ type Survey struct {
 	read []resolve.Reading // of Seen; validating is what takes time, and every rule reads
 	by   []address         // Seen by server and address
 	NS   resolve.Answer    // the zone's own name servers, by its own word
+	// Denials is what its servers said over UDP to questions whose denial may tell of CAA.
+	Denials []resolve.Observation
+	denied  []resolve.Reading
 	// Sizes is what its servers said over UDP to questions that offered other EDNS sizes.
 	Sizes []resolve.Observation
 }

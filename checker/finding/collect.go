@@ -2,12 +2,15 @@ package finding
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
 )
 
@@ -16,6 +19,8 @@ import (
 // they would fill the memory. It is safe for concurrent use.
 type Collector struct {
 	Resolver *resolve.Resolver
+
+	missing string // a label that no name has
 
 	mu    sync.Mutex
 	asked map[asking]*observed
@@ -44,7 +49,7 @@ type observed struct {
 
 // NewCollector returns a Collector that has asked nothing yet.
 func NewCollector(r *resolve.Resolver) *Collector {
-	return &Collector{Resolver: r, asked: map[asking]*observed{}}
+	return &Collector{Resolver: r, missing: fmt.Sprintf("caacheck-%08x", rand.Uint32()), asked: map[asking]*observed{}}
 }
 
 // Collect asks every address of every server of the zones of a climb.
@@ -95,6 +100,9 @@ func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []stri
 	add := func(name string, rrtype uint16) {
 		o := k.ask(ctx, asking{zone, resolve.Question{Name: name, Type: rrtype}, bothWays}, name == own)
 		s.Seen, s.read = append(s.Seen, o.seen...), append(s.read, o.read...)
+		if rrtype == dns.TypeCAA && slices.ContainsFunc(o.read, func(r resolve.Reading) bool { return r.Kind == resolve.Data }) {
+			k.denials(ctx, &s, name, own)
+		}
 	}
 	add(zone.Name, dns.TypeSOA)
 	add(zone.Name, dns.TypeDNSKEY)
@@ -125,6 +133,28 @@ func (k *Collector) cuts(ctx context.Context, c climb.Climb) []Cut {
 		out = append(out, Cut{zone, ds.seen, ns.seen, ds.read, ns.read})
 	}
 	return out
+}
+
+// denialTypes are those that a name is asked for all day long, and mostly in vain for one of them: the denials that
+// resolvers remember.
+var denialTypes = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeHTTPS}
+
+// denials asks what makes a signed zone's servers deny at a name that has CAA, below it and beside it.
+func (k *Collector) denials(ctx context.Context, s *Survey, name, own string) {
+	if s.Zone.Trust.Status != dnssec.Secure {
+		return
+	}
+	add := func(q resolve.Question, own bool) {
+		o := k.ask(ctx, asking{s.Zone, q, overUDP}, own)
+		s.Denials, s.denied = append(s.Denials, o.seen...), append(s.denied, o.read...)
+	}
+	for _, rrtype := range denialTypes {
+		add(resolve.Question{Name: name, Type: rrtype}, name == own)
+	}
+	add(resolve.Question{Name: k.missing + "." + name, Type: dns.TypeA}, name == own)
+	if name != s.Zone.Name {
+		add(resolve.Question{Name: k.missing + "." + s.Zone.Name, Type: dns.TypeA}, false)
+	}
 }
 
 // otherSizes are EDNS sizes that resolvers offer beside the one that everything is asked with: the least that there

@@ -242,6 +242,10 @@ var worlds = []world{
 			return slices.DeleteFunc(types, func(t uint16) bool { return t == dns.TypeCAA })
 		}
 	}, want: []string{"denial-hides-caa"}},
+	{name: "denials of HTTPS that hide CAA", edit: func(z *lab.Zone) { z.LiesFor = dns.TypeHTTPS }, want: []string{"denial-hides-caa"}},
+	{name: "a denial of another name that hides CAA", at: "d.example.test.", edit: func(z *lab.Zone) {
+		z.Text, z.Unlinked = healthy+`d CAA 0 issue "letsencrypt.org"`, "d.example.test."
+	}, want: []string{"denial-hides-caa"}, also: []string{"denial-bogus"}},
 	{name: "signatures that end before the cache forgets", edit: shifted(-30*day, 200*time.Second), want: []string{"signature-outlives-not-its-ttl"}, also: []string{"signature-expires-soon"}},
 	{name: "signatures that nobody renews", edit: shifted(-29*day, day), want: []string{"signature-expires-soon"}},
 	{name: "signatures that begin now", edit: shifted(0, 20*day), want: []string{"signature-without-leeway"}},
