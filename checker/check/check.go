@@ -187,7 +187,7 @@ func (j Job) requirements(way climb.Climb) []guard.Requirement {
 		r.Domain, r.Origin = domain, guard.Published
 		out = append(out, r)
 	}
-	if len(out) == 0 && (last.Failed() || verdict.Decide(way, like, time.Time{}).Outcome == verdict.MayIssue) {
+	if len(out) == 0 && (last.Failed() || verdict.Decide(way, like, time.Time{}).Outcome != verdict.LockedOut) {
 		out = append(out, like)
 	}
 	return out

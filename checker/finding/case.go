@@ -3,6 +3,7 @@ package finding
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 type Case struct {
 	Climb   climb.Climb
 	Surveys []Survey // of the zones that hold the climb's names and their aliases' targets, the nearest first
+	Cuts    []Cut    // of every zone that the climb rests on, but those below the root
 	Mail    []Mailbox
 	Now     time.Time
 	At      time.Time // the day whose rules hold
@@ -33,15 +35,26 @@ type Survey struct {
 	read []resolve.Reading // of Seen; validating is what takes time, and every rule reads
 	by   []address         // Seen by server and address
 	NS   resolve.Answer    // the zone's own name servers, by its own word
-	// Parent is what the parent's servers said of the zone's DS; empty below the root, whose servers
-	// are not asked so much.
-	Parent []resolve.Observation
+	// Denials is what its servers said over UDP to questions whose denial may tell of CAA.
+	Denials []resolve.Observation
+	denied  []resolve.Reading
 	// Sizes is what its servers said over UDP to questions that offered other EDNS sizes.
 	Sizes []resolve.Observation
 }
 
-// Mailbox is a mail address of an iodef property, and whether mail can reach it.
+// Cut is what every address of the parent's name servers said of a zone. Those of the root are not asked so
+// much.
+type Cut struct {
+	Zone *resolve.Zone
+	DS   []resolve.Observation
+	NS   []resolve.Observation // over UDP
+	ds   []resolve.Reading
+	ns   []resolve.Reading
+}
+
+// Mailbox is a mail address of an iodef or contactemail property, and whether mail can reach it.
 type Mailbox struct {
+	Tag     string // of the property, in lower case
 	Address string
 	Owner   string // of the RRset
 	MX      resolve.Answer
@@ -134,7 +147,7 @@ func byAddress(zone *resolve.Zone, seen []resolve.Observation) []address {
 	for _, o := range seen {
 		id := bare(o.Server)
 		if o.Addr.IsValid() {
-			id = strings.TrimSpace(id + " (" + o.Addr.Addr().String() + ")")
+			id = addressID(o.Server, o.Addr.Addr())
 		}
 		i := slices.IndexFunc(out, func(a address) bool { return a.id == id })
 		if i < 0 {
@@ -144,6 +157,11 @@ func byAddress(zone *resolve.Zone, seen []resolve.Observation) []address {
 		out[i].seen = append(out[i].seen, o)
 	}
 	return out
+}
+
+// addressID is a server and one address of it, for people.
+func addressID(server string, addr netip.Addr) string {
+	return strings.TrimSpace(bare(server) + " (" + addr.String() + ")")
 }
 
 // count is how many of an address's answers over a transport meet a condition, and of how many.

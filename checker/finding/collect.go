@@ -2,16 +2,16 @@ package finding
 
 import (
 	"context"
-	"net/netip"
+	"fmt"
+	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
 // Collector surveys the zones of cases. What it has asked of a zone it remembers, so that thousands of
@@ -20,15 +20,26 @@ import (
 type Collector struct {
 	Resolver *resolve.Resolver
 
+	missing string // a label that no name has
+
 	mu    sync.Mutex
 	asked map[asking]*observed
-	sized map[*resolve.Zone]*observed
 }
 
+// asking is one question to a zone's servers, and how it is put.
 type asking struct {
 	zone     *resolve.Zone
 	question resolve.Question
+	how      manner
 }
+
+type manner uint8
+
+const (
+	bothWays manner = iota // over UDP and TCP
+	sized                  // over UDP, with otherSizes
+	overUDP
+)
 
 type observed struct {
 	once sync.Once
@@ -38,7 +49,7 @@ type observed struct {
 
 // NewCollector returns a Collector that has asked nothing yet.
 func NewCollector(r *resolve.Resolver) *Collector {
-	return &Collector{Resolver: r, asked: map[asking]*observed{}, sized: map[*resolve.Zone]*observed{}}
+	return &Collector{Resolver: r, missing: fmt.Sprintf("caacheck-%08x", rand.Uint32()), asked: map[asking]*observed{}}
 }
 
 // Collect asks every address of every server of the zones of a climb.
@@ -48,6 +59,7 @@ func (k *Collector) Collect(ctx context.Context, c climb.Climb) *Case {
 	for _, zn := range names {
 		out.Surveys = append(out.Surveys, k.survey(ctx, zn.zone, zn.names, c.Name))
 	}
+	out.Cuts = k.cuts(ctx, c)
 	out.Mail = k.mailboxes(ctx, c)
 	out.Private = k.private()
 	return out
@@ -86,14 +98,11 @@ func namesByZone(c climb.Climb) []zoneNames {
 func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []string, own string) Survey {
 	s := Survey{Zone: zone}
 	add := func(name string, rrtype uint16) {
-		q := resolve.Question{Name: name, Type: rrtype}
-		o := new(observed)
-		if name == own && name != zone.Name {
-			o.ask(ctx, k.Resolver, zone, q)
-		} else {
-			o = k.ask(ctx, zone, q)
-		}
+		o := k.ask(ctx, asking{zone, resolve.Question{Name: name, Type: rrtype}, bothWays}, name == own)
 		s.Seen, s.read = append(s.Seen, o.seen...), append(s.read, o.read...)
+		if rrtype == dns.TypeCAA && slices.ContainsFunc(o.read, func(r resolve.Reading) bool { return r.Kind == resolve.Data }) {
+			k.denials(ctx, &s, name, own)
+		}
 	}
 	add(zone.Name, dns.TypeSOA)
 	add(zone.Name, dns.TypeDNSKEY)
@@ -102,74 +111,113 @@ func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []stri
 		add(name, Probe)
 	}
 	s.by = byAddress(zone, s.Seen)
-	s.Sizes = k.offer(ctx, zone)
+	s.Sizes = k.ask(ctx, asking{zone, resolve.Question{Name: zone.Name, Type: dns.TypeDNSKEY}, sized}, false).seen
 	if zone.Parent != nil {
 		s.NS = k.Resolver.Lookup(ctx, zone.Name, dns.TypeNS)
-		if zone.Parent.Name != "." {
-			s.Parent = k.ask(ctx, zone.Parent, resolve.Question{Name: zone.Name, Type: dns.TypeDS}).seen
-		}
 	}
 	return s
+}
+
+// cuts asks the servers of parents. Where one server is asked for all, it is not theirs.
+func (k *Collector) cuts(ctx context.Context, c climb.Climb) []Cut {
+	if k.Resolver.OneServer() {
+		return nil
+	}
+	var out []Cut
+	for _, zone := range c.Zones() {
+		if zone.Parent == nil || zone.Parent.Name == "." {
+			continue
+		}
+		ds := k.ask(ctx, asking{zone.Parent, resolve.Question{Name: zone.Name, Type: dns.TypeDS}, bothWays}, false)
+		ns := k.ask(ctx, asking{zone.Parent, resolve.Question{Name: zone.Name, Type: dns.TypeNS}, overUDP}, false)
+		out = append(out, Cut{zone, ds.seen, ns.seen, ds.read, ns.read})
+	}
+	return out
+}
+
+// denialTypes are those that a name is asked for all day long, and mostly in vain for one of them: the denials that
+// resolvers remember.
+var denialTypes = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeHTTPS}
+
+// denials asks what makes a signed zone's servers deny at a name that has CAA, below it and beside it.
+func (k *Collector) denials(ctx context.Context, s *Survey, name, own string) {
+	if s.Zone.Trust.Status != dnssec.Secure {
+		return
+	}
+	add := func(q resolve.Question, own bool) {
+		o := k.ask(ctx, asking{s.Zone, q, overUDP}, own)
+		s.Denials, s.denied = append(s.Denials, o.seen...), append(s.denied, o.read...)
+	}
+	for _, rrtype := range denialTypes {
+		add(resolve.Question{Name: name, Type: rrtype}, name == own)
+	}
+	add(resolve.Question{Name: k.missing + "." + name, Type: dns.TypeA}, name == own)
+	if name != s.Zone.Name {
+		add(resolve.Question{Name: k.missing + "." + s.Zone.Name, Type: dns.TypeA}, false)
+	}
 }
 
 // otherSizes are EDNS sizes that resolvers offer beside the one that everything is asked with: the least that there
 // is, and what was usual before 2020.
 var otherSizes = []uint16{dns.MinMsgSize, 4096}
 
-// offer asks a zone's servers with other EDNS sizes, once.
-func (k *Collector) offer(ctx context.Context, zone *resolve.Zone) []resolve.Observation {
+// ask puts a question, and but once to each zone unless it is for the name of a case alone.
+func (k *Collector) ask(ctx context.Context, a asking, own bool) *observed {
+	o := new(observed)
+	if own && a.question.Name != a.zone.Name {
+		k.put(ctx, a, o)
+		return o
+	}
 	k.mu.Lock()
-	o := k.sized[zone]
-	if o == nil {
-		o = new(observed)
-		k.sized[zone] = o
+	if known := k.asked[a]; known != nil {
+		o = known
+	} else {
+		k.asked[a] = o
 	}
 	k.mu.Unlock()
-	o.once.Do(func() {
-		o.seen = k.Resolver.Offer(ctx, zone, resolve.Question{Name: zone.Name, Type: dns.TypeDNSKEY}, otherSizes...)
-	})
-	return o.seen
-}
-
-func (k *Collector) ask(ctx context.Context, zone *resolve.Zone, q resolve.Question) *observed {
-	k.mu.Lock()
-	o := k.asked[asking{zone, q}]
-	if o == nil {
-		o = new(observed)
-		k.asked[asking{zone, q}] = o
-	}
-	k.mu.Unlock()
-	o.once.Do(func() { o.ask(ctx, k.Resolver, zone, q) })
+	o.once.Do(func() { k.put(ctx, a, o) })
 	return o
 }
 
-func (o *observed) ask(ctx context.Context, r *resolve.Resolver, zone *resolve.Zone, q resolve.Question) {
-	o.seen = r.Survey(ctx, zone, q)
+func (k *Collector) put(ctx context.Context, a asking, o *observed) {
+	switch a.how {
+	case sized:
+		o.seen = k.Resolver.Offer(ctx, a.zone, a.question, otherSizes...)
+	case overUDP:
+		o.seen = k.Resolver.Offer(ctx, a.zone, a.question, resolve.DefaultBuffer)
+	default:
+		o.seen = k.Resolver.Survey(ctx, a.zone, a.question)
+		k.again(ctx, a, o.seen)
+	}
 	for _, seen := range o.seen {
-		o.read = append(o.read, zone.Read(seen, q.Name, q.Type))
+		o.read = append(o.read, a.zone.Read(seen, a.question.Name, a.question.Type))
 	}
 }
 
-// mailboxes looks up whether mail can reach the addresses of iodef.
-func (k *Collector) mailboxes(ctx context.Context, c climb.Climb) []Mailbox {
-	var out []Mailbox
-	last := c.Last()
-	for _, p := range last.RRset {
-		address, mail := strings.CutPrefix(p.Value, "mailto:")
-		_, domain, at := strings.Cut(address, "@")
-		domain, _, _ = strings.Cut(domain, "?")
-		if _, ok := dns.IsDomainName(domain); !mail || !at || !ok || !strings.EqualFold(p.Tag, issuance.TagIodef) {
-			continue
-		}
-		m := Mailbox{Address: address, Owner: last.GovernedBy(), MX: k.Resolver.Lookup(ctx, dns.Fqdn(domain), dns.TypeMX)}
-		for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			if m.MX.Kind == resolve.NoData && m.Host.Kind != resolve.Data {
-				m.Host = k.Resolver.Lookup(ctx, dns.Fqdn(domain), rrtype)
-			}
-		}
-		out = append(out, m)
+// again gives failures that would be findings by themselves a second hearing: one lost packet is no firewall, and one
+// SERVFAIL no lame server. Where nothing answers there is none.
+func (k *Collector) again(ctx context.Context, a asking, seen []resolve.Observation) {
+	var soa []resolve.Observation
+	switch a.question.Type {
+	case dns.TypeSOA:
+		soa = seen
+	case dns.TypeCAA:
+		soa = k.ask(ctx, asking{a.zone, resolve.Question{Name: a.zone.Name, Type: dns.TypeSOA}, bothWays}, false).seen
 	}
-	return out
+	var wg sync.WaitGroup
+	for i, o := range seen {
+		answers := slices.ContainsFunc(soa, func(s resolve.Observation) bool {
+			return s.Addr == o.Addr && s.Transport == o.Transport && !s.Failure.Silent()
+		})
+		if o.Failure != "" && answers {
+			wg.Go(func() {
+				if other := k.Resolver.Again(ctx, a.zone, o); !other.Failure.Silent() {
+					seen[i] = other
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
 
 // private reports whether the root's own servers have no address of the Internet.
@@ -180,10 +228,4 @@ func (k *Collector) private() bool {
 		}
 	}
 	return true
-}
-
-// reserved reports whether an address cannot be reached from the Internet.
-func reserved(a netip.Addr) bool {
-	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() ||
-		netip.MustParsePrefix("100.64.0.0/10").Contains(a)
 }

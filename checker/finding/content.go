@@ -17,6 +17,7 @@ import (
 var contentRules = []rule{
 	{"caa-missing", Warning, "RFC 8659 3", "say who may issue: a CAA record at the zone's apex covers every name below", caaMissing},
 	{"governed-by-alias", Warning, "RFC 8659 3", "know that whoever holds the alias's target decides; a name of your own, without the alias, decides by itself", governedByAlias},
+	{"alias-loop", Error, "RFC 1034 3.6.2, RFC 8659 3", "let the aliases end at a name that is none, after a few: until then every CA takes the look-up for failed", aliasLoop},
 	{"issue-missing", Warning, "RFC 8659 4.2", `add an issue property, 0 issue ";" if nobody is to issue`, issueMissing},
 	{"value-malformed", Error, "RFC 8659 4.2", "write the value as the RFC has it: a malformed one lets nobody in", perValue(func(p issuance.Property) (string, bool) {
 		_, err := issuance.ParseIssueValue(p.Value)
@@ -50,7 +51,8 @@ var contentRules = []rule{
 		return fmt.Sprintf("no CA is known to know the tag %q", p.Tag), !slices.Contains(issuance.Lax.Known, strings.ToLower(p.Tag))
 	})},
 	{"iodef-scheme", Warning, "RFC 8659 4.4, BR 3.2.2.8", "write mailto: or https:", perProperty(iodefScheme)},
-	{"iodef-undeliverable", Warning, "RFC 8659 4.4, RFC 5321 5.1", "give an address that receives mail", iodefUndeliverable},
+	{"iodef-undeliverable", Warning, "RFC 8659 4.4, RFC 5321 5.1", "give an address that receives mail", undeliverable(issuance.TagIodef)},
+	{"contact-undeliverable", Warning, "BR 3.2.2.4.13 and A.1.1, RFC 5321 5.1", "give an address that receives mail: a CA that validates by it sends its question there", undeliverable(issuance.TagContactEmail)},
 }
 
 // relevantSubject is the name whose RRset decides.
@@ -77,10 +79,29 @@ func governedByAlias(c *Case) []hit {
 		return nil
 	}
 	h := hitf(c.Climb.Name, "%s is governed by %s, not by you: it is an alias of that name", bare(last.Name), bare(last.GovernedBy()))
-	for _, link := range last.Answer.Chain {
-		h = h.seen(fmt.Sprintf("%s %s %s", bare(link.Owner), typeName(link.Type), bare(link.Target)))
+	return []hit{h.seen(links(last.Answer.Chain)...)}
+}
+
+// aliasLoop is a chain of aliases that comes back to itself, or is longer than resolvers follow.
+func aliasLoop(c *Case) []hit {
+	last := c.Climb.Last()
+	if last.Answer.Err == nil || last.Answer.Err.Failure != resolve.AliasLoop {
+		return nil
 	}
-	return []hit{h}
+	h := hitf(last.Name, "more aliases follow each other from %s than resolvers go after", bare(last.Name))
+	if slices.ContainsFunc(last.Answer.Chain, func(l resolve.Link) bool { return l.From == last.Answer.Owner }) {
+		h.text = fmt.Sprintf("the aliases of %s lead back to %s", bare(last.Name), bare(last.Answer.Owner))
+	}
+	return []hit{h.seen(links(last.Answer.Chain)...)}
+}
+
+// links are a chain's aliases, for people.
+func links(chain []resolve.Link) []string {
+	var out []string
+	for _, l := range chain {
+		out = append(out, fmt.Sprintf("%s %s %s", bare(l.Owner), typeName(l.Type), bare(l.Target)))
+	}
+	return out
 }
 
 // shareZone reports whether a chain of aliases stays in one zone: then its owner is his own provider.
@@ -257,14 +278,17 @@ func iodefScheme(p issuance.Property) (string, bool) {
 	return fmt.Sprintf("CAs report to mailto: and https: URLs; %q is neither", p.Value), err != nil || u.Scheme != "mailto" && u.Scheme != "https"
 }
 
-func iodefUndeliverable(c *Case) []hit {
-	var hits []hit
-	for _, m := range c.Mail {
-		if m.undeliverable() {
-			hits = append(hits, hitf(m.Owner, "no mail reaches %s: its domain has no MX and no address", m.Address))
+// undeliverable makes a rule of the mail addresses of a tag.
+func undeliverable(tag string) func(*Case) []hit {
+	return func(c *Case) []hit {
+		var hits []hit
+		for _, m := range c.Mail {
+			if m.Tag == tag && m.undeliverable() {
+				hits = append(hits, hitf(m.Owner, "no mail reaches %s: its domain has no MX and no address, or says that it takes no mail", m.Address))
+			}
 		}
+		return hits
 	}
-	return hits
 }
 
 // undeliverable reports whether the domain is known to take no mail: a null MX (RFC 7505), or no host.

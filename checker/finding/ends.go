@@ -89,7 +89,10 @@ func (c *Case) observations() iter.Seq[resolve.Observation] {
 			all = append(all, zone.Seen)
 		}
 		for _, s := range c.Surveys {
-			all = append(all, s.Seen, s.Parent)
+			all = append(all, s.Seen)
+		}
+		for _, cut := range c.Cuts {
+			all = append(all, cut.DS)
 		}
 		for _, seen := range all {
 			for _, o := range seen {

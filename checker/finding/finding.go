@@ -71,7 +71,7 @@ type rule struct {
 // All returns what the rules find, the worst first, and in the table's order.
 func All(c *Case) []Finding {
 	var out []Finding
-	for _, r := range slices.Concat(serverRules, signatureRules, contentRules) {
+	for _, r := range slices.Concat(serverRules, parentRules, signatureRules, contentRules) {
 		for _, h := range r.find(c) {
 			out = append(out, Finding{r.code, r.severity, bare(h.subject), h.text, h.evidence, r.section, r.remedy})
 		}
@@ -91,7 +91,7 @@ type Kind struct {
 // Kinds are all rows of the table, in its order.
 func Kinds() []Kind {
 	var out []Kind
-	for _, r := range slices.Concat(serverRules, signatureRules, contentRules) {
+	for _, r := range slices.Concat(serverRules, parentRules, signatureRules, contentRules) {
 		out = append(out, Kind{r.code, r.severity, r.section, r.remedy})
 	}
 	return out

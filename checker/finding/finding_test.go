@@ -3,6 +3,7 @@ package finding_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -34,12 +35,16 @@ host  A 192.0.2.2
 `
 )
 
+// mailHost is a zone that takes mail, and whose www one CA may issue for.
+const mailHost = "@ MX 10 mail\nmail A 192.0.2.1\nwww CAA 0 issue \"letsencrypt.org\"\n"
+
 // world is what a test changes of a healthy world, and what it must find.
 type world struct {
 	name   string
 	at     string // the name checked; "" for www.example.test.
 	edit   func(*lab.Zone)
 	hook   lab.Hook // of the first server
+	hooks  map[string]lab.Hook
 	parent func(*lab.Zone)
 	config func(*resolve.Config)
 	mend   func(*finding.Case)
@@ -59,6 +64,42 @@ func onCAA(change func(m *dns.Msg) *dns.Msg) lab.Hook {
 
 func rcode(rcode int) func(m *dns.Msg) *dns.Msg {
 	return func(m *dns.Msg) *dns.Msg { m.Rcode, m.Answer, m.Ns = rcode, nil, nil; return m }
+}
+
+func failing(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+	return rcode(dns.RcodeServerFailure)(m)
+}
+
+func otherDS(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+	m = m.Copy()
+	for _, rr := range m.Answer {
+		if ds, ok := rr.(*dns.DS); ok && dns.CanonicalName(q.Name) == zone {
+			ds.KeyTag++
+		}
+	}
+	return m
+}
+
+func isNS(rr dns.RR, server string) bool {
+	ns, ok := rr.(*dns.NS)
+	return ok && ns.Ns == server
+}
+
+// subzone is served by the servers of the zone above.
+var subzone = lab.Zone{Name: "sub.example.test.", Servers: []string{first, second}, Text: `www CAA 0 issue "letsencrypt.org"`}
+
+// atFirst changes the first answer for a type at each name.
+func atFirst(transport string, rrtype uint16, change func(*dns.Msg) *dns.Msg) lab.Hook {
+	var seen sync.Map
+	return func(over string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if over != transport || q.Qtype != rrtype {
+			return m
+		}
+		if _, again := seen.LoadOrStore(dns.CanonicalName(q.Name), true); again {
+			return m
+		}
+		return change(m)
+	}
 }
 
 func text(records string) func(*lab.Zone) { return func(z *lab.Zone) { z.Text = records } }
@@ -104,6 +145,15 @@ var worlds = []world{
 	{name: "CAA answered NOTIMP", hook: onCAA(rcode(dns.RcodeNotImplemented)), want: []string{"caa-refused"}},
 	{name: "CAA answered SERVFAIL", hook: onCAA(rcode(dns.RcodeServerFailure)), want: []string{"caa-refused"}},
 	{name: "CAA dropped", hook: onCAA(func(*dns.Msg) *dns.Msg { return nil }), want: []string{"caa-dropped"}},
+	{name: "CAA dropped over TCP", hook: func(transport string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if transport == "tcp" && q.Qtype == dns.TypeCAA {
+			return nil
+		}
+		return m
+	}, want: []string{"caa-dropped"}},
+	{name: "one question for CAA lost", hook: atFirst("tcp", dns.TypeCAA, func(*dns.Msg) *dns.Msg { return nil })},
+	{name: "one SERVFAIL for CAA", hook: atFirst("tcp", dns.TypeCAA, rcode(dns.RcodeServerFailure))},
+	{name: "one SERVFAIL for SOA", hook: atFirst("udp", dns.TypeSOA, rcode(dns.RcodeServerFailure))},
 	{name: "a secondary without the record", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: onCAA(func(m *dns.Msg) *dns.Msg {
 		m.Answer = slices.DeleteFunc(m.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeCAA })
 		m.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 60}, Ns: ".", Mbox: "."}}
@@ -132,6 +182,7 @@ var worlds = []world{
 		return m
 	}, want: []string{"edns-size-ignored"}},
 	{name: "a long answer", edit: text(strings.Replace(healthy, "www ", many(40)+"www ", 1)), at: zone, want: []string{"answer-large"}, also: []string{"issuer-unknown"}},
+	{name: "a long answer of keys", edit: text(healthy + manyKeys(18)), want: []string{"answer-large"}},
 	{name: "a denial without SOA", at: "host.example.test.", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
 		if len(m.Answer) == 0 {
 			m.Ns = nil
@@ -145,6 +196,22 @@ var worlds = []world{
 	{name: "a single server", edit: func(z *lab.Zone) { z.Servers = z.Servers[:1] }, want: []string{"single-server"}},
 	{name: "addresses that the Internet does not reach", mend: func(c *finding.Case) { c.Private = false }, want: []string{"address-reserved"}},
 	{name: "a long negative TTL", edit: func(z *lab.Zone) { z.Negative = 86400 }, want: []string{"negative-ttl-long"}},
+
+	{name: "a parent's server has another DS record", hooks: map[string]lab.Hook{"b.nic.test.": otherDS}, want: []string{"parent-servers-differ"}},
+	{name: "a parent's server delegates elsewhere", hooks: map[string]lab.Hook{"b.nic.test.": func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		m.Ns = slices.DeleteFunc(m.Ns, func(rr dns.RR) bool { return isNS(rr, second) })
+		return m
+	}}, want: []string{"parent-servers-differ"}, also: []string{"delegation-differs"}},
+	{name: "a parent's server fails", hooks: map[string]lab.Hook{"b.nic.test.": failing}, want: []string{"parent-server-fails"}},
+	{name: "a parent's server leaves DS without an answer", hooks: map[string]lab.Hook{"b.nic.test.": func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if q.Qtype == dns.TypeDS {
+			return nil
+		}
+		return m
+	}}, want: []string{"parent-server-fails"}},
+	{name: "the parent's parent's server fails", at: "www.sub.example.test.", hooks: map[string]lab.Hook{"b.nic.test.": failing}, more: []lab.Zone{subzone}, want: []string{"parent-server-fails"}},
+	{name: "the parent's parent's server has another DS record", at: "www.sub.example.test.", hooks: map[string]lab.Hook{"b.nic.test.": otherDS}, more: []lab.Zone{subzone}, want: []string{"parent-servers-differ"}},
+	{name: "a zone's servers have the zone below, too", at: "www.sub.example.test.", more: []lab.Zone{subzone}},
 
 	{name: "expired", edit: shifted(-2*day, -day), want: []string{"signature-expired"}},
 	{name: "not yet valid", edit: shifted(day, 2*day), want: []string{"signature-not-yet-valid"}},
@@ -176,12 +243,25 @@ var worlds = []world{
 			return slices.DeleteFunc(types, func(t uint16) bool { return t == dns.TypeCAA })
 		}
 	}, want: []string{"denial-hides-caa"}},
+	{name: "denials of HTTPS that hide CAA", edit: func(z *lab.Zone) { z.LiesFor = dns.TypeHTTPS }, want: []string{"denial-hides-caa"}},
+	{name: "a denial of another name that hides CAA", at: "d.example.test.", edit: func(z *lab.Zone) {
+		z.Text, z.Unlinked = healthy+`d CAA 0 issue "letsencrypt.org"`, "d.example.test."
+	}, want: []string{"denial-hides-caa"}, also: []string{"denial-bogus"}},
 	{name: "signatures that end before the cache forgets", edit: shifted(-30*day, 200*time.Second), want: []string{"signature-outlives-not-its-ttl"}, also: []string{"signature-expires-soon"}},
 	{name: "signatures that nobody renews", edit: shifted(-29*day, day), want: []string{"signature-expires-soon"}},
 	{name: "signatures that begin now", edit: shifted(0, 20*day), want: []string{"signature-without-leeway"}},
 	{name: "DS of an algorithm that signs nothing", parent: text("example DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"algorithm-missing", "ds-dangling"}},
 	{name: "the DS that fits has SHA-1, and another has SHA-256", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, parent: text("example DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone", "ds-dangling"}},
 	{name: "signed, and the parent does not know", edit: func(z *lab.Zone) { z.NoDS = true }, want: []string{"key-without-ds"}},
+	{name: "signed, below a zone that is not", at: "a.island.test.", more: []lab.Zone{
+		{Name: "island.test.", Servers: []string{first, second}, Unsigned: true},
+		{Name: "a.island.test.", Servers: []string{first, second}, Text: `@ CAA 0 issue "letsencrypt.org"`},
+	}, want: []string{"zone-above-unsigned"}},
+	{name: "signed and without DS, two below a zone that is not", at: "a.b.island.test.", more: []lab.Zone{
+		{Name: "island.test.", Servers: []string{first, second}, Unsigned: true},
+		{Name: "b.island.test.", Servers: []string{first, second}},
+		{Name: "a.b.island.test.", Servers: []string{first, second}, NoDS: true, Text: `@ CAA 0 issue "letsencrypt.org"`},
+	}, want: []string{"zone-above-unsigned"}},
 	{name: "unsigned", edit: func(z *lab.Zone) { z.Unsigned = true }, want: []string{"zone-unsigned"}},
 	{name: "NSEC3 with iterations", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: iterations(10), want: []string{"nsec3-iterations", "zone-unsigned"}},
 	{name: "NSEC3 with too many iterations", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: iterations(500), want: []string{"nsec3-iterations-high", "zone-unsigned"}},
@@ -190,6 +270,7 @@ var worlds = []world{
 	{name: "an alias to a provider", at: "shop.example.test.", edit: text(healthy + "shop CNAME x.provider.test.\n"), more: []lab.Zone{
 		{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}, Text: `x CAA 0 issue "letsencrypt.org"`},
 	}, want: []string{"governed-by-alias"}},
+	{name: "aliases without an end", at: "loop.example.test.", edit: text(healthy + "loop CNAME loop2\nloop2 CNAME loop\n"), want: []string{"alias-loop"}},
 	{name: "wildcards alone", edit: text(`www CAA 0 issuewild ";"`), want: []string{"issue-missing"}},
 	{name: "a report alone", edit: text(`www CAA 0 iodef "https://example.test/"`), want: []string{"issue-missing"}},
 	{name: "a malformed value", edit: text(`www CAA 0 issue "letsencrypt.org; accounturi"`), want: []string{"value-malformed"}},
@@ -205,17 +286,31 @@ var worlds = []world{
 	{name: "an unknown CA", edit: text(`www CAA 0 issue "ca.invalid"`), want: []string{"issuer-unknown"}},
 	{name: "an account at a CA that does not look yet", edit: text(`www CAA 0 issue "ca.invalid; accounturi=https://ca.invalid/1"`), want: []string{"parameters-bind-later", "issuer-unknown"}},
 	{name: "the same, once parameters bind", edit: text(`www CAA 0 issue "ca.invalid; accounturi=https://ca.invalid/1"`), mend: func(c *finding.Case) { c.At = issuers.ParametersBindFrom }, want: []string{"issuer-unknown"}},
-	{name: "a critical tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 128 contactemail \"a@b.test\""), want: []string{"critical-unknown"}},
+	{name: "a critical tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 128 contactemail \"a@b.test\""), want: []string{"critical-unknown"}, also: []string{"contact-undeliverable"}},
 	{name: "odd flags", edit: text(`www CAA 1 issue "letsencrypt.org"`), want: []string{"flags-odd"}},
 	{name: "an unknown tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 isue \"x\""), want: []string{"tag-unknown"}},
 	{name: "a report over HTTP", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 iodef \"http://example.test/\""), want: []string{"iodef-scheme"}},
 	{name: "a mail address that nobody reads", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 iodef \"mailto:a@nowhere.test\""), want: []string{"iodef-undeliverable"}},
+	{name: "one of two mail addresses that nobody reads", edit: text(mailHost + `www CAA 0 iodef "mailto:pki@example.test,a@nowhere.test"`), want: []string{"iodef-undeliverable"}},
+	{name: "a mail address in capitals that nobody reads", edit: text(mailHost + `www CAA 0 iodef "MAILTO:a@nowhere.test"`), want: []string{"iodef-undeliverable"}},
+	{name: "a mail address that takes no mail", edit: text(mailHost + "null MX 0 .\n" + `www CAA 0 iodef "mailto:a@null.example.test"`), want: []string{"iodef-undeliverable"}},
+	{name: "a contact that nobody reads", edit: text(mailHost + `www CAA 0 contactemail "a@nowhere.test"`), want: []string{"contact-undeliverable"}},
+	{name: "healthy, with two mail addresses and a contact", edit: text(mailHost + "www CAA 0 iodef \"mailto:pki%40example.test,b@example.test?subject=CAA\"\nwww CAA 0 contactemail \"pki@example.test\"\n")},
 }
 
 func many(n int) string {
 	var out strings.Builder
 	for i := range n {
 		fmt.Fprintf(&out, "@ CAA 0 issue \"a-rather-long-name-of-a-ca-%d.invalid\"\n", i)
+	}
+	return out.String()
+}
+
+// manyKeys are DNSKEY records, as of a zone with RSA keys amid a rollover.
+func manyKeys(n int) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, "@ DNSKEY 256 3 15 %s%02d=\n", strings.Repeat("A", 41), i)
 	}
 	return out.String()
 }
@@ -284,7 +379,9 @@ func (w world) run(t *testing.T) []finding.Finding {
 	if w.parent != nil {
 		w.parent(&parent)
 	}
-	l := lab.New(t, map[string]lab.Hook{first: w.hook}, append(w.more, parent, z)...)
+	hooks := map[string]lab.Hook{first: w.hook}
+	maps.Copy(hooks, w.hooks)
+	l := lab.New(t, hooks, append(w.more, parent, z)...)
 	cfg := resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: 500 * time.Millisecond, NoIPv6: true}
 	if w.config != nil {
 		w.config(&cfg)

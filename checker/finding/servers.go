@@ -55,8 +55,8 @@ var serverRules = []rule{
 	})},
 	{"edns-size-dropped", Warning, "RFC 6891 7, RFC 9210 3", "let what stands in front of the server pass questions and answers whatever EDNS size they offer, fragments too", ednsSizeDropped},
 	{"edns-size-ignored", Warning, "RFC 6891 6.2.3, RFC 9715 3", "update the server: an answer longer than what was offered is lost, or taken for an attack", ednsSizeIgnored},
-	{"answer-large", Warning, "RFC 9715 3", "name fewer issuers or accounts, or sign with ECDSA rather than RSA", answerLarge},
-	{"denial-without-soa", Error, "RFC 2308 5", "mend the server: a denial without SOA is SERVFAIL at Let's Encrypt's resolvers", denialWithoutSOA},
+	{"answer-large", Warning, "RFC 9715 3", "name fewer issuers or accounts, have fewer keys, or sign with ECDSA rather than RSA", answerLarge},
+	{"denial-without-soa", Error, "RFC 2308 3", "mend the server: some resolvers, Let's Encrypt's of 2023 among them, answer SERVFAIL to a denial without SOA", denialWithoutSOA},
 	{"delegation-differs", Warning, "RFC 1034 4.2.2", "let the registry and the zone name the same servers", perZone(delegationDiffers)},
 	{"single-server", Info, "RFC 2182 5", "have a second name server, in another network", perZone(func(s Survey) (hit, bool) {
 		return hitf(s.Zone.Name, "%s has a single name server", bare(s.Zone.Name)), len(s.Zone.Servers) == 1 && len(s.by) == 1
@@ -236,9 +236,9 @@ func ednsSizeIgnored(c *Case) []hit {
 
 func answerLarge(c *Case) []hit {
 	var m merged
-	for s := range c.answers(dns.TypeCAA) {
-		if s.Transport == resolve.TCP && s.Size > maxUDP {
-			m.add(s.Name, fmt.Sprintf("the answer has more than %d octets: it never comes over UDP, and depends on TCP", maxUDP), fmt.Sprintf("%d octets from %s", s.Size, s.where()))
+	for s := range c.all() {
+		if (s.Type == dns.TypeCAA || s.Type == dns.TypeDNSKEY) && s.Transport == resolve.TCP && s.Size > maxUDP {
+			m.add(s.Name, fmt.Sprintf("the answer for %s has more than %d octets: it never comes over UDP, and depends on TCP", typeName(s.Type), maxUDP), fmt.Sprintf("%d octets from %s", s.Size, s.where()))
 		}
 	}
 	return m.hits
@@ -283,6 +283,14 @@ func addressReserved(c *Case) []hit {
 		for _, a := range s.by {
 			if o := a.seen[0]; o.Addr.IsValid() && reserved(o.Addr.Addr()) {
 				hits = append(hits, hitf(a.id, "nobody on the Internet reaches that address"))
+			}
+		}
+		for _, server := range s.Zone.Servers { // glue that was not asked, such as IPv6 where this machine has none
+			for _, addr := range server.Addrs {
+				id := addressID(server.Name, addr)
+				if reserved(addr) && !slices.ContainsFunc(s.by, func(a address) bool { return a.id == id }) {
+					hits = append(hits, hitf(id, "nobody on the Internet reaches that address, which the delegation gives").seen("delegation of "+bare(s.Zone.Name)))
+				}
 			}
 		}
 	}

@@ -29,6 +29,7 @@ var signatureRules = []rule{
 	{"ds-sha1-alone", Error, "RFC 4509 3", "publish a DS record with SHA-256 of the key that signs the DNSKEY RRset, and take the others out of the parent", perZone(dsSHA1Alone)},
 	{"ds-dangling", Info, "RFC 6781 4.1.2", "take DS records of keys that are gone out of the parent", perZone(dsDangling)},
 	{"key-without-ds", Warning, "RFC 4035 2.4", "publish the DS record at the parent: until then the zone's signatures protect nothing", perZone(keyWithoutDS)},
+	{"zone-above-unsigned", Warning, "RFC 4033 2", "have the zone above signed; until then this zone's signatures protect nothing, whatever DS record is published", perZone(zoneAboveUnsigned)},
 	{"zone-unsigned", Info, "BR 3.2.2.8.1, RFC 8659 5.6", "sign the zone: whoever can forge an answer can let any CA in", perZone(zoneUnsigned)},
 	{"nsec3-iterations-high", Error, "RFC 9276 3.2", "set the iterations to 0: resolvers take the zone for unsigned as it is, or answer SERVFAIL", nsec3Iterations(func(n uint16) bool { return n > 150 })},
 	{"nsec3-iterations", Info, "RFC 9276 3.1", "set the iterations to 0", nsec3Iterations(func(n uint16) bool { return 0 < n && n <= 150 })},
@@ -56,26 +57,61 @@ func bogusFor(reasons ...dnssec.Reason) func(*Case) []hit {
 	}
 }
 
-// denialHidesCAA looks at the denial of a type that no name has: where it proves, rightly signed, that
-// there is no CAA, a resolver with RFC 8198 answers from it, and a CA climbs past the RRset.
+// denialHidesCAA looks at denials of other types and names: where one proves, rightly signed, that a name with
+// CAA has none or does not exist, a resolver with RFC 8198 answers from it, and a CA climbs past the RRset.
 func denialHidesCAA(c *Case) []hit {
-	has := map[string]bool{}
-	for s := range c.answers(dns.TypeCAA) {
-		if s.Kind == resolve.Data && s.Result.Status != dnssec.Bogus {
-			has[s.Name] = true
-		}
-	}
 	var m merged
-	for s := range c.answers(Probe) {
-		if !has[s.Name] || s.zone.Trust.Status != dnssec.Secure || s.Kind != resolve.NoData && s.Kind != resolve.NoName {
+	for _, s := range c.Surveys {
+		names := s.withCAA()
+		if len(names) == 0 || s.Zone.Trust.Status != dnssec.Secure {
 			continue
 		}
-		denial := dnssec.NewDenial(s.zone.Keys, dnssec.RRsets(s.Msg.Ns), c.Now)
-		if proof := denial.NoData(s.Name, dns.TypeCAA); proof.Status == dnssec.Secure {
-			m.add(s.Name, "the denial of another type at "+bare(s.Name)+" proves that it has no CAA, and it has: a resolver that remembers the denial hides the RRset", summary(proof.Evidence)+" at "+s.where())
+		for denier := range s.deniers() {
+			denial := dnssec.NewDenial(s.Zone.Keys, dnssec.RRsets(denier.Msg.Ns), c.Now)
+			for _, name := range names {
+				if denier.Type == dns.TypeCAA && denier.Name == name { // the servers differ, which is said already
+					continue
+				}
+				proof := denial.NoData(name, dns.TypeCAA)
+				if proof.Status != dnssec.Secure {
+					proof = denial.NameError(name)
+				}
+				if proof.Status == dnssec.Secure {
+					what := "another type"
+					if denier.Name != name {
+						what = "another name"
+					}
+					m.add(name, "the denial of "+what+" proves that "+bare(name)+" has no CAA, and it has: a resolver that remembers the denial hides the RRset",
+						fmt.Sprintf("%s %s: %s at %s", bare(denier.Name), typeName(denier.Type), summary(proof.Evidence), denier.where()))
+				}
+			}
 		}
 	}
 	return m.hits
+}
+
+// withCAA are the names at which a server has CAA that validates.
+func (s Survey) withCAA() []string {
+	var out []string
+	for i, o := range s.Seen {
+		r := s.read[i]
+		if o.Type == dns.TypeCAA && r.Kind == resolve.Data && r.Result.Status != dnssec.Bogus && !slices.Contains(out, o.Name) {
+			out = append(out, o.Name)
+		}
+	}
+	return out
+}
+
+// deniers yields the answers that deny.
+func (s Survey) deniers() iter.Seq[said] {
+	return func(yield func(said) bool) {
+		seen, read := slices.Concat(s.Seen, s.Denials), slices.Concat(s.read, s.denied)
+		for i, o := range seen {
+			if r := read[i]; !o.Truncated && (r.Kind == resolve.NoData || r.Kind == resolve.NoName) && !yield(said{o, r, s.Zone}) {
+				return
+			}
+		}
+	}
 }
 
 func summary(rrs []dns.RR) string {
@@ -205,7 +241,19 @@ func unsigned(s Survey) bool {
 }
 
 func keyWithoutDS(s Survey) (hit, bool) {
-	return hitf(s.Zone.Name, "%s is signed, and its parent has no DS record of it", bare(s.Zone.Name)).seen(s.Zone.Trust.Detail), unsigned(s) && s.hasKeys()
+	return hitf(s.Zone.Name, "%s is signed, and its parent has no DS record of it", bare(s.Zone.Name)).seen(s.Zone.Trust.Detail), unsigned(s) && s.Zone.Parent.Trust.Status == dnssec.Secure && s.hasKeys()
+}
+
+// zoneAboveUnsigned is where the chain of trust ends above the parent, which may have a DS record of the zone.
+func zoneAboveUnsigned(s Survey) (hit, bool) {
+	if !unsigned(s) || !s.hasKeys() {
+		return hit{}, false
+	}
+	above := s.Zone.Parent
+	for above.Parent != nil && above.Parent.Trust.Status == dnssec.Insecure {
+		above = above.Parent
+	}
+	return hitf(s.Zone.Name, "%s is signed, and %s above it is not", bare(s.Zone.Name), bare(above.Name)).seen(s.Zone.Trust.Detail), above.Trust.Status == dnssec.Insecure
 }
 
 func zoneUnsigned(s Survey) (hit, bool) {

@@ -29,6 +29,7 @@ var remedies = map[issuance.Reason]string{
 	"dnssec-bogus-unchecked":  "mend the zone's signatures, keys or DS record as the findings say: CAs have to check them since 2026-03-15",
 	"lookup-failed-signed":    "let the zone's servers answer for CAA, as the findings say",
 	"lookup-failed-unsigned":  "let the zone's servers answer for CAA, as the findings say, and sign the zone",
+	"denial-without-soa":      "let the zone's servers add the SOA record to their denials (RFC 2308 3)",
 	"not-found-out":           "try again, and look at the way to the servers above the name's; --resolver asks another way",
 	"trust-anchor-fails":      "look here: at --trust-anchor, this machine's clock, and what answers in the root's place",
 	"offline":                 "look here: at this machine's network, and at what keeps DNS (port 53, UDP and TCP) from it",

@@ -30,6 +30,7 @@ func (r *Resolver) Divert(ctx context.Context, a Answer, t Turn) (Answer, bool) 
 	out := Answer{
 		Name: a.Name, Type: a.Type, Chain: slices.Clone(way), Owner: t.Name, Zone: t.Zone,
 		Kind: t.Reading.Kind, RRset: t.Reading.RRset, Result: weakest(way, t.Reading.Result),
+		WithoutSOA: t.Reading.WithoutSOA,
 	}
 	if t.Reading.Kind != Alias || t.Reading.Result.Status == dnssec.Bogus {
 		return out, true
@@ -43,7 +44,7 @@ func (r *Resolver) Divert(ctx context.Context, a Answer, t Turn) (Answer, bool) 
 // followed is an answer that ends in an alias, with what its target's look-up found.
 func (a Answer) followed(rest Answer) Answer {
 	a.Chain = append(a.Chain, rest.Chain...)
-	a.Owner, a.Zone, a.Kind, a.RRset = rest.Owner, rest.Zone, rest.Kind, rest.RRset
+	a.Owner, a.Zone, a.Kind, a.RRset, a.WithoutSOA = rest.Owner, rest.Zone, rest.Kind, rest.RRset, rest.WithoutSOA
 	switch {
 	case rest.Err != nil:
 		return a.fail(rest.Err)

@@ -9,6 +9,9 @@ import (
 // Recursive reports whether one resolver is asked, rather than the servers of zones.
 func (r *Resolver) Recursive() bool { return r.cfg.Recursive }
 
+// OneServer reports whether one server is asked, be it a resolver, rather than those that delegations name.
+func (r *Resolver) OneServer() bool { return r.cfg.Only.IsValid() }
+
 // ResolverFault is what an answer shows to be wrong with the resolver that it came through rather than with a
 // name's servers, "" for nothing: it does not answer, be it for a zone's keys, or it passes no signatures
 // on, not even the root's.

@@ -33,8 +33,10 @@ type Answer struct {
 	RRset dnssec.RRset // of Data and Alias
 	// Result is the weakest of the chain's links and the answer at its end.
 	Result dnssec.Result
-	Seen   []Observation // the questions for the name itself and its aliases' targets
-	Err    *LookupError
+	// WithoutSOA says that the denial at the end came without the SOA, which some resolvers take for no answer.
+	WithoutSOA bool
+	Seen       []Observation // the questions for the name itself and its aliases' targets
+	Err        *LookupError
 }
 
 // LookupError says why a look-up ended without an answer.
@@ -137,7 +139,7 @@ func (r *Resolver) lookup(ctx context.Context, t *task, name string, rrtype uint
 		}
 		a.weaken(reading.Result)
 		if reading.Kind != Alias || reading.Result.Status == dnssec.Bogus { // an alias that no resolver would follow
-			a.Kind, a.RRset = reading.Kind, reading.RRset
+			a.Kind, a.RRset, a.WithoutSOA = reading.Kind, reading.RRset, reading.WithoutSOA
 			a.missLeftOut()
 			return a
 		}

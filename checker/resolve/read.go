@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -37,6 +38,9 @@ type Reading struct {
 	Result  dnssec.Result // of all but Failed and Referral
 	LeftOut dnssec.Result // of Alias, Bogus: a denial that came along without a signature; zero where none did
 	Failure Failure       // of Failed
+	// WithoutSOA says that a zone's server denies without the SOA (RFC 2308 3). Through a resolver it says nothing
+	// about the zone, and is not set.
+	WithoutSOA bool
 }
 
 // Read reads an observation of one of the zone's servers. What it says about names outside the zone
@@ -118,7 +122,8 @@ func proveWildcard(denial dnssec.Denial, set dnssec.RRset, result dnssec.Result)
 // compact denial a name that does not exist has no data (RFC 9824 3.2), and a resolver believes what is
 // proved.
 func (z *Zone) readDenial(o Observation, authority []dnssec.RRset, name string, rrtype uint16, alias dnssec.Status) Reading {
-	reading := Reading{Kind: NoData, Result: z.Trust}
+	soa := slices.ContainsFunc(authority, func(set dnssec.RRset) bool { return set.Type == dns.TypeSOA && len(set.RRs) > 0 })
+	reading := Reading{Kind: NoData, Result: z.Trust, WithoutSOA: !soa && !z.resolver.cfg.Recursive}
 	exists := o.Rcode != dns.RcodeNameError
 	if z.Trust.Status == dnssec.Secure {
 		denial := dnssec.NewDenial(z.Keys, authority, z.resolver.Now())

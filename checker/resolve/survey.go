@@ -103,6 +103,11 @@ func (r *Resolver) Offer(ctx context.Context, z *Zone, q Question, sizes ...uint
 	return out
 }
 
+// Again puts a question of a Survey once more: the same, to the same address and over the same transport.
+func (r *Resolver) Again(ctx context.Context, z *Zone, o Observation) Observation {
+	return r.observe(ctx, z, Address{Server: o.Server, Addr: o.Addr}, o.Transport, Question{o.Name, o.Type})
+}
+
 func (r *Resolver) observe(ctx context.Context, z *Zone, a Address, transport Transport, q Question) Observation {
 	return r.observeWith(ctx, z, a, transport, q, r.cfg.Buffer)
 }

@@ -49,6 +49,7 @@ const (
 	BogusUnchecked issuance.Reason = "dnssec-bogus-unchecked" // the same, before validation was compulsory
 	FailedSigned   issuance.Reason = "lookup-failed-signed"   // no answer, and the zone is not proved to be unsigned
 	FailedUnsigned issuance.Reason = "lookup-failed-unsigned" // no answer, and the zone is unsigned: a CA may take it for a permission
+	WithoutSOA     issuance.Reason = "denial-without-soa"     // some resolvers take the answer on the way up for none
 	NotFoundOut    issuance.Reason = "not-found-out"          // the look-up did not get as far as the name's servers
 	AnchorFails    issuance.Reason = "trust-anchor-fails"     // not even the trust anchor's zone validates from here
 	Offline        issuance.Reason = "offline"                // nobody answers, not even the root
@@ -89,7 +90,19 @@ func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
 		}
 		return v
 	}
-	return v.decided(last.RRset, at)
+	return v.decided(last.RRset, at).withoutSOA()
+}
+
+// withoutSOA doubts a permission that rests on denials without the SOA. Unbound 1.18, with which Let's Encrypt
+// resolved, answers SERVFAIL to them, and others do not.
+func (v Verdict) withoutSOA() Verdict {
+	i := slices.IndexFunc(v.Climb.Steps, func(s climb.Step) bool { return s.Answer.WithoutSOA })
+	if v.Outcome != MayIssue || i < 0 {
+		return v
+	}
+	v.Outcome, v.Reason = AtRisk, WithoutSOA
+	v.Detail = fmt.Sprintf("the denial at %s has no SOA record, to which some CAs' resolvers answer SERVFAIL", v.Climb.Steps[i].GovernedBy())
+	return v
 }
 
 // ownFailures are those of the look-up rather than of the name's servers.

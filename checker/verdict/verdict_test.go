@@ -46,8 +46,14 @@ func TestVerdicts(t *testing.T) {
 		return m
 	}
 	silent := func(string, dns.Question, *dns.Msg) *dns.Msg { return nil }
+	withoutSOA := func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		if len(m.Answer) == 0 && m.Authoritative {
+			m.Ns = nil
+		}
+		return m
+	}
 	old := func(sig *dns.RRSIG) { sig.Inception, sig.Expiration = sig.Inception-7200, sig.Inception }
-	l := lab.New(t, map[string]lab.Hook{"ns.fail.test.": fail, "ns.silent.test.": silent, "a.broken.": fail},
+	l := lab.New(t, map[string]lab.Hook{"ns.fail.test.": fail, "ns.nosoa.test.": withoutSOA, "ns.silent.test.": silent, "a.broken.": fail},
 		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
 		lab.Zone{Name: "broken.", Servers: []string{"a.broken."}},
 		lab.Zone{Name: "shielded.broken.", Servers: []string{"ns.shielded.broken."}, Text: `@ CAA 0 issue "ca.example"`},
@@ -55,6 +61,7 @@ func TestVerdicts(t *testing.T) {
 		lab.Zone{Name: "fail.test.", Servers: []string{"ns.fail.test."}},
 		lab.Zone{Name: "unsigned.test.", Servers: []string{"ns.fail.test."}, Unsigned: true},
 		lab.Zone{Name: "silent.test.", Servers: []string{"ns.silent.test."}},
+		lab.Zone{Name: "nosoa.test.", Servers: []string{"ns.nosoa.test."}, Unsigned: true, Text: "@ CAA 0 issue \"ca.example\"\nwww A 192.0.2.1\nown CAA 0 issue \"ca.example\"\n"},
 		lab.Zone{Name: "expired.test.", Servers: []string{"ns.ok.test."}, Sign: old},
 		lab.Zone{Name: "ok.test.", Servers: []string{"ns.ok.test."}, Text: `
 @       CAA 0 issue "ca.example"
@@ -101,6 +108,10 @@ old     CAA 0 issue "digicert.com"
 		{"silence, signed", guard.Requirement{Name: "silent.test.", Domain: "ca.example"}, today, verdict.LockedOut, verdict.FailedSigned},
 		{"expired signatures", guard.Requirement{Name: "expired.test.", Domain: "ca.example"}, today, verdict.LockedOut, verdict.Bogus},
 		{"expired signatures, before validation was compulsory", guard.Requirement{Name: "expired.test.", Domain: "ca.example"}, early, verdict.AtRisk, verdict.BogusUnchecked},
+		{"a denial without SOA on the way up (RFC 2308 3)", guard.Requirement{Name: "www.nosoa.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.WithoutSOA},
+		{"NXDOMAIN without SOA on the way up", guard.Requirement{Name: "x.nosoa.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.WithoutSOA},
+		{"a denial without SOA, and nobody may", guard.Requirement{Name: "www.nosoa.test.", Domain: "other.example"}, today, verdict.LockedOut, issuance.IssuerNotListed},
+		{"denials without SOA elsewhere", guard.Requirement{Name: "own.nosoa.test.", Domain: "ca.example"}, today, verdict.MayIssue, issuance.Authorized},
 		{"an error above the first RRset", guard.Requirement{Name: "www.shielded.broken.", Domain: "ca.example"}, today, verdict.MayIssue, issuance.Authorized},
 		{"an error nearer than any RRset", guard.Requirement{Name: "www.open.broken.", Domain: "ca.example"}, today, verdict.LockedOut, verdict.FailedSigned},
 	}

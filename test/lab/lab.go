@@ -39,6 +39,8 @@ type Zone struct {
 	DS       func(*dns.DS)                              // changes the parent's DS record
 	Sign     func(*dns.RRSIG)                           // changes what a signature says before it is made
 	Bitmap   func(name string, types []uint16) []uint16 // changes a denial's types
+	Unlinked string                                     // a name that the NSEC chain leaves out
+	LiesFor  uint16                                     // a type whose denials list no other than NSEC and RRSIG
 }
 
 // Hook changes an answer before it is sent; nil sends none.
@@ -118,7 +120,7 @@ func (l *Lab) add(spec Zone) {
 	if spec.Negative == 0 {
 		spec.Negative = 60
 	}
-	z := &zone{Zone: spec, sets: map[string]map[uint16][]dns.RR{}, sigs: map[string][]dns.RR{}}
+	z := &zone{Zone: spec, sets: map[string]map[uint16][]dns.RR{}, sigs: map[string][]dns.RR{}, lies: map[dns.RR][]dns.RR{}}
 	l.zones[spec.Name] = z
 	z.add(l.rr("%s %d IN SOA %s hostmaster.%s 1 7200 3600 1209600 %d", spec.Name, spec.Negative, spec.Servers[0], strings.TrimPrefix(spec.Name, "."), spec.Negative))
 	for _, name := range spec.Servers {
@@ -319,6 +321,7 @@ type zone struct {
 	Zone
 	sets    map[string]map[uint16][]dns.RR // by canonical owner
 	sigs    map[string][]dns.RR            // by owner and type
+	lies    map[dns.RR][]dns.RR            // by the NSEC that they stand for
 	names   []string                       // of the NSEC chain
 	glue    []dns.RR
 	key     *dns.DNSKEY
@@ -374,6 +377,8 @@ func (z *zone) finish(t testing.TB) {
 		}
 	}
 	slices.SortFunc(z.names, compare)
+	all := z.names
+	z.names = slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == z.Unlinked })
 	for i, name := range z.names {
 		types := []uint16{dns.TypeRRSIG, dns.TypeNSEC}
 		for rrtype := range z.sets[name] {
@@ -383,9 +388,15 @@ func (z *zone) finish(t testing.TB) {
 			types = z.Bitmap(name, types)
 		}
 		slices.Sort(types)
-		z.add(&dns.NSEC{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeNSEC, Class: dns.ClassINET, Ttl: 60}, NextDomain: z.names[(i+1)%len(z.names)], TypeBitMap: types})
+		nsec := &dns.NSEC{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeNSEC, Class: dns.ClassINET, Ttl: 60}, NextDomain: z.names[(i+1)%len(z.names)], TypeBitMap: types}
+		z.add(nsec)
+		if z.LiesFor != 0 {
+			lie := dns.Copy(nsec).(*dns.NSEC)
+			lie.TypeBitMap = []uint16{dns.TypeRRSIG, dns.TypeNSEC}
+			z.lies[nsec] = []dns.RR{lie, z.sign(t, []dns.RR{lie})}
+		}
 	}
-	for _, name := range z.names {
+	for _, name := range all {
 		for rrtype, set := range z.sets[name] {
 			if rrtype == dns.TypeNS && name != z.Name {
 				continue
@@ -494,6 +505,15 @@ func (z *zone) deny(m *dns.Msg, do bool, names ...string) {
 	}
 	for _, name := range names {
 		z.covering(&m.Ns, name)
+	}
+	if m.Question[0].Qtype == z.LiesFor {
+		m.Ns = slices.DeleteFunc(m.Ns, func(rr dns.RR) bool { sig, ok := rr.(*dns.RRSIG); return ok && sig.TypeCovered == dns.TypeNSEC })
+		for i, rr := range m.Ns {
+			if lie := z.lies[rr]; lie != nil {
+				m.Ns[i] = lie[0]
+				m.Ns = append(m.Ns, lie[1])
+			}
+		}
 	}
 }
 

@@ -1,0 +1,121 @@
+package finding
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/resolve"
+)
+
+// parentRules are about the servers of the zones above, and what they say of the zones below them.
+var parentRules = []rule{
+	{"parent-servers-differ", Error, "RFC 1034 4.3.5, RFC 4035 2.4", "tell the parent zone's operator, the registry say, that one of its servers is stale or wrong", parentServersDiffer},
+	{"parent-server-fails", Warning, "RFC 1034 4.2.2, RFC 2182 3.1", "tell the parent zone's operator; until then every resolver that comes upon that server has to ask another", parentServerFails},
+}
+
+// parentServersDiffer compares what the addresses of a parent's servers say of a zone.
+func parentServersDiffer(c *Case) []hit {
+	var hits []hit
+	for _, cut := range c.Cuts {
+		for _, q := range []struct {
+			rrtype uint16
+			seen   []resolve.Observation
+			read   []resolve.Reading
+			view   func(*resolve.Zone, resolve.Observation, resolve.Reading) string
+		}{{dns.TypeDS, cut.DS, cut.ds, viewOfDS}, {dns.TypeNS, cut.NS, cut.ns, viewOfNS}} {
+			var views merged
+			for i, o := range q.seen {
+				if view := q.view(cut.Zone, o, q.read[i]); view != "" {
+					views.add(cut.Zone.Name, view, where(o))
+				}
+			}
+			if len(views.hits) < 2 {
+				continue
+			}
+			h := hitf(cut.Zone.Name, "the servers of %s do not agree on %s records of %s: what a CA finds depends on which one it asks", bare(cut.Zone.Parent.Name), typeName(q.rrtype), bare(cut.Zone.Name))
+			for _, v := range views.hits {
+				h = h.seen(v.text + ": " + strings.Join(v.evidence, ", "))
+			}
+			hits = append(hits, h)
+		}
+	}
+	return hits
+}
+
+// viewOfDS is what one server says of DS records, "" for nothing.
+func viewOfDS(_ *resolve.Zone, o resolve.Observation, r resolve.Reading) string {
+	view := ""
+	switch {
+	case o.Truncated || r.Kind == resolve.Failed || r.Kind == resolve.Referral || r.Kind == resolve.Alias:
+		return ""
+	case r.Kind == resolve.Data:
+		view = content(r.RRset)
+	default:
+		view = "no DS"
+	}
+	if r.Result.Status == dnssec.Bogus {
+		view += ", bogus: " + r.Result.Detail
+	}
+	return view
+}
+
+// viewOfNS is what one server says of the delegation, "" for nothing. A server that has the zone below, too,
+// answers with the zone's own word, which need not be the parent's.
+func viewOfNS(zone *resolve.Zone, o resolve.Observation, r resolve.Reading) string {
+	switch {
+	case o.Truncated:
+		return ""
+	case r.Kind == resolve.NoData, r.Kind == resolve.NoName:
+		return "no delegation"
+	case r.Kind != resolve.Referral || r.Target != zone.Name:
+		return ""
+	}
+	ns, _ := dnssec.Find(dnssec.RRsets(o.Msg.Ns), zone.Name, dns.TypeNS)
+	var names []string
+	for _, rr := range ns.RRs {
+		names = append(names, bare(dns.CanonicalName(rr.(*dns.NS).Ns)))
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// parentServerFails is an address of a parent's servers that gives nothing for DS, or nothing over UDP.
+func parentServerFails(c *Case) []hit {
+	var hits []hit
+	for _, cut := range c.Cuts {
+		for _, a := range byAddress(cut.Zone.Parent, slices.Concat(cut.DS, cut.NS)) {
+			if a.seen[0].Failure == resolve.NoServer || c.toldOf(a) {
+				continue
+			}
+			fails := func(o resolve.Observation) bool { return o.Failure != "" }
+			ds := slices.DeleteFunc(slices.Clone(a.seen), func(o resolve.Observation) bool { return o.Type != dns.TypeDS })
+			udp, of := a.count(resolve.UDP, fails)
+			if udp < of && slices.ContainsFunc(ds, func(o resolve.Observation) bool { return !fails(o) }) {
+				continue
+			}
+			h := hitf(a.id, "it is a server of %s, and gives no answer for %s", bare(cut.Zone.Parent.Name), bare(cut.Zone.Name))
+			for _, o := range a.seen {
+				if fails(o) {
+					h = h.seen(fmt.Sprintf("%s %s: %s at %s", bare(o.Name), typeName(o.Type), o.Failure, where(o)))
+				}
+			}
+			hits = append(hits, h)
+		}
+	}
+	return hits
+}
+
+// toldOf reports whether the parent is among the zones surveyed, and the address answers for it no better.
+func (c *Case) toldOf(a address) bool {
+	for _, s := range c.Surveys {
+		i := slices.IndexFunc(s.by, func(other address) bool { return s.Zone == a.zone && other.id == a.id })
+		if i >= 0 {
+			return !s.by[i].speaksFor()
+		}
+	}
+	return false
+}
