@@ -88,7 +88,7 @@ func parentServerFails(c *Case) []hit {
 	var hits []hit
 	for _, cut := range c.Cuts {
 		for _, a := range byAddress(cut.Zone.Parent, slices.Concat(cut.DS, cut.NS)) {
-			if a.seen[0].Failure == resolve.NoServer || c.toldOf(a) {
+			if slices.Contains([]resolve.Failure{resolve.NoServer, resolve.NotAsked}, a.seen[0].Failure) || c.toldOf(a) {
 				continue
 			}
 			fails := func(o resolve.Observation) bool { return o.Failure != "" }
