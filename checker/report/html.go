@@ -327,8 +327,7 @@ func (n Name) rows() []row {
 	}
 	for _, d := range n.Drift {
 		line := like
-		line.Outcome, line.Detail, line.rank = driftBadge, short(d.text()), driftRank
-		line.Remedy = remedies[driftCode]
+		line.Outcome, line.Detail, line.Remedy, line.rank = driftBadge, short(d.text()), driftRemedy, driftRank
 		out = append(out, line)
 	}
 	return out

@@ -7,46 +7,62 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
-// remedies say what to do where a CA may not issue, or may not surely, by the verdict's reason.
+// remedies say what to do about a verdict that is not "may issue", by its reason. What is wrong in detail is
+// the findings' affair; this is for whoever sees the verdict alone.
 var remedies = map[issuance.Reason]string{
-	"no-property":              "add a property that names the CA, of the tag that the certificate's kind takes: issue or issuewild, issuemail, issuevmc",
-	"critical-unknown":         "take the critical flag off the property, whose tag the CA does not know, or take the property out",
-	"nobody-authorized":        "name the CA in the CAA RRset; an empty name, \";\", lets nobody issue",
-	"malformed":                "write the property anew: a domain name and, after a semicolon each, parameters as tag=value",
-	"issuer-not-listed":        "name the CA in the CAA RRset, or order from one that it names",
-	"issuer-name-not-exact":    "write the CA's name in lower case, without spaces and as the CA has it",
-	"account-mismatch":         "name this account in accounturi, or order with the one that is named",
-	"method-not-allowed":       "name this validation method in validationmethods, or validate by one that is named",
-	"unsatisfiable-parameters": "write each parameter once, as tag=value",
+	// The Relevant RRset.
+	"issuer-not-listed":        `if that CA is to issue, let every server have a property that names it: 0 issue with its domain or, for a wildcard where issuewild is there, 0 issuewild`,
+	"nobody-authorized":        `if anybody is to issue, add a property that names the CA beside the one that names nobody`,
+	"malformed":                `write the value as RFC 8659 4.2 has it: the CA's domain, and after a semicolon each parameter as tag=value`,
+	"critical-unknown":         `take the critical flag away from the property: a CA that does not know its tag issues to nobody`,
+	"issuer-name-not-exact":    `write the CA's domain as the CA does, in lower case and without a last dot`,
+	"account-mismatch":         `let accounturi be the account that asks, or ask with the account that it names`,
+	"method-not-allowed":       `add the method to validationmethods, or validate by one that is listed there`,
+	"unsatisfiable-parameters": `write one accounturi that is a URI, and one validationmethods with labels between commas, the tags in lower case`,
+	"method-unknown":           `write the validation method as the CA does, such as dns-01`,
+	"account-of-another-ca":    `write the URI of the account at the CA that the property names`,
+	"account-of-staging":       `register the ACME client at the production directory, and write that account's URI`,
+	"issuer-retired":           `name the CA by one of its present names`,
+	"issuer-reseller":          `name the CA that issues for the reseller`,
+	"issuer-misspelt":          `write the CA's domain as the CA does; if it is meant as it is, ask for it with --issuer`,
 
-	"issuer-retired":          "name the CA by the Issuer Domain Name that it has now",
-	"issuer-reseller":         "name the CA that issues for the reseller; its documents say which name that is",
-	"issuer-misspelt":         "correct the CA's name; --issuer says that it is meant as it is",
-	"method-unknown":          "correct validationmethods: its labels are those of ACME, or begin with ca-",
-	"account-of-staging":      "name the account at the CA's production directory",
-	"account-of-another-ca":   "name the account that is of the CA in the same property",
-	"dnssec-bogus":            "mend the zone's signatures, keys or DS record as the findings say: until then every CA's look-up fails",
-	"dnssec-bogus-unchecked":  "mend the zone's signatures, keys or DS record as the findings say: CAs have to check them since 2026-03-15",
-	"lookup-failed-signed":    "let the zone's servers answer for CAA, as the findings say",
-	"lookup-failed-unsigned":  "let the zone's servers answer for CAA, as the findings say, and sign the zone",
-	"denial-without-soa":      "let the zone's servers add the SOA record to their denials (RFC 2308 3)",
-	"not-found-out":           "try again, and look at the way to the servers above the name's; --resolver asks another way",
-	"trust-anchor-fails":      "look here: at --trust-anchor, this machine's clock, and what answers in the root's place",
-	"offline":                 "look here: at this machine's network, and at what keeps DNS (port 53, UDP and TCP) from it",
-	"one-server-denies":       "find out why that server says otherwise: its transfers, its serial; a CA may come upon it",
-	"quorum-not-corroborated": "find out why the perspectives that do not corroborate see otherwise: servers that do not answer from there, or answer by location",
-	"quorum-contested":        "see what the disputed perspectives saw, and make it plain to every reading",
-	"quorum-undetermined":     "bring the perspectives that could not find out back, or declare as many as the rule asks for",
-	"locked-out-only-here":    "find out what keeps this machine from seeing what the perspectives see",
-	driftCode:                 "publish what the policy says: reload the server, mend its transfers, or correct the policy",
+	// The way to it.
+	"dnssec-bogus":           `mend the zone's signatures or its DS record at the parent: the finding about it says which`,
+	"dnssec-bogus-unchecked": `mend the zone's signatures or its DS record at the parent: since 2026-03-15 every CA validates`,
+	"lookup-failed-signed":   `let the zone's servers answer for CAA at that name, without data where there is none; --observations FILE has what each of them said`,
+	"lookup-failed-unsigned": `let the zone's servers answer for CAA at that name, without data where there is none; --observations FILE has what each of them said`,
+	"denial-without-soa":     `let every server send the zone's SOA record along when it denies (RFC 2308 3)`,
+	"one-server-denies":      `let every server of the zone say the same: look at that one's transfers, and at how old its data are`,
+
+	// This machine.
+	"not-found-out":      `check again; if it stays, ask from another network, or by --resolver`,
+	"offline":            `see that this machine reaches name servers over UDP and TCP port 53, or ask by --resolver`,
+	"trust-anchor-fails": `set this machine's clock, and see that the trust anchor is the present one`,
+
+	// Other perspectives.
+	"quorum-not-corroborated": `let the name's servers say the same to every network: look at what the perspectives that deny saw, and at answers by region, firewalls and routes`,
+	"quorum-contested":        `write what the disputed perspectives saw so that every CA reads it alike`,
+	"quorum-undetermined":     `see why perspectives do not answer, or declare more of them, in the regions that the rule wants`,
+	"locked-out-only-here":    `look at the way from this machine to the name's servers: the perspectives see no such thing`,
 }
 
-// Remedy is what to do about a verdict, "" where a CA may issue.
+// driftRemedy is what to do about a Drift.
+const driftRemedy = "let that server load the policy, and see that nothing else serves CAA there; or write into the policy what it is to say"
+
+// Remedy is what to do about a verdict, in one line; "" where it may issue.
 func (v Verdict) Remedy() string {
 	if v.Outcome == verdict.MayIssue {
 		return ""
 	}
 	return remedies[v.Reason]
+}
+
+// mend is the remedy as people are shown it, "" for none.
+func (v Verdict) mend() string {
+	if remedy := v.Remedy(); remedy != "" {
+		return "mend: " + remedy
+	}
+	return ""
 }
 
 // MarshalJSON adds the remedy.
@@ -58,15 +74,11 @@ func (v Verdict) MarshalJSON() ([]byte, error) {
 	}{plain(v), v.Remedy()})
 }
 
-// advice is the remedy in a line, "" for none.
-func (v Verdict) advice() string { return advised(v.Remedy()) }
-
-// advice is what to do about drift, in a line.
-func (Drift) advice() string { return advised(remedies[driftCode]) }
-
-func advised(remedy string) string {
-	if remedy == "" {
-		return ""
-	}
-	return "mend: " + remedy
+// MarshalJSON adds the remedy.
+func (d Drift) MarshalJSON() ([]byte, error) {
+	type plain Drift
+	return json.Marshal(struct {
+		plain
+		Remedy string `json:"remedy"`
+	}{plain(d), driftRemedy})
 }
