@@ -53,6 +53,7 @@ func TestWriteCorroboration(t *testing.T) {
             near  RIPE NCC  does not count      it is 111 km from lima, and 500 are needed; it permits: authorized
         it hangs on one perspective alone: oslo or lima
         from 2026-12-15 on: undetermined (enough-remotes, non-corroborations)
+        mend: see why perspectives do not answer, or declare more of them, in the regions that the rule wants
 
 1 name, 1 could not find out
 `},

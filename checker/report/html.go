@@ -66,6 +66,7 @@ type row struct {
 	Record     string
 	Where      string
 	Detail     string
+	Remedy     string
 	rank       int
 }
 
@@ -304,7 +305,7 @@ func (n Name) rows() []row {
 		line := like
 		line.Who, line.Outcome, line.Detail, line.rank = short(v.who()), outcomeBadges[v.Outcome], short(v.Detail), outcomeRanks[v.Outcome]
 		if v.Outcome != verdict.MayIssue {
-			line.Reason = string(v.Reason)
+			line.Reason, line.Remedy = string(v.Reason), v.Remedy()
 		}
 		switch {
 		case v.Property != nil && n.Relevant != nil:
@@ -326,7 +327,7 @@ func (n Name) rows() []row {
 	}
 	for _, d := range n.Drift {
 		line := like
-		line.Outcome, line.Detail, line.rank = driftBadge, short(d.text()), driftRank
+		line.Outcome, line.Detail, line.Remedy, line.rank = driftBadge, short(d.text()), driftRemedy, driftRank
 		out = append(out, line)
 	}
 	return out

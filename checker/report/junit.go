@@ -94,7 +94,7 @@ func (n Name) junit() []junitCase {
 	var out []junitCase
 	for _, v := range n.Verdicts {
 		c := junitCase{Class: clean(n.Name), Name: clean(v.who()) + " may issue"}
-		because := &junitProblem{Type: string(v.Reason), Message: v.Outcome.String() + ": " + clean(v.because(n)), Text: v.corroborated()}
+		because := &junitProblem{Type: string(v.Reason), Message: v.Outcome.String() + ": " + clean(v.because(n)), Text: strings.TrimSuffix(v.corroborated()+v.mend(), "\n")}
 		switch v.Outcome {
 		case verdict.MayIssue:
 			c.Out = strings.TrimSuffix(clean(v.because(n))+"\n"+v.corroborated(), "\n")
@@ -111,7 +111,7 @@ func (n Name) junit() []junitCase {
 	for _, d := range n.Drift {
 		out = append(out, junitCase{
 			Class: clean(n.Name), Name: "what " + clean(d.Server) + " says is what the policy says",
-			Failure: &junitProblem{Type: driftCode, Message: clean(d.text())},
+			Failure: &junitProblem{Type: driftCode, Message: clean(d.text()), Text: "mend: " + driftRemedy},
 		})
 	}
 	return out

@@ -125,11 +125,11 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 				required[n.Name] = v.RequiredBy
 			}
 			if rule, broken := sarifOutcomes[v.Outcome]; broken {
-				run.add(rule, rule.Default.Level, clean(n.Name+": "+v.who()+" "+v.Outcome.String()+": "+v.because(n))+v.perspectives(), sarifPlace(n.Name, n.Name, v.RequiredBy), n.Name, v.who())
+				run.add(rule, rule.Default.Level, v.sarifMessage(n), sarifPlace(n.Name, n.Name, v.RequiredBy), n.Name, v.who())
 			}
 		}
 		for _, d := range n.Drift {
-			run.add(driftRule, "error", clean(n.Name+": "+d.text()), sarifPlace(n.Name, n.Name, &d.Pos), n.Name, d.Server)
+			run.add(driftRule, "error", clean(n.Name+": "+d.text())+". mend: "+driftRemedy, sarifPlace(n.Name, n.Name, &d.Pos), n.Name, d.Server)
 		}
 	}
 	for _, f := range r.Findings {
@@ -150,6 +150,15 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 	}
 	run.Invocations = []sarifInvocation{invocation}
 	return run.write(w)
+}
+
+// sarifMessage is a verdict with what the perspectives saw, and what to do about it.
+func (v Verdict) sarifMessage(n Name) string {
+	text := clean(n.Name+": "+v.who()+" "+v.Outcome.String()+": "+v.because(n)) + v.perspectives()
+	if mend := v.mend(); mend != "" {
+		text += ". " + mend
+	}
+	return text
 }
 
 // perspectives says which perspectives do not corroborate a verdict, "" without any.

@@ -67,12 +67,16 @@ func (n Name) write(out *strings.Builder, s Style) {
 	for i, line := range s.columns(rows) {
 		fmt.Fprintf(out, "    %s\n", line)
 		n.Verdicts[i].writeCorroboration(out, s)
+		if mend := n.Verdicts[i].mend(); mend != "" {
+			fmt.Fprintf(out, "        %s\n", mend)
+		}
 	}
 	if len(n.Verdicts) == 0 {
 		fmt.Fprintf(out, "    %s\n", clean(n.nobody()))
 	}
 	for _, d := range n.Drift {
 		fmt.Fprintf(out, "    %s  %s\n", s.paint(red, driftCode), clean(d.text()))
+		fmt.Fprintf(out, "        mend: %s\n", driftRemedy)
 	}
 	if s.Verbose {
 		n.writeTree(out, s)
