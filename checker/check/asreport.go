@@ -73,7 +73,7 @@ func zones(way climb.Climb, ends map[string][]finding.End) []report.Zone {
 			}
 		}
 		for _, end := range ends[z.Name] {
-			zone.Ends = append(zone.Ends, report.End{At: end.At, Over: bare(end.Name) + " " + dns.Type(end.Type).String()})
+			zone.Ends = append(zone.Ends, report.End{At: end.At, From: end.From, Over: bare(end.Name) + " " + dns.Type(end.Type).String()})
 		}
 		for _, s := range z.Servers {
 			zone.Servers = append(zone.Servers, describe(s))

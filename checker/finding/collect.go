@@ -200,7 +200,7 @@ func (k *Collector) again(ctx context.Context, a asking, seen []resolve.Observat
 	var soa []resolve.Observation
 	switch a.question.Type {
 	case dns.TypeSOA:
-		soa = seen
+		soa = slices.Clone(seen) // which changes below
 	case dns.TypeCAA:
 		soa = k.ask(ctx, asking{a.zone, resolve.Question{Name: a.zone.Name, Type: dns.TypeSOA}, bothWays}, false).seen
 	}

@@ -15,7 +15,8 @@ import (
 // End is when an RRset ceases to validate unless it is signed again.
 type End struct {
 	At   time.Time
-	Name string // of the RRset
+	From time.Time // when that signature began
+	Name string    // of the RRset
 	Type uint16
 }
 
@@ -63,8 +64,8 @@ func lasting(m *dns.Msg, now time.Time) map[string][]End {
 		if !ok {
 			continue
 		}
-		_, at := dnssec.Validity(sig, now)
-		end := End{at.UTC(), dns.CanonicalName(sig.Hdr.Name), sig.TypeCovered}
+		from, at := dnssec.Validity(sig, now)
+		end := End{at.UTC(), from.UTC(), dns.CanonicalName(sig.Hdr.Name), sig.TypeCovered}
 		signer := dns.CanonicalName(sig.SignerName)
 		i := slices.IndexFunc(out[signer], func(e End) bool { return e.Name == end.Name && e.Type == end.Type })
 		switch {

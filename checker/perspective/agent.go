@@ -117,7 +117,7 @@ func (c *client) post(ctx context.Context, body []byte) (*mpic.Response, error) 
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxResponse))
-	if err != nil {
+	if err = cmp.Or(err, ctx.Err()); err != nil { // what comes when the time is up, an agent sends to a closed door
 		return nil, err
 	}
 	if answer.StatusCode != http.StatusOK {

@@ -11,6 +11,7 @@ import (
 // End is when an RRset of a zone ceases to validate unless it is signed again.
 type End struct {
 	At   time.Time `json:"at"`
+	From time.Time `json:"from"` // when that signature began
 	Over string    `json:"over"` // name and type
 }
 

@@ -223,35 +223,44 @@ func text(octets string) string { return strings.ToValidUTF8(octets, "\uFFFD") }
 
 // file is a state on disk.
 type file struct {
-	Version int    `json:"version"` // 1
-	Items   []Item `json:"items"`
+	Version int      `json:"version"` // 1
+	Items   []Item   `json:"items"`
+	Signing []Signed `json:"signing,omitempty"`
 }
 
 const stateFile = "state.json"
 
 // load reads the state of a folder; without a file it is empty.
-func load(dir string) (State, error) {
+func load(dir string) (State, Signing, error) {
 	data, err := os.ReadFile(filepath.Join(dir, stateFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return State{}, nil
+		return State{}, Signing{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var f file
 	if err := json.Unmarshal(data, &f); err != nil || f.Version != 1 {
-		return nil, fmt.Errorf("%s is no state of this version (%v): move it away, and what is wrong will be told anew", filepath.Join(dir, stateFile), cmp.Or(err, errors.New("another version")))
+		return nil, nil, fmt.Errorf("%s is no state of this version (%v): move it away, and what is wrong will be told anew", filepath.Join(dir, stateFile), cmp.Or(err, errors.New("another version")))
 	}
-	s := State{}
+	s, signing := State{}, Signing{}
 	for _, item := range f.Items {
 		s[item.Condition] = item
 	}
-	return s, nil
+	for _, signed := range f.Signing {
+		signing[signed.part] = signed
+	}
+	return s, signing, nil
 }
 
 // save replaces the file whole, so that a crash leaves the old one or the new.
-func (s State) save(dir string) error {
-	f := file{Version: 1, Items: slices.SortedFunc(maps.Values(s), func(a, b Item) int { return compare(a.Condition, b.Condition) })}
+func (s State) save(dir string, signing Signing) error {
+	f := file{
+		Version: 1, Items: slices.SortedFunc(maps.Values(s), func(a, b Item) int { return compare(a.Condition, b.Condition) }),
+		Signing: slices.SortedFunc(maps.Values(signing), func(a, b Signed) int {
+			return cmp.Or(cmp.Compare(a.Zone, b.Zone), a.End.Compare(b.End))
+		}),
+	}
 	data, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
 		return err

@@ -41,6 +41,7 @@ type Watcher struct {
 
 	mu       sync.Mutex
 	state    State
+	signing  Signing
 	last     *run // that ended with a report
 	failures int  // runs in a row without one
 	counts   map[count]int
@@ -69,10 +70,10 @@ func New(cfg Config) (*Watcher, error) {
 		return nil, err
 	}
 	var err error
-	if w.state, err = load(cfg.State); err != nil {
+	if w.state, w.signing, err = load(cfg.State); err != nil {
 		return nil, err
 	}
-	return w, w.state.save(cfg.State) // what cannot be written is told now, not after the first run
+	return w, w.state.save(cfg.State, w.signing) // what cannot be written is told now, not after the first run
 }
 
 // Watch runs until ctx ends: at once, then an interval after each start, with jitter.
@@ -107,6 +108,9 @@ func (w *Watcher) once(ctx context.Context, begin time.Time) {
 	}
 	now := time.Now()
 	w.mu.Lock()
+	var late []report.Finding
+	w.signing, late = w.signing.Step(found, now)
+	found.Findings = append(found.Findings, late...)
 	w.state = w.state.Step(found, now.UTC())
 	w.last, w.failures = &run{found, now, now.Sub(begin)}, 0
 	w.counts[count{"run", "completed"}]++
@@ -147,7 +151,7 @@ func (w *Watcher) keep() {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.state.save(w.cfg.State); err != nil {
+	if err := w.state.save(w.cfg.State, w.signing); err != nil {
 		w.cfg.Log(fmt.Sprintf("the state is not kept: %v", err))
 	}
 }
