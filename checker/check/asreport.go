@@ -53,6 +53,9 @@ func steps(way climb.Climb) []report.Step {
 			if name := server(o); o.Addr.IsValid() && !slices.Contains(step.Servers, name) {
 				step.Servers = append(step.Servers, name)
 			}
+			if said := server(o) + ": " + o.Words(); len(o.Errors) > 0 && !slices.Contains(step.Errors, said) {
+				step.Errors = append(step.Errors, said)
+			}
 		}
 		out = append(out, step)
 	}

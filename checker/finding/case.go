@@ -180,14 +180,28 @@ func (a address) count(transport resolve.Transport, is func(resolve.Observation)
 
 func silent(o resolve.Observation) bool { return o.Failure == resolve.Unreachable }
 
-// perAddress makes a rule of a condition on each address.
+// words are what an address says of its own accord of why it fails (RFC 8914).
+func (a address) words() []string {
+	var out []string
+	for _, o := range a.seen {
+		if o.Failure == "" || len(o.Errors) == 0 {
+			continue
+		}
+		if evidence := fmt.Sprintf("%s to %s: %s", o.Failure, typeName(o.Type), o.Words()); !slices.Contains(out, evidence) {
+			out = append(out, evidence)
+		}
+	}
+	return out
+}
+
+// perAddress makes a rule of a condition on each address. Its evidence is what the address itself says.
 func perAddress(is func(address) (text string, found bool)) func(*Case) []hit {
 	return func(c *Case) []hit {
 		var hits []hit
 		for _, s := range c.Surveys {
 			for _, a := range s.by {
 				if text, found := is(a); found {
-					hits = append(hits, hitf(a.id, "%s", text))
+					hits = append(hits, hitf(a.id, "%s", text).seen(a.words()...))
 				}
 			}
 		}

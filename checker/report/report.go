@@ -88,7 +88,8 @@ type Step struct {
 	Failure    string        `json:"failure,omitempty"`
 	Security   dnssec.Result `json:"security"`
 	Properties []Property    `json:"properties,omitempty"`
-	Servers    []string      `json:"servers"` // that were asked until one answered
+	Servers    []string      `json:"servers"`                   // that were asked until one answered
+	Errors     []string      `json:"extended_errors,omitempty"` // that they sent (RFC 8914)
 }
 
 // Zone is one zone of the chains of trust: one chain, but for aliases.

@@ -155,6 +155,9 @@ func (n Name) writeTree(out *strings.Builder, s Style) {
 		if len(step.Servers) > 0 {
 			lines = append(lines, indent+"     asked: "+strings.Join(step.Servers, ", "))
 		}
+		for _, words := range step.Errors {
+			lines = append(lines, indent+"     said: "+words)
+		}
 	}
 	lines = append(lines, "chain of trust")
 	for _, z := range n.Zones {

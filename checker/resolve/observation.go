@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -100,7 +101,11 @@ func (o Observation) MarshalJSON() ([]byte, error) {
 	}{plain(o), dns.Type(o.Type).String(), o.Offered, o.Raw})
 }
 
-// Words are the errors' codes and texts for people, "" for none.
+// mostWords is how many octets of an error's text people are shown: a server may send 64 KiB of it.
+const mostWords = 200
+
+// Words are the errors' codes and texts for people, "" for none. A text is quoted, so that what a server sends is
+// taken for nothing of ours, and steers no terminal wherever it is shown.
 func (o Observation) Words() string {
 	var out []string
 	for _, e := range o.Errors {
@@ -109,11 +114,18 @@ func (o Observation) Words() string {
 			words += " " + name
 		}
 		if e.Text != "" {
-			words += ": " + e.Text
+			words += ": " + quote(e.Text)
 		}
 		out = append(out, words)
 	}
 	return strings.Join(out, "; ")
+}
+
+func quote(text string) string {
+	if len(text) > mostWords {
+		return strconv.Quote(strings.ToValidUTF8(text[:mostWords], "")) + "…"
+	}
+	return strconv.Quote(text)
 }
 
 var rcodeFailures = map[int]Failure{

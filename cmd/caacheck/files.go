@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"syscall"
 )
@@ -50,6 +51,9 @@ func openReports(flags ...fileFlag) (reportFiles, error) {
 
 // openReport makes a file beside the one that is to be, with the rights that it has or will have.
 func openReport(path string) (reportFile, error) {
+	if leadsToDescriptor(path) {
+		return reportFile{}, errStream
+	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
@@ -63,7 +67,7 @@ func openReport(path string) (reportFile, error) {
 			return reportFile{}, errors.New("it is there, and is no regular file")
 		}
 		if slices.ContainsFunc([]*os.File{os.Stdin, os.Stdout, os.Stderr}, func(open *os.File) bool { return same(open, info) }) {
-			return reportFile{}, errors.New("it is where one of the command's own streams leads; - is standard output")
+			return reportFile{}, errStream
 		}
 		mode = info.Mode().Perm()
 	}
@@ -78,6 +82,38 @@ func openReport(path string) (reportFile, error) {
 		}
 		return reportFile{path: path, temp: temp}, err
 	}
+}
+
+var errStream = errors.New("it is where one of the command's own streams leads; - is standard output")
+
+// descriptors are the folders whose files are a process's open ones (proc(5), fd(4)).
+var descriptors = regexp.MustCompile(`^(/dev|/proc/[^/]+(/task/[^/]+)?)/fd$`)
+
+// mostLinks is what Linux follows of symbolic links, path_resolution(7).
+const mostLinks = 40
+
+// leadsToDescriptor reports whether a path is that of an open file, such as /dev/stdout, whatever is open there.
+func leadsToDescriptor(path string) bool {
+	for range mostLinks {
+		dir, err := filepath.Abs(filepath.Dir(path))
+		if err != nil {
+			return false
+		}
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real
+		}
+		if descriptors.MatchString(dir) {
+			return true
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			return false
+		}
+		if path = target; !filepath.IsAbs(target) {
+			path = filepath.Join(dir, target)
+		}
+	}
+	return false
 }
 
 func same(open *os.File, info fs.FileInfo) bool {

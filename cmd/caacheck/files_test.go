@@ -94,6 +94,7 @@ func TestReportFilesBadInput(t *testing.T) {
 		"--junit $D/nowhere/x":               "--junit $D/nowhere/x: no such file or directory",
 		"--sarif $D":                         "no regular file",
 		"--sarif /dev/null":                  "no regular file",
+		"--sarif /dev/fd/9":                  "--sarif /dev/fd/9: it is where one of the command's own streams leads; - is standard output",
 		"--junit $D/link --sarif $D/old":     "it is the file of --junit, too",
 		"--junit $D/old --sarif $D/policy/x": "--sarif",
 		"--junit - --sarif -":                "--sarif -",

@@ -15,9 +15,13 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	signal.Ignore(syscall.SIGPIPE) // who reads no more is told nothing, and files are written all the same
-	context.AfterFunc(ctx, stop)   // the second Ctrl-C waits for nothing
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)         // the second Ctrl-C waits for nothing
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		// A terminal that is closed sends several: all but the first are for nothing.
+		ctx, _ = signal.NotifyContext(ctx, syscall.SIGHUP)
+	}
 	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 
@@ -45,6 +49,8 @@ func run(ctx context.Context, args []string, std stdio) int {
 	case errors.Is(err, errHelp):
 		fmt.Fprint(std.out, help)
 		return report.ExitFine
+	case errors.Is(err, syscall.EPIPE):
+		return code // whoever read it has what he wanted
 	case err != nil:
 		fmt.Fprintf(std.err, "caacheck: %v\n", err)
 		return report.ExitUnknown

@@ -44,10 +44,12 @@ later CAA 0 issue "digicert.com; validationmethods=dns-01"
 	{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}, Text: `x CAA 0 issue "digicert.com"`},
 	{Name: "down.test.", Servers: []string{"ns1.down.test.", "ns2.down.test."}},
 	{Name: "stale.test.", Servers: []string{"ns1.example.test.", "ns1.stale.test."}, Unsigned: true, Text: `@ CAA 0 issue "letsencrypt.org"`},
+	{Name: "refuses.test.", Servers: []string{"ns1.refuses.test.", "ns2.refuses.test."}},
 }
 
 var hooks = map[string]lab.Hook{
 	"ns1.down.test.": failing, "ns2.down.test.": failing,
+	"ns1.refuses.test.": refusing, "ns2.refuses.test.": refusing,
 	"ns1.stale.test.": func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
 		m = m.Copy()
 		for _, rr := range m.Answer {
@@ -61,6 +63,15 @@ var hooks = map[string]lab.Hook{
 
 func failing(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
 	m.Rcode, m.Answer, m.Ns = dns.RcodeServerFailure, nil, nil
+	return m
+}
+
+// refusing says why it fails (RFC 8914), and more that it would rather have a terminal do.
+func refusing(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+	m = failing("", q, m.Copy())
+	m.Extra = nil
+	m.SetEdns0(1232, true)
+	m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeNotReady, ExtraText: "loading \x1b[2J"})
 	return m
 }
 
@@ -138,6 +149,7 @@ func TestCaacheck(t *testing.T) {
 		{args: "shop.example.test", code: 1, out: []string{"digicert.com     may issue", "letsencrypt.org  at risk    issuer-name-not-exact", "readings-differ"}},
 		{args: "store.example.test", code: 0, out: []string{"x.provider.test, secure", "governed-by-alias", "not by you"}},
 		{args: "down.test", code: 1, out: []string{"any CA  locked out  lookup-failed-signed", "server-lame"}},
+		{args: "-v refuses.test", code: 1, out: []string{`servfail, at the servers of refuses.test. (EDE 14 Not Ready: "loading \x1b[2J")`, "said: ns1.refuses.test (", "- servfail to SOA: EDE 14 Not Ready", "mend: let the zone's servers answer"}},
 		{args: "stale.test", code: 1, out: []string{"one-server-denies", "servers-differ"}},
 		{args: "provider.test", code: 0, out: []string{"any CA  may issue  no CAA at the name or above it", "caa-missing"}},
 		{args: "xss.example.test", code: 1, out: []string{"value-malformed"}},
@@ -188,6 +200,7 @@ func TestCaacheck(t *testing.T) {
 		{args: "--names $D/long", code: 2, err: "long:2: the line is longer"},
 		{args: "agent --issuer letsencrypt", code: 2, err: "did you mean letsencrypt.org?"},
 		{args: "x.test --nonsense", code: 2, err: "caacheck --help"},
+		{args: "watch x.test --observations $D/x", code: 2, err: "writes no report"},
 		{args: "x.test --type web", code: 2, err: "tls, smime or vmc"},
 		{args: "x.test --at tomorrow", code: 2, err: "2027-03-15"},
 		{args: "x.test --port 0", code: 2, err: "--port"},
@@ -283,7 +296,7 @@ func TestJSONKeepsToItsSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"www.example.test", "*.example.test", "shop.example.test", "store.example.test", "down.test", "stale.test", "provider.test", "xss.example.test", "nowhere", "old.example.test", "slip.example.test", "typo.example.test", "stage.example.test"},
+		{"www.example.test", "*.example.test", "shop.example.test", "store.example.test", "down.test", "refuses.test", "stale.test", "provider.test", "xss.example.test", "nowhere", "old.example.test", "slip.example.test", "typo.example.test", "stage.example.test"},
 		{"--policy", filepath.Join(dir, "policy.yaml")},
 	} {
 		_, out, stderr := caacheck(t, "", append(append([]string{"--json"}, args...), world...)...)
