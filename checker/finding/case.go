@@ -180,16 +180,16 @@ func (a address) count(transport resolve.Transport, is func(resolve.Observation)
 
 func silent(o resolve.Observation) bool { return o.Failure == resolve.Unreachable }
 
-// words are what an address says of its own accord of why it fails (RFC 8914).
+// words are what an address says of its own accord of why it fails (RFC 8914), each once.
 func (a address) words() []string {
-	var out []string
+	var told, out []string
 	for _, o := range a.seen {
-		if o.Failure == "" || len(o.Errors) == 0 {
+		words := string(o.Failure) + ", " + o.Words()
+		if o.Failure == "" || len(o.Errors) == 0 || slices.Contains(told, words) {
 			continue
 		}
-		if evidence := fmt.Sprintf("%s to %s: %s", o.Failure, typeName(o.Type), o.Words()); !slices.Contains(out, evidence) {
-			out = append(out, evidence)
-		}
+		told = append(told, words)
+		out = append(out, typeName(o.Type)+" at "+where(o)+": "+words)
 	}
 	return out
 }

@@ -149,7 +149,7 @@ func TestCaacheck(t *testing.T) {
 		{args: "shop.example.test", code: 1, out: []string{"digicert.com     may issue", "letsencrypt.org  at risk    issuer-name-not-exact", "readings-differ"}},
 		{args: "store.example.test", code: 0, out: []string{"x.provider.test, secure", "governed-by-alias", "not by you"}},
 		{args: "down.test", code: 1, out: []string{"any CA  locked out  lookup-failed-signed", "server-lame"}},
-		{args: "-v refuses.test", code: 1, out: []string{`servfail, at the servers of refuses.test. (EDE 14 Not Ready: "loading \x1b[2J")`, "said: ns1.refuses.test (", "- servfail to SOA: EDE 14 Not Ready", "mend: let the zone's servers answer"}},
+		{args: "-v refuses.test", code: 1, out: []string{`servfail, at the servers of refuses.test. (EDE 14 Not Ready: "loading \x1b[2J")`, "said: ns1.refuses.test (", `over UDP: servfail, EDE 14 Not Ready: "loading \x1b[2J"`, "mend: let the zone's servers answer"}},
 		{args: "stale.test", code: 1, out: []string{"one-server-denies", "servers-differ"}},
 		{args: "provider.test", code: 0, out: []string{"any CA  may issue  no CAA at the name or above it", "caa-missing"}},
 		{args: "xss.example.test", code: 1, out: []string{"value-malformed"}},

@@ -223,8 +223,8 @@ func findWrong(t *testing.T, r *resolve.Resolver, s specimen) {
 				t.Errorf("%s\n  in %s\n  found: %+v", owner+s.apex, s.what, f)
 			}
 			where := f.Evidence
-			if len(where) == 0 {
-				where = []string{f.Subject}
+			if len(where) == 0 || f.Subject == at { // of an address, the evidence is what it says itself
+				where = append(slices.Clone(where), f.Subject)
 			}
 			for _, where := range where {
 				seen[where] = true
