@@ -223,7 +223,7 @@ func findWrong(t *testing.T, r *resolve.Resolver, s specimen) {
 				t.Errorf("%s\n  in %s\n  found: %+v", owner+s.apex, s.what, f)
 			}
 			where := f.Evidence
-			if len(where) == 0 {
+			if len(where) == 0 || f.Subject == at { // the evidence is then what the address says itself
 				where = []string{f.Subject}
 			}
 			for _, where := range where {
