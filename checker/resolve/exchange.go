@@ -116,7 +116,7 @@ var (
 
 // once asks one time. An error means that nothing usable came.
 func (r *Resolver) once(ctx context.Context, o *Observation, q question) error {
-	o.Failure = ""
+	o.Failure, o.Error, o.Raw, o.Size = "", "", nil, 0 // of the try before
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	m := q.message()

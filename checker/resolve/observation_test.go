@@ -1,8 +1,10 @@
 package resolve
 
 import (
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -24,5 +26,61 @@ func TestWords(t *testing.T) {
 		if got := (Observation{Errors: tt.errors}).Words(); got != tt.want {
 			t.Errorf("got %s\nwant %s", got, tt.want)
 		}
+	}
+}
+
+// Of several tries an observation is the last: an answer has no error of the try before, and silence no message.
+func TestObservationIsOfTheLastTry(t *testing.T) {
+	t.Parallel()
+	answer := func(m *dns.Msg) []byte {
+		raw, err := m.SetReply(m).Pack()
+		if err != nil {
+			t.Error(err)
+		}
+		return raw
+	}
+	malformed := func(m *dns.Msg) []byte { return []byte{byte(m.Id >> 8), byte(m.Id), 0x80, 0, 0, 1, 0, 9, 0, 0, 0, 0} }
+	silence := func(*dns.Msg) []byte { return nil }
+	for name, tt := range map[string]struct {
+		tries   [2]func(*dns.Msg) []byte
+		failure Failure
+		message bool
+	}{
+		"silence, then an answer":           {[2]func(*dns.Msg) []byte{silence, answer}, "", true},
+		"what is no message, then one":      {[2]func(*dns.Msg) []byte{malformed, answer}, "", true},
+		"what is no message, then silence":  {[2]func(*dns.Msg) []byte{malformed, silence}, Unreachable, false},
+		"silence, then what is no message":  {[2]func(*dns.Msg) []byte{silence, malformed}, Malformed, true},
+		"what is no message, and once more": {[2]func(*dns.Msg) []byte{malformed, malformed}, Malformed, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			go func() {
+				buf := make([]byte, dns.MaxMsgSize)
+				for _, try := range tt.tries {
+					n, from, err := conn.ReadFrom(buf)
+					m := new(dns.Msg)
+					if err != nil || m.Unpack(buf[:n]) != nil {
+						return
+					}
+					if raw := try(m); raw != nil {
+						_, _ = conn.WriteTo(raw, from)
+					}
+				}
+			}()
+			addr := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+			r, err := New(Config{Only: addr, Timeout: 300 * time.Millisecond, Rate: -1, Anchors: []dns.RR{}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := r.exchange(t.Context(), Address{Addr: addr}, UDP, question{name: "example.", rrtype: dns.TypeCAA, buffer: DefaultBuffer})
+			if o.Failure != tt.failure || (o.Error == "") != (tt.failure == "") || (len(o.Raw) > 0) != tt.message || o.Size != len(o.Raw) || o.Tries != 2 {
+				t.Errorf("got %q (%s), %d octets of %d, after %d tries", o.Failure, o.Error, len(o.Raw), o.Size, o.Tries)
+			}
+		})
 	}
 }

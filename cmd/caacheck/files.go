@@ -70,6 +70,8 @@ func openReport(path string) (reportFile, error) {
 			return reportFile{}, errStream
 		}
 		mode = info.Mode().Perm()
+	} else if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 { // the link itself would be renamed over
+		return reportFile{}, errors.New("the symbolic link leads to nothing")
 	}
 	for n := 0; ; n++ {
 		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d-%d", filepath.Base(path), os.Getpid(), n))

@@ -87,8 +87,10 @@ func TestReportFilesBadInput(t *testing.T) {
 	if err := os.WriteFile(old, []byte("old"), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(old, link); err != nil {
-		t.Fatal(err)
+	for from, to := range map[string]string{link: old, filepath.Join(dir, "dangling"): filepath.Join(dir, "gone")} {
+		if err := os.Symlink(to, from); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for args, want := range map[string]string{
 		"--junit $D/nowhere/x":               "--junit $D/nowhere/x: no such file or directory",
@@ -96,6 +98,7 @@ func TestReportFilesBadInput(t *testing.T) {
 		"--sarif /dev/null":                  "no regular file",
 		"--sarif /dev/fd/9":                  "--sarif /dev/fd/9: it is where one of the command's own streams leads; - is standard output",
 		"--junit $D/link --sarif $D/old":     "it is the file of --junit, too",
+		"--junit $D/dangling":                "the symbolic link leads to nothing",
 		"--junit $D/old --sarif $D/policy/x": "--sarif",
 		"--junit - --sarif -":                "--sarif -",
 		"--json --html -":                    "--html -",
