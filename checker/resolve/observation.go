@@ -90,15 +90,36 @@ type Observation struct {
 }
 
 // MarshalJSON is the observation with the type's name, the size that was offered, and the message as it came, in
-// base64.
+// base64. Without an answer it says nothing of one, nor of a time where nothing was asked.
 func (o Observation) MarshalJSON() ([]byte, error) {
 	type plain Observation
+	asked, answered := !o.At.IsZero(), o.Msg != nil
 	return json.Marshal(struct {
 		plain
-		Type    string `json:"type"`
-		Offered uint16 `json:"edns_offered,omitempty"`
-		Raw     []byte `json:"raw,omitempty"`
-	}{plain(o), dns.Type(o.Type).String(), o.Offered, o.Raw})
+		Type          string         `json:"type"`
+		At            *time.Time     `json:"at,omitempty"`
+		RTT           *time.Duration `json:"rtt_ns,omitempty"`
+		Offered       uint16         `json:"edns_offered,omitempty"`
+		Rcode         *int           `json:"rcode,omitempty"`
+		Authoritative *bool          `json:"aa,omitempty"`
+		Truncated     *bool          `json:"tc,omitempty"`
+		Authentic     *bool          `json:"ad,omitempty"`
+		EDNS          *bool          `json:"edns,omitempty"`
+		CaseKept      *bool          `json:"case_kept,omitempty"`
+		Raw           []byte         `json:"raw,omitempty"`
+	}{
+		plain(o), dns.Type(o.Type).String(), known(asked, o.At), known(asked, o.RTT), o.Offered,
+		known(answered, o.Rcode), known(answered, o.Authoritative), known(answered, o.Truncated), known(answered, o.Authentic),
+		known(answered, o.EDNS), known(answered, o.CaseKept), o.Raw,
+	})
+}
+
+// known is a value to be written, or nothing.
+func known[T any](is bool, value T) *T {
+	if !is {
+		return nil
+	}
+	return &value
 }
 
 // mostWords is how many octets of an error's text people are shown: a server may send 64 KiB of it.

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"encoding/json"
 	"net"
 	"strings"
 	"testing"
@@ -82,5 +83,28 @@ func TestObservationIsOfTheLastTry(t *testing.T) {
 				t.Errorf("got %q (%s), %d octets of %d, after %d tries", o.Failure, o.Error, len(o.Raw), o.Size, o.Tries)
 			}
 		})
+	}
+}
+
+// An observation without an answer says nothing of one.
+func TestObservationAsJSON(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	answer := new(dns.Msg).SetQuestion("a.test.", dns.TypeCAA)
+	for _, tt := range []struct {
+		o    Observation
+		want string
+	}{
+		{Observation{Name: "a.test.", Type: dns.TypeCAA, Transport: UDP, Failure: Unreachable, Error: "left alone"},
+			`{"zone":"","address":"","transport":"udp","name":"a.test.","tries":0,"failure":"unreachable","error":"left alone","size":0,"type":"CAA"}`},
+		{Observation{Name: "a.test.", Type: dns.TypeCAA, Transport: TCP, At: at, Tries: 1, Failure: Unreachable, Offered: 1232},
+			`{"zone":"","address":"","transport":"tcp","name":"a.test.","tries":1,"failure":"unreachable","size":0,"type":"CAA","at":"2026-11-25T00:00:00Z","rtt_ns":0,"edns_offered":1232}`},
+		{Observation{Name: "a.test.", Type: dns.TypeCAA, Transport: TCP, At: at, RTT: 5, Tries: 1, Authoritative: true, Msg: answer, Raw: []byte("raw"), Size: 3},
+			`{"zone":"","address":"","transport":"tcp","name":"a.test.","tries":1,"size":3,"type":"CAA","at":"2026-11-25T00:00:00Z","rtt_ns":5,"rcode":0,"aa":true,"tc":false,"ad":false,"edns":false,"case_kept":false,"raw":"cmF3"}`},
+	} {
+		got, err := json.Marshal(tt.o)
+		if err != nil || string(got) != tt.want {
+			t.Errorf("got %s, %v\nwant %s", got, err, tt.want)
+		}
 	}
 }
