@@ -2,9 +2,11 @@ package world_test
 
 import (
 	"maps"
+	"net"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -81,5 +83,20 @@ func TestRefusedCorefileSaysWhy(t *testing.T) {
 	said := world.RunCoreDNS(t, ".:$PORT {\n    kubernetes\n}\n", nil)
 	if !strings.Contains(said, "Corefile:2") || !strings.Contains(said, "build with -tags full") {
 		t.Errorf("CoreDNS said:\n%s", said)
+	}
+}
+
+// A port that is taken when a server starts, and free a moment later, fails no test.
+func TestAPortTakenForAMoment(t *testing.T) {
+	t.Parallel()
+	addr := world.FreeAddr(t)
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		t.Skip("somebody was faster")
+	}
+	time.AfterFunc(300*time.Millisecond, func() { conn.Close() })
+	world.NSD(t, addr, map[string]string{"example.": "example. 60 SOA . . 1 1 1 1 1\nexample. 60 NS ns.example.\n"})
+	if m := world.Ask(t, addr, "example.", dns.TypeSOA); len(m.Answer) == 0 {
+		t.Errorf("got %v", m)
 	}
 }
