@@ -224,20 +224,44 @@ func (a *Answer) resolveIn(ctx context.Context, t *task, zone *Zone) Reading {
 }
 
 // leftOut reads data without a signature once more: under opt-out they may lie below a delegation that
-// no denial tells of, and then they are Insecure rather than Bogus (RFC 5155 6).
+// no denial tells of, and then they are Insecure rather than Bogus (RFC 5155 6). As a validator goes down from
+// the zone, the first name decides of which more can be said than that no delegation stands there.
 func (z *Zone) leftOut(ctx context.Context, t *task, name string, result dnssec.Result) dnssec.Result {
+	var way []string
 	for ; dnssec.Below(name, z.Name); name = dnssec.Parent(name) {
-		for o := range z.ask(ctx, t, question{name: name, rrtype: dns.TypeDS}) {
-			if o.Failure != "" {
-				continue
-			}
-			if _, ds := z.readDS(o.Msg, name); ds.Reason == dnssec.OptOut {
-				return ds
-			}
-			break
+		way = append(way, name)
+	}
+	for _, at := range slices.Backward(way) {
+		switch ds := z.deniedDS(ctx, t, at); ds.Reason {
+		case dnssec.OptOut:
+			return ds
+		case dnssec.NotACut, dnssec.NoSuchName:
+		default:
+			return result
 		}
 	}
 	return result
+}
+
+// deniedDS is what the zone's servers say of DS at a name that need not be a delegation. An alias there is none, if
+// it validates.
+func (z *Zone) deniedDS(ctx context.Context, t *task, name string) dnssec.Result {
+	var last dnssec.Result
+	for o := range z.ask(ctx, t, question{name: name, rrtype: dns.TypeDS}) {
+		if o.Failure != "" {
+			continue
+		}
+		if alias, target := aliasIn(dnssec.RRsets(o.Msg.Answer), name, z.Name); target != "" {
+			if last = dnssec.VerifyRRset(alias, z.Keys, z.resolver.Now()); last.Status == dnssec.Secure {
+				return dnssec.Result{Status: dnssec.Secure, Reason: dnssec.NotACut}
+			}
+			continue
+		}
+		if _, last = z.readDS(o.Msg, name); last.Status != dnssec.Bogus || last.Reason == dnssec.NotACut || last.Reason == dnssec.NoSuchName {
+			return last
+		}
+	}
+	return last
 }
 
 // remember corrects the place of a name that turned out to be a zone's.

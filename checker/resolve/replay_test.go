@@ -156,3 +156,49 @@ func content(set dnssec.RRset) string {
 	}
 	return strings.Join(out, ", ")
 }
+
+// Data without a signature are Insecure where opt-out leaves room for a delegation (RFC 5155 6), and Bogus where the
+// question for DS finds an alias: none stands there.
+func TestUnsignedDataUnderOptOut(t *testing.T) {
+	t.Parallel()
+	key := &dns.DNSKEY{Hdr: dns.RR_Header{Name: "example.", Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 300}, Flags: 257, Protocol: 3, Algorithm: dns.ED25519}
+	private, err := key.Generate(256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var denials, alias []dns.RR
+	for _, rr := range pool(t, key, private.(crypto.Signer)) {
+		switch sig, ok := rr.(*dns.RRSIG); {
+		case rr.Header().Rrtype == dns.TypeNSEC3 || ok && sig.TypeCovered == dns.TypeNSEC3:
+			denials = append(denials, rr)
+		case rr.Header().Name == "alias.example." && (rr.Header().Rrtype == dns.TypeCNAME || ok && sig.TypeCovered == dns.TypeCNAME):
+			alias = append(alias, rr)
+		}
+	}
+	for _, tt := range []struct {
+		what, name string
+		answer     []dns.RR
+		want       dnssec.Status
+	}{
+		{"room for a delegation", "y.x.example.", nil, dnssec.Insecure},
+		{"a name that exists", "www.example.", nil, dnssec.Bogus},
+		{"an alias that is signed", "alias.example.", alias, dnssec.Bogus},
+		{"an alias that is not", "new.example.", []dns.RR{&dns.CNAME{Hdr: dns.RR_Header{Name: "new.example.", Rrtype: dns.TypeCNAME, Class: dns.ClassINET}, Target: "www.example."}}, dnssec.Bogus},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			t.Parallel()
+			r := resolverAt(t, hostile(t, func(q *dns.Msg, tcp bool, send func([]byte) error) {
+				m := new(dns.Msg).SetReply(q)
+				m.Authoritative, m.Truncated = true, !tcp
+				if tcp {
+					m.Answer, m.Ns = tt.answer, denials
+				}
+				_ = send(pack(m))
+			}))
+			z := &Zone{Name: "example.", resolver: r, Trust: dnssec.Result{Status: dnssec.Secure}, Keys: dnssec.Keys{Zone: "example.", RRs: []*dns.DNSKEY{key}}}
+			if got := z.leftOut(t.Context(), newTask(), tt.name, dnssec.Result{Status: dnssec.Bogus, Reason: dnssec.SignatureMissing}); got.Status != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
