@@ -183,10 +183,8 @@ func bindings(p issuance.Property, tag string) []binding {
 		return nil
 	}
 	var out []binding
-	for _, parameter := range v.Parameters {
-		if strings.EqualFold(parameter.Tag, tag) {
-			out = append(out, binding{strings.ToLower(v.Domain), parameter.Value})
-		}
+	for _, value := range v.Values(tag) {
+		out = append(out, binding{strings.ToLower(v.Domain), value})
 	}
 	return out
 }

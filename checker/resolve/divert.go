@@ -35,7 +35,7 @@ func (r *Resolver) Divert(ctx context.Context, a Answer, t Turn) (Answer, bool) 
 	if t.Reading.Kind != Alias || t.Reading.Result.Status == dnssec.Bogus {
 		return out, true
 	}
-	out.Chain = append(out.Chain, Link{t.Reading.RRset.Name, t.Reading.RRset.Type, t.Name, t.Reading.Target, t.Zone, t.Reading.Result, t.Reading.LeftOut})
+	out.Chain = append(out.Chain, t.Reading.link(t.Name, t.Zone))
 	out = out.followed(r.Lookup(ctx, t.Reading.Target, a.Type))
 	out.missLeftOut()
 	return out, true
@@ -53,14 +53,4 @@ func (a Answer) followed(rest Answer) Answer {
 	}
 	a.Result = weakest(a.Chain[:len(a.Chain)-len(rest.Chain)], rest.Result)
 	return a
-}
-
-// weakest is the weakest of some links and what stands at their end.
-func weakest(chain []Link, end dnssec.Result) dnssec.Result {
-	for _, l := range slices.Backward(chain) {
-		if strength[l.Result.Status] < strength[end.Status] {
-			end = l.Result
-		}
-	}
-	return end
 }

@@ -22,35 +22,35 @@ type limiter struct {
 type gate struct {
 	busy    int       // questions that are put and not answered
 	next    time.Time // when the next question may be put
-	waiting turns
+	waiting waiters
 	timer   *time.Timer // of next; nil where nobody waits for it
 	came    int         // questions so far
 }
 
-// turn is one question that waits.
-type turn struct {
+// waiter is one question that waits.
+type waiter struct {
 	priority, number int
 	granted          chan struct{} // closed when the question may be put
 	place            int           // among those that wait; -1 for none of them any more
 }
 
-// turns are a heap, for [heap].
-type turns []*turn
+// waiters are a heap, for [heap].
+type waiters []*waiter
 
-func (t turns) Len() int { return len(t) }
-func (t turns) Less(i, j int) bool {
+func (t waiters) Len() int { return len(t) }
+func (t waiters) Less(i, j int) bool {
 	return t[i].priority < t[j].priority || t[i].priority == t[j].priority && t[i].number < t[j].number
 }
-func (t turns) Swap(i, j int) {
+func (t waiters) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
 	t[i].place, t[j].place = i, j
 }
-func (t *turns) Push(x any) {
-	w := x.(*turn)
+func (t *waiters) Push(x any) {
+	w := x.(*waiter)
 	w.place = len(*t)
 	*t = append(*t, w)
 }
-func (t *turns) Pop() any {
+func (t *waiters) Pop() any {
 	last := (*t)[len(*t)-1]
 	last.place = -1
 	*t = (*t)[:len(*t)-1]
@@ -86,7 +86,7 @@ func (l *limiter) enter(ctx context.Context, addr netip.AddrPort) (release func(
 		l.gates[addr] = g
 	}
 	g.came++
-	w := &turn{priority: priority, number: g.came, granted: make(chan struct{})}
+	w := &waiter{priority: priority, number: g.came, granted: make(chan struct{})}
 	heap.Push(&g.waiting, w)
 	l.grant(g)
 	l.mu.Unlock()
@@ -130,7 +130,7 @@ func (l *limiter) grant(g *gate) {
 		}
 		g.next = g.next.Add(l.interval)
 		g.busy++
-		close(heap.Pop(&g.waiting).(*turn).granted)
+		close(heap.Pop(&g.waiting).(*waiter).granted)
 	}
 }
 

@@ -137,13 +137,13 @@ func (r *Resolver) lookup(ctx context.Context, t *task, name string, rrtype uint
 		if reading.Kind == Failed {
 			return a
 		}
-		a.weaken(reading.Result)
+		a.Result = weakest(a.Chain, reading.Result)
 		if reading.Kind != Alias || reading.Result.Status == dnssec.Bogus { // an alias that no resolver would follow
 			a.Kind, a.RRset, a.WithoutSOA = reading.Kind, reading.RRset, reading.WithoutSOA
 			a.missLeftOut()
 			return a
 		}
-		a.Chain = append(a.Chain, Link{reading.RRset.Name, reading.RRset.Type, a.Owner, reading.Target, a.Zone, reading.Result, reading.LeftOut})
+		a.Chain = append(a.Chain, reading.link(a.Owner, a.Zone))
 		a.Owner = reading.Target
 	}
 }
@@ -165,11 +165,19 @@ func (a Answer) fail(err *LookupError) Answer {
 	return a
 }
 
-// weaken takes a link's result in: of several the weakest counts.
-func (a *Answer) weaken(result dnssec.Result) {
-	if len(a.Chain) == 0 || strength[result.Status] < strength[a.Result.Status] {
-		a.Result = result
+// link is what an alias adds to the chain of the name that it was found at.
+func (r Reading) link(from string, zone *Zone) Link {
+	return Link{r.RRset.Name, r.RRset.Type, from, r.Target, zone, r.Result, r.LeftOut}
+}
+
+// weakest is the weakest of some links and what stands at their end; of several the first.
+func weakest(chain []Link, end dnssec.Result) dnssec.Result {
+	for _, l := range slices.Backward(chain) {
+		if strength[l.Result.Status] <= strength[end.Status] {
+			end = l.Result
+		}
 	}
+	return end
 }
 
 // missLeftOut makes an answer Bogus that is Secure but for what was left out of its aliases.

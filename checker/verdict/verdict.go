@@ -77,9 +77,11 @@ type Verdict struct {
 func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
 	v := Verdict{Requirement: r, Climb: c}
 	last := c.Last()
-	switch {
-	case last.Answer.Zone.AnchorFault() != "" && (last.Answer.Err == nil || last.Answer.Err.Failure != resolve.Offline):
-		v.Reason, v.Detail = AnchorFails, last.Answer.Zone.AnchorFault()+"; look at the anchor, at this machine's clock, and at the way there"
+	switch fault := last.Answer.Zone.AnchorFault(); {
+	case last.Answer.Err != nil && last.Answer.Err.Failure == resolve.Offline:
+		return v.failed(last.Answer.Err, at)
+	case fault != "":
+		v.Reason, v.Detail = AnchorFails, fault+"; look at the anchor, at this machine's clock, and at the way there"
 		return v
 	case last.Answer.Err != nil:
 		return v.failed(last.Answer.Err, at)

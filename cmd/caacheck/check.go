@@ -345,13 +345,11 @@ func (o options) config(ctx context.Context) (resolve.Config, []string, error) {
 	if cfg.Only.IsValid() {
 		return cfg, notes, nil
 	}
-	switch {
-	case cfg.NoIPv6:
-		notes = append(notes, "This machine has no IPv6: name servers' IPv6 addresses were not asked.")
-	default:
-		if cfg.NoIPv6, err = withoutIPv6(ctx, cfg); cfg.NoIPv6 {
-			notes = append(notes, "IPv6 leads nowhere from this machine: no root server answers over it, and name servers' IPv6 addresses were not asked.")
-		}
+	if cfg.NoIPv6 {
+		return cfg, append(notes, "This machine has no IPv6: name servers' IPv6 addresses were not asked."), nil
+	}
+	if cfg.NoIPv6, err = withoutIPv6(ctx, cfg); cfg.NoIPv6 {
+		notes = append(notes, "IPv6 leads nowhere from this machine: no root server answers over it, and name servers' IPv6 addresses were not asked.")
 	}
 	return cfg, notes, err
 }

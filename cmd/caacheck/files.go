@@ -129,20 +129,14 @@ const standardOutput = "-"
 // shown is the flag of the one file that goes to standard output instead of text or JSON, "" for none.
 func shown(flags []fileFlag, json bool) (string, error) {
 	found := ""
-	if json {
-		found = "--json"
-	}
 	for _, f := range flags {
 		switch {
 		case f.path != standardOutput:
-		case found != "" || f.flag == "--observations":
+		case json || found != "" || f.flag == "--observations":
 			return "", fmt.Errorf("%s - : that cannot go to standard output beside a report", f.flag)
 		default:
 			found = f.flag
 		}
-	}
-	if found == "--json" {
-		return "", nil
 	}
 	return found, nil
 }

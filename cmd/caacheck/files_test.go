@@ -125,6 +125,16 @@ func TestReportFilesBadInput(t *testing.T) {
 	}
 }
 
+// built is the command itself, for what no function shows: signals and streams.
+func built(t *testing.T, dir string) string {
+	t.Helper()
+	program := filepath.Join(dir, "caacheck")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return program
+}
+
 // One report can take the place of the text on standard output, which is no file to be replaced.
 func TestStandardOutput(t *testing.T) {
 	t.Parallel()
@@ -138,10 +148,7 @@ func TestStandardOutput(t *testing.T) {
 	if code, out, stderr := caacheck(t, "", "lint", "--sarif", "-", filepath.Join(dir, "policy.yaml")); code != 0 || !strings.Contains(out, `"results": []`) || strings.Contains(out, "accepted") {
 		t.Errorf("lint: exit %d %s: %s", code, stderr, out)
 	}
-	program := filepath.Join(dir, "caacheck")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	program := built(t, dir)
 	earlier := filepath.Join(dir, "log")
 	if err := os.WriteFile(earlier, []byte("what was there"), 0o600); err != nil {
 		t.Fatal(err)

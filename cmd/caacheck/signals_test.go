@@ -16,16 +16,6 @@ import (
 	"time"
 )
 
-// built is the command itself, for what no function shows: signals and streams.
-func built(t *testing.T, dir string) string {
-	t.Helper()
-	program := filepath.Join(dir, "caacheck")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return program
-}
-
 // hole is a root that never answers: flags that lead into it, and what waits until it was asked.
 func hole(t *testing.T, dir string) (flags []string, asked func()) {
 	t.Helper()

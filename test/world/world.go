@@ -4,8 +4,9 @@
 //
 // In go a Corefile or a list of zones with their trust anchors; out comes a running Process with
 // its address and its log. A process is ready when it says so in its log, so nothing here sleeps (but
-// for a port that something else has for a moment), and it ends with the test. The resolvers know the zones they are given and nothing else: their
-// sockets are bound to loopback, so that no query can leave the machine.
+// for a port that something else has for a moment), and it ends with the test. The resolvers know the
+// zones they are given and nothing else: their sockets are bound to loopback, so that no query can leave
+// the machine.
 //
 // A program that is missing skips the test with a word of what to install; with CI=true it fails,
 // since test/all has installed it.

@@ -199,10 +199,8 @@ func methodsOf(p issuance.Property) []string {
 		return nil
 	}
 	var out []string
-	for _, parameter := range v.Parameters {
-		if strings.EqualFold(parameter.Tag, "validationmethods") {
-			out = append(out, strings.Split(parameter.Value, ",")...)
-		}
+	for _, list := range v.Values("validationmethods") {
+		out = append(out, strings.Split(list, ",")...)
 	}
 	return out
 }

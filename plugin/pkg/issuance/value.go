@@ -14,6 +14,17 @@ type IssueValue struct {
 // Parameter is one `tag=value` of an issue-value.
 type Parameter struct{ Tag, Value string }
 
+// Values are those of a parameter, whatever the case of its tag, in order.
+func (v IssueValue) Values(tag string) []string {
+	var out []string
+	for _, p := range v.Parameters {
+		if strings.EqualFold(p.Tag, tag) {
+			out = append(out, p.Value)
+		}
+	}
+	return out
+}
+
 // ValueError says why a text is no issue-value.
 type ValueError struct {
 	Offset int // in octets, from 0
