@@ -141,7 +141,8 @@ type address struct {
 	seen []resolve.Observation
 }
 
-// byAddress groups the observations of a zone's servers.
+// byAddress groups the observations of a zone's servers. An address that was asked while this machine's network was
+// lost is left out: nothing is known of it.
 func byAddress(zone *resolve.Zone, seen []resolve.Observation) []address {
 	var out []address
 	for _, o := range seen {
@@ -156,7 +157,7 @@ func byAddress(zone *resolve.Zone, seen []resolve.Observation) []address {
 		}
 		out[i].seen = append(out[i].seen, o)
 	}
-	return out
+	return slices.DeleteFunc(out, func(a address) bool { return slices.ContainsFunc(a.seen, offline) })
 }
 
 // addressID is a server and one address of it, for people.
@@ -179,6 +180,8 @@ func (a address) count(transport resolve.Transport, is func(resolve.Observation)
 }
 
 func silent(o resolve.Observation) bool { return o.Failure == resolve.Unreachable }
+
+func offline(o resolve.Observation) bool { return o.Failure == resolve.Offline }
 
 // words are what an address says of its own accord of why it fails (RFC 8914), each once.
 func (a address) words() []string {

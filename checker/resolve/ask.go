@@ -67,11 +67,7 @@ func (z *Zone) nothing(q question, failure Failure, text string) Observation {
 
 // converse asks one address as a resolver does.
 func (r *Resolver) converse(ctx context.Context, a Address, q question) Observation {
-	first := UDP
-	if r.cfg.Carry != nil {
-		first = Carried
-	}
-	o := r.exchange(ctx, a, first, q)
+	o := r.exchange(ctx, a, r.first(), q)
 	if o.Failure == "" && o.Truncated && o.Transport == UDP {
 		size := o.Size
 		if o = r.exchange(ctx, a, TCP, q); o.Failure == Unreachable {
@@ -86,6 +82,14 @@ func (r *Resolver) converse(ctx context.Context, a Address, q question) Observat
 		return r.converse(ctx, a, q)
 	}
 	return o
+}
+
+// first is the transport that a question is tried over first.
+func (r *Resolver) first() Transport {
+	if r.cfg.Carry != nil {
+		return Carried
+	}
+	return UDP
 }
 
 // refers reports whether an answer points at a zone on the way from z to a name.
@@ -220,21 +224,29 @@ func (r *Resolver) leftAlone(addr netip.AddrPort) bool {
 	return s != nil && !s.answered && s.count >= giveUpAfter && time.Now().Before(s.until)
 }
 
-// listen remembers whether an address has answered.
-func (r *Resolver) listen(addr netip.AddrPort, answered bool) {
+// listen remembers that an address has answered.
+func (r *Resolver) listen(addr netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.silenceOf(addr).answered = true
+}
+
+// mute remembers questions that an address has left without an answer, while the network was there.
+func (r *Resolver) mute(addr netip.AddrPort, questions int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.silenceOf(addr)
+	s.count += questions
+	s.until = time.Now().Add(giveUpFor)
+}
+
+func (r *Resolver) silenceOf(addr netip.AddrPort) *silence {
 	s := r.silent[addr]
 	if s == nil {
 		s = new(silence)
 		r.silent[addr] = s
 	}
-	if answered {
-		s.answered = true
-		return
-	}
-	s.count++
-	s.until = time.Now().Add(giveUpFor)
+	return s
 }
 
 // addressesOf looks up a name server's addresses. A circle, or too many look-ups within look-ups, finds

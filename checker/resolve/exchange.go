@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -77,6 +78,7 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 	if transport != UDP || r.hasFailed(addr) {
 		tries = 1
 	}
+	doubted := false
 	for o.Tries = 1; ; o.Tries++ {
 		release, err := r.limits.enter(ctx, addr)
 		if err != nil {
@@ -88,10 +90,10 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 		o.RTT = time.Since(o.At)
 		release()
 		if len(o.Raw) > 0 {
-			r.network.hear()
+			r.network.hear(r.lull())
 		}
 		if err == nil {
-			r.listen(addr, true)
+			r.listen(addr)
 			return o
 		}
 		o.Error = err.Error()
@@ -102,10 +104,25 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 		if o.Failure == "" {
 			o.Failure = Unreachable
 		}
-		if o.Tries == tries {
-			r.listen(addr, o.Failure != Unreachable)
+		if o.Tries < tries {
+			continue
+		}
+		since := r.lately(o.At)
+		switch {
+		case o.Failure != Unreachable:
+			r.listen(addr)
+			return o
+		case errors.Is(err, syscall.ECONNREFUSED), !doubted && r.network.alive(since, o.At):
+			r.mute(addr, 1)
+			return o
+		case !r.reachable(ctx, since):
+			o.Failure = Offline
+			return o
+		case doubted, r.leftAlone(addr):
+			r.mute(addr, 2)
 			return o
 		}
+		doubted, tries = true, o.Tries+1 // the network is there now, and may not have been: silence is the server's if it lasts
 	}
 }
 

@@ -86,14 +86,14 @@ func TestSilentAddressesAreLeftAlone(t *testing.T) {
 		if r.leftAlone(gateAddr) {
 			t.Error("it is left alone too early")
 		}
-		r.listen(gateAddr, false)
+		r.mute(gateAddr, 1)
 	}
 	if !r.leftAlone(gateAddr) {
 		t.Error("it is not left alone")
 	}
-	r.listen(gateAddr, true)
+	r.listen(gateAddr)
 	for range 2 * giveUpAfter {
-		r.listen(gateAddr, false)
+		r.mute(gateAddr, 1)
 	}
 	if r.leftAlone(gateAddr) {
 		t.Error("it is left alone, and has answered")

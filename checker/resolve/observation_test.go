@@ -49,7 +49,7 @@ func TestObservationIsOfTheLastTry(t *testing.T) {
 	}{
 		"silence, then an answer":           {[2]func(*dns.Msg) []byte{silence, answer}, "", true},
 		"what is no message, then one":      {[2]func(*dns.Msg) []byte{malformed, answer}, "", true},
-		"what is no message, then silence":  {[2]func(*dns.Msg) []byte{malformed, silence}, Unreachable, false},
+		"what is no message, then silence":  {[2]func(*dns.Msg) []byte{malformed, silence}, Offline, false}, // there is no other server to ask
 		"silence, then what is no message":  {[2]func(*dns.Msg) []byte{silence, malformed}, Malformed, true},
 		"what is no message, and once more": {[2]func(*dns.Msg) []byte{malformed, malformed}, Malformed, true},
 	} {

@@ -26,21 +26,39 @@ const (
 type network struct {
 	mu     sync.Mutex
 	heard  time.Time // the last message, of whomever
+	lulled time.Time // when something was heard again after a lull
 	lostAt time.Time // when even the root was silent
 
 	probing sync.Mutex
 }
 
-func (n *network) hear() {
+func (n *network) hear(lull time.Duration) {
 	n.mu.Lock()
-	n.heard = time.Now()
-	n.mu.Unlock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	if now.Sub(n.heard) > lull {
+		n.lulled = now
+	}
+	n.heard = now
+}
+
+// alive reports whether somebody was heard since a time, and no lull ended since another.
+func (n *network) alive(since, lulls time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.heard.After(since) && !n.lulled.After(lulls)
 }
 
 func (n *network) state() (heard, lostAt time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.heard, n.lostAt
+}
+
+// WasOffline reports whether the network has been lost at any time.
+func (r *Resolver) WasOffline() bool {
+	_, lostAt := r.network.state()
+	return !lostAt.IsZero()
 }
 
 // reachable reports whether anybody has been heard since a time or, that failing, the root answers now.
@@ -55,14 +73,45 @@ func (r *Resolver) reachable(ctx context.Context, since time.Time) bool {
 		return false
 	}
 	for _, addr := range r.probes() {
-		if o := r.converse(ctx, Address{Addr: addr}, question{name: ".", rrtype: dns.TypeNS, buffer: r.cfg.Buffer, recurse: r.cfg.Recursive}); o.Msg != nil {
+		if r.probe(ctx, addr) {
 			return true
 		}
+	}
+	if ctx.Err() != nil {
+		return true
 	}
 	r.network.mu.Lock()
 	r.network.lostAt = time.Now()
 	r.network.mu.Unlock()
 	return false
+}
+
+// probe reports whether anything comes from an address. It asks over the first transport, and once.
+func (r *Resolver) probe(ctx context.Context, addr netip.AddrPort) bool {
+	release, err := r.limits.enter(ctx, addr)
+	if err != nil {
+		return false
+	}
+	defer release()
+	o := Observation{Addr: addr, Transport: r.first()}
+	_ = r.once(ctx, &o, question{name: ".", rrtype: dns.TypeNS, buffer: r.cfg.Buffer, recurse: r.cfg.Recursive})
+	if len(o.Raw) == 0 {
+		return false
+	}
+	r.network.hear(r.lull())
+	return true
+}
+
+// lull is for how long nobody may be heard without a doubt that the network is there.
+func (r *Resolver) lull() time.Duration { return r.cfg.Timeout / 2 }
+
+// lately is when a question that was put at a time may have been lost at the latest for what was heard since to show
+// that the network was there: at once for one that the system refused, a lull ago for one that was waited for.
+func (r *Resolver) lately(at time.Time) time.Time {
+	if ago := time.Now().Add(-r.lull()); ago.After(at) {
+		return ago
+	}
+	return at
 }
 
 // probes are addresses of the root, or the only one that is asked.
@@ -77,19 +126,22 @@ func (r *Resolver) probes() []netip.AddrPort {
 	return out[:min(probed, len(out))]
 }
 
-// blame is the failure of a look-up where a zone's servers were all silent: Offline if nobody else is heard, either.
+// blame is the failure of a look-up that found no answer: Offline if one of a zone's servers was asked while the network
+// was lost, or none has an address since theirs were looked up then.
 func (r *Resolver) blame(ctx context.Context, seen []Observation, failure Failure) Failure {
-	if failure != Unreachable && failure != NoServer || slices.ContainsFunc(seen, func(o Observation) bool { return !o.Failure.Silent() }) {
-		return failure
+	switch {
+	case slices.ContainsFunc(seen, func(o Observation) bool { return o.Failure == Offline }):
+		return Offline
+	case failure == NoServer && !r.cameThrough(ctx):
+		return Offline
 	}
-	since := time.Now().Add(-r.cfg.Timeout)
-	if len(seen) > 0 && !seen[0].At.IsZero() {
-		since = seen[0].At
-	}
-	if r.reachable(ctx, since) || ctx.Err() != nil {
-		return failure
-	}
-	return Offline
+	return failure
+}
+
+// cameThrough reports whether the network is there, and was when addresses were looked up just now.
+func (r *Resolver) cameThrough(ctx context.Context) bool {
+	_, lostAt := r.network.state()
+	return time.Since(lostAt) > stillLost && r.reachable(ctx, r.lately(time.Time{}))
 }
 
 // withoutTrust is the failure of a zone that would be Bogus, since nobody answered for its DS or DNSKEY, while the
@@ -141,9 +193,9 @@ func (r *Resolver) WorksIPv6(ctx context.Context) bool {
 		asked++
 		addr := netip.AddrPortFrom(a, r.cfg.Port)
 		go func() {
-			o := r.exchange(ctx, Address{Addr: addr}, UDP, question{name: ".", rrtype: dns.TypeNS, buffer: r.cfg.Buffer})
+			ok := r.probe(ctx, addr)
 			select {
-			case answered <- o.Msg != nil:
+			case answered <- ok:
 			case <-ctx.Done():
 			}
 		}()

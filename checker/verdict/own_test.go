@@ -71,21 +71,25 @@ func TestOwnFaults(t *testing.T) {
 	}
 }
 
+// losing are servers of which nothing comes while the network is lost.
+func losing(lost *atomic.Bool, servers ...string) map[string]lab.Hook {
+	hooks := map[string]lab.Hook{}
+	for _, server := range servers {
+		hooks[server] = func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+			if lost.Load() {
+				return nil
+			}
+			return m
+		}
+	}
+	return hooks
+}
+
 // A network that is lost after a while locks nobody out, signed or not; what has been found out stands.
 func TestTheNetworkIsLost(t *testing.T) {
 	t.Parallel()
 	var lost atomic.Bool
-	hook := func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
-		if lost.Load() {
-			return nil
-		}
-		return m
-	}
-	hooks := map[string]lab.Hook{}
-	for _, server := range []string{"a.root.", "a.nic.test.", "ns.signed.test.", "ns.unsigned.test."} {
-		hooks[server] = hook
-	}
-	l := lab.New(t, hooks,
+	l := lab.New(t, losing(&lost, "a.root.", "a.nic.test.", "ns.signed.test.", "ns.unsigned.test."),
 		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
 		lab.Zone{Name: "signed.test.", Servers: []string{"ns.signed.test."}, Text: `www CAA 0 issue "ca.example"`},
 		lab.Zone{Name: "unsigned.test.", Servers: []string{"ns.unsigned.test."}, Unsigned: true, Text: `www CAA 0 issue "ca.example"`})

@@ -175,7 +175,7 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	progress := startProgress(std.err, len(jobs))
 	found := check.Run(ctx, r, jobs, check.Options{At: at, Progress: progress.report})
 	progress.stop()
-	found.Notes = append(notes, o.remarks(jobs)...)
+	found.Notes = slices.Concat(notes, o.remarks(jobs), found.Notes)
 	if o.perspectives != "" {
 		progress = startProgress(std.err, len(found.Names))
 		check.Corroborate(ctx, perspectives, found, at, progress.report)

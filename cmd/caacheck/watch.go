@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +109,7 @@ func (o watchOptions) prepare(ctx context.Context, names []string) (p prepared, 
 
 func (p prepared) run(ctx context.Context) *report.Report {
 	found := check.Run(ctx, p.resolver, p.jobs, check.Options{At: p.at})
-	found.Notes = p.notes
+	found.Notes = slices.Concat(p.notes, found.Notes)
 	defer p.perspectives.Close()
 	if len(p.perspectives.Names()) > 0 {
 		check.Corroborate(ctx, p.perspectives, found, p.at, nil)
