@@ -6,7 +6,6 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -38,7 +37,9 @@ func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observatio
 			if o.Failure == "" && !z.speaks(o) && !z.refers(o, q.name) {
 				o.Failure = Lame
 			}
-			r.learn(a.Addr, o.Failure)
+			if o.Failure == Unreachable || o.Failure == TCPFailed {
+				r.known.fail(a.Addr)
+			}
 			silent = silent && o.Failure.Silent()
 			if !yield(o) || o.Failure == Cancelled {
 				return
@@ -172,81 +173,15 @@ func (r *Resolver) at(server string, addrs []netip.Addr) []Address {
 func (r *Resolver) ordered(addrs []Address) []Address {
 	type rank struct{ failed, waiting int }
 	ranks := map[netip.AddrPort]rank{}
-	r.mu.Lock()
 	for _, a := range addrs {
-		ranks[a.Addr] = rank{r.slow[a.Addr], r.limits.queue(a.Addr)}
+		ranks[a.Addr] = rank{r.known.conduct(a.Addr).failed, r.limits.queue(a.Addr)}
 	}
-	r.mu.Unlock()
 	out := slices.Clone(addrs)
 	slices.SortStableFunc(out, func(a, b Address) int {
 		left, right := ranks[a.Addr], ranks[b.Addr]
 		return cmp.Or(left.failed-right.failed, left.waiting-right.waiting)
 	})
 	return out
-}
-
-// learn remembers the addresses that do not answer, so that the next question goes elsewhere first.
-func (r *Resolver) learn(addr netip.AddrPort, failure Failure) {
-	if failure != Unreachable && failure != TCPFailed {
-		return
-	}
-	r.mu.Lock()
-	r.slow[addr]++
-	r.mu.Unlock()
-}
-
-// hasFailed reports whether an address has been silent before, so that it is waited for but once.
-func (r *Resolver) hasFailed(addr netip.AddrPort) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.slow[addr] > 0
-}
-
-// An address that has never answered, and left so many questions in a row without an answer, is left alone for a
-// while: thousands of names are not to wait for it one by one. Each was waited for, by one transport or the other.
-const (
-	giveUpAfter = 4
-	giveUpFor   = 30 * time.Second
-)
-
-// silence is what is known of an address that has not answered.
-type silence struct {
-	count    int
-	answered bool
-	until    time.Time
-}
-
-// leftAlone reports whether an address is not to be asked for now.
-func (r *Resolver) leftAlone(addr netip.AddrPort) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.silent[addr]
-	return s != nil && !s.answered && s.count >= giveUpAfter && time.Now().Before(s.until)
-}
-
-// listen remembers that an address has answered.
-func (r *Resolver) listen(addr netip.AddrPort) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.silenceOf(addr).answered = true
-}
-
-// mute remembers questions that an address has left without an answer, while the network was there.
-func (r *Resolver) mute(addr netip.AddrPort, questions int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.silenceOf(addr)
-	s.count += questions
-	s.until = time.Now().Add(giveUpFor)
-}
-
-func (r *Resolver) silenceOf(addr netip.AddrPort) *silence {
-	s := r.silent[addr]
-	if s == nil {
-		s = new(silence)
-		r.silent[addr] = s
-	}
-	return s
 }
 
 // addressesOf looks up a name server's addresses. A circle, or too many look-ups within look-ups, finds

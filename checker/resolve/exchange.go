@@ -70,12 +70,12 @@ func (r *Resolver) exchange(ctx context.Context, a Address, transport Transport,
 // try asks until something usable comes, or as often as is allowed.
 func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Transport, q question) Observation {
 	o := Observation{Addr: addr, Transport: transport, Name: q.name, Type: q.rrtype}
-	if r.leftAlone(addr) {
+	if r.known.leftAlone(addr) {
 		o.Failure, o.Error = Unreachable, fmt.Sprintf("it was not asked, since it has never answered, and left %d questions in a row without an answer", giveUpAfter)
 		return o
 	}
 	tries := r.cfg.Tries
-	if transport != UDP || r.hasFailed(addr) {
+	if transport != UDP || r.known.conduct(addr).failed > 0 {
 		tries = 1
 	}
 	doubted := false
@@ -93,7 +93,7 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 			r.network.hear(r.lull())
 		}
 		if err == nil {
-			r.listen(addr)
+			r.known.answer(addr)
 			return o
 		}
 		o.Error = err.Error()
@@ -110,16 +110,16 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 		since := r.lately(o.At)
 		switch {
 		case o.Failure != Unreachable:
-			r.listen(addr)
+			r.known.answer(addr)
 			return o
 		case errors.Is(err, syscall.ECONNREFUSED), !doubted && r.network.alive(since, o.At):
-			r.mute(addr, 1)
+			r.known.mute(addr, 1)
 			return o
 		case !r.reachable(ctx, since):
 			o.Failure = Offline
 			return o
-		case doubted, r.leftAlone(addr):
-			r.mute(addr, 2)
+		case doubted, r.known.leftAlone(addr):
+			r.known.mute(addr, 2)
 			return o
 		}
 		doubted, tries = true, o.Tries+1 // the network is there now, and may not have been: silence is the server's if it lasts

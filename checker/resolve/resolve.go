@@ -82,13 +82,12 @@ type Resolver struct {
 	anchors map[string][]*dns.DS
 	limits  *limiter
 	network network
+	known   reputation
 
 	mu        sync.Mutex
 	places    map[string]*place
 	answers   map[Question]*found
 	addresses map[string][]netip.Addr
-	slow      map[netip.AddrPort]int // how often an address has failed: those are asked last
-	silent    map[netip.AddrPort]*silence
 	surveyed  map[*Zone][]Address
 }
 
@@ -101,8 +100,8 @@ func New(cfg Config) (*Resolver, error) {
 	}
 	r := &Resolver{
 		cfg: cfg, anchors: anchors, limits: newLimiter(cfg.Concurrency, cfg.Rate),
-		places: map[string]*place{}, answers: map[Question]*found{}, addresses: map[string][]netip.Addr{}, slow: map[netip.AddrPort]int{},
-		silent: map[netip.AddrPort]*silence{}, surveyed: map[*Zone][]Address{},
+		places: map[string]*place{}, answers: map[Question]*found{}, addresses: map[string][]netip.Addr{},
+		surveyed: map[*Zone][]Address{},
 	}
 	r.start = &Zone{Name: ".", resolver: r}
 	if !cfg.Only.IsValid() {

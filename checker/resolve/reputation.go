@@ -1,0 +1,67 @@
+package resolve
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// An address that has never answered, and left so many questions without an answer, is left alone for a while:
+// thousands of names are not to wait for it one by one. Each was waited for, by one transport or the other.
+const (
+	giveUpAfter = 4
+	giveUpFor   = 30 * time.Second
+)
+
+// reputation is what the addresses are known for, from the questions so far. The zero value knows none.
+type reputation struct {
+	mu sync.Mutex
+	of map[netip.AddrPort]*conduct
+}
+
+// conduct is that of one address.
+type conduct struct {
+	failed   int // questions of look-ups; those that have failed least are asked first
+	silent   int // questions that it left without an answer, while the network was there
+	answered bool
+	until    time.Time // when it may be asked again, if it is left alone
+}
+
+// change alters what an address is known for.
+func (r *reputation) change(addr netip.AddrPort, by func(*conduct)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.of == nil {
+		r.of = map[netip.AddrPort]*conduct{}
+	}
+	if r.of[addr] == nil {
+		r.of[addr] = new(conduct)
+	}
+	by(r.of[addr])
+}
+
+// conduct is what an address is known for.
+func (r *reputation) conduct(addr netip.AddrPort) conduct {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.of[addr]; c != nil {
+		return *c
+	}
+	return conduct{}
+}
+
+func (r *reputation) fail(addr netip.AddrPort) { r.change(addr, func(c *conduct) { c.failed++ }) }
+
+func (r *reputation) answer(addr netip.AddrPort) {
+	r.change(addr, func(c *conduct) { c.answered = true })
+}
+
+func (r *reputation) mute(addr netip.AddrPort, questions int) {
+	r.change(addr, func(c *conduct) { c.silent, c.until = c.silent+questions, time.Now().Add(giveUpFor) })
+}
+
+// leftAlone reports whether an address is not to be asked for now.
+func (r *reputation) leftAlone(addr netip.AddrPort) bool {
+	c := r.conduct(addr)
+	return !c.answered && c.silent >= giveUpAfter && time.Now().Before(c.until)
+}
