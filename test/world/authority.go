@@ -108,7 +108,6 @@ const recursorServer = unboundBase + `    trust-anchor: "%s"
     harden-algo-downgrade: no
     val-clean-additional: yes
     val-bogus-ttl: 0
-    infra-host-ttl: 0
     unblock-lan-zones: yes
     insecure-lan-zones: no
     do-ip6: yes

@@ -13,6 +13,7 @@
 package world
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,8 +32,8 @@ import (
 // never a pause: it passes only when a test fails.
 const patience = 30 * time.Second
 
-// FreeAddr finds a loopback address and port that are free for UDP and TCP. The port is the
-// kernel's choice.
+// FreeAddr finds a loopback address and port that are free for UDP and TCP, and gives them to nobody else until the
+// test has ended. The port is the kernel's choice.
 func FreeAddr(t testing.TB) netip.AddrPort {
 	t.Helper()
 	for range 100 {
@@ -44,11 +46,30 @@ func FreeAddr(t testing.TB) netip.AddrPort {
 		l.Close()
 		if err == nil {
 			u.Close()
-			return addr
+			if reserve(t, addr.Port()) {
+				return addr
+			}
 		}
 	}
 	t.Fatal("no port of 127.0.0.1 is free for UDP and TCP")
 	return netip.AddrPort{}
+}
+
+// register is an address at which each port that is given away is listened to, so that no other test is given it, of
+// whatever process. Servers do not see to that themselves: unbound, BIND and CoreDNS bind with SO_REUSEPORT, so that
+// two of them share a port in silence, and each has half of the questions.
+const register = "127.255.255.254"
+
+// reserve reports whether a port is this test's from now on.
+func reserve(t testing.TB, port uint16) bool {
+	l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", register, port))
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return true // a system that has no more than 127.0.0.1
+	}
+	if err == nil {
+		t.Cleanup(func() { l.Close() })
+	}
+	return err == nil
 }
 
 // debianPackages are what to install for a program.
