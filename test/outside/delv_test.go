@@ -48,20 +48,30 @@ func (d delv) status(t *testing.T, name string, rrtype uint16) string {
 	return ""
 }
 
-// agrees reports whether delv's status is the checker's, but for two things that BIND sees differently. Where
+// agrees reports whether delv's status is the checker's, but for three things that BIND sees differently. Where
 // opt-out leaves room for an unsigned delegation, it takes the denial for secure all the same, and only sets no
-// AD bit (RFC 5155 9.2); and it leaves a SHA-1 DS out beside a stronger one, which is the finding
-// ds-sha1-alone where that one fits no key (RFC 4509 3).
+// AD bit (RFC 5155 9.2), and what has a wrong signature there for unsigned; and it leaves a SHA-1 DS out beside a
+// stronger one, which is the finding ds-sha1-alone where that one fits no key (RFC 4509 3).
 func agrees(status string, a resolve.Answer) bool {
 	switch {
 	case status == fromChecker(a).status:
 		return true
 	case status == "secure":
 		return a.Result.Reason == dnssec.OptOut
+	case status == "insecure":
+		return a.Result.Status == dnssec.Bogus && slices.ContainsFunc(a.Seen, optsOut)
 	case status == "bogus":
 		return leansOnSHA1(a)
 	}
 	return false
+}
+
+// optsOut reports whether a message has an NSEC3 with the opt-out flag (RFC 5155 3.1.2.1).
+func optsOut(o resolve.Observation) bool {
+	return o.Msg != nil && slices.ContainsFunc(o.Msg.Ns, func(rr dns.RR) bool {
+		nsec3, ok := rr.(*dns.NSEC3)
+		return ok && nsec3.Flags&1 != 0
+	})
 }
 
 // leansOnSHA1 reports whether a zone on the way to an answer has a SHA-1 DS beside a stronger one.

@@ -108,6 +108,7 @@ const recursorServer = unboundBase + `    trust-anchor: "%s"
     harden-algo-downgrade: no
     val-clean-additional: yes
     val-bogus-ttl: 0
+    infra-host-ttl: 0
     unblock-lan-zones: yes
     insecure-lan-zones: no
     do-ip6: yes
@@ -116,7 +117,8 @@ const recursorServer = unboundBase + `    trust-anchor: "%s"
 `
 
 // Recursor starts unbound as it is by default, except that it answers from nothing but what it was asked
-// for, with a root of a test's own: its anchor is a DS record. As unbound asks port 53 alone, it is told
+// for and forgets how fast a server was (on a busy machine it would keep to the one of two that is wrong), with a root
+// of a test's own: its anchor is a DS record. As unbound asks port 53 alone, it is told
 // where each zone is served; that a zone is one, and signed, it learns from the parent.
 func Recursor(t testing.TB, anchor string, zones map[string][]netip.AddrPort) *Process {
 	t.Helper()
