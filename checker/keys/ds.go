@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 )
 
@@ -27,7 +28,7 @@ func WriteDS(w io.Writer, z *Zone) (code int, err error) {
 		}
 		out.WriteString(line)
 	}
-	_, err = io.WriteString(w, clean(out.String()))
+	_, err = io.WriteString(w, terminal.CleanLines(out.String()))
 	return code, err
 }
 

@@ -1,14 +1,13 @@
 package keys
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
+	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 )
 
@@ -42,16 +41,13 @@ func (r *Report) WriteText(w io.Writer, lines bool) error {
 	if len(r.Zones) > 1 {
 		fmt.Fprintf(&out, "\n%s\n", r.summary())
 	}
-	_, err := io.WriteString(w, clean(out.String()))
+	_, err := io.WriteString(w, terminal.CleanLines(out.String()))
 	return err
 }
 
 // WriteJSON writes the report as one document, as Schema has it.
 func (r *Report) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return terminal.WriteJSON(w, r)
 }
 
 func (r *Report) summary() string {
@@ -270,14 +266,4 @@ func wrap(first, text, others string) string {
 		used += n
 	}
 	return out.String()
-}
-
-// clean replaces what would steer a terminal; folders and servers may have any names.
-func clean(text string) string {
-	return strings.Map(func(c rune) rune {
-		if c != '\n' && unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
-			return unicode.ReplacementChar
-		}
-		return c
-	}, text)
 }

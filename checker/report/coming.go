@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/coredns-caa/caa/checker/terminal"
 )
 
 // End is when an RRset of a zone ceases to validate unless it is signed again.
@@ -43,7 +45,7 @@ func (r *Report) writeComing(out *strings.Builder) {
 			fmt.Fprintf(out, "    and %d more, to %s\n", len(coming)-i, coming[len(coming)-1].At.UTC().Format(time.DateOnly))
 			break
 		}
-		fmt.Fprintf(out, "    %s  %s", c.At.UTC().Format(time.DateOnly), clean(c.Text))
+		fmt.Fprintf(out, "    %s  %s", c.At.UTC().Format(time.DateOnly), terminal.Clean(c.Text))
 		if n := len(c.Names); n > 0 {
 			fmt.Fprintf(out, " (%s)", count(n, "name"))
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/quorum"
+	"github.com/coredns-caa/caa/checker/terminal"
 )
 
 // Colours of views and of a quorum's outcomes.
@@ -36,10 +37,10 @@ func (v Verdict) corroboration() (judged string, sights []sighting, notes []stri
 		sights = append(sights, sightingOf(sight, q))
 	}
 	if len(q.Pivotal) > 0 {
-		notes = append(notes, clean("it hangs on one perspective alone: "+strings.Join(q.Pivotal, " or ")))
+		notes = append(notes, terminal.Clean("it hangs on one perspective alone: "+strings.Join(q.Pivotal, " or ")))
 	}
 	if denying := v.denying(); q.Outcome == quorum.Corroborated && len(denying) > 0 {
-		notes = append(notes, clean("a CA whose primary perspective sees what "+strings.Join(denying, " or ")+" sees must not issue"))
+		notes = append(notes, terminal.Clean("a CA whose primary perspective sees what "+strings.Join(denying, " or ")+" sees must not issue"))
 	}
 	for _, later := range v.Corroboration.Later {
 		notes = append(notes, fmt.Sprintf("from %s on: %s%s", later.Rule.From.Format(time.DateOnly), later.Outcome, failed(later)))
@@ -57,7 +58,7 @@ func byWhom(q quorum.Result) string {
 }
 
 func sightingOf(s perspective.Sight, q quorum.Result) sighting {
-	out := sighting{who: clean(s.Perspective), where: clean(string(s.Region)), view: s.View, counts: true}
+	out := sighting{who: terminal.Clean(s.Perspective), where: terminal.Clean(string(s.Region)), view: s.View, counts: true}
 	if s.Primary {
 		out.where += ", primary"
 	}
@@ -72,7 +73,7 @@ func sightingOf(s perspective.Sight, q quorum.Result) sighting {
 	if s.Detail != "" {
 		parts = append(parts, s.Detail)
 	}
-	out.why = clean(strings.Join(parts, ": "))
+	out.why = terminal.Clean(strings.Join(parts, ": "))
 	return out
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/quorum"
+	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/checker/verdict"
 )
 
@@ -172,14 +173,14 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	}
 	p.Answer, p.Class = r.answer()
 	for _, note := range r.Notes {
-		p.Notes = append(p.Notes, clean(note))
+		p.Notes = append(p.Notes, terminal.Clean(note))
 	}
 	p.addNames(r.Names)
 	for _, f := range r.Findings {
 		p.Findings = append(p.Findings, f.page(len(r.Names)))
 	}
 	for _, c := range r.Coming() {
-		p.Coming = append(p.Coming, pageComing{c.At.Format(shownDay), c.In(r.At), clean(c.Text), clean(others(c.Names))})
+		p.Coming = append(p.Coming, pageComing{c.At.Format(shownDay), c.In(r.At), terminal.Clean(c.Text), terminal.Clean(others(c.Names))})
 	}
 	return pageTemplate.Execute(w, p)
 }
@@ -313,7 +314,7 @@ func (n Name) rows() []row {
 		case n.Relevant != nil && v.Outcome != verdict.LockedOut:
 			line.Where = "nothing forbids it in the CAA " + n.Relevant.where()
 		case v.Property == nil && line.Detail == "":
-			line.Where = clean(v.because(n))
+			line.Where = terminal.Clean(v.because(n))
 		}
 		out = append(out, line)
 	}
@@ -338,7 +339,7 @@ func (r Relevant) where() string {
 }
 
 func (n Name) section(id string, rows []row, open bool) section {
-	out := section{ID: id, Name: clean(n.Name), Open: open}
+	out := section{ID: id, Name: terminal.Clean(n.Name), Open: open}
 	for _, line := range rows {
 		if !slices.Contains(out.Badges, line.Outcome) {
 			out.Badges = append(out.Badges, line.Outcome)
@@ -347,23 +348,23 @@ func (n Name) section(id string, rows []row, open bool) section {
 	out.Pictures = append([]picture{n.climbPicture(id + "-climb")}, n.chainPictures(id+"-chain")...)
 	for i := range out.Pictures {
 		p := &out.Pictures[i]
-		p.Caption, p.Title, p.Desc = clean(p.Caption), clean(p.Title), clean(p.Desc)
+		p.Caption, p.Title, p.Desc = terminal.Clean(p.Caption), terminal.Clean(p.Title), terminal.Clean(p.Desc)
 	}
 	for _, step := range n.Climb {
-		out.Steps = append(out.Steps, pageStep{clean(step.Name), clean(step.what()), cleanAll(step.Aliases), cleanAll(step.Servers)})
+		out.Steps = append(out.Steps, pageStep{terminal.Clean(step.Name), terminal.Clean(step.what()), cleanAll(step.Aliases), cleanAll(step.Servers)})
 	}
 	for _, z := range n.Zones {
-		zone := pageZone{Name: clean(z.Name), Status: clean(z.status()), Servers: cleanAll(z.Servers)}
+		zone := pageZone{Name: terminal.Clean(z.Name), Status: terminal.Clean(z.status()), Servers: cleanAll(z.Servers)}
 		if len(z.DS) > 0 {
 			zone.Delegation = "DS " + tags(z.DS)
 		}
 		for _, end := range z.Ends {
-			zone.Ends = append(zone.Ends, clean(end.Over)+" until "+end.At.UTC().Format(shownTime))
+			zone.Ends = append(zone.Ends, terminal.Clean(end.Over)+" until "+end.At.UTC().Format(shownTime))
 		}
 		out.Zones = append(out.Zones, zone)
 	}
 	for _, d := range n.Drift {
-		out.Drift = append(out.Drift, clean(d.text()))
+		out.Drift = append(out.Drift, terminal.Clean(d.text()))
 	}
 	for _, v := range n.Verdicts {
 		if v.Corroboration == nil {
@@ -388,11 +389,11 @@ func (f Finding) page(names int) pageFinding {
 	evidence := cleanAll(f.Evidence)
 	shown := min(len(evidence), mostEvidence)
 	out := pageFinding{
-		Badge: severityBadges[f.Severity], Code: f.Code, Subject: clean(f.Subject), Text: clean(f.Text),
+		Badge: severityBadges[f.Severity], Code: f.Code, Subject: terminal.Clean(f.Subject), Text: terminal.Clean(f.Text),
 		Evidence: evidence[:shown], More: evidence[shown:], Remedy: f.Remedy, Citations: citations(f.Section),
 	}
 	if names > 1 && !slices.Equal(f.Names, []string{f.Subject}) {
-		out.Names = clean(others(f.Names))
+		out.Names = terminal.Clean(others(f.Names))
 	}
 	return out
 }
@@ -400,14 +401,14 @@ func (f Finding) page(names int) pageFinding {
 func cleanAll(texts []string) []string {
 	var out []string
 	for _, text := range texts {
-		out = append(out, clean(text))
+		out = append(out, terminal.Clean(text))
 	}
 	return out
 }
 
 // short is a text for a table.
 func short(text string) string {
-	runes := []rune(clean(text))
+	runes := []rune(terminal.Clean(text))
 	if len(runes) > shownOfText {
 		return string(runes[:shownOfText-1]) + "…"
 	}

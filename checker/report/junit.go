@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/checker/verdict"
 )
 
@@ -54,7 +55,7 @@ func (c *junitCounts) add(d junitCounts) {
 func (r *Report) WriteJUnit(w io.Writer) error {
 	out := junitSuites{Name: "caacheck"}
 	add := func(name string, cases []junitCase) {
-		s := junitSuite{Name: clean(name), Timestamp: r.At.Format(time.RFC3339), Cases: cases}
+		s := junitSuite{Name: terminal.Clean(name), Timestamp: r.At.Format(time.RFC3339), Cases: cases}
 		for _, c := range cases {
 			s.Tests++
 			if c.Failure != nil {
@@ -93,11 +94,11 @@ func (r *Report) WriteJUnit(w io.Writer) error {
 func (n Name) junit() []junitCase {
 	var out []junitCase
 	for _, v := range n.Verdicts {
-		c := junitCase{Class: clean(n.Name), Name: clean(v.who()) + " may issue"}
-		because := &junitProblem{Type: string(v.Reason), Message: v.Outcome.String() + ": " + clean(v.because(n)), Text: strings.TrimSuffix(v.corroborated()+v.mend(), "\n")}
+		c := junitCase{Class: terminal.Clean(n.Name), Name: terminal.Clean(v.who()) + " may issue"}
+		because := &junitProblem{Type: string(v.Reason), Message: v.Outcome.String() + ": " + terminal.Clean(v.because(n)), Text: strings.TrimSuffix(v.corroborated()+v.mend(), "\n")}
 		switch v.Outcome {
 		case verdict.MayIssue:
-			c.Out = strings.TrimSuffix(clean(v.because(n))+"\n"+v.corroborated(), "\n")
+			c.Out = strings.TrimSuffix(terminal.Clean(v.because(n))+"\n"+v.corroborated(), "\n")
 		case verdict.Unknown:
 			c.Error = because
 		default:
@@ -106,26 +107,26 @@ func (n Name) junit() []junitCase {
 		out = append(out, c)
 	}
 	if len(n.Verdicts) == 0 {
-		out = append(out, junitCase{Class: clean(n.Name), Name: "nothing is required", Out: clean(n.nobody())})
+		out = append(out, junitCase{Class: terminal.Clean(n.Name), Name: "nothing is required", Out: terminal.Clean(n.nobody())})
 	}
 	for _, d := range n.Drift {
 		out = append(out, junitCase{
-			Class: clean(n.Name), Name: "what " + clean(d.Server) + " says is what the policy says",
-			Failure: &junitProblem{Type: driftCode, Message: clean(d.text()), Text: "mend: " + driftRemedy},
+			Class: terminal.Clean(n.Name), Name: "what " + terminal.Clean(d.Server) + " says is what the policy says",
+			Failure: &junitProblem{Type: driftCode, Message: terminal.Clean(d.text()), Text: "mend: " + driftRemedy},
 		})
 	}
 	return out
 }
 
 func (f Finding) junit() junitCase {
-	c := junitCase{Class: clean(f.Subject), Name: f.Code + ": " + clean(f.Text)}
+	c := junitCase{Class: terminal.Clean(f.Subject), Name: f.Code + ": " + terminal.Clean(f.Text)}
 	var lines []string
 	for _, evidence := range f.Evidence {
-		lines = append(lines, clean(evidence))
+		lines = append(lines, terminal.Clean(evidence))
 	}
 	text := strings.Join(append(lines, f.advice()), "\n")
 	if f.Severity == finding.Error {
-		c.Failure = &junitProblem{Type: f.Code, Message: clean(f.Text), Text: text}
+		c.Failure = &junitProblem{Type: f.Code, Message: terminal.Clean(f.Text), Text: text}
 	} else {
 		c.Out = f.Severity.String() + ": " + text
 	}

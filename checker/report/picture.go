@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/checker/verdict"
 )
 
@@ -265,7 +266,7 @@ func chainWords(chain []Zone) string {
 // wrap breaks text into lines of at most so many cells, after a full stop or a space where there is
 // one near the end, and elides what does not fit.
 func wrap(text string, cells, lines int) []string {
-	text = clean(text)
+	text = terminal.Clean(text)
 	var out []string
 	for len(out) < lines {
 		end, after := fit(text, cells)

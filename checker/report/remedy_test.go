@@ -18,6 +18,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -67,7 +68,7 @@ func TestEveryReasonHasARemedy(t *testing.T) {
 		}
 	}
 	for reason, remedy := range remedies {
-		if strings.Contains(remedy, "\n") || strings.HasSuffix(remedy, ".") || clean(remedy) != remedy {
+		if strings.Contains(remedy, "\n") || strings.HasSuffix(remedy, ".") || terminal.Clean(remedy) != remedy {
 			t.Errorf("%s: the remedy is no line to be put into another: %q", reason, remedy)
 		}
 	}

@@ -4,7 +4,6 @@ package report
 
 import (
 	_ "embed"
-	"encoding/json"
 	"io"
 	"slices"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/perspective"
+	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -173,8 +173,5 @@ func (r *Report) ExitCode() int {
 
 // WriteJSON writes the report as one JSON document.
 func (r *Report) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return terminal.WriteJSON(w, r)
 }

@@ -3,7 +3,6 @@ package report
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/quorum"
+	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -129,12 +129,12 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 			}
 		}
 		for _, d := range n.Drift {
-			run.add(driftRule, "error", clean(n.Name+": "+d.text())+". mend: "+driftRemedy, sarifPlace(n.Name, n.Name, &d.Pos), n.Name, d.Server)
+			run.add(driftRule, "error", terminal.Clean(n.Name+": "+d.text())+". mend: "+driftRemedy, sarifPlace(n.Name, n.Name, &d.Pos), n.Name, d.Server)
 		}
 	}
 	for _, f := range r.Findings {
 		rule := sarifRule{ID: f.Code, Short: sarifWords(f.Code), Help: &sarifText{f.advice()}, HelpURI: firstLink(f.Section), Default: sarifSeverity{sarifLevels[f.Severity]}}
-		text := clean(strings.Join(append([]string{f.Subject + ": " + f.Text}, f.Evidence...), "; ")) + ". " + f.advice()
+		text := terminal.Clean(strings.Join(append([]string{f.Subject + ": " + f.Text}, f.Evidence...), "; ")) + ". " + f.advice()
 		name := f.Subject
 		if len(f.Names) > 0 {
 			name = f.Names[0]
@@ -154,7 +154,7 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 
 // sarifMessage is a verdict with what the perspectives saw, and what to do about it.
 func (v Verdict) sarifMessage(n Name) string {
-	text := clean(n.Name+": "+v.who()+" "+v.Outcome.String()+": "+v.because(n)) + v.perspectives()
+	text := terminal.Clean(n.Name+": "+v.who()+" "+v.Outcome.String()+": "+v.because(n)) + v.perspectives()
 	if mend := v.mend(); mend != "" {
 		text += ". " + mend
 	}
@@ -188,11 +188,11 @@ func WriteLintSARIF(w io.Writer, found guard.Report) error {
 		if r.Remedy != "" {
 			text += ". To mend: " + r.Remedy
 		}
-		run.add(rule, "error", clean(text), sarifLine(r.Pos), slices.Concat(r.Names, []string{r.Cause})...)
+		run.add(rule, "error", terminal.Clean(text), sarifLine(r.Pos), slices.Concat(r.Names, []string{r.Cause})...)
 	}
 	for _, warning := range found.Warnings {
 		rule := sarifRule{ID: warning.Code, Short: sarifWords(warning.Code), Default: sarifSeverity{"warning"}}
-		run.add(rule, "warning", clean(warning.Text), sarifLine(warning.Pos), warning.Text)
+		run.add(rule, "warning", terminal.Clean(warning.Text), sarifLine(warning.Pos), warning.Text)
 	}
 	return run.write(w)
 }
@@ -205,10 +205,7 @@ func newSARIF() *sarifRun {
 }
 
 func (run *sarifRun) write(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{*run}})
+	return terminal.WriteJSON(w, sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{*run}})
 }
 
 // sarifWords is a code in words.
@@ -238,7 +235,7 @@ func sarifPlace(name, subject string, pos *policy.Position) sarifLocation {
 	if pos != nil {
 		place = sarifLine(*pos)
 	}
-	place.Logical = []sarifLogical{{clean(subject), "resource"}}
+	place.Logical = []sarifLogical{{terminal.Clean(subject), "resource"}}
 	return place
 }
 

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
@@ -59,10 +59,10 @@ func (r *Report) WriteText(w io.Writer, s Style) error {
 }
 
 func (n Name) write(out *strings.Builder, s Style) {
-	fmt.Fprintf(out, "%s\n", clean(n.Name))
+	fmt.Fprintf(out, "%s\n", terminal.Clean(n.Name))
 	var rows [][]cell
 	for _, v := range n.Verdicts {
-		rows = append(rows, []cell{{clean(v.who()), ""}, {v.Outcome.String(), outcomeColours[v.Outcome]}, {clean(v.because(n)), ""}})
+		rows = append(rows, []cell{{terminal.Clean(v.who()), ""}, {v.Outcome.String(), outcomeColours[v.Outcome]}, {terminal.Clean(v.because(n)), ""}})
 	}
 	for i, line := range s.columns(rows) {
 		fmt.Fprintf(out, "    %s\n", line)
@@ -72,10 +72,10 @@ func (n Name) write(out *strings.Builder, s Style) {
 		}
 	}
 	if len(n.Verdicts) == 0 {
-		fmt.Fprintf(out, "    %s\n", clean(n.nobody()))
+		fmt.Fprintf(out, "    %s\n", terminal.Clean(n.nobody()))
 	}
 	for _, d := range n.Drift {
-		fmt.Fprintf(out, "    %s  %s\n", s.paint(red, driftCode), clean(d.text()))
+		fmt.Fprintf(out, "    %s  %s\n", s.paint(red, driftCode), terminal.Clean(d.text()))
 		fmt.Fprintf(out, "        mend: %s\n", driftRemedy)
 	}
 	if s.Verbose {
@@ -172,7 +172,7 @@ func (n Name) writeTree(out *strings.Builder, s Style) {
 		lines = append(lines, line, indent+"     servers: "+strings.Join(z.Servers, ", "))
 	}
 	for _, line := range lines {
-		fmt.Fprintln(out, s.paint(dim, "    "+clean(line)))
+		fmt.Fprintln(out, s.paint(dim, "    "+terminal.Clean(line)))
 	}
 }
 
@@ -192,20 +192,20 @@ func (step Step) what() string {
 const mostEvidence = 3
 
 func (f Finding) write(out *strings.Builder, s Style, names int) {
-	fmt.Fprintf(out, "%s  %s  %s\n", s.paint(severityColours[f.Severity], f.Severity.String()), clean(f.Subject), f.Code)
-	fmt.Fprintf(out, "    %s\n", clean(f.Text))
+	fmt.Fprintf(out, "%s  %s  %s\n", s.paint(severityColours[f.Severity], f.Severity.String()), terminal.Clean(f.Subject), f.Code)
+	fmt.Fprintf(out, "    %s\n", terminal.Clean(f.Text))
 	shown := f.Evidence
 	if !s.Verbose && len(shown) > mostEvidence {
 		shown = shown[:mostEvidence]
 	}
 	for _, evidence := range shown {
-		fmt.Fprintf(out, "    %s\n", s.paint(dim, "- "+clean(evidence)))
+		fmt.Fprintf(out, "    %s\n", s.paint(dim, "- "+terminal.Clean(evidence)))
 	}
 	if n := len(f.Evidence) - len(shown); n > 0 {
 		fmt.Fprintf(out, "    %s\n", s.paint(dim, fmt.Sprintf("- and %d more (-v)", n)))
 	}
 	if names > 1 && len(f.Names) == 1 && f.Names[0] != f.Subject {
-		fmt.Fprintf(out, "    found for %s\n", clean(f.Names[0]))
+		fmt.Fprintf(out, "    found for %s\n", terminal.Clean(f.Names[0]))
 	}
 	fmt.Fprintf(out, "    %s\n\n", f.advice())
 }
@@ -252,15 +252,4 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// clean keeps what servers send from steering a terminal or a page: control characters, and those that
-// turn the direction of text, join or break lines, are shown, not obeyed.
-func clean(text string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
-			return unicode.ReplacementChar
-		}
-		return c
-	}, text)
 }

@@ -397,9 +397,9 @@ func hasIPv6() bool {
 }
 
 // colourful reports whether colours help: on a terminal whose user has nothing against them.
-func colourful(w io.Writer) bool { return terminal(w) && os.Getenv("NO_COLOR") == "" }
+func colourful(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") == "" }
 
-func terminal(w io.Writer) bool {
+func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok {
 		return false

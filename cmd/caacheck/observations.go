@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/checker/terminal"
 )
 
 // observations writes down every question and what came back, a JSON object a line, as they come.
@@ -28,7 +29,7 @@ func (s *observations) add(o resolve.Observation) {
 		return
 	}
 	if err == nil {
-		_, err = s.out.Write(append(line, '\n'))
+		_, err = s.out.Write(append(terminal.EscapeJSON(line), '\n'))
 	}
 	s.err = err
 }

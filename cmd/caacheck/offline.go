@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/review"
 	"github.com/coredns-caa/caa/checker/subject"
+	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
@@ -60,7 +60,7 @@ func lint(_ context.Context, args []string, std stdio) (int, error) {
 		"":        func(w io.Writer) error { return writeLint(w, found) },
 	}
 	if asJSON {
-		write[""] = func(w io.Writer) error { return writeJSON(w, found) }
+		write[""] = func(w io.Writer) error { return terminal.WriteJSON(w, found) }
 	}
 	err = files.save(write)
 	return code, errors.Join(err, toStandardOutput(std.out, write[instead]))
@@ -126,7 +126,7 @@ func explain(_ context.Context, args []string, std stdio) (int, error) {
 		return 0, err
 	}
 	if asJSON {
-		return report.ExitFine, writeJSON(std.out, e)
+		return report.ExitFine, terminal.WriteJSON(std.out, e)
 	}
 	return report.ExitFine, writeExplanation(std.out, e)
 }
@@ -189,7 +189,7 @@ func diff(_ context.Context, args []string, std stdio) (int, error) {
 		}
 	}
 	if asJSON {
-		return code, writeJSON(std.out, changes)
+		return code, terminal.WriteJSON(std.out, changes)
 	}
 	return code, writeDiff(std.out, changes)
 }
@@ -210,18 +210,6 @@ func writeDiff(w io.Writer, changes []review.Change) error {
 	}
 	if len(changes) == 0 {
 		fmt.Fprintln(&out, "nobody gains or loses permission")
-	}
-	_, err := out.WriteTo(w)
-	return err
-}
-
-func writeJSON(w io.Writer, value any) error {
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(value); err != nil {
-		return err
 	}
 	_, err := out.WriteTo(w)
 	return err

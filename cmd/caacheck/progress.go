@@ -27,7 +27,7 @@ type progress struct {
 // startProgress begins to tell, if there is a terminal to tell it to and more than one name.
 func startProgress(w io.Writer, total int) *progress {
 	p := &progress{quit: make(chan struct{}), ended: make(chan struct{})}
-	if total > 1 && terminal(w) {
+	if total > 1 && isTerminal(w) {
 		go p.tell(w, total)
 	} else {
 		close(p.ended)
