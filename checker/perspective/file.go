@@ -16,6 +16,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/quorum"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
 
 // Kind is how a perspective is asked.
@@ -147,7 +148,7 @@ func (r *reader) fields(n *yaml.Node, what string, rows map[string]func(*yaml.No
 		if read == nil {
 			known := slices.Sorted(maps.Keys(rows))
 			hint := "known here: " + strings.Join(known, ", ")
-			if near := policy.Nearest(key.Value, known, len(key.Value)/3+1); near != "" {
+			if near := spelling.Nearest(key.Value, known, spelling.AThird(key.Value)); near != "" {
 				hint = fmt.Sprintf("did you mean %q?", near)
 			}
 			r.refuse(key, "unknown key %q in %s; %s", key.Value, what, hint)

@@ -9,6 +9,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
 
 // issuers checks the names and accounts that the policy declares.
@@ -108,7 +109,7 @@ func (c *check) method(pos policy.Position, label string) {
 		return
 	}
 	or := ""
-	if near := policy.Nearest(label, issuance.Methods(), slips); near != "" {
+	if near := spelling.Nearest(label, issuance.Methods(), func(string) int { return slips }); near != "" {
 		or = fmt.Sprintf("; write %s, if that is meant", near)
 	}
 	c.warn(pos, string(MethodUnknown), "no CA is known to have a validation method that is called %s, so that none issues by it (RFC 8657 4)%s", label, or)

@@ -3,6 +3,8 @@ package issuers
 import (
 	"slices"
 	"strings"
+
+	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
 
 // longName is the length from which on a name may hold two slips and still be taken for a CA's; in a
@@ -16,20 +18,12 @@ func Misspelt(domain string) string {
 	if Lookup(domain).Status != Unknown {
 		return ""
 	}
-	best, least := "", 0
-	for _, name := range Names() {
-		allowed := 1
+	return spelling.Nearest(domain, Names(), func(name string) int {
 		if len(name) >= longName {
-			allowed = 2
+			return 2
 		}
-		if max(len(name)-len(domain), len(domain)-len(name)) > allowed {
-			continue
-		}
-		if d := slips(domain, name); d <= allowed && (best == "" || d < least) {
-			best, least = name, d
-		}
-	}
-	return best
+		return 1
+	})
 }
 
 // Meant is the name to offer for what somebody wrote for a CA, in a looser sense than Misspelt: a name
@@ -66,28 +60,4 @@ func stem(name string) string {
 		return name[:dot]
 	}
 	return name
-}
-
-// slips is the Damerau-Levenshtein distance, in its form that swaps no letters twice (optimal string
-// alignment).
-func slips(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		before, last, row = last, row, before
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			wrong := 1
-			if a[i-1] == b[j-1] {
-				wrong = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+wrong)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-	}
-	return row[len(b)]
 }

@@ -41,18 +41,6 @@ func TestMeant(t *testing.T) {
 	}
 }
 
-func TestSlips(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"abcd", "badc", 2}, {"ca", "abc", 3}, {"kitten", "sitting", 3}} {
-		if got := slips(tt.a, tt.b); got != tt.want {
-			t.Errorf("slips(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
-		}
-	}
-}
-
 // RFC 8657 3: the URI is compared whole, so one of another CA or of another environment meets nothing.
 func TestCheckAccount(t *testing.T) {
 	t.Parallel()

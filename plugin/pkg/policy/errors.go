@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
 
 // String is `file:line:column`.
@@ -75,56 +77,9 @@ func (s *errorSink) err() error {
 	return s.errors
 }
 
-// longestWord is the longest that somebody may have mistyped. Anything longer is no key.
-const longestWord = 64
-
-// nearest is the candidate that a word was probably meant to be, "" when none is near.
-func nearest(word string, candidates []string) string {
-	if len(word) > longestWord {
-		return ""
-	}
-	return Nearest(word, candidates, len(word)/3+1)
-}
-
-// Nearest is the candidate that differs least from a word, in distance letters at most, whatever
-// their case; "" when none is so near.
-func Nearest(word string, candidates []string, distance int) string {
-	best := ""
-	for _, c := range candidates {
-		if max(len(c)-len(word), len(word)-len(c)) > distance {
-			continue // so many letters are missing or too many
-		}
-		if d := editDistance(strings.ToLower(word), strings.ToLower(c)); d <= distance && (best == "" || d < distance) {
-			best, distance = c, d
-		}
-	}
-	return best
-}
-
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := diagonal
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			diagonal = row[j]
-			row[j] = min(change, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
 // meant is the end of a message that names the nearest known word.
 func meant(word string, candidates []string) string {
-	if near := nearest(word, candidates); near != "" {
+	if near := spelling.Nearest(word, candidates, spelling.AThird(word)); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	if len(candidates) == 0 {
