@@ -138,7 +138,7 @@ func Run(ctx context.Context, r *resolve.Resolver, jobs []Job, o Options) *repor
 	if r.WasOffline() && !r.OneServer() {
 		out.Notes = append(out.Notes, "For a while nobody answered this machine, not even the root: servers that were asked then are left out of the findings.")
 	}
-	slices.SortStableFunc(out.Findings, func(a, b report.Finding) int { return int(b.Severity) - int(a.Severity) })
+	out.Rank()
 	return out
 }
 

@@ -418,6 +418,11 @@ status 1. A *warning* should be mended. The rest is to know, and shown with ` + 
 	for _, kind := range finding.Kinds() {
 		fmt.Fprintf(&out, "| `%s` | %v | %s | %s |\n", kind.Code, kind.Severity, kind.Remedy, kind.Section)
 	}
+	out.WriteString(`
+One more takes several looks: an error is ` + "`signature-late`" + `, of a zone whose signatures have less left than half of what
+they had whenever they were made anew, as ` + "`caacheck watch` or `--history FILE`" + ` saw it, and less than a fifth of their time
+(RFC 6781 4.4.2).
+`)
 	const file = "../../docs/findings.md"
 	if *update {
 		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {

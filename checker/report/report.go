@@ -136,6 +136,12 @@ func (r *Report) AddFindings(name string, found []finding.Finding) {
 	}
 }
 
+// Rank takes more findings in, and puts those first that are the worst.
+func (r *Report) Rank(more ...Finding) {
+	r.Findings = append(r.Findings, more...)
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return int(b.Severity) - int(a.Severity) })
+}
+
 // Exit codes.
 const (
 	ExitFine    = 0 // all may issue

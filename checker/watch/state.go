@@ -15,6 +15,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/checker/signing"
 	"github.com/coredns-caa/caa/checker/verdict"
 )
 
@@ -223,18 +224,18 @@ func text(octets string) string { return strings.ToValidUTF8(octets, "\uFFFD") }
 
 // file is a state on disk.
 type file struct {
-	Version int      `json:"version"` // 1
-	Items   []Item   `json:"items"`
-	Signing []Signed `json:"signing,omitempty"`
+	Version int             `json:"version"` // 1
+	Items   []Item          `json:"items"`
+	Signing signing.History `json:"signing,omitempty"`
 }
 
 const stateFile = "state.json"
 
 // load reads the state of a folder; without a file it is empty.
-func load(dir string) (State, Signing, error) {
+func load(dir string) (State, signing.History, error) {
 	data, err := os.ReadFile(filepath.Join(dir, stateFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return State{}, Signing{}, nil
+		return State{}, nil, nil
 	}
 	if err != nil {
 		return nil, nil, err
@@ -243,24 +244,16 @@ func load(dir string) (State, Signing, error) {
 	if err := json.Unmarshal(data, &f); err != nil || f.Version != 1 {
 		return nil, nil, fmt.Errorf("%s is no state of this version (%v): move it away, and what is wrong will be told anew", filepath.Join(dir, stateFile), cmp.Or(err, errors.New("another version")))
 	}
-	s, signing := State{}, Signing{}
+	s := State{}
 	for _, item := range f.Items {
 		s[item.Condition] = item
 	}
-	for _, signed := range f.Signing {
-		signing[signed.part] = signed
-	}
-	return s, signing, nil
+	return s, f.Signing, nil
 }
 
 // save replaces the file whole, so that a crash leaves the old one or the new.
-func (s State) save(dir string, signing Signing) error {
-	f := file{
-		Version: 1, Items: slices.SortedFunc(maps.Values(s), func(a, b Item) int { return compare(a.Condition, b.Condition) }),
-		Signing: slices.SortedFunc(maps.Values(signing), func(a, b Signed) int {
-			return cmp.Or(cmp.Compare(a.Zone, b.Zone), a.End.Compare(b.End))
-		}),
-	}
+func (s State) save(dir string, signed signing.History) error {
+	f := file{1, slices.SortedFunc(maps.Values(s), func(a, b Item) int { return compare(a.Condition, b.Condition) }), signed}
 	data, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/checker/signing"
 )
 
 // Defaults and limits, each with its reason.
@@ -41,7 +42,7 @@ type Watcher struct {
 
 	mu       sync.Mutex
 	state    State
-	signing  Signing
+	signed   signing.History
 	last     *run // that ended with a report
 	failures int  // runs in a row without one
 	counts   map[count]int
@@ -70,10 +71,10 @@ func New(cfg Config) (*Watcher, error) {
 		return nil, err
 	}
 	var err error
-	if w.state, w.signing, err = load(cfg.State); err != nil {
+	if w.state, w.signed, err = load(cfg.State); err != nil {
 		return nil, err
 	}
-	return w, w.state.save(cfg.State, w.signing) // what cannot be written is told now, not after the first run
+	return w, w.state.save(cfg.State, w.signed) // what cannot be written is told now, not after the first run
 }
 
 // Watch runs until ctx ends: at once, then an interval after each start, with jitter.
@@ -109,8 +110,8 @@ func (w *Watcher) once(ctx context.Context, begin time.Time) {
 	now := time.Now()
 	w.mu.Lock()
 	var late []report.Finding
-	w.signing, late = w.signing.Step(found, now)
-	found.Findings = append(found.Findings, late...)
+	w.signed, late = w.signed.Step(found, now)
+	found.Rank(late...)
 	w.state = w.state.Step(found, now.UTC())
 	w.last, w.failures = &run{found, now, now.Sub(begin)}, 0
 	w.counts[count{"run", "completed"}]++
@@ -151,7 +152,7 @@ func (w *Watcher) keep() {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.state.save(w.cfg.State, w.signing); err != nil {
+	if err := w.state.save(w.cfg.State, w.signed); err != nil {
 		w.cfg.Log(fmt.Sprintf("the state is not kept: %v", err))
 	}
 }

@@ -81,7 +81,7 @@ func TestWhatIsTold(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			dir, s, signing := t.TempDir(), State{}, Signing{}
+			dir, s := t.TempDir(), State{}
 			for i, step := range tt.runs {
 				seen, want, _ := strings.Cut(step, "->")
 				s = s.Step(saw(strings.TrimSuffix(seen, "?")), time.Date(2026, 11, 25, i, 0, 0, 0, time.UTC))
@@ -96,11 +96,11 @@ func TestWhatIsTold(t *testing.T) {
 				if !strings.HasSuffix(seen, "?") {
 					s = s.Told(changes)
 				}
-				if err := s.save(dir, signing); err != nil { // each run is after a restart
+				if err := s.save(dir, nil); err != nil { // each run is after a restart
 					t.Fatal(err)
 				}
 				var err error
-				if s, signing, err = load(dir); err != nil {
+				if s, _, err = load(dir); err != nil {
 					t.Fatal(err)
 				}
 			}

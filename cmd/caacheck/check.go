@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/checker/signing"
 	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
@@ -41,7 +43,7 @@ type options struct {
 	timeout, patience               time.Duration
 	json, verbose                   bool
 	junit, sarif, html              string
-	observations                    string
+	observations, history           string
 }
 
 func (o *options) flags() *flag.FlagSet {
@@ -64,6 +66,7 @@ func (o *options) flags() *flag.FlagSet {
 	fs.StringVar(&o.sarif, "sarif", "", "")
 	fs.StringVar(&o.html, "html", "", "")
 	fs.StringVar(&o.observations, "observations", "", "")
+	fs.StringVar(&o.history, "history", "", "")
 	return fs
 }
 
@@ -148,8 +151,12 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	flags := []fileFlag{{"--junit", o.junit}, {"--sarif", o.sarif}, {"--html", o.html}, {"--observations", o.observations}}
+	flags := []fileFlag{{"--junit", o.junit}, {"--sarif", o.sarif}, {"--html", o.html}, {"--observations", o.observations}, {"--history", o.history}}
 	instead, err := shown(flags, o.json)
+	if err != nil {
+		return 0, err
+	}
+	history, err := o.signed()
 	if err != nil {
 		return 0, err
 	}
@@ -176,6 +183,11 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	found := check.Run(ctx, r, jobs, check.Options{At: at, Progress: progress.report})
 	progress.stop()
 	found.Notes = slices.Concat(notes, o.remarks(jobs), found.Notes)
+	if o.history != "" {
+		var late []report.Finding
+		history, late = history.Step(found, time.Now())
+		found.Rank(late...)
+	}
 	if o.perspectives != "" {
 		progress = startProgress(std.err, len(found.Names))
 		check.Corroborate(ctx, perspectives, found, at, progress.report)
@@ -184,6 +196,7 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	write := map[string]func(io.Writer) error{
 		"--junit": found.WriteJUnit, "--sarif": found.WriteSARIF, "--html": found.WriteHTML,
 		"--observations": func(io.Writer) error { return log.close() }, // it has been written as it came
+		"--history":      history.Write,
 		"":               func(w io.Writer) error { return o.show(found, w, colourful(std.out)) },
 	}
 	err = files.save(write) // first: who reads standard output may go
@@ -196,6 +209,28 @@ func (o options) show(found *report.Report, w io.Writer, colour bool) error {
 		return found.WriteJSON(w)
 	}
 	return found.WriteText(w, report.Style{Colour: colour, Verbose: o.verbose})
+}
+
+// signed is what earlier runs saw of when zones sign anew.
+func (o options) signed() (signing.History, error) {
+	if o.history == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(o.history)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var out signing.History
+	if err == nil {
+		out, err = signing.Parse(data)
+	}
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		err = path.Err // the name is in the message already
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--history %s: %w", o.history, err)
+	}
+	return out, nil
 }
 
 func (o options) date() (time.Time, error) {

@@ -126,13 +126,16 @@ func same(open *os.File, info fs.FileInfo) bool {
 // standardOutput stands for itself where a file is expected.
 const standardOutput = "-"
 
+// kept are the flags of files that are no reports.
+var kept = []string{"--observations", "--history"}
+
 // shown is the flag of the one file that goes to standard output instead of text or JSON, "" for none.
 func shown(flags []fileFlag, json bool) (string, error) {
 	found := ""
 	for _, f := range flags {
 		switch {
 		case f.path != standardOutput:
-		case json || found != "" || f.flag == "--observations":
+		case json || found != "" || slices.Contains(kept, f.flag):
 			return "", fmt.Errorf("%s - : that cannot go to standard output beside a report", f.flag)
 		default:
 			found = f.flag

@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/test/lab"
 )
 
 // fileFlags are those that write a report into a file, with what each holds of a locked-out name.
@@ -103,6 +107,9 @@ func TestReportFilesBadInput(t *testing.T) {
 		"--junit - --sarif -":                "--sarif -",
 		"--json --html -":                    "--html -",
 		"--observations -":                   "--observations -",
+		"--history -":                        "--history -",
+		"--history $D":                       "--history $D: is a directory",
+		"--history $D/old":                   "--history $D/old: it is no history of signatures",
 	} {
 		args, want = strings.ReplaceAll(args, "$D", dir), strings.ReplaceAll(want, "$D", dir)
 		code, out, stderr := caacheck(t, "", append(append(strings.Fields(args), "www.example.test"), world...)...)
@@ -220,6 +227,38 @@ func TestObservations(t *testing.T) {
 	}
 	if !found {
 		t.Errorf("the CAA RRset is not among\n%s", text)
+	}
+}
+
+// What a zone's signatures had left when they were made anew is remembered from run to run, and one that has less of
+// it left than ever is late (RFC 6781 4.4.2).
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "history.json")
+	world := flagsInto(t, lab.New(t, nil, lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "example.test.", Servers: []string{"ns1.example.test."}, Text: `@ CAA 0 issue "letsencrypt.org"`, Sign: func(s *dns.RRSIG) {
+			s.Inception, s.Expiration = uint32(now.Add(-204*time.Hour).Unix()), uint32(now.Add(36*time.Hour).Unix())
+		}}), dir)
+	args := append([]string{"www.example.test", "--history", file}, world...)
+	if code, out, stderr := caacheck(t, "", args...); code != 0 || strings.Contains(out, "signature-late") {
+		t.Errorf("at first: exit %d\n%s%s", code, out, stderr)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil || !bytes.Contains(text, []byte(`"zone": "example.test"`)) || !bytes.Contains(text, []byte(`"least_left_ns": 0`)) {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	signed := bytes.ReplaceAll(text, []byte(`"least_left_ns": 0`), fmt.Appendf(nil, `"least_left_ns": %d`, 80*time.Hour))
+	if err := os.WriteFile(file, signed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, stderr := caacheck(t, "", args...)
+	if code != 1 || !strings.Contains(out, "example.test  signature-late") || !strings.Contains(out, "with 80h0m0s left at least") {
+		t.Errorf("late: exit %d\n%s%s", code, out, stderr)
+	}
+	if kept, err := os.ReadFile(file); err != nil || !bytes.Equal(kept, signed) {
+		t.Errorf("%v\n%s", err, kept)
 	}
 }
 

@@ -109,6 +109,8 @@ How:
                             (of these three files one may be -, which takes the place of the text)
     --observations FILE     every question and what came back, a JSON object a line, with the message
                             itself in base64; see docs/observations.md
+    --history FILE          what earlier runs saw of when zones sign anew, and now this one: a signer
+                            that is late by that must be mended (signature-late)
     -v, --verbose           the chain that led to each verdict, and all evidence
 
 caacheck agent takes --root-hints, --trust-anchor, --port, --timeout, --rate and --concurrency, and

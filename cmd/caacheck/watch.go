@@ -41,8 +41,8 @@ func watchFor(ctx context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if o.json || o.verbose || o.names == "-" || o.junit+o.sarif+o.html+o.observations != "" {
-		return 0, fmt.Errorf("caacheck watch writes no report (--json, -v, --junit, --sarif, --html, --observations), and reads no names from standard input")
+	if o.json || o.verbose || o.names == "-" || o.junit+o.sarif+o.html+o.observations+o.history != "" {
+		return 0, fmt.Errorf("caacheck watch writes no report (--json, -v, --junit, --sarif, --html, --observations, --history), and reads no names from standard input")
 	}
 	tried, err := o.prepare(ctx, names) // what is wrong already is told at once
 	if err != nil {

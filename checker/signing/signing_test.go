@@ -1,12 +1,10 @@
-package watch
+package signing
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/coredns-caa/caa/checker/report"
@@ -48,7 +46,7 @@ func TestLateSigners(t *testing.T) { // RFC 6781 4.4.2
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			t.Parallel()
-			dir, signing := t.TempDir(), Signing{}
+			history := History(nil)
 			var late []string
 			for day := range 30 {
 				r := &report.Report{Complete: true, Names: []report.Name{{Name: "www.example.test"}}}
@@ -61,7 +59,7 @@ func TestLateSigners(t *testing.T) { // RFC 6781 4.4.2
 					r.Names[0].Zones = []report.Zone{{Name: "example.test", Ends: []report.End{end}}}
 				}
 				var found []report.Finding
-				signing, found = signing.Step(r, now)
+				history, found = history.Step(r, now)
 				if len(found) > 0 {
 					late = append(late, fmt.Sprint(day))
 				}
@@ -70,12 +68,12 @@ func TestLateSigners(t *testing.T) { // RFC 6781 4.4.2
 						t.Errorf("got %+v", f)
 					}
 				}
-				if err := (State{}).save(dir, signing); err != nil { // each run is after a restart
+				var kept strings.Builder
+				if err := history.Write(&kept); err != nil {
 					t.Fatal(err)
 				}
-				_, kept, err := load(dir)
-				if err != nil || !reflect.DeepEqual(kept, signing) {
-					t.Fatalf("kept %+v of %+v, %v", kept, signing, err)
+				if back, err := Parse([]byte(kept.String())); err != nil || !reflect.DeepEqual(back, history) { // each run is after a restart
+					t.Fatalf("kept %+v of %+v, %v", back, history, err)
 				}
 			}
 			if got := strings.Join(late, " "); got != tt.late {
@@ -88,43 +86,19 @@ func TestLateSigners(t *testing.T) { // RFC 6781 4.4.2
 // A zone that is gone is forgotten, but not at once.
 func TestForgottenSigners(t *testing.T) {
 	t.Parallel()
-	signing := Signing{part{Zone: "example.test"}: {part: part{Zone: "example.test"}, End: begin}}
+	history := History{part{Zone: "example.test"}: {part: part{Zone: "example.test"}, End: begin}}
 	for days, want := range map[int]int{0: 1, 29: 1, 31: 0} {
-		if next, _ := signing.Step(&report.Report{Complete: true}, begin.Add(time.Duration(days)*aDay)); len(next) != want {
+		if next, _ := history.Step(&report.Report{Complete: true}, begin.Add(time.Duration(days)*aDay)); len(next) != want {
 			t.Errorf("after %d days: %v", days, next)
 		}
 	}
 }
 
-// A signer that stops is told of once, while nothing else is wrong.
-func TestALateSignerIsTold(t *testing.T) {
+func TestWhatIsNoHistory(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		n, start := &remembering{}, time.Now()
-		w, err := New(Config{Interval: time.Hour, Notifiers: []Notifier{n}, Log: func(string) {}, Run: func(context.Context) (*report.Report, error) {
-			r := saw("a ca may")
-			week := min(int(time.Since(start)/(7*aDay)), 2) // then it stops
-			from := start.Add(time.Duration(week) * 7 * aDay)
-			r.Names[0].Zones = []report.Zone{{Name: "example.test", Ends: []report.End{{From: from, At: from.Add(14 * aDay), Over: "example.test SOA"}}}}
-			return r, nil
-		}})
-		if err != nil {
-			t.Fatal(err)
+	for _, text := range []string{"", "null", "[]", "{}", `{"version":1}`, `{"version":2,"signing":[]}`, `{"version":1,"signing":[1]}`} {
+		if h, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "history") {
+			t.Errorf("%s: %v, %v", text, h, err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); w.Watch(ctx) }()
-		time.Sleep(27 * aDay)
-		cancel()
-		<-done
-		var told []string
-		for _, news := range n.told() {
-			for _, c := range news.Changes {
-				told = append(told, fmt.Sprintf("%d %s %s", news.At.Sub(start)/aDay, c.Code, c.Now.Outcome))
-			}
-		}
-		if got := strings.Join(told, ", "); got != "25 signature-late error" {
-			t.Errorf("told %q", got)
-		}
-	})
+	}
 }

@@ -1,18 +1,25 @@
-package watch
+// Package signing remembers from run to run when zones make their signatures anew, and tells of a signer that is late:
+// what one look at a zone cannot show.
+package signing
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/checker/terminal"
 )
 
-// Signing is what was observed of when zones make their signatures anew, by zone and part. It is a value: a step
+// History is what was observed of when zones make their signatures anew, by zone and part. It is a value: a step
 // makes a new one.
-type Signing map[part]Signed
+type History map[part]Signed
 
 // part is a zone's keys, whose key may be used seldom, or all else.
 type part struct {
@@ -38,9 +45,9 @@ const (
 const forgotten = 30 * 24 * time.Hour
 
 // Step takes a report in, and returns what it shows of signers that are late.
-func (s Signing) Step(r *report.Report, now time.Time) (Signing, []report.Finding) {
-	next := Signing{}
-	for p, signed := range s {
+func (h History) Step(r *report.Report, now time.Time) (History, []report.Finding) {
+	next := History{}
+	for p, signed := range h {
 		if now.Before(signed.End.Add(forgotten)) {
 			next[p] = signed
 		}
@@ -48,7 +55,7 @@ func (s Signing) Step(r *report.Report, now time.Time) (Signing, []report.Findin
 	var late []report.Finding
 	ends, names := firstEnds(r)
 	for p, end := range ends {
-		was, known := s[p]
+		was, known := h[p]
 		is := Signed{p, end.At.UTC(), was.Least}
 		if left := was.End.Sub(now); known && is.End.After(was.End) && left > 0 && (is.Least == 0 || left < is.Least) {
 			is.Least = left
@@ -80,7 +87,7 @@ func firstEnds(r *report.Report) (ends map[part]report.End, names map[string][]s
 	ends, names = map[part]report.End{}, map[string][]string{}
 	for _, n := range r.Names {
 		for _, z := range n.Zones {
-			zone := text(z.Name)
+			zone := strings.ToValidUTF8(z.Name, "\uFFFD")
 			names[zone] = append(names[zone], n.Name)
 			for _, end := range z.Ends {
 				p := part{zone, strings.HasSuffix(end.Over, " DNSKEY")}
@@ -92,3 +99,50 @@ func firstEnds(r *report.Report) (ends map[part]report.End, names map[string][]s
 	}
 	return ends, names
 }
+
+// MarshalJSON makes a list of it: by zone, its keys last.
+func (h History) MarshalJSON() ([]byte, error) {
+	return json.Marshal(slices.SortedFunc(maps.Values(h), func(a, b Signed) int {
+		switch zones := strings.Compare(a.Zone, b.Zone); {
+		case zones != 0:
+			return zones
+		case a.Keys:
+			return 1
+		}
+		return -1
+	}))
+}
+
+// UnmarshalJSON reads such a list.
+func (h *History) UnmarshalJSON(data []byte) error {
+	var all []Signed
+	if err := json.Unmarshal(data, &all); err != nil {
+		return err
+	}
+	*h = History{}
+	for _, signed := range all {
+		(*h)[signed.part] = signed
+	}
+	return nil
+}
+
+// file is a history in a file of its own.
+type file struct {
+	Version int     `json:"version"` // 1
+	Signing History `json:"signing"`
+}
+
+// Parse reads what Write has written.
+func Parse(data []byte) (History, error) {
+	var f file
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, fmt.Errorf("it is no history of signatures: %w", err)
+	}
+	if f.Version != 1 || f.Signing == nil {
+		return nil, errors.New("it is no history of signatures, or another version's")
+	}
+	return f.Signing, nil
+}
+
+// Write writes a history for Parse.
+func (h History) Write(w io.Writer) error { return terminal.WriteJSON(w, file{1, h}) }
