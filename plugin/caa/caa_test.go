@@ -301,6 +301,27 @@ func TestFloodEvictsNothing(t *testing.T) {
 	}
 }
 
+// Prepared answers have begun when they are served, also once the clock was set back (RFC 4035 5.3.1).
+func TestClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	h, _ := build(t, testPolicy, keyFiles(t, "example.org.", "sub.example.org."), nil)
+	clock := time.Now()
+	now := func() time.Time { return clock }
+	h.loader.signer = zonesign.NewSigner(zonesign.Config{Now: now})
+	h.loader.now = now
+	h.loader.rekey()
+	for _, back := range []time.Duration{0, time.Minute, 8 * time.Hour} {
+		clock = clock.Add(-back)
+		for _, name := range []string{"www.example.org.", "random.example.org."} { // kept with the name, and with others
+			for _, rr := range ask(t, h, question(name, dns.TypeCAA), true).Answer {
+				if sig, ok := rr.(*dns.RRSIG); ok && !sig.ValidityPeriod(clock) {
+					t.Errorf("set back by %v: the signature of %s begins at %s", back, name, dns.TimeToString(sig.Inception))
+				}
+			}
+		}
+	}
+}
+
 // fewNames is a next plugin with a few names.
 var fewNames = test.HandlerFunc(func(_ context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 	m := new(dns.Msg).SetReply(r)

@@ -30,8 +30,15 @@ const (
 	MaxTTL = 7 * 24 * 3600
 )
 
+// setBack is how far the clock may be set back before signatures are made anew: the other half of the
+// hour is for validators whose clocks are behind.
+const setBack = clockSkew / 2
+
 // validity is when signatures that are made now begin, want renewal, and end.
 type validity struct{ inception, refresh, expires time.Time }
+
+// begins is from when on they may be handed out.
+func (v validity) begins() time.Time { return v.inception.Add(clockSkew - setBack) }
 
 // validFrom takes one random number for the jitter, uniform over all of uint64.
 func validFrom(now time.Time, random uint64) validity {
