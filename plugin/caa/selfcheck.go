@@ -104,9 +104,11 @@ func (sc *selfCheck) run(ctx context.Context, s *serving) (fine, ok bool) {
 // other blocks or servers serve is theirs to check.
 func (sc *selfCheck) required(s *serving) []guard.Requirement {
 	out := slices.Concat(guard.Requirements(s.policy), sc.loader.cfg.requirements(sc.loader.apexes()))
-	out = slices.DeleteFunc(out, func(r guard.Requirement) bool { return !sc.loader.cfg.covers(r.Name) })
+	out = slices.DeleteFunc(out, func(r guard.Requirement) bool { return !sc.loader.cfg.covers(r.Name) || sc.loader.outdone(r.Name) })
 	for _, z := range s.zones {
-		out = append(out, guard.Requirement{Name: z.Name, Pos: z.Pos})
+		if !sc.loader.outdone(z.Name) {
+			out = append(out, guard.Requirement{Name: z.Name, Pos: z.Pos})
+		}
 	}
 	return out
 }
