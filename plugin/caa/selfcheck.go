@@ -103,7 +103,8 @@ func (sc *selfCheck) run(ctx context.Context, s *serving) (fine, ok bool) {
 // required are the issuances to check and, with no Domain, the zones' own names. What lies in zones that
 // other blocks or servers serve is theirs to check.
 func (sc *selfCheck) required(s *serving) []guard.Requirement {
-	out := slices.Concat(guard.Requirements(s.policy), sc.loader.cfg.requirements(sc.loader.apexes()))
+	apexes := slices.DeleteFunc(slices.Collect(s.apexes()), func(apex string) bool { return apex == guard.Unlisted })
+	out := slices.Concat(guard.Requirements(s.policy), sc.loader.cfg.requirements(apexes))
 	out = slices.DeleteFunc(out, func(r guard.Requirement) bool { return !sc.loader.cfg.covers(r.Name) || sc.loader.outdone(r.Name) })
 	for _, z := range s.zones {
 		if !sc.loader.outdone(z.Name) {

@@ -104,6 +104,27 @@ func TestSelfCheckLeavesOthersZones(t *testing.T) {
 	}
 }
 
+// DESIGN 6: the operator's issuers are guarded at each zone's apex. One that appears inside another has the
+// policy's default, which the guard cannot know before, and so it is found here.
+func TestSelfCheckOfZonesThatAppear(t *testing.T) {
+	t.Parallel()
+	zones := dataZones(t, "example.org.", "sub.example.org.")
+	h := buildIn(t, "example.org", defaultPolicy, keyFiles(t, zones.Names...)+"\nissuer digicert.com", over(zones))
+	if sc := runOnce(h); len(sc.told) != 0 {
+		t.Errorf("before: %v", sc.told)
+	}
+	ask(t, h, question("www.sub.example.org.", dns.TypeA), true)
+	sc := runOnce(h)
+	for r, cause := range sc.told {
+		if len(sc.told) != 1 || r.Name != "sub.example.org." || r.Domain != "digicert.com" || !strings.Contains(cause, "denies it") {
+			t.Errorf("%v: %s", r, cause)
+		}
+	}
+	if len(sc.told) == 0 {
+		t.Error("a zone that has appeared locks the operator's issuer out, and nobody is told")
+	}
+}
+
 // RFC 7344 4.1: CDS is about the keys that sign; that of the data is about others.
 func TestSelfCheckFindsForeignCDS(t *testing.T) {
 	t.Parallel()
