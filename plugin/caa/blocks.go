@@ -19,7 +19,8 @@ import (
 // This file knows the other caa blocks of the server. CoreDNS takes a question to the block whose zone is
 // closest, but one for DS to the block above, for DS is the parent's (RFC 4035 3.1.4.1). So a block answers
 // for the DS of zones below that it is not asked for anything else. By keys of its own it would name keys
-// that nobody serves: such a zone has the keys here that it has in its own block.
+// that nobody serves: such a zone has the keys here that it has in its own block. And DS of what lies below
+// such a zone comes here, too, where nobody knows it: that is handed to the zone's own block.
 
 // blocks are the caa blocks of one Corefile, by what CoreDNS chooses one by.
 type blocks struct{ at map[blockKey][]*block }
@@ -29,7 +30,7 @@ type blockKey struct{ transport, port, zone string }
 
 // block is a caa block and what it is reached by.
 type block struct {
-	*loader
+	*CAA
 	site *dnsserver.Config
 	keys []blockKey
 }
@@ -59,17 +60,17 @@ func readBlockKey(text string) blockKey {
 	return blockKey{transport, rest[colon+1:], dns.CanonicalName(rest[:colon])}
 }
 
-// closer is the loader of the other block that a question about a name is taken to, though b covers it, too;
+// closer is the handler of the other block that a question about a name is taken to, though b covers it, too;
 // nil where it is b itself. A block that has but some of the questions (the plugin view) is none.
-func (all *blocks) closer(b *block, name string) *loader {
+func (all *blocks) closer(b *block, name string) *CAA {
 	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
 		for _, own := range b.keys {
 			for _, other := range all.at[blockKey{own.transport, own.port, name[off:]}] {
 				switch {
 				case other == b:
 					return nil
-				case other.cfg.covers(name) && len(other.site.FilterFuncs) == 0 && meet(other.site.ListenHosts, b.site.ListenHosts):
-					return other.loader
+				case other.loader.cfg.covers(name) && len(other.site.FilterFuncs) == 0 && meet(other.site.ListenHosts, b.site.ListenHosts):
+					return other.CAA
 				}
 			}
 		}
@@ -95,11 +96,11 @@ func (k *borrowing) Of(zone *policy.Zone) (*keyring.Keys, error) {
 	if lender == nil {
 		return k.Keyring.Of(zone)
 	}
-	lender.borrowers.add(k.borrower)
-	if served := lender.served(zone.Name); served != nil {
+	lender.loader.borrowers.add(k.borrower)
+	if served := lender.loader.served(zone.Name); served != nil {
 		return served.Keys, nil
 	}
-	return lender.keys.Of(zone)
+	return lender.loader.keys.Of(zone)
 }
 
 // Prepare implements keyring.Keyring.
@@ -109,8 +110,8 @@ func (k *borrowing) Prepare(ctx context.Context, zones []*policy.Zone) error {
 		switch lender := k.borrower.closer(z.Name); {
 		case lender == nil:
 			byRing[k.Keyring] = append(byRing[k.Keyring], z)
-		case lender.served(z.Name) == nil:
-			byRing[lender.keys] = append(byRing[lender.keys], z)
+		case lender.loader.served(z.Name) == nil:
+			byRing[lender.loader.keys] = append(byRing[lender.loader.keys], z)
 		}
 	}
 	var errs []error

@@ -39,19 +39,19 @@ func TestCloserBlock(t *testing.T) {
 		"some of the questions":    {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, filter: some, name: "corp.example.org."},
 		"a block with other zones": {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, covers: "a.corp.example.org.", name: "corp.example.org."},
 	} {
-		ours := &block{loader: &loader{cfg: new(config)}, site: &dnsserver.Config{ListenHosts: c.onOurs}}
-		theirs := &block{loader: &loader{cfg: new(config)}, site: &dnsserver.Config{ListenHosts: c.onTheirs, FilterFuncs: c.filter}}
-		ours.cfg.setZones([]string{"."})
-		theirs.cfg.setZones([]string{"."})
+		ours := &block{CAA: &CAA{loader: &loader{cfg: new(config)}}, site: &dnsserver.Config{ListenHosts: c.onOurs}}
+		theirs := &block{CAA: &CAA{loader: &loader{cfg: new(config)}}, site: &dnsserver.Config{ListenHosts: c.onTheirs, FilterFuncs: c.filter}}
+		ours.loader.cfg.setZones([]string{"."})
+		theirs.loader.cfg.setZones([]string{"."})
 		if c.covers != "" {
-			theirs.cfg.setZones([]string{c.covers})
+			theirs.loader.cfg.setZones([]string{c.covers})
 		}
 		file := caddy.NewTestController("dns", "")
 		file.ServerBlockKeys = c.ours
 		ours.join(file)
 		file.ServerBlockKeys = c.theirs
 		all := theirs.join(file)
-		if got := all.closer(ours, c.name); (got == theirs.loader) != c.closer || (got == nil) == c.closer {
+		if got := all.closer(ours, c.name); (got == theirs.CAA) != c.closer || (got == nil) == c.closer {
 			t.Errorf("%s: another block is closer: %t", name, got != nil)
 		}
 	}
@@ -66,9 +66,9 @@ func TestKeysOfACloserBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.closer = func(name string) *loader {
+	l.closer = func(name string) *CAA {
 		if dns.IsSubDomain("sub.example.org.", name) {
-			return below.loader
+			return below.CAA
 		}
 		return nil
 	}

@@ -38,7 +38,7 @@ type loader struct {
 	sights  atomic.Pointer[map[string]map[sight]int] // by issuer, at the last self-check; nil before it
 	stop    chan struct{}                            // closed at the end of the watch
 
-	closer    func(name string) *loader // that of the block which answers for a name in this one's place (blocks.go)
+	closer    func(name string) *CAA // that of the block which answers for a name in this one's place (blocks.go)
 	borrowers borrowers
 
 	mu       sync.Mutex // held while another serving is made: the policy changes, and so do the keys
@@ -167,6 +167,11 @@ func (l *loader) layOut(p *policy.Snapshot, zones []*policy.Zone) (*serving, err
 	next, err := newServing(p, zones, l.ring(), newTTLs(l.cfg), l.signer, l.now)
 	if err != nil {
 		return nil, err
+	}
+	if l.closer != nil {
+		for _, z := range next.zones {
+			z.lender = l.closer(z.Name)
+		}
 	}
 	if was := l.serving.Load(); was != nil {
 		next.inherit(was)

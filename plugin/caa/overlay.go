@@ -174,6 +174,8 @@ func (q *inquiry) follow(ctx context.Context, z *zone, name string, f finding) e
 			return nil
 		case into.PolicyOnly():
 			return q.putLocal(ctx, into, f.target)
+		case into.lender != nil:
+			return nil // its data are not below us
 		}
 		next, err := q.hop(ctx, z, into, f)
 		if err != nil || next.kind == cut {

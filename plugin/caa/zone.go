@@ -32,6 +32,7 @@ type zone struct {
 	meter meter
 	*keyring.Keys
 	ttl      ttls
+	lender   *CAA                      // the block that answers for it, nil: this one
 	found    bool                      // in the next plugin's answers, and not in the policy
 	cuts     map[string][]dns.RR       // the zones below that are served here, too, with their DS
 	caa      map[*policy.Node][][]byte // each node's CAA RDATA in canonical order

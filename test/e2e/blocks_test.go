@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -66,4 +67,69 @@ corp.example.org:$PORT {
 			server.WaitLogs(t, "Ready: what is required may be issued, by what is served", 2)
 		})
 	}
+}
+
+// CoreDNS asks the block of the highest zone also for DS of names in the zone below, whose data it does not have
+// (RFC 4035 3.1.4.1), and an alias above may lead there: nothing is denied by the wrong data.
+func TestNamesInABlockOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	above, below := world.NewKey(t, "example.org"), world.NewKey(t, "corp.example.org")
+	const head = "@ 300 IN SOA ns1.example.org. h.example.org. 1 1 1 1 300\n@ 300 IN NS ns1.example.org.\n"
+	files := map[string]string{"policy.yaml": `version: 1
+issuers:
+  letsencrypt: {domain: letsencrypt.org}
+default: {issue: [letsencrypt]}
+zones:
+  example.org: {}
+  corp.example.org: {}
+certificates: [{names: [alias.example.org], issuer: letsencrypt}]
+`,
+		"above.zone": head + "alias 300 IN CNAME www.corp\nns1 300 IN A 127.0.0.1\n",
+		"below.zone": head + "www 300 IN A 192.0.2.1\nsub.www 300 IN NS ns.example.net.\n",
+	}
+	maps.Copy(files, above.Files)
+	maps.Copy(files, below.Files)
+	server := world.CoreDNS(t, `example.org:$PORT {
+    bind $ADDR
+    errors
+    caa $DIR/policy.yaml {
+        key file $DIR/`+above.Name+`
+    }
+    file $DIR/above.zone
+}
+corp.example.org:$PORT {
+    bind $ADDR
+    errors
+    caa $DIR/policy.yaml {
+        key file $DIR/`+below.Name+`
+    }
+    file $DIR/below.zone
+}
+`, files)
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+		want  string // the types in the bitmap of the denial at the name, or "" for none
+	}{
+		{"www.corp.example.org", dns.TypeDS, "AAAA"},
+		{"sub.www.corp.example.org", dns.TypeDS, "NS"},
+		{"nope.corp.example.org", dns.TypeDS, "NXNAME"},
+		{"alias.example.org", dns.TypeAAAA, ""},
+	} {
+		m := world.Ask(t, server.Addr, c.name, c.qtype)
+		var bitmap []string
+		for _, rr := range m.Ns {
+			if nsec, ok := rr.(*dns.NSEC); ok {
+				for _, t := range nsec.TypeBitMap {
+					bitmap = append(bitmap, dns.Type(t).String())
+				}
+			}
+		}
+		if c.want == "" && bitmap != nil || c.want != "" && !slices.Contains(bitmap, c.want) {
+			t.Errorf("%s %s: the denial has %q, want %q; got\n%v", c.name, dns.Type(c.qtype), bitmap, c.want, m)
+		}
+	}
+	resolver := world.Unbound(t, world.Zone{Name: "example.org", Server: server.Addr, Anchor: above.DS}).Addr
+	wantCAA(t, world.Ask(t, resolver, "alias.example.org", dns.TypeCAA), `0 issue "letsencrypt.org"`)
+	server.WaitLogs(t, "Ready: what is required may be issued, by what is served", 2)
 }
