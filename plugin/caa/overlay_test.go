@@ -566,6 +566,24 @@ func TestNextPluginMistakesTheApex(t *testing.T) {
 	}
 }
 
+// RFC 6672 2.2: what DNAME makes is a name in octets, however many characters write it, and the root's has no
+// label. Without the DNAME, the CNAME would be one that no zone has.
+func TestNamesMadeByDNAME(t *testing.T) {
+	t.Parallel()
+	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", fileZone(t, "$ORIGIN example.org.\n$TTL 60\n@ SOA ns1 h 1 2 3 4 60\n@ NS ns1\nd DNAME shop\nroot DNAME .\n"))
+	escaped := strings.Repeat(`\255`, 63)
+	for _, c := range []struct{ name, target string }{
+		{"x.d.", "x.shop.example.org."},
+		{escaped + ".d.", escaped + ".shop.example.org."},
+		{"x.root.", "x."},
+	} {
+		m := ask(t, h, question(c.name+"example.org.", dns.TypeCNAME), true)
+		if len(m.Answer) != 3 || types(m.Answer) != "CNAME DNAME RRSIG" || m.Answer[2].(*dns.CNAME).Target != c.target {
+			t.Errorf("%s: %v", c.name, m.Answer)
+		}
+	}
+}
+
 // A cache below counts TTLs down, and may have got DNAME twice: what is made from one has the TTL that
 // the answer shows (RFC 6672 3.1).
 func TestTTLBelowDNAME(t *testing.T) {
