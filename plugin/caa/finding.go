@@ -49,12 +49,12 @@ func (z *zone) read(name string, qtype uint16, m *dns.Msg) (finding, error) {
 	switch {
 	case name == z.Name && recordsAt(m.Answer, name, dns.TypeCNAME) != nil:
 		f.kind = noType // SOA and NS are there, so that it is no alias (RFC 1034 3.6.2), whatever etcd says
-	case m.Rcode == dns.RcodeNameError:
-		f.kind = noName
-	case m.Rcode != dns.RcodeSuccess:
+	case m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError:
 		return f, fmt.Errorf("it answered %s", dns.RcodeToString[m.Rcode])
 	case !onlyReplaced(m.Answer):
-		return f, errors.New("its answer is about something else")
+		return f, errors.New("its answer is about something else, or denies what it has")
+	case m.Rcode == dns.RcodeNameError:
+		f.kind = noName
 	default:
 		f.kind = noType
 	}

@@ -279,6 +279,7 @@ func TestNextPluginMisbehaves(t *testing.T) {
 		{"denies without SOA", saying(dns.RcodeNameError), made, ""},
 		{"denies with another zone's SOA", saying(dns.RcodeNameError, "!org. 60 IN SOA ns. h. 7 1 1 1 60"), made, ""},
 		{"denies with SOA", saying(dns.RcodeNameError, soa), "SOA ns. h. 7", ""},
+		{"denies what it answers", saying(dns.RcodeNameError, soa, "www.example.org. 60 IN A 192.0.2.1", "shop.example.org. 60 IN CAA 0 issue x"), "", ""},
 		{"denies with NSEC of its own", saying(0, soa, "!www.example.org. 60 IN NSEC x.example.org. A"), "SOA ns. h. 7", ""},
 		{"answers with signatures of its own", saying(0, "www.example.org. 60 IN A 192.0.2.1",
 			"www.example.org. 60 IN RRSIG A 13 3 60 20300101000000 20200101000000 1 example.org. AAAA"), "www.A 192.0.2.1", ""},
