@@ -51,7 +51,8 @@ func (m *message) fresh(now time.Time) bool {
 	return m.refresh.IsZero() || now.Before(m.refresh) && !now.Before(m.begins)
 }
 
-// alive reports whether every signature in the message has begun, and outlives the TTL that goes with it.
+// alive reports whether every signature in the message has begun, and outlives the TTL that goes with it,
+// also for a clock that is an hour ahead.
 func (m *message) alive(now time.Time) bool {
 	return m.expires.IsZero() || now.Before(m.expires) && !now.Before(m.begins)
 }
@@ -107,7 +108,7 @@ func (b *builder) signatures(in section, set zonesign.RRset, ttl uint32, sigs zo
 		b.begins = sigs.Begins
 	}
 	b.refresh = earliest(b.refresh, sigs.Refresh)
-	b.expires = earliest(b.expires, sigs.Expires.Add(-time.Duration(set.TTL)*time.Second))
+	b.expires = earliest(b.expires, sigs.Until(set.TTL))
 	return nil
 }
 
