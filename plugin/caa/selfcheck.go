@@ -245,8 +245,8 @@ func (o *observer) look(ctx context.Context, name string) observation {
 	}
 	z := o.serving.find(at)
 	switch {
-	case z == nil, z.lender != nil && !z.PolicyOnly():
-		return observation{what: governed, cause: fmt.Sprintf("it is an alias to %s, whose CAA is not ours: look there", strings.TrimSuffix(at, "."))}
+	case z == nil || z.lender != nil:
+		return observation{what: governed, cause: fmt.Sprintf("it is an alias to %s, whose CAA is not this block's: look there", strings.TrimSuffix(at, "."))}
 	case !m.Authoritative && len(m.Ns) > 0:
 		return observation{what: governed, cause: fmt.Sprintf("it lies under the zone cut %s, whose servers give its CAA: look there", strings.TrimSuffix(m.Ns[0].Header().Name, "."))}
 	}

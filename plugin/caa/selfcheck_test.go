@@ -56,7 +56,7 @@ func TestSelfCheck(t *testing.T) {
 			"the CAA of locked.example.org, to which it is an alias, denies it (nobody-authorized)"},
 		{"an alias to no name: the CA climbs from the owner", answers{"www.example.org.": alias("no.example.org."), "no.example.org.": saying(3, soa), "": saying(0, soa)}, "www.example.org", true, ""},
 		{"an alias out of our zones", answers{"www.example.org.": alias("www.provider.example."), "": saying(0, soa)}, "www.example.org", true,
-			"it is an alias to www.provider.example, whose CAA is not ours"},
+			"it is an alias to www.provider.example, whose CAA is not this block's"},
 		{"under a zone cut", answers{"www.example.org.": saying(0, "!www.example.org. 60 IN NS ns.provider.example."), "": saying(0, soa)}, "www.example.org", true,
 			"it lies under the zone cut www.example.org, whose servers give its CAA"},
 		{"a plugin that fails", answers{"www.example.org.": code(dns.RcodeServerFailure, nil), "": saying(0, soa)}, "www.example.org", false,
