@@ -64,12 +64,12 @@ func readBlockKey(text string) blockKey {
 // nil where it is b itself. A block that has but some of the questions (the plugin view) is none.
 func (all *blocks) closer(b *block, name string) *CAA {
 	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
+		if slices.ContainsFunc(b.keys, func(own blockKey) bool { return own.zone == name[off:] }) {
+			return nil // also where the other one has this zone for those who do not see our view
+		}
 		for _, own := range b.keys {
 			for _, other := range all.at[blockKey{own.transport, own.port, name[off:]}] {
-				switch {
-				case other == b:
-					return nil
-				case other.loader.cfg.covers(name) && len(other.site.FilterFuncs) == 0 && meet(other.site.ListenHosts, b.site.ListenHosts):
+				if other.loader.cfg.covers(name) && len(other.site.FilterFuncs) == 0 && meet(other.site.ListenHosts, b.site.ListenHosts) {
 					return other.CAA
 				}
 			}

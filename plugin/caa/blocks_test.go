@@ -24,20 +24,21 @@ func TestCloserBlock(t *testing.T) {
 		name             string
 		closer           bool
 	}{
-		"a zone below":             {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "corp.example.org.", closer: true},
-		"a name in it":             {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "www.corp.example.org.", closer: true},
-		"a name beside it":         {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "www.example.org."},
-		"a zone above":             {ours: []string{"dns://corp.example.org.:53"}, theirs: []string{"dns://example.org.:53"}, name: "corp.example.org."},
-		"below the root":           {ours: []string{"dns://.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "corp.example.org.", closer: true},
-		"the root":                 {ours: []string{"dns://.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "."},
-		"both zones here":          {ours: []string{"dns://example.org.:53", "dns://a.corp.example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "a.corp.example.org."},
-		"another port":             {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:54"}, name: "corp.example.org."},
-		"another transport":        {ours: []string{"dns://example.org.:53"}, theirs: []string{"tls://corp.example.org.:53"}, name: "corp.example.org."},
-		"another address":          {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, onOurs: []string{"192.0.2.1"}, onTheirs: []string{"192.0.2.2"}, name: "corp.example.org."},
-		"one address of two":       {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, onOurs: []string{"192.0.2.1", "192.0.2.2"}, onTheirs: []string{"192.0.2.2"}, name: "corp.example.org.", closer: true},
-		"every address":            {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, onOurs: []string{""}, onTheirs: []string{"192.0.2.2"}, name: "corp.example.org.", closer: true},
-		"some of the questions":    {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, filter: some, name: "corp.example.org."},
-		"a block with other zones": {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, covers: "a.corp.example.org.", name: "corp.example.org."},
+		"a zone below":                  {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "corp.example.org.", closer: true},
+		"a name in it":                  {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "www.corp.example.org.", closer: true},
+		"a name beside it":              {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "www.example.org."},
+		"a zone above":                  {ours: []string{"dns://corp.example.org.:53"}, theirs: []string{"dns://example.org.:53"}, name: "corp.example.org."},
+		"below the root":                {ours: []string{"dns://.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "corp.example.org.", closer: true},
+		"the root":                      {ours: []string{"dns://.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "."},
+		"both zones here":               {ours: []string{"dns://example.org.:53", "dns://a.corp.example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, name: "a.corp.example.org."},
+		"another port":                  {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:54"}, name: "corp.example.org."},
+		"another transport":             {ours: []string{"dns://example.org.:53"}, theirs: []string{"tls://corp.example.org.:53"}, name: "corp.example.org."},
+		"another address":               {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, onOurs: []string{"192.0.2.1"}, onTheirs: []string{"192.0.2.2"}, name: "corp.example.org."},
+		"one address of two":            {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, onOurs: []string{"192.0.2.1", "192.0.2.2"}, onTheirs: []string{"192.0.2.2"}, name: "corp.example.org.", closer: true},
+		"every address":                 {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, onOurs: []string{""}, onTheirs: []string{"192.0.2.2"}, name: "corp.example.org.", closer: true},
+		"some of the questions":         {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, filter: some, name: "corp.example.org."},
+		"the zone for who sees no view": {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://example.org.:53"}, name: "www.example.org."},
+		"a block with other zones":      {ours: []string{"dns://example.org.:53"}, theirs: []string{"dns://corp.example.org.:53"}, covers: "a.corp.example.org.", name: "corp.example.org."},
 	} {
 		ours := &block{CAA: &CAA{loader: &loader{cfg: new(config)}}, site: &dnsserver.Config{ListenHosts: c.onOurs}}
 		theirs := &block{CAA: &CAA{loader: &loader{cfg: new(config)}}, site: &dnsserver.Config{ListenHosts: c.onTheirs, FilterFuncs: c.filter}}
@@ -47,10 +48,10 @@ func TestCloserBlock(t *testing.T) {
 			theirs.loader.cfg.setZones([]string{c.covers})
 		}
 		file := caddy.NewTestController("dns", "")
-		file.ServerBlockKeys = c.ours
-		ours.join(file)
 		file.ServerBlockKeys = c.theirs
-		all := theirs.join(file)
+		theirs.join(file)
+		file.ServerBlockKeys = c.ours
+		all := ours.join(file)
 		if got := all.closer(ours, c.name); (got == theirs.CAA) != c.closer || (got == nil) == c.closer {
 			t.Errorf("%s: another block is closer: %t", name, got != nil)
 		}
