@@ -399,6 +399,23 @@ func TestOverlayAboveAZoneOfOurs(t *testing.T) {
 	}
 }
 
+// RFC 8020 2: what stands above a zone of ours exists, whether the data have the cut or not. Who believes that it
+// does not believes the same of all that is below.
+func TestNamesAboveAZoneOfOurs(t *testing.T) {
+	t.Parallel()
+	policy := overlayPolicy + "  a.between.example.org:\n    nameservers: [{name: ns.example.net}]\n    issue: none\n"
+	for _, keys := range []string{"key auto $DIR/keys", "unsigned"} {
+		h, _ := build(t, policy, keys, fileZone(t, overlayData))
+		for _, qtype := range []uint16{dns.TypeA, dns.TypeCAA, dns.TypeNS} {
+			m := ask(t, h, question("between.example.org.", qtype), true)
+			if got := shown(m); strings.Contains(got, "NXDOMAIN") || strings.Contains(got, "NXNAME") {
+				t.Errorf("%s: %s: %s", keys, dns.Type(qtype), got)
+			}
+			verify(t, h, m)
+		}
+	}
+}
+
 // What a next plugin adds to a referral: glue below this cut and others goes with it (RFC 9471 2), and no
 // address that is the zone's own or nobody's, for here it would stand without its signature (RFC 4035
 // 3.1.1).

@@ -36,7 +36,7 @@ type zone struct {
 	found    bool                      // in the next plugin's answers, and not in the policy
 	cuts     map[string][]dns.RR       // the zones below that are served here, too, with their DS
 	caa      map[*policy.Node][][]byte // each node's CAA RDATA in canonical order
-	existing map[string]bool           // the names that we give existence: nodes, signalling names, and what stands above them
+	existing map[string]bool           // the names that we give existence: nodes, signalling names, zones below, and what stands above them
 	signals  signalled                 // the zones whose keys are published here, too
 	named    map[string]*named         // the names that the policy names: their answers are never pushed out
 	soa      zonesign.RRset            // of an overlay, for when the data have none
