@@ -59,6 +59,9 @@ func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (i
 	q := r.Question[0]
 	name := lower(q.Name)
 	z := s.zoneOf(name, q.Qtype)
+	if z != nil && z.lender != nil {
+		return z.lender.ServeDNS(ctx, w, r) // DS below it: CoreDNS asks the block of the highest zone
+	}
 	if z != nil {
 		z.meter.query(metrics.WithServer(ctx), q.Qtype)
 	}

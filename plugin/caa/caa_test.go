@@ -301,6 +301,49 @@ func TestFloodEvictsNothing(t *testing.T) {
 	}
 }
 
+// Prepared answers have begun when they are served, also once the clock was set back (RFC 4035 5.3.1).
+func TestClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	h, _ := build(t, testPolicy, keyFiles(t, "example.org.", "sub.example.org."), nil)
+	clock := time.Now()
+	now := func() time.Time { return clock }
+	h.loader.signer = zonesign.NewSigner(zonesign.Config{Now: now})
+	h.loader.now = now
+	h.loader.rekey()
+	for _, back := range []time.Duration{0, time.Minute, 8 * time.Hour} {
+		clock = clock.Add(-back)
+		for _, name := range []string{"www.example.org.", "random.example.org."} { // kept with the name, and with others
+			for _, rr := range ask(t, h, question(name, dns.TypeCAA), true).Answer {
+				if sig, ok := rr.(*dns.RRSIG); ok && !sig.ValidityPeriod(clock) {
+					t.Errorf("set back by %v: the signature of %s begins at %s", back, name, dns.TimeToString(sig.Inception))
+				}
+			}
+		}
+	}
+}
+
+// What is served while the signing fails ends in no cache and for no validator, as with the signer itself.
+func TestLastAnswerWhileSigningFails(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, c := range []struct {
+		left time.Duration
+		want bool
+	}{{time.Hour + 301*time.Second, true}, {time.Hour + 300*time.Second, false}, {time.Hour, false}, {0, false}} {
+		b, err := newBuilder("www.example.org.", dnssecOK)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := zonesign.RRset{Owner: "www.example.org.", Type: dns.TypeCAA, TTL: 300, RDATA: [][]byte{{0, 5, 'i', 's', 's', 'u', 'e', ';'}}}
+		if err := b.add(answerSection, set, set.TTL, zonesign.Signatures{RDATA: [][]byte{{0}}, Expires: now.Add(c.left)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.finish().alive(now); got != c.want {
+			t.Errorf("%v before its end, with a TTL of 300 s: alive %t", c.left, got)
+		}
+	}
+}
+
 // fewNames is a next plugin with a few names.
 var fewNames = test.HandlerFunc(func(_ context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 	m := new(dns.Msg).SetReply(r)

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
 // finding is what the data of an overlay's zone say to a question, read from the next plugin's answer
@@ -47,12 +49,12 @@ func (z *zone) read(name string, qtype uint16, m *dns.Msg) (finding, error) {
 	switch {
 	case name == z.Name && recordsAt(m.Answer, name, dns.TypeCNAME) != nil:
 		f.kind = noType // SOA and NS are there, so that it is no alias (RFC 1034 3.6.2), whatever etcd says
-	case m.Rcode == dns.RcodeNameError:
-		f.kind = noName
-	case m.Rcode != dns.RcodeSuccess:
+	case m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError:
 		return f, fmt.Errorf("it answered %s", dns.RcodeToString[m.Rcode])
 	case !onlyReplaced(m.Answer):
-		return f, errors.New("its answer is about something else")
+		return f, errors.New("its answer is about something else, or denies what it has")
+	case m.Rcode == dns.RcodeNameError:
+		f.kind = noName
 	default:
 		f.kind = noType
 	}
@@ -70,14 +72,20 @@ func (z *zone) readDNAME(f *finding, name string) bool {
 		if owner == name || !dns.IsSubDomain(owner, name) || !dns.IsSubDomain(z.Name, owner) {
 			continue
 		}
-		target := strings.TrimSuffix(name, owner) + lower(dname.Target)
-		if _, ok := dns.IsDomainName(target); !ok || len(target) > 254 {
+		target := substitute(name, owner, lower(dname.Target))
+		if _, err := zonesign.OwnerWire(target); err != nil {
 			return false // RFC 6672 2.2: too long; the code that the answer has says so
 		}
 		f.kind, f.owner, f.set, f.target = alias, owner, []dns.RR{dname}, target
 		return true
 	}
 	return false
+}
+
+// substitute puts target in the place of owner, in which name ends. The root is the dot that ends each name.
+func substitute(name, owner, target string) string {
+	labels := name[:len(name)-len(strings.TrimPrefix(owner, "."))]
+	return labels + strings.TrimPrefix(target, ".")
 }
 
 func (z *zone) readCNAME(f *finding, name string, qtype uint16) bool {

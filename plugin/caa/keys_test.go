@@ -142,6 +142,28 @@ func (c *clocked) states(zone string) (states []string) {
 	return states
 }
 
+// A root zone with names and zones below is laid out like any other.
+func TestNamesBelowTheRoot(t *testing.T) {
+	t.Parallel()
+	const policy = `version: 1
+issuers: {le: {domain: letsencrypt.org}}
+zones:
+  .: {nameservers: [{name: ns.example.net, addresses: [192.0.2.1]}], issue: [le], names: {corp: {issue: none}, a.b: {issue: none}}}
+  internal: {nameservers: [{name: ns.example.net}], issue: [le]}
+`
+	h := buildIn(t, ".", policy, keyFiles(t, ".", "internal."), nil)
+	for name, want := range map[string]string{"www.corp.": `CAA 0 issue ";"`, "b.": `CAA 0 issue "letsencrypt.org"`} {
+		m := ask(t, h, question(name, dns.TypeCAA), true)
+		if got := shown(m); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: %s", name, got)
+		}
+		verify(t, h, m)
+	}
+	if m := ask(t, h, question("internal.", dns.TypeDS), true); types(m.Answer) != "DS RRSIG" {
+		t.Errorf("%v", m)
+	}
+}
+
 // RFC 7583 3.3.1, RFC 7344: a zone's first key, and a roll when its life ends, as the handler answers. Every
 // answer on the way validates by the keys served, and the DNSKEY RRset is signed by a key that the DS names.
 func TestKeysRoll(t *testing.T) {

@@ -38,6 +38,9 @@ type loader struct {
 	sights  atomic.Pointer[map[string]map[sight]int] // by issuer, at the last self-check; nil before it
 	stop    chan struct{}                            // closed at the end of the watch
 
+	closer    func(name string) *CAA // that of the block which answers for a name in this one's place (blocks.go)
+	borrowers borrowers
+
 	mu       sync.Mutex // held while another serving is made: the policy changes, and so do the keys
 	trouble  string     // the problem told last; "" while the file is the policy served
 	told     time.Time  // when it was told
@@ -137,7 +140,7 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 	if err := report.Err(); err != nil {
 		return accepted{}, err
 	}
-	if err := l.keys.Prepare(context.Background(), zones); err != nil {
+	if err := l.ring().Prepare(context.Background(), zones); err != nil {
 		return accepted{}, err
 	}
 	next, err := l.layOut(p, zones)
@@ -161,9 +164,14 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 
 // layOut makes a serving of a policy, with the keys as they are now and the zones that have appeared below.
 func (l *loader) layOut(p *policy.Snapshot, zones []*policy.Zone) (*serving, error) {
-	next, err := newServing(p, zones, l.keys, newTTLs(l.cfg), l.signer, l.now)
+	next, err := newServing(p, zones, l.ring(), newTTLs(l.cfg), l.signer, l.now)
 	if err != nil {
 		return nil, err
+	}
+	if l.closer != nil {
+		for _, z := range next.zones {
+			z.lender = l.closer(z.Name)
+		}
 	}
 	if was := l.serving.Load(); was != nil {
 		next.inherit(was)
@@ -180,8 +188,36 @@ func (l *loader) put(next *serving) {
 	l.keys.Retain(slices.Collect(next.apexes()))
 }
 
-// rekey serves the same policy with the keys as they are now.
+// ring has the keys of all zones that are laid out, those of other blocks among them.
+func (l *loader) ring() keyring.Keyring {
+	if l.closer == nil {
+		return l.keys
+	}
+	return &borrowing{l.keys, l}
+}
+
+// outdone reports whether another block answers for a name.
+func (l *loader) outdone(name string) bool { return l.closer != nil && l.closer(name) != nil }
+
+// served is the zone with that apex as it is served now, nil when there is none.
+func (l *loader) served(apex string) *zone {
+	s := l.serving.Load()
+	if s == nil {
+		return nil
+	}
+	if z := s.zones[apex]; z != nil {
+		return z
+	}
+	return s.found.all()[apex]
+}
+
+// rekey serves the same policy with the keys as they are now, and has those do so who borrow some.
 func (l *loader) rekey() {
+	l.serveKeys()
+	l.borrowers.rekey()
+}
+
+func (l *loader) serveKeys() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was := l.serving.Load()
@@ -244,7 +280,7 @@ func (l *loader) nodesAtAliases(s *serving) error {
 	q := l.inquire(s)
 	var report guard.Report
 	for _, z := range s.zones {
-		if z.PolicyOnly() {
+		if z.PolicyOnly() || l.outdone(z.Name) {
 			continue
 		}
 		for node := range z.Nodes() {
@@ -287,7 +323,7 @@ func (l *loader) apexes() []string {
 // possible says why a zone cannot be served by this block, nil when it can.
 func (l *loader) possible(z *policy.Zone) error {
 	switch {
-	case z.PolicyOnly():
+	case z.PolicyOnly() || l.outdone(z.Name):
 		return nil
 	case l.next == nil:
 		return fmt.Errorf("%v: the zone %s has no nameservers, and no plugin below caa holds its data; give it nameservers, or put a plugin such as file into the server block", z.Pos, z.Name)
@@ -452,7 +488,7 @@ func (l *loader) greet(address, port string) {
 	}
 	for _, z := range s.policy.Zones {
 		served := s.zones[z.Name]
-		if served == nil {
+		if served == nil || l.outdone(z.Name) {
 			continue
 		}
 		log.Infof("Ask: dig @%s -p %s %s CAA +dnssec", address, port, strings.TrimSuffix(z.Name, "."))

@@ -41,15 +41,21 @@ type message struct {
 	nameLen int       // octets of the name in the question
 	rcode   uint16    // of the header
 	refers  bool      // a referral: not authoritative (RFC 1035 4.1.1)
+	begins  time.Time // from when on it may be served; zero for ever
 	refresh time.Time // when its first signature wants renewal; zero for none
 	expires time.Time // until when it may be served; zero for ever
 }
 
 // fresh reports whether the message may be served without looking at its signatures again.
-func (m *message) fresh(now time.Time) bool { return m.refresh.IsZero() || now.Before(m.refresh) }
+func (m *message) fresh(now time.Time) bool {
+	return m.refresh.IsZero() || now.Before(m.refresh) && !now.Before(m.begins)
+}
 
-// alive reports whether every signature in the message outlives the TTL that goes with it.
-func (m *message) alive(now time.Time) bool { return m.expires.IsZero() || now.Before(m.expires) }
+// alive reports whether every signature in the message has begun, and outlives the TTL that goes with it,
+// also for a clock that is an hour ahead.
+func (m *message) alive(now time.Time) bool {
+	return m.expires.IsZero() || now.Before(m.expires) && !now.Before(m.begins)
+}
 
 // buffers hold messages while they are made.
 var buffers = sync.Pool{New: func() any {
@@ -88,7 +94,7 @@ func (b *builder) add(in section, set zonesign.RRset, ttl uint32, sigs zonesign.
 	return b.signatures(in, set, ttl, sigs)
 }
 
-// signatures appends only the RRSIGs over an RRset, and keeps the earliest of their times.
+// signatures appends only the RRSIGs over an RRset, and keeps the times at which all of them hold.
 func (b *builder) signatures(in section, set zonesign.RRset, ttl uint32, sigs zonesign.Signatures) error {
 	for _, rdata := range sigs.RDATA {
 		if err := b.record(in, set.Owner, dns.TypeRRSIG, ttl, rdata); err != nil {
@@ -98,8 +104,11 @@ func (b *builder) signatures(in section, set zonesign.RRset, ttl uint32, sigs zo
 	if len(sigs.RDATA) == 0 {
 		return nil
 	}
+	if sigs.Begins.After(b.begins) {
+		b.begins = sigs.Begins
+	}
 	b.refresh = earliest(b.refresh, sigs.Refresh)
-	b.expires = earliest(b.expires, sigs.Expires.Add(-time.Duration(set.TTL)*time.Second))
+	b.expires = earliest(b.expires, sigs.Until(set.TTL))
 	return nil
 }
 

@@ -172,6 +172,8 @@ func (q *inquiry) follow(ctx context.Context, z *zone, name string, f finding) e
 			return q.putForeign(f)
 		case slices.Contains(visited, f.target) || len(visited) > maxChain:
 			return nil
+		case into.lender != nil:
+			return nil // its data are not below us, and its policy may be another file's
 		case into.PolicyOnly():
 			return q.putLocal(ctx, into, f.target)
 		}

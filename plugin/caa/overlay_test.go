@@ -279,6 +279,7 @@ func TestNextPluginMisbehaves(t *testing.T) {
 		{"denies without SOA", saying(dns.RcodeNameError), made, ""},
 		{"denies with another zone's SOA", saying(dns.RcodeNameError, "!org. 60 IN SOA ns. h. 7 1 1 1 60"), made, ""},
 		{"denies with SOA", saying(dns.RcodeNameError, soa), "SOA ns. h. 7", ""},
+		{"denies what it answers", saying(dns.RcodeNameError, soa, "www.example.org. 60 IN A 192.0.2.1", "shop.example.org. 60 IN CAA 0 issue x"), "", ""},
 		{"denies with NSEC of its own", saying(0, soa, "!www.example.org. 60 IN NSEC x.example.org. A"), "SOA ns. h. 7", ""},
 		{"answers with signatures of its own", saying(0, "www.example.org. 60 IN A 192.0.2.1",
 			"www.example.org. 60 IN RRSIG A 13 3 60 20300101000000 20200101000000 1 example.org. AAAA"), "www.A 192.0.2.1", ""},
@@ -395,6 +396,23 @@ func TestOverlayAboveAZoneOfOurs(t *testing.T) {
 	m = ask(t, h, question("tocut.example.org.", dns.TypeCAA), true)
 	if got := shown(m); got != `tocut.CNAME x.cut.example.org.; x.cut.CAA 0 issue ";"` {
 		t.Error(got)
+	}
+}
+
+// RFC 8020 2: what stands above a zone of ours exists, whether the data have the cut or not. Who believes that it
+// does not believes the same of all that is below.
+func TestNamesAboveAZoneOfOurs(t *testing.T) {
+	t.Parallel()
+	policy := overlayPolicy + "  a.between.example.org:\n    nameservers: [{name: ns.example.net}]\n    issue: none\n"
+	for _, keys := range []string{"key auto $DIR/keys", "unsigned"} {
+		h, _ := build(t, policy, keys, fileZone(t, overlayData))
+		for _, qtype := range []uint16{dns.TypeA, dns.TypeCAA, dns.TypeNS} {
+			m := ask(t, h, question("between.example.org.", qtype), true)
+			if got := shown(m); strings.Contains(got, "NXDOMAIN") || strings.Contains(got, "NXNAME") {
+				t.Errorf("%s: %s: %s", keys, dns.Type(qtype), got)
+			}
+			verify(t, h, m)
+		}
 	}
 }
 
@@ -563,6 +581,24 @@ func TestNextPluginMistakesTheApex(t *testing.T) {
 			t.Errorf("%s %s: got %s, want %s", c.name, dns.Type(c.qtype), got, c.want)
 		}
 		verifySigned(t, h, m)
+	}
+}
+
+// RFC 6672 2.2: what DNAME makes is a name in octets, however many characters write it, and the root's has no
+// label. Without the DNAME, the CNAME would be one that no zone has.
+func TestNamesMadeByDNAME(t *testing.T) {
+	t.Parallel()
+	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", fileZone(t, "$ORIGIN example.org.\n$TTL 60\n@ SOA ns1 h 1 2 3 4 60\n@ NS ns1\nd DNAME shop\nroot DNAME .\n"))
+	escaped := strings.Repeat(`\255`, 63)
+	for _, c := range []struct{ name, target string }{
+		{"x.d.", "x.shop.example.org."},
+		{escaped + ".d.", escaped + ".shop.example.org."},
+		{"x.root.", "x."},
+	} {
+		m := ask(t, h, question(c.name+"example.org.", dns.TypeCNAME), true)
+		if len(m.Answer) != 3 || types(m.Answer) != "CNAME DNAME RRSIG" || m.Answer[2].(*dns.CNAME).Target != c.target {
+			t.Errorf("%s: %v", c.name, m.Answer)
+		}
 	}
 }
 

@@ -103,10 +103,13 @@ func (sc *selfCheck) run(ctx context.Context, s *serving) (fine, ok bool) {
 // required are the issuances to check and, with no Domain, the zones' own names. What lies in zones that
 // other blocks or servers serve is theirs to check.
 func (sc *selfCheck) required(s *serving) []guard.Requirement {
-	out := slices.Concat(guard.Requirements(s.policy), sc.loader.cfg.requirements(sc.loader.apexes()))
-	out = slices.DeleteFunc(out, func(r guard.Requirement) bool { return !sc.loader.cfg.covers(r.Name) })
+	apexes := slices.DeleteFunc(slices.Collect(s.apexes()), func(apex string) bool { return apex == guard.Unlisted })
+	out := slices.Concat(guard.Requirements(s.policy), sc.loader.cfg.requirements(apexes))
+	out = slices.DeleteFunc(out, func(r guard.Requirement) bool { return !sc.loader.cfg.covers(r.Name) || sc.loader.outdone(r.Name) })
 	for _, z := range s.zones {
-		out = append(out, guard.Requirement{Name: z.Name, Pos: z.Pos})
+		if !sc.loader.outdone(z.Name) {
+			out = append(out, guard.Requirement{Name: z.Name, Pos: z.Pos})
+		}
 	}
 	return out
 }
@@ -242,8 +245,8 @@ func (o *observer) look(ctx context.Context, name string) observation {
 	}
 	z := o.serving.find(at)
 	switch {
-	case z == nil:
-		return observation{what: governed, cause: fmt.Sprintf("it is an alias to %s, whose CAA is not ours: look there", strings.TrimSuffix(at, "."))}
+	case z == nil || z.lender != nil:
+		return observation{what: governed, cause: fmt.Sprintf("it is an alias to %s, whose CAA is not this block's: look there", strings.TrimSuffix(at, "."))}
 	case !m.Authoritative && len(m.Ns) > 0:
 		return observation{what: governed, cause: fmt.Sprintf("it lies under the zone cut %s, whose servers give its CAA: look there", strings.TrimSuffix(m.Ns[0].Header().Name, "."))}
 	}

@@ -56,7 +56,7 @@ func TestSelfCheck(t *testing.T) {
 			"the CAA of locked.example.org, to which it is an alias, denies it (nobody-authorized)"},
 		{"an alias to no name: the CA climbs from the owner", answers{"www.example.org.": alias("no.example.org."), "no.example.org.": saying(3, soa), "": saying(0, soa)}, "www.example.org", true, ""},
 		{"an alias out of our zones", answers{"www.example.org.": alias("www.provider.example."), "": saying(0, soa)}, "www.example.org", true,
-			"it is an alias to www.provider.example, whose CAA is not ours"},
+			"it is an alias to www.provider.example, whose CAA is not this block's"},
 		{"under a zone cut", answers{"www.example.org.": saying(0, "!www.example.org. 60 IN NS ns.provider.example."), "": saying(0, soa)}, "www.example.org", true,
 			"it lies under the zone cut www.example.org, whose servers give its CAA"},
 		{"a plugin that fails", answers{"www.example.org.": code(dns.RcodeServerFailure, nil), "": saying(0, soa)}, "www.example.org", false,
@@ -101,6 +101,27 @@ func TestSelfCheckLeavesOthersZones(t *testing.T) {
 	h := buildIn(t, "corp.example.net", requiring("www.example.org", "www.corp.example.net"), "key auto $DIR/keys", nil)
 	if sc := runOnce(h); len(sc.told) != 0 || !h.Ready() {
 		t.Errorf("ready %v, told %v", h.Ready(), sc.told)
+	}
+}
+
+// DESIGN 6: the operator's issuers are guarded at each zone's apex. One that appears inside another has the
+// policy's default, which the guard cannot know before, and so it is found here.
+func TestSelfCheckOfZonesThatAppear(t *testing.T) {
+	t.Parallel()
+	zones := dataZones(t, "example.org.", "sub.example.org.")
+	h := buildIn(t, "example.org", defaultPolicy, keyFiles(t, zones.Names...)+"\nissuer digicert.com", over(zones))
+	if sc := runOnce(h); len(sc.told) != 0 {
+		t.Errorf("before: %v", sc.told)
+	}
+	ask(t, h, question("www.sub.example.org.", dns.TypeA), true)
+	sc := runOnce(h)
+	for r, cause := range sc.told {
+		if len(sc.told) != 1 || r.Name != "sub.example.org." || r.Domain != "digicert.com" || !strings.Contains(cause, "denies it") {
+			t.Errorf("%v: %s", r, cause)
+		}
+	}
+	if len(sc.told) == 0 {
+		t.Error("a zone that has appeared locks the operator's issuer out, and nobody is told")
 	}
 }
 

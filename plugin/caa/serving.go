@@ -64,6 +64,8 @@ func (s *serving) delegate(z *zone) {
 		return
 	}
 	above.cuts[z.Name] = z.ParentDS(s.ttl.apex)
+	above.giveExistence(z.Name)
+
 	types := []uint16{dns.TypeNS}
 	if len(z.DS) > 0 {
 		types = []uint16{dns.TypeDS, dns.TypeNS}

@@ -32,6 +32,8 @@ func setup(c *caddy.Controller) error {
 	}
 	handler := &CAA{loader: l}
 	site := dnsserver.GetConfig(c)
+	own := &block{CAA: handler, site: site}
+	others := own.join(c)
 	var once sync.Once // a site with several addresses is built into a server for each
 	site.AddPlugin(func(next plugin.Handler) plugin.Handler {
 		handler.Next = next
@@ -53,6 +55,7 @@ func setup(c *caddy.Controller) error {
 		l.next, l.around = handler.Next, surroundings{
 			transparent: all(above, blind), prompt: all(under, prompt), shy: !all(under, candid), stores: storesOf(under)}
 		handler.around.Store(&l.around)
+		l.closer = func(name string) *CAA { return others.closer(own, name) }
 		if err := l.start(); err != nil {
 			return plugin.Error(pluginName, err)
 		}

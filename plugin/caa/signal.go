@@ -62,9 +62,7 @@ func (s *serving) signal(z *zone, servers []string) {
 		if host.PolicyOnly() {
 			host.exists(name, dns.TypeCDS, dns.TypeCDNSKEY)
 		}
-		for above := name; above != host.Name; above = above[next(above):] {
-			host.existing[above] = true
-		}
+		host.giveExistence(name)
 	}
 }
 

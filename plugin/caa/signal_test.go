@@ -25,7 +25,7 @@ zones:
 		policy string
 		next   plugin.Handler
 	}{
-		"policy-only": {strings.Replace(policy, "%NS", "nameservers: [{name: ns.example.net}],", 1), nil},
+		"policy-only": {strings.Replace(policy, "%NS", "nameservers: [{name: ns1.example.org, addresses: [192.0.2.1]}],", 1), nil},
 		"overlay":     {strings.Replace(policy, "%NS", "", 1), over(dataZones(t, "example.org."))},
 	} {
 		t.Run(kind, func(t *testing.T) {

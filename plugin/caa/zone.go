@@ -32,10 +32,11 @@ type zone struct {
 	meter meter
 	*keyring.Keys
 	ttl      ttls
+	lender   *CAA                      // the block that answers for it, nil: this one
 	found    bool                      // in the next plugin's answers, and not in the policy
 	cuts     map[string][]dns.RR       // the zones below that are served here, too, with their DS
 	caa      map[*policy.Node][][]byte // each node's CAA RDATA in canonical order
-	existing map[string]bool           // the names that we give existence: nodes, signalling names, and what stands above them
+	existing map[string]bool           // the names that we give existence: nodes, signalling names, zones below, and what stands above them
 	signals  signalled                 // the zones whose keys are published here, too
 	named    map[string]*named         // the names that the policy names: their answers are never pushed out
 	soa      zonesign.RRset            // of an overlay, for when the data have none
@@ -61,9 +62,7 @@ func newZone(p *policy.Zone, keys *keyring.Keys, ttl ttls) (*zone, error) {
 	for node := range p.Nodes() {
 		z.caa[node] = caaRDATA(node, interned)
 		z.named[node.Name] = &named{types: caaOnly}
-		for name := node.Name; name != z.Name; name = name[next(name):] {
-			z.existing[name] = true
-		}
+		z.giveExistence(node.Name)
 	}
 	if err := z.buildSOA(); err != nil || !p.PolicyOnly() {
 		return z, err
@@ -118,10 +117,11 @@ func (z *zone) tellConflict(name string) {
 	})
 }
 
-// next is where a name's second label begins.
-func next(name string) int {
-	offset, _ := dns.NextLabel(name, 0)
-	return offset
+// giveExistence notes that a name of the zone exists, and with it what stands above (RFC 8020 2).
+func (z *zone) giveExistence(name string) {
+	for off, end := 0, false; !end && name[off:] != z.Name; off, end = dns.NextLabel(name, off) {
+		z.existing[name[off:]] = true
+	}
 }
 
 // exists notes that a name of the zone has these types beside CAA.

@@ -71,6 +71,7 @@ func Compile(f *File) (*Snapshot, error) {
 			section.read(section.node)
 		}
 	}
+	c.checkNameservers()
 	c.checkChallenges()
 	c.checkUse()
 	if err := c.err(); err != nil {
@@ -395,6 +396,25 @@ func (c *compiler) readNameservers(n *yaml.Node, zone string) []Nameserver {
 		c.wrong(n, "nameservers is empty; leave it out if the next plugin holds the zone")
 	}
 	return out
+}
+
+// checkNameservers refuses name servers whose addresses a zone of the policy denies: it is complete without
+// them, so that no resolver finds the servers, nor the CAA that they have.
+func (c *compiler) checkNameservers() {
+	for _, z := range c.snap.Zones {
+		for _, ns := range z.Nameservers {
+			holder := c.snap.Covering(ns.Name)
+			if ns.Name == "" || holder == nil || holder == z || !holder.PolicyOnly() || holder.addresses(ns.Name) {
+				continue
+			}
+			c.add(ns.Pos, "%s lies in the zone %s, which this policy synthesises and which has no address of it; list it there with addresses, or name a server that another zone holds", bare(ns.Name), bare(holder.Name))
+		}
+	}
+}
+
+// addresses reports whether a policy-only zone has addresses of a name.
+func (z *Zone) addresses(name string) bool {
+	return slices.ContainsFunc(z.Nameservers, func(ns Nameserver) bool { return ns.Name == name && len(ns.Addresses) > 0 })
 }
 
 // checkChallenges refuses aliases into a zone that the policy itself synthesises: no TXT is there.

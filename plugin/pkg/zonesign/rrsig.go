@@ -30,8 +30,15 @@ const (
 	MaxTTL = 7 * 24 * 3600
 )
 
+// setBack is how far the clock may be set back before signatures are made anew: the other half of the
+// hour is for validators whose clocks are behind.
+const setBack = clockSkew / 2
+
 // validity is when signatures that are made now begin, want renewal, and end.
 type validity struct{ inception, refresh, expires time.Time }
+
+// begins is from when on they may be handed out.
+func (v validity) begins() time.Time { return v.inception.Add(clockSkew - setBack) }
 
 // validFrom takes one random number for the jitter, uniform over all of uint64.
 func validFrom(now time.Time, random uint64) validity {
@@ -40,11 +47,17 @@ func validFrom(now time.Time, random uint64) validity {
 	return validity{now.Add(-clockSkew), expires.Add(-reserve), expires}
 }
 
-// outlives reports whether something that ends at expires may be handed out now for a TTL: no cache,
-// and no validator with a clock that is ahead, sees it end.
-func outlives(expires, now time.Time, ttl uint32) bool {
-	return now.Add(time.Duration(ttl)*time.Second + clockSkew).Before(expires)
+// outlives reports whether something that ends at expires may be handed out now for a TTL.
+func outlives(expires, now time.Time, ttl uint32) bool { return now.Before(until(expires, ttl)) }
+
+// until is when something that ends at expires may last be handed out for a TTL: no cache, and no
+// validator with a clock that is ahead, sees it end.
+func until(expires time.Time, ttl uint32) time.Time {
+	return expires.Add(-time.Duration(ttl)*time.Second - clockSkew)
 }
+
+// Until is when the signatures may last be handed out with an RRset of a TTL, in seconds.
+func (s Signatures) Until(ttl uint32) time.Time { return until(s.Expires, ttl) }
 
 // Where the fields of RRSIG RDATA lie that one key has otherwise than another, and the labels
 // (RFC 4034 3.1).

@@ -63,6 +63,7 @@ var classes = [...]class{
 // Signatures are the RRSIGs over one RRset.
 type Signatures struct {
 	RDATA   [][]byte  // complete RRSIG RDATA in wire form, one for each signing key; not to be changed
+	Begins  time.Time // from when on they may be handed out; it lies ahead once the clock was set back far
 	Refresh time.Time // when to ask for new ones; it may have passed, while they are made
 	Expires time.Time // when the first of them ends: always later than the RRset's TTL from now
 	Stale   bool      // making new ones failed, and these are the last valid ones
@@ -115,7 +116,8 @@ func NewSigner(cfg Config) *Signer {
 // Stored ones are answered from memory while they are valid. When they are due, they are still handed
 // out while new ones are made, so that nobody waits for a renewal, however slow the keys are; when
 // that fails, they stay, marked Stale, for as long as they outlive the RRset's TTL. Otherwise they are
-// made now, once for all who ask for the same RRset. Waiting ends with ctx and with Config.Patience.
+// made now, once for all who ask for the same RRset; so they are when the clock was set back since, and
+// validators would find that the stored ones have not begun. Waiting ends with ctx and with Config.Patience.
 //
 // There are signatures or an error, never neither. Errors: an RRset that is not in the zone, not in
 // canonical form, of a type that is not signed or with a TTL over a week; a key that fails, or whose
@@ -267,7 +269,7 @@ func (s *Signer) sign(ks *KeySet, set RRset) (Signatures, error) {
 		return Signatures{}, err
 	}
 	keys := ks.signers(set.Type)
-	sigs := Signatures{RDATA: make([][]byte, len(keys)), Refresh: v.refresh, Expires: v.expires}
+	sigs := Signatures{RDATA: make([][]byte, len(keys)), Begins: v.begins(), Refresh: v.refresh, Expires: v.expires}
 	for i, key := range keys {
 		if !key.unlisted && !ks.published(key) {
 			return Signatures{}, fmt.Errorf("key %s is not in the DNSKEY RRset as served", key)

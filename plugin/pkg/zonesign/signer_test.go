@@ -219,6 +219,26 @@ func TestStale(t *testing.T) {
 	})
 }
 
+// A clock that was ahead when the server started (a hardware clock in local time, say) and is then set
+// right leaves signatures that have not begun: no validator takes them (RFC 4035 5.3.1).
+func TestClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		back time.Duration
+		anew bool
+	}{{0, false}, {30 * time.Minute, false}, {31 * time.Minute, true}, {8 * time.Hour, true}} {
+		clock := newClock()
+		s, ks, set := NewSigner(Config{Now: clock.Now}), newKeySet(t, newCSK(t)), caaSet(t)
+		mustSign(t, s, ks, set, Kept)
+		now := start.Add(-c.back)
+		clock.set(now)
+		sig := rrsigs(t, set, mustSign(t, s, ks, set, Kept))[0]
+		if anew := s.Stats().Made == 2; anew != c.anew || !sig.ValidityPeriod(now.Add(-clockSkew/2)) {
+			t.Errorf("set back by %v: made anew %t, from %s on", c.back, anew, dns.TimeToString(sig.Inception))
+		}
+	}
+}
+
 // Signatures over other content are no substitute: they would be bogus.
 func TestStaleIsOfTheSameContent(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,9 @@ func (e *entry) serves(r request) bool {
 }
 
 // usable reports whether the signatures may still be handed out.
-func (e *entry) usable(now time.Time) bool { return outlives(e.sigs.Expires, now, e.set.TTL) }
+func (e *entry) usable(now time.Time) bool {
+	return !now.Before(e.sigs.Begins) && outlives(e.sigs.Expires, now, e.set.TTL)
+}
 
 // asked reports whether anybody may be using the signatures: renewal is not due yet, or it was tried
 // and failed. Else nobody has come for them since, and their end concerns nobody.

@@ -202,7 +202,7 @@ func (f *Folder) statePath(zone string) (path, stem string, err error) {
 func (u *update) readKeys() error {
 	u.files = map[keyroll.ID]*keyFiles{}
 	for _, file := range u.names[u.stem] {
-		if strings.HasPrefix(file, zonesign.Temporary) {
+		if strings.HasPrefix(file, zonesign.Temporary) && !u.readOnly { // else its keeper may be writing it
 			if err := u.folder.disk.remove(filepath.Join(u.folder.dir, file)); err != nil {
 				return err
 			}

@@ -246,6 +246,10 @@ func TestReadOnlyFolder(t *testing.T) {
 	keeps.roll(keyroll.CSK)
 	for range 60 {
 		keeps.until(time.Hour)
+		// Its keeper is writing at this moment, or crashed when it did.
+		if err := os.WriteFile(filepath.Join(dir, zonesign.Temporary+"Kexample.org.+123"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		reads.now, reads.ds = keeps.now, keeps.ds
 		results, err := reads.folder.Update(keeps.now, reads.decide, zone)
 		if err != nil {
