@@ -17,7 +17,8 @@ const maxServers = 8
 type Address struct {
 	Server  string
 	Addr    netip.AddrPort // not valid where it has none, or
-	LeftOut bool           // none that can be asked from here
+	LeftOut bool           // none that can be asked from here, or
+	Lost    bool           // none is known, since the network was lost when they were looked up
 }
 
 // ask puts a question to a zone's addresses, one after the other and as a resolver does: over UDP,
