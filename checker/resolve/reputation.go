@@ -8,9 +8,13 @@ import (
 
 // An address that has never answered, and left so many questions without an answer, is left alone for a while:
 // thousands of names are not to wait for it one by one. Each was waited for, by one transport or the other.
+//
+// One that has answered may have been too slow for a moment, or pass no questions for CAA. It is left alone after more
+// of them in a row, which take some half a minute: then it is down, or a firewall has enough of us.
 const (
-	giveUpAfter = 4
-	giveUpFor   = 30 * time.Second
+	giveUpAfter  = 4
+	fallenSilent = 64
+	giveUpFor    = 30 * time.Second
 )
 
 // reputation is what the addresses are known for, from the questions so far. The zero value knows none.
@@ -22,7 +26,7 @@ type reputation struct {
 // conduct is that of one address.
 type conduct struct {
 	failed   int // questions of look-ups; those that have failed least are asked first
-	silent   int // questions that it left without an answer, while the network was there
+	silent   int // questions in a row that it left without an answer, while the network was there
 	answered bool
 	until    time.Time // when it may be asked again, if it is left alone
 }
@@ -53,7 +57,7 @@ func (r *reputation) conduct(addr netip.AddrPort) conduct {
 func (r *reputation) fail(addr netip.AddrPort) { r.change(addr, func(c *conduct) { c.failed++ }) }
 
 func (r *reputation) answer(addr netip.AddrPort) {
-	r.change(addr, func(c *conduct) { c.answered = true })
+	r.change(addr, func(c *conduct) { c.answered, c.silent = true, 0 })
 }
 
 func (r *reputation) mute(addr netip.AddrPort, questions int) {
@@ -61,7 +65,10 @@ func (r *reputation) mute(addr netip.AddrPort, questions int) {
 }
 
 // leftAlone reports whether an address is not to be asked for now.
-func (r *reputation) leftAlone(addr netip.AddrPort) bool {
-	c := r.conduct(addr)
-	return !c.answered && c.silent >= giveUpAfter && time.Now().Before(c.until)
+func (c conduct) leftAlone() bool {
+	patience := giveUpAfter
+	if c.answered {
+		patience = fallenSilent
+	}
+	return c.silent >= patience && time.Now().Before(c.until)
 }
