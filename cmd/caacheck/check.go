@@ -164,7 +164,7 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer files.discard()
+	defer files.cleanUp(ctx)()
 	var log *observations
 	if file, ok := files.file("--observations"); ok {
 		log = newObservations(file)

@@ -2,15 +2,20 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"syscall"
+	"time"
+
+	"github.com/coredns-caa/caa/checker/report"
 )
 
 // reportFile is a file that a report is written to: whole, under its name, or not at all.
@@ -180,6 +185,40 @@ func (files reportFiles) save(write map[string]func(io.Writer) error) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// cleanUp takes away what was not saved: when the function that it returns is called, or as a second Ctrl-C ends the
+// process in the middle of saving. The first one, which ends ctx, lets what is known be saved.
+func (files reportFiles) cleanUp(ctx context.Context) (discard func()) {
+	signals, done := make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(signals, ends...)
+	go func() {
+		for first := ctx.Err() == nil; ; first = false {
+			select {
+			case <-done:
+				return
+			case s := <-signals:
+				if !first {
+					files.discard()
+					endBy(s)
+				}
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+		files.discard()
+	}
+}
+
+// endBy ends the process as a signal does that nobody waits for.
+func endBy(s os.Signal) {
+	signal.Reset(s)
+	if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(s) == nil {
+		time.Sleep(time.Second) // it comes at once, and need not come before this returns
+	}
+	os.Exit(report.ExitUnknown)
 }
 
 // discard takes away what was not saved.

@@ -16,7 +16,7 @@ import (
 
 func main() {
 	signal.Ignore(syscall.SIGPIPE) // who reads no more is told nothing, and files are written all the same
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop)         // the second Ctrl-C waits for nothing
 	if !signal.Ignored(syscall.SIGHUP) { // nohup
 		// A terminal that is closed sends several: all but the first are for nothing.
@@ -24,6 +24,9 @@ func main() {
 	}
 	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
+
+// ends are the signals of who wants an end: the first of them has what is known shown.
+var ends = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
 // stdio is where a command reads and writes. Nothing but the result goes to out.
 type stdio struct {
