@@ -61,6 +61,8 @@ func openReport(path string) (reportFile, error) {
 	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
+	} else if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil { // it is not there yet
+		path = filepath.Join(dir, filepath.Base(path))
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -84,11 +86,16 @@ func openReport(path string) (reportFile, error) {
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
-		if path := (*fs.PathError)(nil); errors.As(err, &path) {
-			err = path.Err // the name is one that nobody has written
-		}
-		return reportFile{path: path, temp: temp}, err
+		return reportFile{path: path, temp: temp}, withoutPath(err)
 	}
+}
+
+// withoutPath is an error without a name that nobody has written, or that is told beside it.
+func withoutPath(err error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 var errStream = errors.New("it is where one of the command's own streams leads; - is standard output")
@@ -182,7 +189,9 @@ func (files reportFiles) save(write map[string]func(io.Writer) error) error {
 		if err = errors.Join(err, f.temp.Sync(), f.temp.Close()); err == nil {
 			err = os.Rename(f.temp.Name(), f.path)
 		}
-		errs = append(errs, err)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s %s: %w", f.flag, f.path, withoutPath(err)))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/checker/terminal"
 )
 
 func main() {
@@ -32,6 +34,12 @@ var ends = []os.Signal{os.Interrupt, syscall.SIGTERM}
 type stdio struct {
 	in       io.Reader
 	out, err io.Writer
+}
+
+// logTo is for services. What others wrote, such as an issuer's name in CAA, steers no terminal and makes no line.
+func logTo(w io.Writer) func(line string) {
+	logger := log.New(w, "caacheck: ", 0)
+	return func(line string) { logger.Print(terminal.Clean(line)) }
 }
 
 // command is one way to use caacheck. It returns the exit code, or an error, which is wrong usage.
@@ -55,7 +63,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 	case errors.Is(err, syscall.EPIPE):
 		return code // whoever read it has what he wanted
 	case err != nil:
-		fmt.Fprintf(std.err, "caacheck: %v\n", err)
+		fmt.Fprintf(std.err, "caacheck: %s\n", terminal.CleanLines(err.Error()))
 		return report.ExitUnknown
 	}
 	return code
