@@ -152,7 +152,23 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 	if fatal(seen) {
 		return nil, false, &LookupError{Failure: z.resolver.blame(ctx, seen, lastFailure(seen)), Name: name, Type: dns.TypeNS, Zone: z, Seen: seen}
 	}
+	if c := z.deadCut(ctx, t, name, seen); c != nil {
+		return c, false, nil
+	}
 	return z, false, nil // servers that know no NS may know the rest
+}
+
+// deadCut is the zone at a name for which a resolver has no NS records, as where the servers that it asks for them are
+// dead, but a denial of DS, which the zone above gives: so it is proved to be unsigned (RFC 4035 5.2). nil for none.
+func (z *Zone) deadCut(ctx context.Context, t *task, name string, seen []Observation) *Zone {
+	if !z.resolver.cfg.Recursive || z.Trust.Status != dnssec.Secure {
+		return nil
+	}
+	ds := z.deniedDS(ctx, t, name)
+	if ds.Status != dnssec.Insecure {
+		return nil
+	}
+	return &Zone{Name: name, Parent: z, Trust: ds, Seen: seen, resolver: z.resolver}
 }
 
 // fatal reports whether asking on is useless: the look-up itself is at an end, or no server answers.
