@@ -281,6 +281,9 @@ func (r *Resolver) remember(name string, zone *Zone) {
 	r.mu.Unlock()
 }
 
+// stopped are failures after which nobody knows what another server would have said.
+var stopped = []Failure{Offline, Cancelled, TooMany}
+
 // best asks a zone's servers in turn until one answers validly. Without one, it is the last answer that
 // came, and without any the last failure. alias is the status of the aliases that led to the name.
 func (z *Zone) best(ctx context.Context, t *task, name string, rrtype uint16, alias dnssec.Status) (Reading, []Observation) {
@@ -295,6 +298,10 @@ func (z *Zone) best(ctx context.Context, t *task, name string, rrtype uint16, al
 		if reading.Kind != Failed || last.Kind == Failed {
 			last = reading
 		}
+	}
+	i := slices.IndexFunc(seen, func(o Observation) bool { return slices.Contains(stopped, o.Failure) })
+	if i >= 0 && z.Trust.Status != dnssec.Bogus { // of which every server's answer would be Bogus
+		last = Reading{Failure: seen[i].Failure}
 	}
 	return last, seen
 }

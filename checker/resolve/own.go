@@ -147,10 +147,10 @@ func (r *Resolver) cameThrough(ctx context.Context) bool {
 	return time.Since(lostAt) > stillLost && r.reachable(ctx, r.lately(time.Time{}))
 }
 
-// withoutTrust is the failure of a zone that would be Bogus, since nobody answered for its DS or DNSKEY, while the
-// network is lost; nil for any other.
+// withoutTrust is the failure of a zone that would be Bogus, since nobody answered for its DS or DNSKEY, or nobody
+// rightly and somebody not, while the network is lost; nil for any other.
 func (r *Resolver) withoutTrust(ctx context.Context, z *Zone) *LookupError {
-	if z.Trust.Status != dnssec.Bogus || z.Trust.Reason != dnssec.Unanswered || len(z.Seen) == 0 {
+	if z.Trust.Status != dnssec.Bogus || z.Inherits || len(z.Seen) == 0 {
 		return nil
 	}
 	last := z.Seen[len(z.Seen)-1]
