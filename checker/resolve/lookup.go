@@ -112,6 +112,9 @@ type found struct {
 // that whoever waited asks for himself.
 func (r *Resolver) answer(ctx context.Context, key Question, f *found) Answer {
 	f.answer = r.lookup(ctx, newTask(), key.Name, key.Type)
+	if f.answer.Result.Status == dnssec.Bogus && ctx.Err() != nil { // it may lack what another question would have brought
+		f.answer = f.answer.fail(&LookupError{Failure: Cancelled, Name: key.Name, Type: key.Type, Zone: f.answer.Zone})
+	}
 	if f.answer.Err != nil {
 		r.mu.Lock()
 		delete(r.answers, key)
@@ -281,9 +284,6 @@ func (r *Resolver) remember(name string, zone *Zone) {
 	r.mu.Unlock()
 }
 
-// stopped are failures after which nobody knows what another server would have said.
-var stopped = []Failure{Offline, Cancelled, TooMany}
-
 // best asks a zone's servers in turn until one answers validly. Without one, it is the last answer that
 // came, and without any the last failure. alias is the status of the aliases that led to the name.
 func (z *Zone) best(ctx context.Context, t *task, name string, rrtype uint16, alias dnssec.Status) (Reading, []Observation) {
@@ -299,9 +299,8 @@ func (z *Zone) best(ctx context.Context, t *task, name string, rrtype uint16, al
 			last = reading
 		}
 	}
-	i := slices.IndexFunc(seen, func(o Observation) bool { return slices.Contains(stopped, o.Failure) })
-	if i >= 0 && z.Trust.Status != dnssec.Bogus { // of which every server's answer would be Bogus
-		last = Reading{Failure: seen[i].Failure}
+	if why := stop(seen); why != "" && z.Trust.Status != dnssec.Bogus { // of which every server's answer would be Bogus
+		last = Reading{Failure: why}
 	}
 	return last, seen
 }
