@@ -54,8 +54,11 @@ func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observatio
 			yield(z.nothing(q, NotAsked, "the addresses that are left are IPv6, and this machine has none"))
 		case asked == 0:
 			failure := NoServer
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				failure = Cancelled
+			case t.left.Load() < 0: // they were spent on looking for one
+				failure = TooMany
 			}
 			yield(z.nothing(q, failure, "no name server of "+z.Name+" has an address"))
 		}

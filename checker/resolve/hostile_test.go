@@ -288,3 +288,21 @@ func TestGivingUpInDoubt(t *testing.T) {
 		t.Errorf("got %q: %s", o.Failure, o.Error)
 	}
 }
+
+// A look-up whose last question went for the addresses of name servers, as in NXNSAttack, has not found out whether
+// they have any.
+func TestLastQuestionForAnAddress(t *testing.T) {
+	t.Parallel()
+	r, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spent := newTask()
+	spent.left.Store(0)
+	z := &Zone{Name: "z.test.", Servers: []Server{{Name: "ns.elsewhere.test."}}, resolver: r}
+	for o := range z.ask(t.Context(), spent, question{name: "z.test.", rrtype: dns.TypeCAA}) {
+		if o.Failure != TooMany {
+			t.Errorf("got %q: %s", o.Failure, o.Error)
+		}
+	}
+}
