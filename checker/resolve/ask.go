@@ -178,7 +178,7 @@ func (r *Resolver) ordered(addrs []Address) []Address {
 	type rank struct{ failed, waiting int }
 	ranks := map[netip.AddrPort]rank{}
 	for _, a := range addrs {
-		ranks[a.Addr] = rank{r.known.conduct(a.Addr).failed, r.limits.queue(a.Addr)}
+		ranks[a.Addr] = rank{r.known.conduct(a.Addr, "").failed, r.limits.queue(a.Addr)}
 	}
 	out := slices.Clone(addrs)
 	slices.SortStableFunc(out, func(a, b Address) int {

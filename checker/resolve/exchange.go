@@ -74,7 +74,7 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 		return o
 	}
 	tries := r.cfg.Tries
-	if transport != UDP || r.known.conduct(addr).failed > 0 {
+	if transport != UDP || r.known.conduct(addr, "").failed > 0 {
 		tries = 1
 	}
 	doubted := false
@@ -96,7 +96,7 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 			r.network.hear(r.lull())
 		}
 		if err == nil {
-			r.known.answer(addr)
+			r.known.answer(addr, transport)
 			return o
 		}
 		o.Error = err.Error()
@@ -113,10 +113,10 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 		since := r.lately(o.At)
 		switch {
 		case o.Failure != Unreachable:
-			r.known.answer(addr)
+			r.known.answer(addr, transport)
 			return o
 		case errors.Is(err, syscall.ECONNREFUSED), !doubted && r.network.alive(since, o.At):
-			r.known.mute(addr, 1)
+			r.known.mute(addr, transport, 1)
 			return o
 		case !r.reachable(ctx, since):
 			o.Failure = Offline
@@ -124,8 +124,8 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 		case ctx.Err() != nil: // before the root had its time to answer
 			o.Failure = Cancelled
 			return o
-		case doubted, r.known.conduct(addr).leftAlone():
-			r.known.mute(addr, 2)
+		case doubted, r.known.conduct(addr, "").leftAlone():
+			r.known.mute(addr, transport, 2)
 			return o
 		}
 		doubted, tries = true, o.Tries+1 // the network is there now, and may not have been: silence is the server's if it lasts
@@ -135,7 +135,10 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 // spares reports whether an address is left alone, which is then what came of the question. A resolver that answers
 // is not: it is silent where others are.
 func (r *Resolver) spares(o *Observation) bool {
-	c := r.known.conduct(o.Addr)
+	c := r.known.conduct(o.Addr, "")
+	if !c.leftAlone() {
+		c = r.known.conduct(o.Addr, o.Transport)
+	}
 	if !c.leftAlone() || c.answered && r.cfg.Recursive {
 		return false
 	}
