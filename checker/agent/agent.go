@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -138,20 +139,33 @@ func (a *Agent) answer(w http.ResponseWriter, r *http.Request) (*mpic.Response, 
 	case media != "application/json":
 		return nil, problem{http.StatusUnsupportedMediaType, "a request is of the type application/json"}
 	}
-	select {
+	request, err := requestIn(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return nil, err
+	}
+	select { // not before: a body may come slowly, and is no check
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()
 	default:
 		return nil, problem{http.StatusServiceUnavailable, "too many checks at a time; try again"}
 	}
+	return a.check(r.Context(), request)
+}
+
+// requestIn reads a body, which is one request and nothing else.
+func requestIn(body io.Reader) (*mpic.Request, error) {
 	request := new(mpic.Request)
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(request); err != nil {
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return nil, problem{http.StatusRequestEntityTooLarge, fmt.Sprintf("a request has at most %d octets", maxBody)}
-		}
+	text, err := io.ReadAll(body)
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return nil, problem{http.StatusRequestEntityTooLarge, fmt.Sprintf("a request has at most %d octets", maxBody)}
+	}
+	if err == nil {
+		err = json.Unmarshal(text, request)
+	}
+	if err != nil {
 		return nil, bad("the body is no request of the API: %v", err)
 	}
-	return a.check(r.Context(), request)
+	return request, nil
 }
 
 // knows compares tokens in a time that says nothing about them, their length included.

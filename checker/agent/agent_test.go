@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -277,6 +278,8 @@ func TestRefusals(t *testing.T) {
 		{"no JSON", post(`check_type=caa`), 400, "no request"},
 		{"nothing", post(""), 400, "no request"},
 		{"a list", post(`[]`), 400, "no request"},
+		{"two requests", post(fine + fine), 400, "no request"},
+		{"something behind a request", post(fine + "}"), 400, "no request"},
 		{"a number for a name", post(`{"check_type": "caa", "domain_or_ip_target": 1}`), 400, "no request"},
 		{"domain control validation", post(`{"check_type": "dcv", "domain_or_ip_target": "ok.test", "dcv_check_parameters": {"validation_method": "acme-dns-01"}}`), 400, "check_type"},
 		{"no check type", post(`{"domain_or_ip_target": "ok.test"}`), 400, "check_type"},
@@ -340,6 +343,24 @@ func TestLimits(t *testing.T) {
 	}
 	if err := validate(t, "CAAResponse", body); err != nil {
 		t.Error(err)
+	}
+}
+
+// A body that does not come takes no check's place.
+func TestSlowBody(t *testing.T) {
+	t.Parallel()
+	server := offer(t, func(c *agent.Config) { c.Concurrency = 1 })
+	slow, err := net.Dial("tcp", strings.TrimPrefix(server, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	fmt.Fprintf(slow, "POST /mpic HTTP/1.1\r\nHost: agent.test\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", token)
+	for range 20 {
+		if status, _, text := post(`{"check_type": "caa", "domain_or_ip_target": "ok.test"}`).do(t, server); status != http.StatusOK {
+			t.Fatalf("%d %s", status, text)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -65,7 +65,7 @@ func PolicyJobs(p *policy.Snapshot, only []subject.Subject) []Job {
 		}
 		return &out[i]
 	}
-	for _, r := range guard.Requirements(p) {
+	for _, r := range possible(guard.Requirements(p)) {
 		if job := at(subject.Subject{Name: r.Name, Wildcard: r.Wildcard}); job != nil {
 			job.Requirements = append(job.Requirements, r)
 		}
@@ -78,6 +78,23 @@ func PolicyJobs(p *policy.Snapshot, only []subject.Subject) []Job {
 		}
 	}
 	return out
+}
+
+// possible leaves requirements out that a certificate has for all methods of its issuer, where one validates no wildcard
+// and others do: nobody is going to ask by that one (BR 3.2.2.4.19 and 20).
+func possible(all []guard.Requirement) []guard.Requirement {
+	suits := func(r guard.Requirement) bool { return !r.Wildcard || issuance.ForWildcards(r.Method) }
+	otherwise := map[guard.Requirement]bool{}
+	for _, r := range all {
+		ok := suits(r)
+		r.Method = ""
+		otherwise[r] = otherwise[r] || ok
+	}
+	return slices.DeleteFunc(all, func(r guard.Requirement) bool {
+		any := r
+		any.Method = ""
+		return !suits(r) && otherwise[any]
+	})
 }
 
 // DefaultWorkers is how many names are checked at a time. Nearly all of them wait for their turn at a

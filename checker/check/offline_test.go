@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -93,5 +94,45 @@ func TestTheNetworkIsLostMeanwhile(t *testing.T) {
 			}
 			run("afterwards", true)
 		})
+	}
+}
+
+// That the addresses of name servers, which came with no glue, could not be looked up again is no finding against them,
+// and forgotten once the network is back.
+func TestTheNetworkIsLostAsServersAreLookedUp(t *testing.T) {
+	t.Parallel()
+	var lost atomic.Bool
+	var once sync.Once
+	hook := func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if lost.Load() {
+			return nil
+		}
+		if q.Qtype == dns.TypeCAA { // after this one
+			once.Do(func() { lost.Store(true) })
+		}
+		return m
+	}
+	l := lab.New(t, map[string]lab.Hook{"a.root.": hook, "a.nic.test.": hook, "ns.provider.example.": hook},
+		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "example.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "provider.example.", Servers: []string{"ns.provider.example."}},
+		lab.Zone{Name: "z.test.", Servers: []string{"ns.provider.example."}, Text: `@ CAA 0 issue "letsencrypt.org"`})
+	r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: 150 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		when string
+		want []string
+	}{{"meanwhile", nil}, {"afterwards", []string{"single-server"}}} {
+		got := check.Run(t.Context(), r, check.Jobs([]subject.Subject{{Name: "z.test."}}, []string{"letsencrypt.org"}, guard.Requirement{}), check.Options{At: time.Now()})
+		var codes []string
+		for _, f := range got.Findings {
+			codes = append(codes, f.Code)
+		}
+		if v := got.Names[0].Verdicts[0]; v.Outcome != verdict.MayIssue || !slices.Equal(codes, tt.want) {
+			t.Errorf("%s: %v (%s), with the findings %q, want %q", tt.when, v.Outcome, v.Reason, codes, tt.want)
+		}
+		lost.Store(false)
 	}
 }

@@ -181,6 +181,9 @@ func (a address) count(transport resolve.Transport, is func(resolve.Observation)
 
 func silent(o resolve.Observation) bool { return o.Failure == resolve.Unreachable }
 
+// ignored reports whether a question was put and not answered: an address that is left alone is asked nothing.
+func ignored(o resolve.Observation) bool { return silent(o) && o.Tries > 0 }
+
 func offline(o resolve.Observation) bool { return o.Failure == resolve.Offline }
 
 // words are what an address says of its own accord of why it fails (RFC 8914), each once.

@@ -70,6 +70,14 @@ func failing(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
 	return rcode(dns.RcodeServerFailure)(m)
 }
 
+// onA fails for addresses of hosts.
+func onA(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+	if q.Qtype != dns.TypeA || dns.CanonicalName(q.Name) != "mx.example.test." {
+		return m
+	}
+	return rcode(dns.RcodeServerFailure)(m)
+}
+
 func otherDS(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
 	m = m.Copy()
 	for _, rr := range m.Answer {
@@ -250,6 +258,7 @@ var worlds = []world{
 	{name: "signatures that end before the cache forgets", edit: shifted(-30*day, 200*time.Second), want: []string{"signature-outlives-not-its-ttl"}, also: []string{"signature-expires-soon"}},
 	{name: "signatures that nobody renews", edit: shifted(-29*day, day), want: []string{"signature-expires-soon"}},
 	{name: "signatures that begin now", edit: shifted(0, 20*day), want: []string{"signature-without-leeway"}},
+	{name: "the same, and the first server has no address", edit: shifted(0, 20*day), parent: text("example NS ns.absent.test.\n"), want: []string{"signature-without-leeway", "server-without-address", "delegation-differs"}},
 	{name: "DS of an algorithm that signs nothing", parent: text("example DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"algorithm-missing", "ds-dangling"}},
 	{name: "the DS that fits has SHA-1, and another has SHA-256", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, parent: text("example DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone", "ds-dangling"}},
 	{name: "signed, and the parent does not know", edit: func(z *lab.Zone) { z.NoDS = true }, want: []string{"key-without-ds"}},
@@ -293,6 +302,7 @@ var worlds = []world{
 	{name: "a mail address that nobody reads", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 iodef \"mailto:a@nowhere.test\""), want: []string{"iodef-undeliverable"}},
 	{name: "one of two mail addresses that nobody reads", edit: text(mailHost + `www CAA 0 iodef "mailto:pki@example.test,a@nowhere.test"`), want: []string{"iodef-undeliverable"}},
 	{name: "a mail address in capitals that nobody reads", edit: text(mailHost + `www CAA 0 iodef "MAILTO:a@nowhere.test"`), want: []string{"iodef-undeliverable"}},
+	{name: "a mail address whose host is not found out", edit: text(mailHost + "mx A 192.0.2.1\n" + `www CAA 0 iodef "mailto:a@mx.example.test"`), hooks: map[string]lab.Hook{first: onA, second: onA}},
 	{name: "a mail address that takes no mail", edit: text(mailHost + "null MX 0 .\n" + `www CAA 0 iodef "mailto:a@null.example.test"`), want: []string{"iodef-undeliverable"}},
 	{name: "a contact that nobody reads", edit: text(mailHost + `www CAA 0 contactemail "a@nowhere.test"`), want: []string{"contact-undeliverable"}},
 	{name: "healthy, with two mail addresses and a contact", edit: text(mailHost + "www CAA 0 iodef \"mailto:pki%40example.test,b@example.test?subject=CAA\"\nwww CAA 0 contactemail \"pki@example.test\"\n")},

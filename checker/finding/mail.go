@@ -24,7 +24,7 @@ func (k *Collector) mailboxes(ctx context.Context, c climb.Climb) []Mailbox {
 			}
 			m := Mailbox{Tag: strings.ToLower(p.Tag), Address: address, Owner: last.GovernedBy(), MX: k.Resolver.Lookup(ctx, domain, dns.TypeMX)}
 			for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-				if m.MX.Kind == resolve.NoData && m.Host.Kind != resolve.Data {
+				if m.MX.Kind == resolve.NoData && m.Host.Kind != resolve.Data && m.Host.Err == nil {
 					m.Host = k.Resolver.Lookup(ctx, domain, rrtype)
 				}
 			}

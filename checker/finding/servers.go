@@ -116,7 +116,7 @@ func caaDropped(c *Case) []hit {
 		for _, a := range s.by {
 			for _, o := range a.seen {
 				answered, _ := a.count(o.Transport, func(o resolve.Observation) bool { return o.Type == dns.TypeSOA && !silent(o) })
-				if o.Type == dns.TypeCAA && o.Failure == resolve.Unreachable && answered > 0 {
+				if o.Type == dns.TypeCAA && ignored(o) && answered > 0 {
 					m.add(a.id, "it answers other questions, and none for CAA at "+bare(o.Name), where(o))
 				}
 			}
@@ -210,7 +210,7 @@ func ednsSizeDropped(c *Case) []hit {
 				continue // it answers to no size
 			}
 			for _, o := range a.seen {
-				if o.Failure == resolve.Unreachable {
+				if ignored(o) {
 					m.add(a.id, fmt.Sprintf("it does not answer questions that offer an EDNS size of %d octets, and does answer others", o.Offered), typeName(o.Type)+" at "+where(o))
 				}
 			}

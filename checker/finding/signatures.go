@@ -183,8 +183,9 @@ func expiring(is func(left, ttl, whole time.Duration) bool) func(*Case) []hit {
 const leeway = 5 * time.Minute
 
 func signatureWithoutLeeway(s Survey) (hit, bool) {
+	answered := slices.IndexFunc(s.Seen, func(o resolve.Observation) bool { return o.Msg != nil })
 	for set, sig := range s.signatures() {
-		asked := s.Seen[0].At
+		asked := s.Seen[answered].At
 		begin, end := dnssec.Validity(sig, asked)
 		if asked.Add(leeway).Before(end) && begin.After(asked.Add(-leeway)) && begin.Before(asked.Add(leeway)) {
 			return hitf(s.Zone.Name, "the signature over %s %s began just when it was asked for", bare(set.Name), typeName(set.Type)), true

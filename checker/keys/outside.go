@@ -79,10 +79,13 @@ func whole(all []resolve.Observation) (out []resolve.Observation) {
 	return out
 }
 
+// ownFailures are those of this machine, which say nothing about a server.
+var ownFailures = []resolve.Failure{resolve.NotAsked, resolve.Offline, resolve.Cancelled}
+
 // read takes in one server's answer.
 func (o *outside) read(seen resolve.Observation, said resolve.Reading) {
 	if said.Kind == resolve.Failed {
-		if seen.Type == dns.TypeDNSKEY {
+		if seen.Type == dns.TypeDNSKEY && !slices.Contains(ownFailures, said.Failure) {
 			o.zone.Amiss = append(o.zone.Amiss, Amiss{Code: "server-silent", Servers: []string{where(seen)}, Detail: string(said.Failure),
 				Cause: "a server of the zone does not say what its keys are", Remedy: "see whether it is reachable, and serves the zone"})
 		}

@@ -43,8 +43,9 @@ func TestOutside(t *testing.T) {
 		lab.Zone{Name: "differs.test.", Servers: []string{"ns1.differs.test.", "ns2.differs.test."}},
 		lab.Zone{Name: "silent.test.", Servers: []string{"ns1.silent.test.", "ns2.silent.test."}},
 		lab.Zone{Name: "leaves.test.", Servers: []string{"ns1.leaves.test."}},
+		lab.Zone{Name: "six.test.", Servers: []string{"ns1.six.test.", "v6.six.test."}},
 	)
-	r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1})
+	r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, NoIPv6: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +65,7 @@ func TestOutside(t *testing.T) {
 		"differs.test.":   {Signed, Everywhere, []string{"servers-differ"}, "", 1},
 		"silent.test.":    {Signed, Everywhere, []string{"server-silent"}, "", 1},
 		"leaves.test.":    {GoingInsecure, Everywhere, nil, "", 0},
+		"six.test.":       {Signed, Everywhere, nil, "", 0}, // one server has IPv6 alone, and this machine has none
 		"www.right.test.": {Unknown, "", nil, "it lies in right.test", 2},
 	} {
 		found := FromOutside(t.Context(), r, zone)

@@ -152,8 +152,11 @@ func (r *Records) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// maxRecords is more than any answer holds: 65,535 octets, of which a record takes 15.
-const maxRecords = 4400
+// Both are more than any answer holds: 65,535 octets, of which a record takes 15, and each is written in four at most.
+const (
+	maxRecords = 4400
+	maxText    = 4 * 65535
+)
 
 // RecordsOf writes an RRset. Octets that do not print are escaped, so a record is one line of ASCII.
 func RecordsOf(rrset issuance.RRset) Records {
@@ -186,7 +189,11 @@ func (r Records) RRset() (issuance.RRset, error) {
 		return nil, fmt.Errorf("%d records are more than an answer holds", len(r))
 	}
 	var out issuance.RRset
+	length := 0
 	for _, text := range r {
+		if length += len(text); length > maxText {
+			return nil, fmt.Errorf("%d octets of records are more than an answer holds", length)
+		}
 		p, err := property(text)
 		if err != nil {
 			return nil, fmt.Errorf("%.80q is no CAA record: %w", text, err)

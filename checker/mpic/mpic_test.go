@@ -81,6 +81,9 @@ func TestRecordsOfOthers(t *testing.T) {
 	if _, err := Records(strings.Split(strings.Repeat("0 a b\n", maxRecords+1), "\n")).RRset(); err == nil {
 		t.Error("more records than an answer holds were taken")
 	}
+	if _, err := (Records{`0 issue "` + strings.Repeat(`\`+"000", 65536) + `"`}).RRset(); err == nil {
+		t.Error("a longer record than an answer holds was taken")
+	}
 }
 
 func TestCertificateTypes(t *testing.T) {

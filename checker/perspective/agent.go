@@ -64,6 +64,22 @@ type unclear struct {
 func (u unclear) Error() string { return u.text }
 
 func (a agent) see(ctx context.Context, r guard.Requirement, at time.Time) Sight {
+	s := a.look(ctx, r, at)
+	s.Detail, s.FoundAt = short(s.Detail), short(s.FoundAt)
+	return s
+}
+
+// mostWords is how many octets of an agent's text are kept: it may send megabytes for each name.
+const mostWords = 1000
+
+func short(text string) string {
+	if len(text) <= mostWords {
+		return text
+	}
+	return strings.ToValidUTF8(text[:mostWords], "") + "…"
+}
+
+func (a agent) look(ctx context.Context, r guard.Requirement, at time.Time) Sight {
 	response, err := a.ask(ctx, r)
 	var check mpic.Check
 	if err == nil {

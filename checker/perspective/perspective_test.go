@@ -376,6 +376,7 @@ func TestAgentsAnswers(t *testing.T) {
 	passed := func(details string) string { return check("true", "true", details) }
 	refused := func(details string) string { return check("true", "false", details) }
 	const permitting = `{"caa_record_present": true, "found_at": "ok.test", "records_seen": ["0 issue \"ca.example\""]}`
+	long := strings.Repeat("é", 1<<20)
 	const denying = `{"caa_record_present": true, "found_at": "ok.test", "records_seen": "0 issue \"other.example\""}`
 	tests := []struct {
 		name, answer string
@@ -396,6 +397,9 @@ func TestAgentsAnswers(t *testing.T) {
 		{"not completed", check("false", "false", `{"caa_record_present": null, "found_at": null, "records_seen": null}`), issuance.TLS, quorum.Unknown, perspective.NotCompleted},
 		{"not completed, and passed all the same", check("false", "true", permitting), issuance.TLS, quorum.Unknown, perspective.NotCompleted},
 		{"records that are none", passed(`{"caa_record_present": true, "found_at": null, "records_seen": "what?"}`), issuance.TLS, quorum.Unknown, perspective.BadAnswer},
+		{"megabytes of an error", strings.Replace(check("false", "false", `{}`), `"details"`, `"errors": [{"error_type": "x", "error_message": "`+long+`"}], "details"`, 1), issuance.TLS, quorum.Unknown, perspective.NotCompleted},
+		{"megabytes of a place", passed(strings.Replace(permitting, "ok.test", long, 1)), issuance.TLS, quorum.Permits, issuance.Authorized},
+		{"megabytes of a name", strings.Replace(passed(permitting), "www.ok.test", long, 1), issuance.TLS, quorum.Unknown, perspective.BadAnswer},
 		{"another name", strings.Replace(passed(permitting), "www.ok.test", "ok.test", 1), issuance.TLS, quorum.Unknown, perspective.BadAnswer},
 		{"another check", strings.Replace(passed(permitting), `"caa"`, `"dcv"`, 1), issuance.TLS, quorum.Unknown, perspective.BadAnswer},
 		{"an empty object", `{}`, issuance.TLS, quorum.Unknown, perspective.BadAnswer},
@@ -410,6 +414,8 @@ func TestAgentsAnswers(t *testing.T) {
 			got := s.ask(t, guard.Requirement{Name: "www.ok.test.", Domain: "ca.example", Type: tt.kind}, 5*time.Second, agentEntry(addr, ""))
 			if s := got.Sights[0]; s.View != tt.view || s.Reason != tt.reason {
 				t.Errorf("got %v (%s) %s, want %v (%s)", s.View, s.Reason, s.Detail, tt.view, tt.reason)
+			} else if len(s.Detail)+len(s.FoundAt) > 3000 {
+				t.Errorf("it is told in %d octets", len(s.Detail)+len(s.FoundAt))
 			}
 		})
 	}

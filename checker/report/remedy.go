@@ -20,6 +20,7 @@ var remedies = map[issuance.Reason]string{
 	"method-not-allowed":       `add the method to validationmethods, or validate by one that is listed there`,
 	"unsatisfiable-parameters": `write one accounturi that is a URI, and one validationmethods with labels between commas, the tags in lower case`,
 	"method-unknown":           `write the validation method as the CA does, such as dns-01`,
+	"method-no-wildcard":       `let wildcards be validated by a method that looks at DNS: add dns-01 to validationmethods`,
 	"account-of-another-ca":    `write the URI of the account at the CA that the property names`,
 	"account-of-staging":       `register the ACME client at the production directory, and write that account's URI`,
 	"issuer-retired":           `name the CA by one of its present names`,

@@ -17,7 +17,8 @@ const maxServers = 8
 type Address struct {
 	Server  string
 	Addr    netip.AddrPort // not valid where it has none, or
-	LeftOut bool           // none that can be asked from here
+	LeftOut bool           // none that can be asked from here, or
+	Lost    bool           // none is known, since the network was lost when they were looked up
 }
 
 // ask puts a question to a zone's addresses, one after the other and as a resolver does: over UDP,
@@ -53,8 +54,11 @@ func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observatio
 			yield(z.nothing(q, NotAsked, "the addresses that are left are IPv6, and this machine has none"))
 		case asked == 0:
 			failure := NoServer
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				failure = Cancelled
+			case t.left.Load() < 0: // they were spent on looking for one
+				failure = TooMany
 			}
 			yield(z.nothing(q, failure, "no name server of "+z.Name+" has an address"))
 		}
@@ -174,7 +178,7 @@ func (r *Resolver) ordered(addrs []Address) []Address {
 	type rank struct{ failed, waiting int }
 	ranks := map[netip.AddrPort]rank{}
 	for _, a := range addrs {
-		ranks[a.Addr] = rank{r.known.conduct(a.Addr).failed, r.limits.queue(a.Addr)}
+		ranks[a.Addr] = rank{r.known.conduct(a.Addr, "").failed, r.limits.queue(a.Addr)}
 	}
 	out := slices.Clone(addrs)
 	slices.SortStableFunc(out, func(a, b Address) int {

@@ -70,12 +70,11 @@ func (r *Resolver) exchange(ctx context.Context, a Address, transport Transport,
 // try asks until something usable comes, or as often as is allowed.
 func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Transport, q question) Observation {
 	o := Observation{Addr: addr, Transport: transport, Name: q.name, Type: q.rrtype}
-	if r.known.leftAlone(addr) {
-		o.Failure, o.Error = Unreachable, fmt.Sprintf("it was not asked, since it has never answered, and left %d questions in a row without an answer", giveUpAfter)
+	if r.spares(&o) {
 		return o
 	}
 	tries := r.cfg.Tries
-	if transport != UDP || r.known.conduct(addr).failed > 0 {
+	if transport != UDP || r.known.conduct(addr, "").failed > 0 {
 		tries = 1
 	}
 	doubted := false
@@ -83,6 +82,10 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 		release, err := r.limits.enter(ctx, addr)
 		if err != nil {
 			o.Failure, o.Error = Cancelled, err.Error()
+			return o
+		}
+		if o.Tries == 1 && r.spares(&o) { // since it came to be left alone while many waited for it
+			release()
 			return o
 		}
 		o.At = time.Now()
@@ -93,7 +96,7 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 			r.network.hear(r.lull())
 		}
 		if err == nil {
-			r.known.answer(addr)
+			r.known.answer(addr, transport)
 			return o
 		}
 		o.Error = err.Error()
@@ -110,20 +113,38 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 		since := r.lately(o.At)
 		switch {
 		case o.Failure != Unreachable:
-			r.known.answer(addr)
+			r.known.answer(addr, transport)
 			return o
 		case errors.Is(err, syscall.ECONNREFUSED), !doubted && r.network.alive(since, o.At):
-			r.known.mute(addr, 1)
+			r.known.mute(addr, transport, 1)
 			return o
 		case !r.reachable(ctx, since):
 			o.Failure = Offline
 			return o
-		case doubted, r.known.leftAlone(addr):
-			r.known.mute(addr, 2)
+		case ctx.Err() != nil: // before the root had its time to answer
+			o.Failure = Cancelled
+			return o
+		case doubted, r.known.conduct(addr, "").leftAlone():
+			r.known.mute(addr, transport, 2)
 			return o
 		}
 		doubted, tries = true, o.Tries+1 // the network is there now, and may not have been: silence is the server's if it lasts
 	}
+}
+
+// spares reports whether an address is left alone, which is then what came of the question. A resolver that answers
+// is not: it is silent where others are.
+func (r *Resolver) spares(o *Observation) bool {
+	c := r.known.conduct(o.Addr, "")
+	if !c.leftAlone() {
+		c = r.known.conduct(o.Addr, o.Transport)
+	}
+	if !c.leftAlone() || c.answered && r.cfg.Recursive {
+		return false
+	}
+	o.Failure, o.Tries = Unreachable, 0
+	o.Error = fmt.Sprintf("it was not asked, since it has left %d questions in a row without an answer", c.silent)
+	return true
 }
 
 var (

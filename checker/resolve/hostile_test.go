@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"context"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -258,6 +259,50 @@ func TestLimitsByDefault(t *testing.T) {
 	} {
 		if got := tt.given.withDefaults(); got.Concurrency != tt.want.Concurrency || got.Rate != tt.want.Rate {
 			t.Errorf("%+v: %d at a time, %v a second", tt.given, got.Concurrency, got.Rate)
+		}
+	}
+}
+
+// Who gives up while the root is asked whether the network is there does not know whose the silence is.
+func TestGivingUpInDoubt(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	probes := 0
+	root := hostile(t, func(q *dns.Msg, _ bool, send func([]byte) error) {
+		if probes++; probes == 1 {
+			_ = send(header(q, 0, false))
+			return
+		}
+		cancel()
+	})
+	dead := hostile(t, func(*dns.Msg, bool, func([]byte) error) {})
+	hints, err := Records(". NS a.root.\na.root. A "+root.Addr().String(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := New(Config{Hints: hints, Anchors: []dns.RR{}, Port: root.Port(), Timeout: 100 * time.Millisecond, Tries: 1, Rate: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := r.try(ctx, dead, UDP, question{name: "example.test.", rrtype: dns.TypeCAA}); o.Failure != Cancelled {
+		t.Errorf("got %q: %s", o.Failure, o.Error)
+	}
+}
+
+// A look-up whose last question went for the addresses of name servers, as in NXNSAttack, has not found out whether
+// they have any.
+func TestLastQuestionForAnAddress(t *testing.T) {
+	t.Parallel()
+	r, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spent := newTask()
+	spent.left.Store(0)
+	z := &Zone{Name: "z.test.", Servers: []Server{{Name: "ns.elsewhere.test."}}, resolver: r}
+	for o := range z.ask(t.Context(), spent, question{name: "z.test.", rrtype: dns.TypeCAA}) {
+		if o.Failure != TooMany {
+			t.Errorf("got %q: %s", o.Failure, o.Error)
 		}
 	}
 }

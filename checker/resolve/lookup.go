@@ -112,6 +112,9 @@ type found struct {
 // that whoever waited asks for himself.
 func (r *Resolver) answer(ctx context.Context, key Question, f *found) Answer {
 	f.answer = r.lookup(ctx, newTask(), key.Name, key.Type)
+	if f.answer.Result.Status == dnssec.Bogus && ctx.Err() != nil { // it may lack what another question would have brought
+		f.answer = f.answer.fail(&LookupError{Failure: Cancelled, Name: key.Name, Type: key.Type, Zone: f.answer.Zone})
+	}
 	if f.answer.Err != nil {
 		r.mu.Lock()
 		delete(r.answers, key)
@@ -295,6 +298,9 @@ func (z *Zone) best(ctx context.Context, t *task, name string, rrtype uint16, al
 		if reading.Kind != Failed || last.Kind == Failed {
 			last = reading
 		}
+	}
+	if why := stop(seen); why != "" && z.Trust.Status != dnssec.Bogus { // of which every server's answer would be Bogus
+		last = Reading{Failure: why}
 	}
 	return last, seen
 }

@@ -126,17 +126,31 @@ func (r *Resolver) probes() []netip.AddrPort {
 	return out[:min(probed, len(out))]
 }
 
+// stopped are failures after which nobody knows what another server would have said.
+var stopped = []Failure{Offline, Cancelled, TooMany}
+
+// stop is the first of those among questions, "" for none.
+func stop(seen []Observation) Failure {
+	if i := slices.IndexFunc(seen, func(o Observation) bool { return slices.Contains(stopped, o.Failure) }); i >= 0 {
+		return seen[i].Failure
+	}
+	return ""
+}
+
 // blame is the failure of a look-up that found no answer: Offline if one of a zone's servers was asked while the network
 // was lost, or none has an address since theirs were looked up then.
 func (r *Resolver) blame(ctx context.Context, seen []Observation, failure Failure) Failure {
-	switch {
-	case slices.ContainsFunc(seen, func(o Observation) bool { return o.Failure == Offline }):
-		return Offline
+	switch why := stop(seen); {
+	case why != "":
+		return why
 	case failure == NoServer && !r.cameThrough(ctx):
 		return Offline
 	}
 	return failure
 }
+
+// offline reports whether an answer is none since the network was lost.
+func (a Answer) offline() bool { return a.Err != nil && a.Err.Failure == Offline }
 
 // cameThrough reports whether the network is there, and was when addresses were looked up just now.
 func (r *Resolver) cameThrough(ctx context.Context) bool {
@@ -144,18 +158,20 @@ func (r *Resolver) cameThrough(ctx context.Context) bool {
 	return time.Since(lostAt) > stillLost && r.reachable(ctx, r.lately(time.Time{}))
 }
 
-// withoutTrust is the failure of a zone that would be Bogus, since nobody answered for its DS or DNSKEY, while the
-// network is lost; nil for any other.
+// withoutTrust is the failure of a zone that would be Bogus, since nobody answered for its DS or DNSKEY, or nobody
+// rightly, before the network was lost or whoever looked gave up; nil for any other. A zone is remembered, and a failure
+// is not.
 func (r *Resolver) withoutTrust(ctx context.Context, z *Zone) *LookupError {
-	if z.Trust.Status != dnssec.Bogus || z.Trust.Reason != dnssec.Unanswered || len(z.Seen) == 0 {
+	if z.Trust.Status != dnssec.Bogus || z.Inherits || len(z.Seen) == 0 {
 		return nil
 	}
 	last := z.Seen[len(z.Seen)-1]
 	asked := slices.DeleteFunc(slices.Clone(z.Seen), func(o Observation) bool { return o.Type != last.Type })
-	if r.blame(ctx, asked, last.Failure) != Offline {
+	failure := r.blame(ctx, asked, last.Failure)
+	if !slices.Contains(stopped, failure) {
 		return nil
 	}
-	return &LookupError{Failure: Offline, Name: z.Name, Type: last.Type, Zone: z, Seen: asked}
+	return &LookupError{Failure: failure, Name: z.Name, Type: last.Type, Zone: z, Seen: asked}
 }
 
 // Origin is the zone that a zone has its Trust from: itself, or one above it that is Bogus or Insecure.

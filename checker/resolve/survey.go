@@ -28,8 +28,8 @@ func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
 	if ok {
 		return known
 	}
-	out := r.findAddresses(ctx, z)
-	if ctx.Err() == nil {
+	out, certain := r.findAddresses(ctx, z)
+	if ctx.Err() == nil && certain {
 		r.mu.Lock()
 		r.surveyed[z] = out
 		r.mu.Unlock()
@@ -37,38 +37,40 @@ func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
 	return out
 }
 
-func (r *Resolver) findAddresses(ctx context.Context, z *Zone) []Address {
-	var out []Address
-	for _, s := range r.allServers(ctx, z) {
-		addrs := slices.Clone(s.Addrs)
+// findAddresses is not certain of them where the network was lost meanwhile: another time there may be more.
+func (r *Resolver) findAddresses(ctx context.Context, z *Zone) (out []Address, certain bool) {
+	servers, certain := r.allServers(ctx, z)
+	for _, s := range servers {
+		addrs, lost := slices.Clone(s.Addrs), false
 		if z.Parent != nil { // the root's are hints, and asked too often as it is
 			for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-				addrs = append(addrs, addressesIn(r.Lookup(ctx, s.Name, rrtype).RRset)...)
+				answer := r.Lookup(ctx, s.Name, rrtype)
+				addrs, lost = append(addrs, addressesIn(answer.RRset)...), lost || answer.offline()
 			}
 		}
 		slices.SortFunc(addrs, netip.Addr.Compare)
 		at := r.at(s.Name, slices.Compact(addrs))
 		if len(at) == 0 {
-			at = []Address{{Server: s.Name, LeftOut: len(addrs) > 0}}
+			at = []Address{{Server: s.Name, LeftOut: len(addrs) > 0, Lost: lost}}
 		}
-		out = append(out, at...)
+		out, certain = append(out, at...), certain && !lost
 	}
-	return out
+	return out, certain
 }
 
-// allServers are the delegation's and those of the zone's own NS RRset.
-func (r *Resolver) allServers(ctx context.Context, z *Zone) []Server {
+// allServers are the delegation's and those of the zone's own NS RRset, if that could be asked for.
+func (r *Resolver) allServers(ctx context.Context, z *Zone) (out []Server, certain bool) {
 	if z.Parent == nil {
-		return z.Servers
+		return z.Servers, true
 	}
-	out := slices.Clone(z.Servers)
+	out = slices.Clone(z.Servers)
 	own := r.Lookup(ctx, z.Name, dns.TypeNS)
 	for _, s := range serversIn(own.RRset, nil) {
 		if !slices.ContainsFunc(out, func(known Server) bool { return known.Name == s.Name }) {
 			out = append(out, s)
 		}
 	}
-	return out
+	return out, !own.offline()
 }
 
 // Survey puts questions to every address of every name server of a zone, over UDP and over TCP. The
@@ -116,8 +118,11 @@ func (r *Resolver) observeWith(ctx context.Context, z *Zone, a Address, transpor
 	asked := question{name: q.Name, rrtype: q.Type, buffer: size, recurse: r.cfg.Recursive, zone: z.Name}
 	if !a.Addr.IsValid() {
 		o := z.nothing(asked, NoServer, a.Server+" has no address")
-		if a.LeftOut {
+		switch {
+		case a.LeftOut:
 			o.Failure, o.Error = NotAsked, a.Server+" has IPv6 addresses alone, and this machine has none"
+		case a.Lost:
+			o.Failure, o.Error = Offline, "the network was lost when the addresses of "+a.Server+" were looked up"
 		}
 		o.Server, o.Transport = a.Server, transport
 		return o

@@ -114,7 +114,7 @@ func (r *Resolver) find(ctx context.Context, t *task, name string, p *place) {
 		root := *r.start
 		root.Anchored = len(r.anchors["."]) > 0
 		root.trustBy(ctx, t, r.anchors["."], nil)
-		p.zone = &root
+		p.zone, p.failure = &root, r.withoutTrust(ctx, &root)
 		return
 	}
 	above := r.locate(ctx, t, dnssec.Parent(name))
@@ -152,13 +152,31 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 	if fatal(seen) {
 		return nil, false, &LookupError{Failure: z.resolver.blame(ctx, seen, lastFailure(seen)), Name: name, Type: dns.TypeNS, Zone: z, Seen: seen}
 	}
+	switch c := z.deadCut(ctx, t, name, seen); {
+	case c != nil:
+		return c, false, nil
+	case ctx.Err() != nil:
+		return nil, false, &LookupError{Failure: Cancelled, Name: name, Type: dns.TypeNS, Zone: z, Seen: seen}
+	}
 	return z, false, nil // servers that know no NS may know the rest
+}
+
+// deadCut is the zone at a name for which a resolver has no NS records, as where the servers that it asks for them are
+// dead, but a denial of DS, which the zone above gives: so it is proved to be unsigned (RFC 4035 5.2). nil for none.
+func (z *Zone) deadCut(ctx context.Context, t *task, name string, seen []Observation) *Zone {
+	if !z.resolver.cfg.Recursive || z.Trust.Status != dnssec.Secure {
+		return nil
+	}
+	ds := z.deniedDS(ctx, t, name)
+	if ds.Status != dnssec.Insecure {
+		return nil
+	}
+	return &Zone{Name: name, Parent: z, Trust: ds, Seen: seen, resolver: z.resolver}
 }
 
 // fatal reports whether asking on is useless: the look-up itself is at an end, or no server answers.
 func fatal(seen []Observation) bool {
-	last := lastFailure(seen)
-	return last == Cancelled || last == TooMany || !slices.ContainsFunc(seen, func(o Observation) bool { return !o.Failure.Silent() })
+	return stop(seen) != "" || !slices.ContainsFunc(seen, func(o Observation) bool { return !o.Failure.Silent() })
 }
 
 // child makes the zone at a cut. In the one-server mode that server is asked for it, too.

@@ -31,6 +31,7 @@ type part struct {
 type Signed struct {
 	part
 	End   time.Time     `json:"end"`           // of the first of its signatures to end, at the last run
+	At    string        `json:"at,omitempty"`  // a name that was checked, at which it was seen
 	Least time.Duration `json:"least_left_ns"` // that was left of that when it was made anew; 0 while it never was
 }
 
@@ -53,16 +54,20 @@ func (h History) Step(r *report.Report, now time.Time) (History, []report.Findin
 		}
 	}
 	var late []report.Finding
-	ends, names := firstEnds(r)
-	for p, end := range ends {
-		was, known := h[p]
-		is := Signed{p, end.At.UTC(), was.Least}
-		if left := was.End.Sub(now); known && is.End.After(was.End) && left > 0 && (is.Least == 0 || left < is.Least) {
+	for p, shown := range ends(r) {
+		end, at := shown.first()
+		was := h[p]
+		is := Signed{p, end.At.UTC(), at, was.Least}
+		switch left := was.End.Sub(now); {
+		case left <= 0 || !is.End.After(was.End):
+		case was.At != "" && !shown.has(was.At): // other names of the zone have other signatures: what ended first may still be there
+			is.End, is.At = was.End, was.At
+		case is.Least == 0 || left < is.Least:
 			is.Least = left
 		}
 		next[p] = is
 		if left := end.At.Sub(now); is.Least > 0 && left < is.Least/lateOfLeast && left < end.At.Sub(end.From)/lateOfWhole {
-			late = append(late, report.Finding{Finding: lateSigner(p, end, is.Least), Names: names[p.Zone]})
+			late = append(late, report.Finding{Finding: lateSigner(p, end, is.Least), Names: shown.names()})
 		}
 	}
 	slices.SortFunc(late, func(a, b report.Finding) int { return strings.Compare(a.Subject+a.Text, b.Subject+b.Text) })
@@ -82,22 +87,43 @@ func lateSigner(p part, end report.End, least time.Duration) finding.Finding {
 	}
 }
 
-// firstEnds are the first ends of each part of each zone, and the names that a zone matters to.
-func firstEnds(r *report.Report) (ends map[part]report.End, names map[string][]string) {
-	ends, names = map[part]report.End{}, map[string][]string{}
+// shown is what the names of a report show of one part.
+type shown []showing
+
+type showing struct {
+	name string
+	end  report.End
+}
+
+func (s shown) first() (end report.End, name string) {
+	first := slices.MinFunc(s, func(a, b showing) int { return a.end.At.Compare(b.end.At) })
+	return first.end, first.name
+}
+
+func (s shown) has(name string) bool {
+	return slices.ContainsFunc(s, func(o showing) bool { return o.name == name })
+}
+
+func (s shown) names() []string {
+	var out []string
+	for _, o := range s {
+		out = append(out, o.name)
+	}
+	return out
+}
+
+// ends are the first ends of each part of each zone, by the names that it matters to.
+func ends(r *report.Report) map[part]shown {
+	out := map[part]shown{}
 	for _, n := range r.Names {
 		for _, z := range n.Zones {
-			zone := strings.ToValidUTF8(z.Name, "\uFFFD")
-			names[zone] = append(names[zone], n.Name)
 			for _, end := range z.Ends {
-				p := part{zone, strings.HasSuffix(end.Over, " DNSKEY")}
-				if first, known := ends[p]; !known || end.At.Before(first.At) {
-					ends[p] = end
-				}
+				p := part{strings.ToValidUTF8(z.Name, "\uFFFD"), strings.HasSuffix(end.Over, " DNSKEY")}
+				out[p] = append(out[p], showing{n.Name, end})
 			}
 		}
 	}
-	return ends, names
+	return out
 }
 
 // MarshalJSON makes a list of it: by zone, its keys last.

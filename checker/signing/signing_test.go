@@ -83,6 +83,40 @@ func TestLateSigners(t *testing.T) { // RFC 6781 4.4.2
 	}
 }
 
+// Who checks other names of a zone than the last time, or is interrupted, sees other signatures of it, and none that
+// were made anew.
+func TestOtherNamesOfAZone(t *testing.T) { // RFC 6781 4.4.2
+	t.Parallel()
+	end := func(days int) report.End {
+		at := begin.Add(time.Duration(days) * aDay)
+		return report.End{From: at.Add(-14 * aDay), At: at, Over: "example.test CAA"}
+	}
+	history := History(nil)
+	for _, tt := range []struct {
+		day   int
+		names map[string]report.End
+		least time.Duration
+	}{
+		{0, map[string]report.End{"a.example.test": end(5), "b.example.test": end(14)}, 0},
+		{1, map[string]report.End{"b.example.test": end(14)}, 0},
+		{2, map[string]report.End{"a.example.test": end(5)}, 0},
+		{3, map[string]report.End{"a.example.test": end(17), "b.example.test": end(14)}, 2 * aDay}, // anew, of a
+		{4, map[string]report.End{"a.example.test": end(17)}, 2 * aDay},
+		{15, map[string]report.End{"a.example.test": end(29)}, 2 * aDay}, // that of b has ended unseen
+		{28, map[string]report.End{"a.example.test": end(42)}, aDay},
+	} {
+		r := &report.Report{}
+		for name, end := range tt.names {
+			r.Names = append(r.Names, report.Name{Name: name, Zones: []report.Zone{{Name: "example.test", Ends: []report.End{end}}}})
+		}
+		var late []report.Finding
+		history, late = history.Step(r, begin.Add(time.Duration(tt.day)*aDay))
+		if got := history[part{Zone: "example.test"}].Least; got != tt.least || len(late) > 0 {
+			t.Errorf("on day %d: made anew with %v left, want %v; late: %v", tt.day, got, tt.least, late)
+		}
+	}
+}
+
 // A zone that is gone is forgotten, but not at once.
 func TestForgottenSigners(t *testing.T) {
 	t.Parallel()

@@ -34,6 +34,10 @@ func TestWhatIsNamedMayNotBe(t *testing.T) {
 		r.Account, r.Method = account, method
 		return r
 	}
+	wild := func(r guard.Requirement) guard.Requirement {
+		r.Wildcard = true
+		return r
+	}
 	tests := []struct {
 		name    string
 		rrset   issuance.RRset
@@ -53,6 +57,12 @@ func TestWhatIsNamedMayNotBe(t *testing.T) {
 		{"a CA's own method", issue("digicert.com; validationmethods=ca-tbr-7"), asked("digicert.com"), today, verdict.MayIssue, issuance.Authorized},
 		{"a method that is none, and is what is asked about", issue("letsencrypt.org; validationmethods=new-01"), with(asked("letsencrypt.org"), "", "new-01"), today, verdict.MayIssue, issuance.Authorized},
 		{"a method that is none, and another is asked about", issue("letsencrypt.org; validationmethods=dns01"), with(asked("letsencrypt.org"), "", "dns-01"), today, verdict.LockedOut, issuance.MethodNotAllowed},
+		// BR 3.2.2.4.19 and 20
+		{"a wildcard, by a method that validates none", issue("letsencrypt.org; validationmethods=http-01,tls-alpn-01"), wild(asked("letsencrypt.org")), today, verdict.AtRisk, guard.MethodNoWildcard},
+		{"a wildcard, by such a method and one that does", issue("letsencrypt.org; validationmethods=http-01,dns-01"), wild(asked("letsencrypt.org")), today, verdict.MayIssue, issuance.Authorized},
+		{"a wildcard, by such a method and another property", issue("letsencrypt.org; validationmethods=http-01", "letsencrypt.org; validationmethods=dns-01"), wild(asked("letsencrypt.org")), today, verdict.MayIssue, issuance.Authorized},
+		{"a wildcard, and such a method is what is asked about", issue("letsencrypt.org"), wild(with(asked("letsencrypt.org"), "", "http-01")), today, verdict.AtRisk, guard.MethodNoWildcard},
+		{"no wildcard, by a method that validates none", issue("letsencrypt.org; validationmethods=http-01"), asked("letsencrypt.org"), today, verdict.MayIssue, issuance.Authorized},
 		// RFC 8657 3
 		{"a staging account", issue("letsencrypt.org; accounturi=" + staging), asked("letsencrypt.org"), today, verdict.AtRisk, "account-of-staging"},
 		{"a staging account, by a known method", issue("letsencrypt.org; accounturi=" + staging), with(asked("letsencrypt.org"), "", "dns-01"), today, verdict.AtRisk, "account-of-staging"},

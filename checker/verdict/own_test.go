@@ -3,6 +3,7 @@ package verdict_test
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -108,6 +109,43 @@ func TestTheNetworkIsLost(t *testing.T) {
 		if got := outcome(name); got.Reason != want || got.Outcome == verdict.LockedOut || got.Outcome == verdict.AtRisk {
 			t.Errorf("%s: got %v (%s): %s, want %s", name, got.Outcome, got.Reason, got.Detail, want)
 		}
+	}
+}
+
+// A network that is lost after the first of two servers, whose answer does not validate, leaves open what the second
+// would have said: a CA's resolver asks it.
+func TestTheNetworkIsLostAfterOneServer(t *testing.T) {
+	t.Parallel()
+	for _, rrtype := range []uint16{dns.TypeCAA, dns.TypeDNSKEY} {
+		t.Run(dns.TypeToString[rrtype], func(t *testing.T) {
+			t.Parallel()
+			var lost atomic.Bool
+			hooks := losing(&lost, "a.nic.test.", "ns2.signed.test.")
+			hooks["a.root."] = func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+				if lost.Swap(false) { // it is back after the question whether it is there
+					return nil
+				}
+				return m
+			}
+			hooks["ns1.signed.test."] = func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+				if q.Qtype == rrtype {
+					lost.Store(true)
+					m = m.Copy()
+					m.Answer = slices.DeleteFunc(m.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeRRSIG })
+				}
+				return m
+			}
+			l := lab.New(t, hooks,
+				lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
+				lab.Zone{Name: "signed.test.", Servers: []string{"ns1.signed.test.", "ns2.signed.test."}, Text: `@ CAA 0 issue "ca.example"`})
+			r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: 100 * time.Millisecond, Tries: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := decide(t, r, guard.Requirement{Name: "signed.test.", Domain: "ca.example"}, today); got.Reason != verdict.Offline {
+				t.Errorf("got %v (%s): %s", got.Outcome, got.Reason, got.Detail)
+			}
+		})
 	}
 }
 

@@ -173,6 +173,7 @@ func (v Verdict) doubted(req issuance.Request) Verdict {
 // faultDetails are for people, of issuer, account and method.
 var faultDetails = map[issuance.Reason]string{
 	guard.MethodUnknown:                "no validation method that a CA is known to have is called %[3]s, so that %[1]s may by none (RFC 8657 4)",
+	guard.MethodNoWildcard:             "no CA validates a wildcard by the method %[3]s, so that %[1]s may not by that one (BR 3.2.2.4.8, 18 to 20)",
 	issuance.Reason(issuers.AnotherCA): "the account %[2]s is another CA's, so that %[1]s never meets it (RFC 8657 3)",
 	issuance.Reason(issuers.Staging):   "the account %[2]s is of the staging environment, so that no production certificate meets it (RFC 8657 3)",
 }

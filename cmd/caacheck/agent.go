@@ -66,7 +66,7 @@ func offer(ctx context.Context, args []string, std stdio) (int, error) {
 	handler, err := agent.New(agent.Config{
 		Code: code, Token: secret, Domains: o.issuers, Concurrency: checks,
 		Looker: func() climb.Looker { r, _ := resolve.New(cfg); return r }, // cfg was tried above
-		Log:    func(line string) { fmt.Fprintln(std.err, "caacheck: "+line) },
+		Log:    logTo(std.err),
 	})
 	if err != nil {
 		return 0, err

@@ -164,7 +164,7 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer files.discard()
+	defer files.cleanUp(ctx)()
 	var log *observations
 	if file, ok := files.file("--observations"); ok {
 		log = newObservations(file)
@@ -224,11 +224,8 @@ func (o options) signed() (signing.History, error) {
 	if err == nil {
 		out, err = signing.Parse(data)
 	}
-	if path := (*fs.PathError)(nil); errors.As(err, &path) {
-		err = path.Err // the name is in the message already
-	}
 	if err != nil {
-		return nil, fmt.Errorf("--history %s: %w", o.history, err)
+		return nil, fmt.Errorf("--history %s: %w", o.history, withoutPath(err))
 	}
 	return out, nil
 }

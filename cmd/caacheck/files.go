@@ -2,15 +2,20 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"syscall"
+	"time"
+
+	"github.com/coredns-caa/caa/checker/report"
 )
 
 // reportFile is a file that a report is written to: whole, under its name, or not at all.
@@ -56,6 +61,8 @@ func openReport(path string) (reportFile, error) {
 	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
+	} else if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil { // it is not there yet
+		path = filepath.Join(dir, filepath.Base(path))
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -79,11 +86,16 @@ func openReport(path string) (reportFile, error) {
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
-		if path := (*fs.PathError)(nil); errors.As(err, &path) {
-			err = path.Err // the name is one that nobody has written
-		}
-		return reportFile{path: path, temp: temp}, err
+		return reportFile{path: path, temp: temp}, withoutPath(err)
 	}
+}
+
+// withoutPath is an error without a name that nobody has written, or that is told beside it.
+func withoutPath(err error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 var errStream = errors.New("it is where one of the command's own streams leads; - is standard output")
@@ -177,9 +189,45 @@ func (files reportFiles) save(write map[string]func(io.Writer) error) error {
 		if err = errors.Join(err, f.temp.Sync(), f.temp.Close()); err == nil {
 			err = os.Rename(f.temp.Name(), f.path)
 		}
-		errs = append(errs, err)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s %s: %w", f.flag, f.path, withoutPath(err)))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// cleanUp takes away what was not saved: when the function that it returns is called, or as a second Ctrl-C ends the
+// process in the middle of saving. The first one, which ends ctx, lets what is known be saved.
+func (files reportFiles) cleanUp(ctx context.Context) (discard func()) {
+	signals, done := make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(signals, ends...)
+	go func() {
+		for first := ctx.Err() == nil; ; first = false {
+			select {
+			case <-done:
+				return
+			case s := <-signals:
+				if !first {
+					files.discard()
+					endBy(s)
+				}
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+		files.discard()
+	}
+}
+
+// endBy ends the process as a signal does that nobody waits for.
+func endBy(s os.Signal) {
+	signal.Reset(s)
+	if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(s) == nil {
+		time.Sleep(time.Second) // it comes at once, and need not come before this returns
+	}
+	os.Exit(report.ExitUnknown)
 }
 
 // discard takes away what was not saved.

@@ -91,7 +91,7 @@ func TestReportFilesBadInput(t *testing.T) {
 	if err := os.WriteFile(old, []byte("old"), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	for from, to := range map[string]string{link: old, filepath.Join(dir, "dangling"): filepath.Join(dir, "gone")} {
+	for from, to := range map[string]string{filepath.Join(dir, "here"): dir, link: old, filepath.Join(dir, "dangling"): filepath.Join(dir, "gone")} {
 		if err := os.Symlink(to, from); err != nil {
 			t.Fatal(err)
 		}
@@ -102,6 +102,8 @@ func TestReportFilesBadInput(t *testing.T) {
 		"--sarif /dev/null":                  "no regular file",
 		"--sarif /dev/fd/9":                  "--sarif /dev/fd/9: it is where one of the command's own streams leads; - is standard output",
 		"--junit $D/link --sarif $D/old":     "it is the file of --junit, too",
+		"--junit $D/new --sarif $D/here/new": "it is the file of --junit, too",
+		"--names $D/\x1b[31m":                "no such file",
 		"--junit $D/dangling":                "the symbolic link leads to nothing",
 		"--junit $D/old --sarif $D/policy/x": "--sarif",
 		"--junit - --sarif -":                "--sarif -",
@@ -113,7 +115,7 @@ func TestReportFilesBadInput(t *testing.T) {
 	} {
 		args, want = strings.ReplaceAll(args, "$D", dir), strings.ReplaceAll(want, "$D", dir)
 		code, out, stderr := caacheck(t, "", append(append(strings.Fields(args), "www.example.test"), world...)...)
-		if code != 2 || out != "" || !strings.Contains(stderr, want) {
+		if code != 2 || out != "" || !strings.Contains(stderr, want) || strings.Contains(stderr, "\x1b") {
 			t.Errorf("%s: exit %d, %q, %q", args, code, out, stderr)
 		}
 	}

@@ -7,16 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/checker/terminal"
 )
 
 func main() {
 	signal.Ignore(syscall.SIGPIPE) // who reads no more is told nothing, and files are written all the same
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop)         // the second Ctrl-C waits for nothing
 	if !signal.Ignored(syscall.SIGHUP) { // nohup
 		// A terminal that is closed sends several: all but the first are for nothing.
@@ -25,10 +27,19 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 
+// ends are the signals of who wants an end: the first of them has what is known shown.
+var ends = []os.Signal{os.Interrupt, syscall.SIGTERM}
+
 // stdio is where a command reads and writes. Nothing but the result goes to out.
 type stdio struct {
 	in       io.Reader
 	out, err io.Writer
+}
+
+// logTo is for services. What others wrote, such as an issuer's name in CAA, steers no terminal and makes no line.
+func logTo(w io.Writer) func(line string) {
+	logger := log.New(w, "caacheck: ", 0)
+	return func(line string) { logger.Print(terminal.Clean(line)) }
 }
 
 // command is one way to use caacheck. It returns the exit code, or an error, which is wrong usage.
@@ -52,7 +63,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 	case errors.Is(err, syscall.EPIPE):
 		return code // whoever read it has what he wanted
 	case err != nil:
-		fmt.Fprintf(std.err, "caacheck: %v\n", err)
+		fmt.Fprintf(std.err, "caacheck: %s\n", terminal.CleanLines(err.Error()))
 		return report.ExitUnknown
 	}
 	return code

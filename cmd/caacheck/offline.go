@@ -19,7 +19,7 @@ import (
 )
 
 // lint is the guard, offline. What the policy's language forbids is a refusal, too.
-func lint(_ context.Context, args []string, std stdio) (int, error) {
+func lint(ctx context.Context, args []string, std stdio) (int, error) {
 	var asJSON bool
 	var sarif string
 	flags := newFlags(&asJSON)
@@ -44,7 +44,7 @@ func lint(_ context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer files.discard()
+	defer files.cleanUp(ctx)()
 	found := guard.Report{Refusals: []guard.Refusal{}, Warnings: []guard.Warning{}}
 	if p, err := policy.Load(rest[0], data); err != nil {
 		found.Refusals = mistakes(err)

@@ -80,6 +80,36 @@ func TestHangUp(t *testing.T) {
 	}
 }
 
+// A second signal ends it in the middle of saving, and leaves no file behind that nobody asked for.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program, names := built(t, dir), filepath.Join(dir, "names")
+	var list strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&list, "n%d.example.test\n", i)
+	}
+	if err := os.WriteFile(names, []byte(list.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		flags, asked := hole(t, dir)
+		files := t.TempDir()
+		cmd := exec.Command(program, append(flags, "--html", filepath.Join(files, "html"), "--junit", filepath.Join(files, "junit"), "--names", names)...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		asked()
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		time.Sleep(time.Duration(i) * time.Millisecond) // one of these is the middle
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		if left, _ := filepath.Glob(filepath.Join(files, ".*")); len(left) > 0 {
+			t.Errorf("%v left behind: %v", cmd.ProcessState, left)
+		}
+	}
+}
+
 // Under nohup SIGHUP ends nothing, as POSIX has it.
 func TestNoHangUp(t *testing.T) {
 	t.Parallel()

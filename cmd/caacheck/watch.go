@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/http"
 	"net/url"
 	"slices"
@@ -53,9 +52,8 @@ func watchFor(ctx context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	logger := log.New(std.err, "caacheck: ", 0)
 	w, err := watch.New(watch.Config{
-		Interval: o.interval, State: o.state, Notifiers: notifiers, Log: func(line string) { logger.Print(line) },
+		Interval: o.interval, State: o.state, Notifiers: notifiers, Log: logTo(std.err),
 		Run: func(ctx context.Context) (*report.Report, error) {
 			p, err := o.prepare(ctx, names)
 			if err != nil {

@@ -75,6 +75,16 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// What a service logs has names in it that anybody may write into his CAA.
+func TestLogOfHostileNames(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	logTo(&out)("\x1b[31mca.example\ncaacheck: fine for www.example.test: locked out")
+	if got, want := out.String(), "caacheck: \uFFFD[31mca.example\uFFFDcaacheck: fine for www.example.test: locked out\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestWatchUsage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

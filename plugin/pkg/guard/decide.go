@@ -22,15 +22,20 @@ func Request(r Requirement, rrset issuance.RRset, also ...string) issuance.Reque
 // MethodUnknown is the Fault of a validation method that no CA is known to have.
 const MethodUnknown issuance.Reason = "method-unknown"
 
+// MethodNoWildcard is the Fault of a validation method by which no CA validates a wildcard.
+const MethodNoWildcard issuance.Reason = "method-no-wildcard"
+
 // Fault says why nobody is likely to make a request with the account and the method that it took from an
-// RRset, since its requirement leaves them open: the method is none, or the account is not the CA's. The
-// evaluator, which holds what is asked against what is written, cannot tell. "" when nothing speaks
-// against it.
+// RRset, since its requirement leaves them open: the method is none, or the account is not the CA's. Or why nobody can
+// make it, whoever says by which method: by that no wildcard is validated. The evaluator, which holds what is asked
+// against what is written, cannot tell. "" when nothing speaks against it.
 func Fault(r Requirement, req issuance.Request) issuance.Reason {
-	if r.Method == "" && req.Method != "" && !issuance.KnownMethod(req.Method) {
+	switch {
+	case r.Method == "" && req.Method != "" && !issuance.KnownMethod(req.Method):
 		return MethodUnknown
-	}
-	if r.Account == "" && req.Account != "" {
+	case r.Wildcard && !issuance.ForWildcards(req.Method):
+		return MethodNoWildcard
+	case r.Account == "" && req.Account != "":
 		fault, _ := issuers.CheckAccount(exact(r.Domain), req.Account)
 		return issuance.Reason(fault)
 	}

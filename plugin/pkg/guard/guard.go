@@ -361,7 +361,7 @@ func request(r Requirement, names []string, rrset issuance.RRset) issuance.Reque
 			case tag == "accounturi" && r.Account == "":
 				req.Account = parameter.Value
 			case tag == "validationmethods" && r.Method == "":
-				req.Method = usable(parameter.Value)
+				req.Method = usable(parameter.Value, r.Wildcard)
 			}
 		}
 		decision, _ := issuance.Everywhere(rrset, req)
@@ -375,9 +375,18 @@ func request(r Requirement, names []string, rrset issuance.RRset) issuance.Reque
 	return best
 }
 
-// usable is the first method of a list that a CA is known to have, else the first.
-func usable(list string) string {
-	methods := strings.Split(list, ",")
+// suitable are those of some methods by which a name can be validated; all where none can.
+func suitable(methods []string, wildcard bool) []string {
+	out := slices.DeleteFunc(slices.Clone(methods), func(label string) bool { return wildcard && !issuance.ForWildcards(label) })
+	if len(out) == 0 {
+		return methods
+	}
+	return out
+}
+
+// usable is the first method of a list that a CA is known to have and may validate the name by, else the first.
+func usable(list string, wildcard bool) string {
+	methods := suitable(strings.Split(list, ","), wildcard)
 	if i := slices.IndexFunc(methods, issuance.KnownMethod); i >= 0 {
 		return methods[i]
 	}

@@ -30,3 +30,10 @@ func KnownMethod(label string) bool {
 	own, ok := strings.CutPrefix(label, "ca-")
 	return slices.Contains(methods, label) || ok && isLabel(own) && own == lower(own)
 }
+
+// noWildcards are the methods by which no CA may validate a Wildcard Domain Name: those that look at one host, by its
+// website (BR 3.2.2.4.18 and 19), its TLS (20) or its address (8).
+var noWildcards = []string{"http-01", "tls-alpn-01", "ca-tbr-8", "ca-tbr-18", "ca-tbr-19", "ca-tbr-20"}
+
+// ForWildcards reports whether a CA may validate a Wildcard Domain Name by a method of that label.
+func ForWildcards(label string) bool { return !slices.Contains(noWildcards, label) }

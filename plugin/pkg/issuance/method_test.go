@@ -19,3 +19,16 @@ func TestKnownMethod(t *testing.T) {
 		}
 	}
 }
+
+// BR 3.2.2.4.8, .18, .19 and .20: "This method is NOT suitable for validating Wildcard Domain Names."
+func TestForWildcards(t *testing.T) {
+	t.Parallel()
+	for label, want := range map[string]bool{
+		"dns-01": true, "dns-account-01": true, "dns-persist-01": true, "ca-tbr-7": true, "": true,
+		"http-01": false, "tls-alpn-01": false, "ca-tbr-8": false, "ca-tbr-18": false, "ca-tbr-19": false, "ca-tbr-20": false,
+	} {
+		if ForWildcards(label) != want {
+			t.Errorf("ForWildcards(%q) = %t", label, !want)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package check_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/check"
+	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/checker/subject"
+	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/test/lab"
+)
+
+// A server that falls silent in the middle of a run, as behind a firewall that has enough of us, is not waited for
+// name by name, and nothing is said of questions that it was not asked.
+func TestAServerFallsSilent(t *testing.T) {
+	t.Parallel()
+	const names, answered, enough = 100, 100, 150
+	var asked atomic.Int32
+	l := lab.New(t, map[string]lab.Hook{"ns.z.test.": func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		if asked.Add(1) > answered {
+			return nil
+		}
+		return m
+	}},
+		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "z.test.", Servers: []string{"ns.z.test."}, Text: `@ CAA 0 issue "letsencrypt.org"`})
+	r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var subjects []subject.Subject
+	for i := range names {
+		subjects = append(subjects, subject.Subject{Name: fmt.Sprintf("x%d.z.test.", i)})
+	}
+	got := check.Run(t.Context(), r, check.Jobs(subjects, []string{"letsencrypt.org"}, guard.Requirement{}), check.Options{At: time.Now()})
+	if n := asked.Load() - answered; n > enough {
+		t.Errorf("%d questions after the last answer", n)
+	}
+	locked, dropped := 0, 0
+	for _, n := range got.Names {
+		if n.Verdicts[0].Outcome == verdict.LockedOut {
+			locked++
+		}
+	}
+	for _, f := range got.Findings {
+		if f.Code == "caa-dropped" {
+			dropped++
+		}
+	}
+	if locked == 0 || dropped == 0 || dropped > locked/2 {
+		t.Errorf("%d names are locked out, and the server is said to drop the questions for CAA of %d", locked, dropped)
+	}
+}
