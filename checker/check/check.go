@@ -81,7 +81,7 @@ func PolicyJobs(p *policy.Snapshot, only []subject.Subject) []Job {
 }
 
 // possible leaves requirements out that a certificate has for all methods of its issuer, where one validates no wildcard
-// and others do: nobody is going to ask by that one (BR 3.2.2.4.19 and 20).
+// and others do: nobody is going to ask by that one (BR 3.2.2.4.8, 18 to 20).
 func possible(all []guard.Requirement) []guard.Requirement {
 	suits := func(r guard.Requirement) bool { return !r.Wildcard || issuance.ForWildcards(r.Method) }
 	otherwise := map[guard.Requirement]bool{}

@@ -115,6 +115,20 @@ func (c *check) method(pos policy.Position, label string) {
 	c.warn(pos, string(MethodUnknown), "no CA is known to have a validation method that is called %s, so that none issues by it (RFC 8657 4)%s", label, or)
 }
 
+// wildcards refuses certificates that a public CA cannot issue whatever CAA says, since it validates no wildcard by any
+// of their methods (BR 3.2.2.4.8, 18 to 20). What binds a private CA, nobody knows.
+func (c *check) wildcards() {
+	for _, cert := range c.policy.Certificates {
+		methods := open(cert.Method, cert.Issuer.Methods)
+		if !cert.Wildcard || cert.Type != issuance.TLS || cert.Issuer.Unlisted || slices.ContainsFunc(methods, issuance.ForWildcards) {
+			continue
+		}
+		c.refuse(Refusal{Pos: cert.Pos, Code: string(MethodNoWildcard), Names: []string{Requirement{Name: cert.Name, Wildcard: true}.String()},
+			Cause:  fmt.Sprintf("%s cannot issue: no CA validates a wildcard by %s (BR 3.2.2.4)", cert.Issuer.Key, strings.Join(methods, " or ")),
+			Remedy: fmt.Sprintf("let it be validated by one that looks at DNS: put dns-01 into methods of the issuer %s, and here, if a method is given", cert.Issuer.Key)})
+	}
+}
+
 // slips is how many letters of a method's label may be wrong for it to be taken for another one.
 const slips = 2
 

@@ -171,6 +171,7 @@ func Check(p *policy.Snapshot, o Options) Report {
 	}
 	c.issuers()
 	c.properties()
+	c.wildcards()
 	own := Requirements(p)
 	for _, r := range slices.Concat(own, o.Operator, inherited(own, o.Previous)) {
 		r.Domain = exact(r.Domain)
