@@ -258,19 +258,18 @@ type busy struct {
 	connections atomic.Int32
 	last        func(connection, question int32, zone string) bool // whether it ends the connection instead of an answer; nil: never
 	mu          sync.Mutex
-	of          map[string]int32 // questions of each connection, by the client's address
+	of          map[dns.ResponseWriter]int32 // questions of each connection: a client's port may be used again at once
 }
 
 func (b *busy) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	b.mu.Lock()
-	client := w.RemoteAddr().String()
 	if b.of == nil {
-		b.of = map[string]int32{}
+		b.of = map[dns.ResponseWriter]int32{}
 	}
-	if b.of[client]++; b.of[client] == 1 {
+	if b.of[w]++; b.of[w] == 1 {
 		b.connections.Add(1)
 	}
-	end := b.last != nil && b.last(b.connections.Load(), b.of[client], q.Question[0].Name)
+	end := b.last != nil && b.last(b.connections.Load(), b.of[w], q.Question[0].Name)
 	b.mu.Unlock()
 	if end {
 		w.Close()
