@@ -70,7 +70,7 @@ func serverWithoutAddress(c *Case) []hit {
 	for _, s := range c.Surveys {
 		for _, a := range s.by {
 			if a.seen[0].Failure == resolve.NoServer {
-				hits = append(hits, hitf(a.id, "%s has it for a name server, and it has no address", bare(s.Zone.Name)))
+				hits = append(hits, hitf(a.id, "%s has it for a name server, and %s", bare(s.Zone.Name), a.seen[0].Error))
 			}
 		}
 	}

@@ -15,10 +15,10 @@ const maxServers = 8
 
 // Address is one address of one name server of a zone.
 type Address struct {
-	Server  string
-	Addr    netip.AddrPort // not valid where it has none, or
-	LeftOut bool           // none that can be asked from here, or
-	Lost    bool           // none is known, since the network was lost when they were looked up
+	Server string
+	Addr   netip.AddrPort // not valid where there is none to ask:
+	Lacks  Failure        // NoServer for none at all, or what kept it from being asked or found
+	Why    string         // the same for people
 }
 
 // ask puts a question to a zone's addresses, one after the other and as a resolver does: over UDP,

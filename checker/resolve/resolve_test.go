@@ -246,6 +246,34 @@ func TestSurveyAsksEveryAddressOverBothTransports(t *testing.T) {
 	}
 }
 
+// A survey says of a name server without an address whether it has none, or nobody knows.
+func TestSurveyOfServersWithoutAddress(t *testing.T) {
+	t.Parallel()
+	fails := func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		m.Rcode, m.Answer, m.Ns = dns.RcodeServerFailure, nil, nil
+		return m
+	}
+	l := lab.New(t, map[string]lab.Hook{"ns.broken.test.": fails},
+		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}, Text: "example NS ns.none.test.\nexample NS ns1.broken.test.\n"},
+		lab.Zone{Name: "broken.test.", Servers: []string{"ns.broken.test."}},
+		lab.Zone{Name: "example.test.", Servers: []string{"ns1.example.test."}})
+	r := resolver(t, l, nil)
+	zone, err := r.Zone(t.Context(), "example.test.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, o := range r.Survey(t.Context(), zone, resolve.Question{Name: "example.test.", Type: dns.TypeSOA}) {
+		if again := r.Again(t.Context(), zone, o); o.Failure != "" && (again.Failure != o.Failure || again.Error != o.Error) {
+			t.Errorf("asked again: %+v, before: %+v", again, o)
+		}
+		got[o.Server] = string(o.Failure) + " " + o.Error
+	}
+	if got["ns.none.test."] != "no-server it has no address" || !strings.HasPrefix(got["ns1.broken.test."], "no-server its addresses cannot be looked up: ns1.broken.test. A: servfail") || got["ns1.example.test."] != " " {
+		t.Errorf("got %q", got)
+	}
+}
+
 // One server alone is asked: an authoritative one, with the anchor of its zone.
 func TestOneServer(t *testing.T) {
 	t.Parallel()

@@ -41,21 +41,38 @@ func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
 func (r *Resolver) findAddresses(ctx context.Context, z *Zone) (out []Address, certain bool) {
 	servers, certain := r.allServers(ctx, z)
 	for _, s := range servers {
-		addrs, lost := slices.Clone(s.Addrs), false
+		addrs := slices.Clone(s.Addrs)
+		var failed *LookupError
 		if z.Parent != nil { // the root's are hints, and asked too often as it is
 			for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 				answer := r.Lookup(ctx, s.Name, rrtype)
-				addrs, lost = append(addrs, addressesIn(answer.RRset)...), lost || answer.offline()
+				addrs = append(addrs, addressesIn(answer.RRset)...)
+				if answer.Err != nil && (failed == nil || answer.offline()) {
+					failed = answer.Err
+				}
 			}
 		}
 		slices.SortFunc(addrs, netip.Addr.Compare)
 		at := r.at(s.Name, slices.Compact(addrs))
 		if len(at) == 0 {
-			at = []Address{{Server: s.Name, LeftOut: len(addrs) > 0, Lost: lost}}
+			at = []Address{lacking(s.Name, len(addrs) > 0, failed)}
 		}
-		out, certain = append(out, at...), certain && !lost
+		out, certain = append(out, at...), certain && (failed == nil || failed.Failure != Offline)
 	}
 	return out, certain
+}
+
+// lacking is a server without an address to ask: those that it has may be IPv6 alone, and their look-up may have failed.
+func lacking(server string, leftOut bool, failed *LookupError) Address {
+	switch {
+	case leftOut:
+		return Address{Server: server, Lacks: NotAsked, Why: "it has IPv6 addresses alone, and this machine has none"}
+	case failed == nil:
+		return Address{Server: server, Lacks: NoServer, Why: "it has no address"}
+	case slices.Contains(stopped, failed.Failure): // which says nothing about the server
+		return Address{Server: server, Lacks: failed.Failure, Why: "its addresses were not found out: " + failed.Error()}
+	}
+	return Address{Server: server, Lacks: NoServer, Why: "its addresses cannot be looked up: " + failed.Error()}
 }
 
 // allServers are the delegation's and those of the zone's own NS RRset, if that could be asked for.
@@ -107,7 +124,7 @@ func (r *Resolver) Offer(ctx context.Context, z *Zone, q Question, sizes ...uint
 
 // Again puts a question of a Survey once more: the same, to the same address and over the same transport.
 func (r *Resolver) Again(ctx context.Context, z *Zone, o Observation) Observation {
-	return r.observe(ctx, z, Address{Server: o.Server, Addr: o.Addr}, o.Transport, Question{o.Name, o.Type})
+	return r.observe(ctx, z, Address{o.Server, o.Addr, o.Failure, o.Error}, o.Transport, Question{o.Name, o.Type})
 }
 
 func (r *Resolver) observe(ctx context.Context, z *Zone, a Address, transport Transport, q Question) Observation {
@@ -117,13 +134,7 @@ func (r *Resolver) observe(ctx context.Context, z *Zone, a Address, transport Tr
 func (r *Resolver) observeWith(ctx context.Context, z *Zone, a Address, transport Transport, q Question, size uint16) Observation {
 	asked := question{name: q.Name, rrtype: q.Type, buffer: size, recurse: r.cfg.Recursive, zone: z.Name}
 	if !a.Addr.IsValid() {
-		o := z.nothing(asked, NoServer, a.Server+" has no address")
-		switch {
-		case a.LeftOut:
-			o.Failure, o.Error = NotAsked, a.Server+" has IPv6 addresses alone, and this machine has none"
-		case a.Lost:
-			o.Failure, o.Error = Offline, "the network was lost when the addresses of "+a.Server+" were looked up"
-		}
+		o := z.nothing(asked, a.Lacks, a.Why)
 		o.Server, o.Transport = a.Server, transport
 		return o
 	}
