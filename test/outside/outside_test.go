@@ -155,7 +155,7 @@ func compare(t *testing.T, seed uint64, zones int) {
 	wg.Wait()
 	t.Logf("answers compared, by unbound's status: %v", counts)
 	for _, status := range []string{"secure", "insecure", "bogus"} {
-		if counts[status] < zones {
+		if counts[status] < zones/2 {
 			t.Errorf("only %d answers are %s: the worlds are too much alike", counts[status], status)
 		}
 	}
