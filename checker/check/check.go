@@ -91,9 +91,9 @@ func possible(all []guard.Requirement) []guard.Requirement {
 		otherwise[r] = otherwise[r] || ok
 	}
 	return slices.DeleteFunc(all, func(r guard.Requirement) bool {
-		any := r
-		any.Method = ""
-		return !suits(r) && otherwise[any]
+		ok := suits(r)
+		r.Method = ""
+		return !ok && otherwise[r]
 	})
 }
 

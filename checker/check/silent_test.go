@@ -9,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/check"
+	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
@@ -16,18 +17,10 @@ import (
 	"github.com/coredns-caa/caa/test/lab"
 )
 
-// A server that falls silent in the middle of a run, as behind a firewall that has enough of us, is not waited for
-// name by name, and nothing is said of questions that it was not asked.
-func TestAServerFallsSilent(t *testing.T) {
-	t.Parallel()
-	const names, answered, enough = 100, 100, 150
-	var asked atomic.Int32
-	l := lab.New(t, map[string]lab.Hook{"ns.z.test.": func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
-		if asked.Add(1) > answered {
-			return nil
-		}
-		return m
-	}},
+// behind checks so many names of one zone, whose only server stands behind a firewall.
+func behind(t *testing.T, names int, firewall lab.Hook) *report.Report {
+	t.Helper()
+	l := lab.New(t, map[string]lab.Hook{"ns.z.test.": firewall},
 		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
 		lab.Zone{Name: "z.test.", Servers: []string{"ns.z.test."}, Text: `@ CAA 0 issue "letsencrypt.org"`})
 	r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: 100 * time.Millisecond})
@@ -38,7 +31,21 @@ func TestAServerFallsSilent(t *testing.T) {
 	for i := range names {
 		subjects = append(subjects, subject.Subject{Name: fmt.Sprintf("x%d.z.test.", i)})
 	}
-	got := check.Run(t.Context(), r, check.Jobs(subjects, []string{"letsencrypt.org"}, guard.Requirement{}), check.Options{At: time.Now()})
+	return check.Run(t.Context(), r, check.Jobs(subjects, []string{"letsencrypt.org"}, guard.Requirement{}), check.Options{At: time.Now()})
+}
+
+// A server that falls silent in the middle of a run, as behind a firewall that has enough of us, is not waited for
+// name by name, and nothing is said of questions that it was not asked.
+func TestAServerFallsSilent(t *testing.T) {
+	t.Parallel()
+	const names, answered, enough = 100, 100, 150
+	var asked atomic.Int32
+	got := behind(t, names, func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		if asked.Add(1) > answered {
+			return nil
+		}
+		return m
+	})
 	if n := asked.Load() - answered; n > enough {
 		t.Errorf("%d questions after the last answer", n)
 	}

@@ -110,26 +110,32 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 		if o.Tries < tries {
 			continue
 		}
-		since := r.lately(o.At)
-		switch {
-		case o.Failure != Unreachable:
-			r.known.answer(addr, transport)
-			return o
-		case errors.Is(err, syscall.ECONNREFUSED), !doubted && r.network.alive(since, o.At):
-			r.known.mute(addr, transport, 1)
-			return o
-		case !r.reachable(ctx, since):
-			o.Failure = Offline
-			return o
-		case ctx.Err() != nil: // before the root had its time to answer
-			o.Failure = Cancelled
-			return o
-		case doubted, r.known.conduct(addr, "").leftAlone():
-			r.known.mute(addr, transport, 2)
+		if !r.doubts(ctx, &o, err, doubted) {
 			return o
 		}
-		doubted, tries = true, o.Tries+1 // the network is there now, and may not have been: silence is the server's if it lasts
+		doubted, tries = true, o.Tries+1
 	}
+}
+
+// doubts reports whether a question without an answer is to be put once more: the network is there now, and may not have
+// been. Silence that lasts is the server's, and remembered.
+func (r *Resolver) doubts(ctx context.Context, o *Observation, err error, doubted bool) bool {
+	since := r.lately(o.At)
+	switch {
+	case o.Failure != Unreachable:
+		r.known.answer(o.Addr, o.Transport)
+	case errors.Is(err, syscall.ECONNREFUSED), !doubted && r.network.alive(since, o.At):
+		r.known.mute(o.Addr, o.Transport, 1)
+	case !r.reachable(ctx, since):
+		o.Failure = Offline
+	case ctx.Err() != nil: // before the root had its time to answer
+		o.Failure = Cancelled
+	case doubted, r.known.conduct(o.Addr, "").leftAlone():
+		r.known.mute(o.Addr, o.Transport, 2)
+	default:
+		return true
+	}
+	return false
 }
 
 // spares reports whether an address is left alone, which is then what came of the question. A resolver that answers

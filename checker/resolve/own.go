@@ -149,8 +149,8 @@ func (r *Resolver) blame(ctx context.Context, seen []Observation, failure Failur
 	return failure
 }
 
-// offline reports whether an answer is none since the network was lost.
-func (a Answer) offline() bool { return a.Err != nil && a.Err.Failure == Offline }
+// offline reports whether a look-up failed since the network was lost; nil is none that failed.
+func (e *LookupError) offline() bool { return e != nil && e.Failure == Offline }
 
 // cameThrough reports whether the network is there, and was when addresses were looked up just now.
 func (r *Resolver) cameThrough(ctx context.Context) bool {

@@ -47,7 +47,7 @@ func (r *Resolver) findAddresses(ctx context.Context, z *Zone) (out []Address, c
 			for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 				answer := r.Lookup(ctx, s.Name, rrtype)
 				addrs = append(addrs, addressesIn(answer.RRset)...)
-				if answer.Err != nil && (failed == nil || answer.offline()) {
+				if answer.Err != nil && (failed == nil || answer.Err.offline()) {
 					failed = answer.Err
 				}
 			}
@@ -57,7 +57,7 @@ func (r *Resolver) findAddresses(ctx context.Context, z *Zone) (out []Address, c
 		if len(at) == 0 {
 			at = []Address{lacking(s.Name, len(addrs) > 0, failed)}
 		}
-		out, certain = append(out, at...), certain && (failed == nil || failed.Failure != Offline)
+		out, certain = append(out, at...), certain && !failed.offline()
 	}
 	return out, certain
 }
@@ -87,7 +87,7 @@ func (r *Resolver) allServers(ctx context.Context, z *Zone) (out []Server, certa
 			out = append(out, s)
 		}
 	}
-	return out, !own.offline()
+	return out, !own.Err.offline()
 }
 
 // Survey puts questions to every address of every name server of a zone, over UDP and over TCP. The

@@ -280,7 +280,7 @@ func (l *loader) nodesAtAliases(s *serving) error {
 	q := l.inquire(s)
 	var report guard.Report
 	for _, z := range s.zones {
-		if z.PolicyOnly() || l.outdone(z.Name) {
+		if z.PolicyOnly() || z.lender != nil {
 			continue
 		}
 		for node := range z.Nodes() {
@@ -488,7 +488,7 @@ func (l *loader) greet(address, port string) {
 	}
 	for _, z := range s.policy.Zones {
 		served := s.zones[z.Name]
-		if served == nil || l.outdone(z.Name) {
+		if served == nil || served.lender != nil {
 			continue
 		}
 		log.Infof("Ask: dig @%s -p %s %s CAA +dnssec", address, port, strings.TrimSuffix(z.Name, "."))

@@ -107,7 +107,7 @@ func (sc *selfCheck) required(s *serving) []guard.Requirement {
 	out := slices.Concat(guard.Requirements(s.policy), sc.loader.cfg.requirements(apexes))
 	out = slices.DeleteFunc(out, func(r guard.Requirement) bool { return !sc.loader.cfg.covers(r.Name) || sc.loader.outdone(r.Name) })
 	for _, z := range s.zones {
-		if !sc.loader.outdone(z.Name) {
+		if z.lender == nil {
 			out = append(out, guard.Requirement{Name: z.Name, Pos: z.Pos})
 		}
 	}

@@ -65,7 +65,6 @@ func (s *serving) delegate(z *zone) {
 	}
 	above.cuts[z.Name] = z.ParentDS(s.ttl.apex)
 	above.giveExistence(z.Name)
-
 	types := []uint16{dns.TypeNS}
 	if len(z.DS) > 0 {
 		types = []uint16{dns.TypeDS, dns.TypeNS}
