@@ -47,7 +47,7 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	case err != nil:
 		return c.unanswerable(ctx, w, r, z, err)
 	}
-	err = c.write(w, r, m, metrics.WithServer(ctx))
+	err = c.write(ctx, w, r, m)
 	if q.b != nil {
 		q.b.release()
 	}
