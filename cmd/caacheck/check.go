@@ -336,7 +336,7 @@ func load(file string) (*policy.Snapshot, error) {
 	}
 	p, err := policy.Load(file, data)
 	if err != nil {
-		return nil, fmt.Errorf("the policy has mistakes:\n%w", err)
+		return nil, errors.Join(errors.New("the policy has mistakes:"), err)
 	}
 	return p, nil
 }

@@ -13,7 +13,7 @@ import (
 	"syscall"
 
 	"github.com/coredns-caa/caa/checker/report"
-	"github.com/coredns-caa/caa/checker/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 func main() {
@@ -42,6 +42,14 @@ func logTo(w io.Writer) func(line string) {
 	return func(line string) { logger.Print(terminal.Clean(line)) }
 }
 
+// cleanWriter is for what a library logs, of which a stack trace has several lines.
+type cleanWriter struct{ w io.Writer }
+
+func (c cleanWriter) Write(text []byte) (int, error) {
+	_, err := io.WriteString(c.w, terminal.CleanLines(string(text)))
+	return len(text), err
+}
+
 // command is one way to use caacheck. It returns the exit code, or an error, which is wrong usage.
 type command func(ctx context.Context, args []string, io stdio) (int, error)
 
@@ -63,7 +71,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 	case errors.Is(err, syscall.EPIPE):
 		return code // whoever read it has what he wanted
 	case err != nil:
-		fmt.Fprintf(std.err, "caacheck: %s\n", terminal.CleanLines(err.Error()))
+		fmt.Fprintf(std.err, "caacheck: %s\n", terminal.Text(err))
 		return report.ExitUnknown
 	}
 	return code

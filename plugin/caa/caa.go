@@ -21,6 +21,8 @@ import (
 	"github.com/coredns/coredns/plugin/tsig"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // CAA is the handler of one `caa` block.
@@ -54,8 +56,13 @@ func (c *CAA) surroundings() surroundings {
 // Name implements plugin.Handler.
 func (c *CAA) Name() string { return pluginName }
 
-// ServeDNS implements plugin.Handler.
+// ServeDNS implements plugin.Handler. Its error is for the log of the plugin errors.
 func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+	code, err := c.serveDNS(ctx, w, r)
+	return code, terminal.Error(err)
+}
+
+func (c *CAA) serveDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 	s := c.loader.serving.Load()
 	q := r.Question[0]
 	name := lower(q.Name)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // This file tells people and their metrics what becomes of rolling keys.
@@ -20,7 +21,7 @@ const shownKeys = 20
 // complaints are what is amiss with a zone, for people.
 func (r *rolling) complaints(name string, z *rollingZone, result *keyfolder.Result, failed error) (lines []string) {
 	if failed != nil {
-		lines = append(lines, failed.Error())
+		lines = append(lines, string(terminal.Text(failed)))
 	}
 	lines = append(lines, result.Warnings...)
 	for _, refusal := range slices.Concat(result.Decision.Refusals, result.Decision.Warnings) {
@@ -39,7 +40,7 @@ func (z *rollingZone) tell(name string, complaints []string) {
 	now := setOf(complaints)
 	for _, line := range complaints {
 		if !z.told[line] {
-			log.Warning(line)
+			log.Warning(terminal.Lines(line))
 		}
 	}
 	if len(now) == 0 && len(z.told) > 0 {
