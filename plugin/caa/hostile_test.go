@@ -146,7 +146,9 @@ func TestHostilePolicies(t *testing.T) {
 // What the next plugin says in an error comes into the log of the plugin errors.
 func TestHostileErrorsOfTheNextPlugin(t *testing.T) {
 	for _, options := range []string{"unsigned", "key auto $DIR/keys"} {
-		fails := func(dns.ResponseWriter, *dns.Msg) (int, error) { return dns.RcodeServerFailure, errors.New("x" + forgery) }
+		fails := func(dns.ResponseWriter, *dns.Msg) (int, error) {
+			return dns.RcodeServerFailure, errors.New("x" + forgery)
+		}
 		h, _ := build(t, overlayPolicy, options, answers{"": fails})
 		w := new(discard)
 		if _, err := h.ServeDNS(context.Background(), w, question("www.example.org.", dns.TypeA)); err == nil || terminal.Clean(err.Error()) != err.Error() {
