@@ -318,7 +318,7 @@ func TestJSONKeepsToItsSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"www.example.test", "*.example.test", "shop.example.test", "store.example.test", "down.test", "refuses.test", "stale.test", "provider.test", "xss.example.test", "nowhere", "old.example.test", "slip.example.test", "typo.example.test", "stage.example.test"},
+		{"www.example.test", "*.example.test", "shop.example.test", "store.example.test", "down.test", "refuses.test", "stale.test", "provider.test", "xss.example.test", "nowhere.", "old.example.test", "slip.example.test", "typo.example.test", "stage.example.test"},
 		{"--policy", filepath.Join(dir, "policy.yaml")},
 	} {
 		_, out, stderr := caacheck(t, "", append(append([]string{"--json"}, args...), world...)...)
