@@ -8,8 +8,8 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/report"
-	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // WriteDS writes the DS records that belong at the parent of a zone now, in the syntax of zone files. What is too

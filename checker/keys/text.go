@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // width is what people's terminals have at least, in characters.
@@ -36,7 +36,7 @@ func (r *Report) WriteText(w io.Writer, lines bool) error {
 		r.Zones[i].write(&out, r.At, lines)
 	}
 	if len(r.Zones) == 0 {
-		fmt.Fprintf(&out, "there are no keys in %s\n", r.Folder)
+		fmt.Fprintf(&out, "there are no keys in %s\n", terminal.Clean(r.Folder))
 	}
 	if len(r.Zones) > 1 {
 		fmt.Fprintf(&out, "\n%s\n", r.summary())
@@ -89,7 +89,7 @@ func (o *Outcome) write(out *strings.Builder, r *Report) {
 }
 
 func (z *Zone) write(out *strings.Builder, now time.Time, lines bool) {
-	fmt.Fprintf(out, "%s  %s\n", z.Zone, z.Status)
+	fmt.Fprintf(out, "%s  %s\n", terminal.Clean(z.Zone), z.Status)
 	if z.Error != "" {
 		out.WriteString(wrap("    ", z.Error, "    ") + "\n")
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coredns-caa/caa/checker/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // End is when an RRset of a zone ceases to validate unless it is signed again.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/quorum"
-	"github.com/coredns-caa/caa/checker/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // Colours of views and of a quorum's outcomes.

@@ -49,7 +49,7 @@ func TestWriteCorroboration(t *testing.T) {
     ca.example  could not find out  quorum-undetermined: may issue from here; why
         undetermined by 2 of 4 remote perspectives, in 2 regions, by the rule of 2026-06-15 (non-corroborations)
             oslo  ARIN      denies              issuer-not-listed: 0 issue "x.example" at example.org
-            lima  LACNIC    could not find out  no-answer: the agent: refused�[2J
+            lima  LACNIC    could not find out  no-answer: the agent: refused\x1b[2J
             near  RIPE NCC  does not count      it is 111 km from lima, and 500 are needed; it permits: authorized
         it hangs on one perspective alone: oslo or lima
         from 2026-12-15 on: undetermined (enough-remotes, non-corroborations)

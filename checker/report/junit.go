@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/checker/finding"
-	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // The elements of JUnit's XML that Jenkins, GitLab and GitHub's actions read alike. There is no standard

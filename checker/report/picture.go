@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/coredns-caa/caa/checker/dnssec"
-	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // picture is a drawing of boxes one above the other, up being towards the root, as an SVG's elements.

@@ -18,10 +18,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 var update = flag.Bool("update", false, "write docs/reasons.md anew")

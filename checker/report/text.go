@@ -7,9 +7,9 @@ import (
 
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/finding"
-	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // Style says how text looks.
@@ -40,7 +40,7 @@ func (s Style) paint(colour, text string) string {
 func (r *Report) WriteText(w io.Writer, s Style) error {
 	var out strings.Builder
 	for _, note := range r.Notes {
-		fmt.Fprintf(&out, "%s\n\n", note)
+		fmt.Fprintf(&out, "%s\n\n", terminal.Clean(note))
 	}
 	for _, n := range r.Names {
 		n.write(&out, s)
@@ -68,7 +68,7 @@ func (n Name) write(out *strings.Builder, s Style) {
 		fmt.Fprintf(out, "    %s\n", line)
 		n.Verdicts[i].writeCorroboration(out, s)
 		if mend := n.Verdicts[i].mend(); mend != "" {
-			fmt.Fprintf(out, "        %s\n", mend)
+			fmt.Fprintf(out, "        %s\n", terminal.Clean(mend))
 		}
 	}
 	if len(n.Verdicts) == 0 {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/report"
-	"github.com/coredns-caa/caa/checker/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // History is what was observed of when zones make their signatures anew, by zone and part. It is a value: a step

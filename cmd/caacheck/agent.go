@@ -16,6 +16,7 @@ import (
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // offer is `caacheck agent`: it answers until ctx ends.
@@ -72,7 +73,7 @@ func offer(ctx context.Context, args []string, std stdio) (int, error) {
 		return 0, err
 	}
 	for _, note := range notes {
-		fmt.Fprintln(std.err, note)
+		fmt.Fprintln(std.err, terminal.Clean(note))
 	}
 	server := &http.Server{
 		Handler: handler, TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.Get},
@@ -92,7 +93,7 @@ const (
 
 // serve runs a server until ctx ends, and tells where it listens: with TLS where it has a certificate.
 func serve(ctx context.Context, std stdio, server *http.Server, listen string) (int, error) {
-	server.ErrorLog = log.New(std.err, "caacheck: ", 0)
+	server.ErrorLog = log.New(cleanWriter{std.err}, "caacheck: ", 0)
 	server.ReadHeaderTimeout, server.ReadTimeout, server.IdleTimeout, server.MaxHeaderBytes = headerTime, requestTime, idleTime, maxHeader
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {

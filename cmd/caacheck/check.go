@@ -250,6 +250,9 @@ func (o options) jobs(args []string, stdin io.Reader) ([]check.Job, error) {
 		return nil, fmt.Errorf("--type %q is none: tls, smime or vmc", o.kind)
 	}
 	subjects, err := o.subjects(args, stdin, func(text string) (subject.Subject, error) {
+		if err := notAWord(text); err != nil {
+			return subject.Subject{}, err
+		}
 		if o.policy != "" {
 			return subject.Parse(text) // its nodes may be of names that no certificate has, such as _acme-challenge
 		}
@@ -289,7 +292,7 @@ func (o options) subjects(args []string, stdin io.Reader, parse func(string) (su
 	for _, arg := range args {
 		s, err := parse(arg)
 		if err != nil {
-			return nil, err
+			return nil, meant(err, arg, "caacheck", commands)
 		}
 		out = append(out, s)
 	}
@@ -336,7 +339,7 @@ func load(file string) (*policy.Snapshot, error) {
 	}
 	p, err := policy.Load(file, data)
 	if err != nil {
-		return nil, fmt.Errorf("the policy has mistakes:\n%w", err)
+		return nil, errors.Join(errors.New("the policy has mistakes:"), err)
 	}
 	return p, nil
 }

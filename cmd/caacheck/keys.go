@@ -129,6 +129,9 @@ func (o *keyOptions) show(ctx context.Context, args []string, std stdio) (int, e
 		names = args[1:]
 	}
 	for _, name := range names {
+		if err := notAWord(name); err != nil && !isFolder(args[0]) {
+			return 0, meant(err, name, "caacheck keys", keyVerbs)
+		}
 		zone, err := keys.ParseZone(name)
 		if err != nil {
 			return 0, err

@@ -13,7 +13,7 @@ import (
 	"syscall"
 
 	"github.com/coredns-caa/caa/checker/report"
-	"github.com/coredns-caa/caa/checker/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 func main() {
@@ -42,18 +42,35 @@ func logTo(w io.Writer) func(line string) {
 	return func(line string) { logger.Print(terminal.Clean(line)) }
 }
 
+// cleanWriter is for what a library logs, of which a stack trace has several lines.
+type cleanWriter struct{ w io.Writer }
+
+func (c cleanWriter) Write(text []byte) (int, error) {
+	_, err := io.WriteString(c.w, terminal.CleanLines(string(text)))
+	return len(text), err
+}
+
 // command is one way to use caacheck. It returns the exit code, or an error, which is wrong usage.
 type command func(ctx context.Context, args []string, io stdio) (int, error)
 
-var commands = map[string]command{"lint": lint, "explain": explain, "diff": diff, "agent": offer, "watch": watchFor, "keys": keysOf}
+var commands map[string]command
+
+func init() { // these lead to what lists all commands
+	commands = map[string]command{"check": ask, "lint": lint, "explain": explain, "diff": diff, "agent": offer, "watch": watchFor, "keys": keysOf,
+		"help": showHelp, "version": showVersion}
+}
 
 // errHelp is that of a question for help.
 var errHelp = errors.New("help")
 
 func run(ctx context.Context, args []string, std stdio) int {
 	cmd := command(ask)
-	if len(args) > 0 && commands[args[0]] != nil {
+	switch {
+	case len(args) == 0:
+	case commands[args[0]] != nil:
 		cmd, args = commands[args[0]], args[1:]
+	case args[0] == "--version":
+		cmd = showVersion
 	}
 	code, err := cmd(ctx, args, std)
 	switch {
@@ -63,7 +80,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 	case errors.Is(err, syscall.EPIPE):
 		return code // whoever read it has what he wanted
 	case err != nil:
-		fmt.Fprintf(std.err, "caacheck: %s\n", terminal.CleanLines(err.Error()))
+		fmt.Fprintf(std.err, "caacheck: %s\n", terminal.Text(err))
 		return report.ExitUnknown
 	}
 	return code
@@ -71,7 +88,8 @@ func run(ctx context.Context, args []string, std stdio) int {
 
 const help = `caacheck asks as CAs ask, and decides as they decide.
 
-    caacheck NAME...             who may issue for each name, and what must be mended
+    caacheck NAME...             who may issue for each name, and what must be fixed; in full,
+                                 caacheck check NAME...
     caacheck --policy FILE       all that the policy's certificates require, and whether each
                                  server says what the policy says
     caacheck lint FILE           the policy's own check, without asking anybody
@@ -82,9 +100,10 @@ const help = `caacheck asks as CAs ask, and decides as they decide.
                                  Alertmanager
     caacheck keys DIR|ZONE       the life of a zone's keys, and requests to roll them; see
                                  caacheck keys --help
+    caacheck help, version       this text, and which caacheck it is
 
 A NAME is what a certificate is for: example.org, *.example.org, bücher.example; for --type smime a
-mail address will do. Without --issuer each issuer that the name's CAA names is checked, also for
+mail address will do. A word without a dot is not a name: a top-level domain is written org. with one. Without --issuer each issuer that the name's CAA names is checked, also for
 whether a CA is known to issue under that name.
 
 What is asked about:

@@ -166,7 +166,7 @@ func TestCaacheck(t *testing.T) {
 		{args: "--names $D/twice www.example.test", code: 0, out: []string{"1 name, 1 may issue"}},
 		{args: "pki@example.test --type smime", code: 0, out: []string{"example.test"}},
 		{args: "_x.example.test --type vmc", code: 0, out: []string{"_x.example.test"}},
-		{args: "test *.test", code: 0, out: []string{"test is of a top-level domain", "*.test is of a top-level domain"}},
+		{args: "test. *.test", code: 0, out: []string{"test is of a top-level domain", "*.test is of a top-level domain"}},
 		{args: "--policy $D/challenge.yaml _acme-challenge.example.test", code: 1, out: []string{"_acme-challenge.example.test", "drift"}},
 		{args: "-v www.example.test", code: 0, out: []string{"└─ www.example.test  no CAA  (secure)", "└─ example.test  0 issue", "chain of trust", "└─ .  secure, DS "}},
 		{args: "--names $D/names", code: 1, out: []string{"2 names"}},
@@ -185,7 +185,29 @@ func TestCaacheck(t *testing.T) {
 		{args: "--help", code: 0, out: []string{"caacheck NAME...", "Exit status"}},
 		{args: "lint --help", code: 0, out: []string{"caacheck lint FILE"}},
 
+		{args: "help", code: 0, out: []string{"caacheck NAME...", "Exit status"}},
+		{args: "help keys", code: 0, out: []string{"caacheck keys roll"}},
+		{args: "-h", code: 0, out: []string{"caacheck NAME..."}},
+		{args: "version", code: 0, out: []string{"caacheck ", "go1."}},
+		{args: "--version", code: 0, out: []string{"caacheck ", "go1."}},
+
 		{args: "", code: 2, err: "no names"},
+		{args: "check", code: 2, err: "no names"},
+		{args: "test", code: 2, err: "a top-level domain is written with one at its end, test."},
+		{args: "lnit $D/policy.yaml", code: 2, err: "did you mean caacheck lint?"},
+		{args: "halp", code: 2, err: "did you mean caacheck help?"},
+		{args: "--issuer letsencrypt.org wacth", code: 2, err: "did you mean caacheck watch?"},
+		{args: "check wwwexampletest", code: 2, err: "has no dot"},
+		{args: "watch www", code: 2, err: "has no dot"},
+		{args: "--type smime pki@example", code: 2, err: "has no dot"},
+		{args: "$D/policy.yaml", code: 2, err: "policy.yaml, or caacheck --policy "},
+		{args: "nowhere.yml", code: 2, err: "did you mean caacheck lint nowhere.yml, or caacheck --policy nowhere.yml?"},
+		{args: "names.txt", code: 2, err: "did you mean caacheck --names names.txt?"},
+		{args: "$D/names", code: 2, err: "did you mean caacheck --names "},
+		{args: "x.test policy.json", code: 2, err: "no top-level domain json"},
+		{args: "--names -", in: "www.example.test\ntest\n", code: 2, err: "standard input:2: \"test\" is not a domain name"},
+		{args: "keys rol $D example.test", code: 2, err: "did you mean caacheck keys roll?"},
+		{args: "keys org", code: 2, err: "has no dot"},
 		{args: "https://www.example.test/", code: 2, err: "write the host alone, www.example.test"},
 		{args: "192.0.2.1", code: 2, err: "is an IP address"},
 		{args: "a..b", code: 2, err: "is not a domain name"},
@@ -296,7 +318,7 @@ func TestJSONKeepsToItsSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"www.example.test", "*.example.test", "shop.example.test", "store.example.test", "down.test", "refuses.test", "stale.test", "provider.test", "xss.example.test", "nowhere", "old.example.test", "slip.example.test", "typo.example.test", "stage.example.test"},
+		{"www.example.test", "*.example.test", "shop.example.test", "store.example.test", "down.test", "refuses.test", "stale.test", "provider.test", "xss.example.test", "nowhere.", "old.example.test", "slip.example.test", "typo.example.test", "stage.example.test"},
 		{"--policy", filepath.Join(dir, "policy.yaml")},
 	} {
 		_, out, stderr := caacheck(t, "", append(append([]string{"--json"}, args...), world...)...)

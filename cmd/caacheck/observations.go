@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // observations writes down every question and what came back, a JSON object a line, as they come.

@@ -13,9 +13,9 @@ import (
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/review"
 	"github.com/coredns-caa/caa/checker/subject"
-	"github.com/coredns-caa/caa/checker/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // lint is the guard, offline. What the policy's language forbids is a refusal, too.
@@ -83,21 +83,21 @@ func writeLint(w io.Writer, found guard.Report) error {
 	var out bytes.Buffer
 	for _, r := range found.Refusals {
 		if r.Code == "mistake" {
-			fmt.Fprintf(&out, "%v: %s\n", r.Pos, r.Cause)
+			writeLine(&out, "%v: %s", r.Pos, r.Cause)
 			continue
 		}
-		fmt.Fprintln(&out, r)
+		out.WriteString(r.String() + "\n") // of two lines
 	}
 	for _, warning := range found.Warnings {
-		fmt.Fprintf(&out, "warning: %v\n", warning)
+		writeLine(&out, "warning: %v", warning)
 	}
 	switch n := len(found.Refusals); {
 	case n == 0:
-		fmt.Fprintln(&out, "accepted: all that it requires can be issued")
+		writeLine(&out, "accepted: all that it requires can be issued")
 	case n == 1:
-		fmt.Fprintln(&out, "refused, for the reason above")
+		writeLine(&out, "refused, for the reason above")
 	default:
-		fmt.Fprintf(&out, "refused, for %d reasons\n", n)
+		writeLine(&out, "refused, for %d reasons", n)
 	}
 	_, err := out.WriteTo(w)
 	return err
@@ -135,29 +135,32 @@ func writeExplanation(w io.Writer, e review.Explanation) error {
 	var out bytes.Buffer
 	switch {
 	case e.Alias != "":
-		fmt.Fprintf(&out, "%s is an alias of %s by challenge, whose CAA decides\n", e.Name, bare(e.Alias))
+		writeLine(&out, "%s is an alias of %s by challenge, whose CAA decides", e.Name, bare(e.Alias))
 	case e.FromDefault:
-		fmt.Fprintf(&out, "%s lies in no zone of the file: if the server serves its zone, default (%v) governs it\n", e.Name, e.Pos)
+		writeLine(&out, "%s lies in no zone of the file: if the server serves its zone, default (%v) governs it", e.Name, e.Pos)
 	case bare(e.Node) == strings.TrimPrefix(e.Name, "*."):
-		fmt.Fprintf(&out, "%s has a policy of its own (%v)\n", e.Name, e.Pos)
+		writeLine(&out, "%s has a policy of its own (%v)", e.Name, e.Pos)
 	default:
-		fmt.Fprintf(&out, "%s is governed by %s (%v), the closest name with a policy\n", e.Name, bare(e.Node), e.Pos)
+		writeLine(&out, "%s is governed by %s (%v), the closest name with a policy", e.Name, bare(e.Node), e.Pos)
 	}
 	for _, r := range e.Records {
-		fmt.Fprintf(&out, "    %d %s %q    %v\n", r.Flags, r.Tag, r.Value, r.Pos)
+		writeLine(&out, "    %d %s %q    %v", r.Flags, r.Tag, r.Value, r.Pos)
 	}
 	if len(e.Permissions) > 0 {
-		fmt.Fprintln(&out, "who may issue")
+		writeLine(&out, "who may issue")
 	}
 	for _, permission := range e.Permissions {
 		who := "nobody"
 		if len(permission.Issuers) > 0 {
 			who = strings.Join(permission.Issuers, ", ")
 		}
-		fmt.Fprintf(&out, "    %-9s %s\n", permission.Kind, who)
+		writeLine(&out, "    %-9s %s", permission.Kind, who)
 	}
 	if len(e.Required) > 0 {
-		fmt.Fprintf(&out, "what must stay issuable\n    %s\n", strings.Join(e.Required, "\n    "))
+		writeLine(&out, "what must stay issuable")
+	}
+	for _, required := range e.Required {
+		writeLine(&out, "    %s", required)
 	}
 	_, err := out.WriteTo(w)
 	return err
@@ -202,17 +205,22 @@ func writeDiff(w io.Writer, changes []review.Change) error {
 			name = "every zone that is not listed"
 		}
 		for _, who := range c.Gained {
-			fmt.Fprintf(&out, "+ %s  %s  %s\n", name, c.Kind, who)
+			writeLine(&out, "+ %s  %s  %s", name, c.Kind, who)
 		}
 		for _, who := range c.Lost {
-			fmt.Fprintf(&out, "- %s  %s  %s\n", name, c.Kind, who)
+			writeLine(&out, "- %s  %s  %s", name, c.Kind, who)
 		}
 	}
 	if len(changes) == 0 {
-		fmt.Fprintln(&out, "nobody gains or loses permission")
+		writeLine(&out, "nobody gains or loses permission")
 	}
 	_, err := out.WriteTo(w)
 	return err
+}
+
+// writeLine writes a line, whatever is in its parts.
+func writeLine(out *bytes.Buffer, format string, args ...any) {
+	out.WriteString(terminal.Clean(fmt.Sprintf(format, args...)) + "\n")
 }
 
 func bare(name string) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -24,7 +25,7 @@ func (o options) set(cfg resolve.Config, self climb.Looker) (*perspective.Set, e
 	}
 	file, err := perspective.Parse(o.perspectives, data)
 	if err != nil {
-		return nil, fmt.Errorf("the perspectives file has mistakes:\n%w", err)
+		return nil, errors.Join(errors.New("the perspectives file has mistakes:"), err)
 	}
 	return file.Open(perspective.Options{Resolve: cfg, Self: self, Limit: o.patience})
 }

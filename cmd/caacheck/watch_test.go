@@ -80,7 +80,7 @@ func TestLogOfHostileNames(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	logTo(&out)("\x1b[31mca.example\ncaacheck: fine for www.example.test: locked out")
-	if got, want := out.String(), "caacheck: \uFFFD[31mca.example\uFFFDcaacheck: fine for www.example.test: locked out\n"; got != want {
+	if got, want := out.String(), "caacheck: \\x1b[31mca.example\\ncaacheck: fine for www.example.test: locked out\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -18,8 +18,11 @@ import (
 	"github.com/coredns/coredns/plugin/metrics"
 	"github.com/coredns/coredns/plugin/pkg/transport"
 	"github.com/coredns/coredns/plugin/transfer"
+	"github.com/coredns/coredns/plugin/tsig"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // CAA is the handler of one `caa` block.
@@ -53,8 +56,13 @@ func (c *CAA) surroundings() surroundings {
 // Name implements plugin.Handler.
 func (c *CAA) Name() string { return pluginName }
 
-// ServeDNS implements plugin.Handler.
+// ServeDNS implements plugin.Handler. Its error is for the log of the plugin errors.
 func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+	code, err := c.serveDNS(ctx, w, r)
+	return code, terminal.Error(err)
+}
+
+func (c *CAA) serveDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 	s := c.loader.serving.Load()
 	q := r.Question[0]
 	name := lower(q.Name)
@@ -74,10 +82,7 @@ func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if z == nil || q.Qclass != dns.ClassINET {
 		return c.elsewhere(ctx, w, r, s, name)
 	}
-	server := metrics.WithServer(ctx)
-	if isStream(server) {
-		liftSize(r)
-	}
+	limitSize(ctx, w, r)
 	if !z.PolicyOnly() {
 		return c.overlay(ctx, w, r, s, z, name)
 	}
@@ -91,7 +96,7 @@ func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 		code, _ := c.refuse(w, r, refused{dns.RcodeServerFailure, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeOther, ExtraText: "no valid signature can be made"}})
 		return code, fmt.Errorf("answer %s %s: %w", q.Name, dns.TypeToString[q.Qtype], err)
 	}
-	return dns.RcodeSuccess, c.write(w, r, m, server)
+	return dns.RcodeSuccess, c.write(ctx, w, r, m)
 }
 
 // refused is an answer without data, and why.
@@ -142,11 +147,12 @@ func (c *CAA) refuse(w dns.ResponseWriter, r *dns.Msg, no refused) (int, error) 
 
 // write answers with a prepared message: as it is where nothing above wants to see it, else as a
 // dns.Msg that plugins above can count, log, rewrite or sign.
-func (c *CAA) write(w dns.ResponseWriter, r *dns.Msg, m *message, server string) error {
+func (c *CAA) write(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, m *message) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 
-	wire, err := m.appendReply((*buf)[:0], r, sizeLimit(w, r, server))
+	server := metrics.WithServer(ctx)
+	wire, err := m.appendReply((*buf)[:0], r, sizeLimit(w, r, server)-tsigLen(ctx))
 	if err != nil {
 		return err
 	}
@@ -172,11 +178,17 @@ func isStream(server string) bool {
 	return strings.HasPrefix(server, quicServer) || strings.HasPrefix(server, http3Server)
 }
 
-// liftSize takes the limit for datagrams from a question that came over a stream: what CoreDNS
-// writes itself, it cuts there. (Without EDNS it cuts at 512 octets, come what may.)
-func liftSize(r *dns.Msg) {
-	if opt := r.IsEdns0(); opt != nil {
+// limitSize has a question say how long its answer may be on the way that it takes (RFC 9715 3.2): what CoreDNS or
+// another plugin writes, CoreDNS cuts there, and it packs without compression what fits without. Over a stream there
+// is no limit. (Without EDNS it cuts at 512 octets, whatever the way.)
+func limitSize(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) {
+	opt := r.IsEdns0()
+	switch {
+	case opt == nil:
+	case isStream(metrics.WithServer(ctx)):
 		opt.SetUDPSize(dns.MaxMsgSize)
+	case opt.UDPSize() > maxUDP && (&request.Request{W: w, Req: r}).Proto() == "udp":
+		opt.SetUDPSize(maxUDP)
 	}
 }
 
@@ -197,6 +209,20 @@ func sizeLimit(w dns.ResponseWriter, r *dns.Msg, server string) int {
 		return dns.MaxMsgSize
 	}
 	return min(state.Size(), maxUDP)
+}
+
+// tsigLen is how long a signature may be that the plugin tsig adds to an answer (RFC 8945 4.2).
+func tsigLen(ctx context.Context) int {
+	key, ok := tsig.ValidatedKeyName(ctx)
+	if !ok {
+		return 0
+	}
+	const (
+		algorithm = 26 // of HMAC-MD5, which has the longest name
+		fields    = 16
+		mac       = 64 // of HMAC-SHA512
+	)
+	return len(key) + 1 + fixedRRLen + algorithm + fields + mac
 }
 
 func wantsDNSSEC(r *dns.Msg) bool {

@@ -501,7 +501,7 @@ func TestReloadAndLastGood(t *testing.T) {
 	}
 	l.look()
 	l.look()
-	if l.serving.Load().policy.Revision != good || !strings.Contains(l.trouble, "no such file") {
+	if l.serving.Load().policy.Revision != good || !strings.Contains(string(l.trouble), "no such file") {
 		t.Error("a deleted file took its policy along")
 	}
 	replace(strings.Replace(testPolicy, "names: {shop: {issue: none}", "names: {shop: {issue: [le]}", 1))

@@ -200,5 +200,6 @@ func (c *CAA) inside(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *s
 	case z == nil:
 		return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
 	}
+	limitSize(ctx, w, r)
 	return c.overlay(ctx, w, r, s, z, name)
 }

@@ -410,7 +410,7 @@ func TestOrphanAtReload(t *testing.T) {
 	write(t, l.cfg.file, strings.Replace(testPolicy, "certificates:", "  new.example.org: {nameservers: [{name: ns.example.net}], issue: [le]}\ncertificates:", 1))
 	l.look()
 	l.look()
-	if l.serving.Load().zones["new.example.org."] != nil || !strings.Contains(l.trouble, "new.example.org: its parent has a DS") {
+	if l.serving.Load().zones["new.example.org."] != nil || !strings.Contains(string(l.trouble), "new.example.org: its parent has a DS") {
 		t.Fatalf("served, or told %q", l.trouble)
 	}
 	parent.has("new.example.org.")

@@ -16,6 +16,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -41,10 +42,10 @@ type loader struct {
 	closer    func(name string) *CAA // that of the block which answers for a name in this one's place (blocks.go)
 	borrowers borrowers
 
-	mu       sync.Mutex // held while another serving is made: the policy changes, and so do the keys
-	trouble  string     // the problem told last; "" while the file is the policy served
-	told     time.Time  // when it was told
-	unserved string     // the zones of the file told of as not served here
+	mu       sync.Mutex     // held while another serving is made: the policy changes, and so do the keys
+	trouble  terminal.Lines // the problem told last; "" while the file is the policy served
+	told     time.Time      // when it was told
+	unserved string         // the zones of the file told of as not served here
 }
 
 // status is what the metrics show of a loader beside its serving. Immutable.
@@ -87,7 +88,7 @@ func (l *loader) start() error {
 	// lines may be new, so it is proved again.
 	next, err = l.serve(kept, nil, text, false)
 	if err != nil {
-		return errors.Join(refused, fmt.Errorf("and the last good policy, %s, is of no help:\n%w", l.state.path, err))
+		return errors.Join(refused, fmt.Errorf("and the last good policy, %s, is of no help:", l.state.path), err)
 	}
 	l.announce("the last good policy, "+l.state.path, next)
 	l.complain(refused)
@@ -419,7 +420,7 @@ func (l *loader) complain(err error) {
 	if errors.As(err, new(unreadable)) {
 		outcome = "unreadable"
 	}
-	l.trouble, l.told = brief(err.Error()), l.now()
+	l.trouble, l.told = brief(string(terminal.Text(err))), l.now()
 	reloadCount.WithLabelValues(l.cfg.file, outcome).Inc()
 	l.status.Store(&status{loaded: l.status.Load().loaded, refusals: refusals(err)})
 	l.tell()
@@ -434,13 +435,13 @@ func (l *loader) tell() {
 const shownLines = 100
 
 // brief is the beginning of a text of many lines.
-func brief(text string) string {
+func brief(text string) terminal.Lines {
 	lines := strings.SplitAfterN(text, "\n", shownLines+1)
 	if len(lines) <= shownLines {
-		return text
+		return terminal.Lines(text)
 	}
 	more := 1 + strings.Count(lines[shownLines], "\n")
-	return strings.Join(lines[:shownLines], "") + fmt.Sprintf("and %d lines more: check the file before it is put in place", more)
+	return terminal.Lines(strings.Join(lines[:shownLines], "") + fmt.Sprintf("and %d lines more: check the file before it is put in place", more))
 }
 
 // remind has the file loaded again while there is trouble, which tells of it again unless it has gone: a

@@ -47,7 +47,7 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	case err != nil:
 		return c.unanswerable(ctx, w, r, z, err)
 	}
-	err = c.write(w, r, m, metrics.WithServer(ctx))
+	err = c.write(ctx, w, r, m)
 	if q.b != nil {
 		q.b.release()
 	}
@@ -160,7 +160,7 @@ func (q *inquiry) answer(ctx context.Context, z *zone, name string) (*message, e
 // follow goes from alias to alias through the zones that are served here (RFC 1034 4.3.2 3a), and ends
 // with what the last name has. Where it cannot go on it stops: the resolver asks on by itself.
 func (q *inquiry) follow(ctx context.Context, z *zone, name string, f finding) error {
-	for visited := []string{name}; f.kind == alias && q.goesOn(f, name); visited = append(visited, name) {
+	for visited := []string{name}; f.kind == alias && q.goesOn(z, f, name); visited = append(visited, name) {
 		if err := q.putAlias(ctx, z, name, f); err != nil {
 			return err
 		}
@@ -206,10 +206,11 @@ func (q *inquiry) hasHop(z *zone, f finding) bool {
 	return plain && recordsAt(f.extra.Answer, f.target, q.qtype) != nil
 }
 
-// goesOn reports whether an alias leads the question on. NSEC and RRSIG stand beside CNAME (RFC 4034 4,
-// RFC 4035 2.5); below a DNAME nothing stands.
-func (q *inquiry) goesOn(f finding, name string) bool {
-	return !signing[q.qtype] || f.owner != name
+// goesOn reports whether an alias leads the question on. CNAME answers ANY (RFC 1034 4.3.2 3a), and NSEC and RRSIG
+// exist beside it (RFC 4034 4, RFC 4035 2.5); nothing exists below a DNAME.
+func (q *inquiry) goesOn(z *zone, f finding, name string) bool {
+	answered := q.qtype == dns.TypeANY || signing[q.qtype] && z.Set != nil
+	return !answered || f.owner != name
 }
 
 // signing are the types that we add at every name of a signed zone.
@@ -248,6 +249,10 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 		f.kind = noType
 	}
 	switch {
+	case signing[qtype] && z.Set == nil:
+		if f.kind == exists {
+			f.kind = noType // an unsigned zone has neither NSEC nor RRSIG
+		}
 	case f.kind == noType && ours(qtype), ofKeys && (f.kind == noType || f.kind == exists):
 		f.kind, f.owner = exists, name
 	case f.kind == exists && (elsewhere || replaced[qtype] && !signing[qtype]):

@@ -134,9 +134,22 @@ func TestOverlay(t *testing.T) {
 		{"under.", dns.TypeA, soa + "under.NSEC CAA TYPE65280"},
 		{"nope.", dns.TypeCAA, soa + "nope.NSEC NXNAME"},
 		{"nope.", dns.TypeA, soa + "nope.NSEC NXNAME"},
+		{"nope.", dns.TypeANY, soa + "nope.NSEC NXNAME"},
+		{"nope.", dns.TypeNSEC3, soa + "nope.NSEC NXNAME"},
+		{"nope.", dns.TypeNSEC, "nope.NSEC NXNAME"}, // RFC 9824 3.1: the record that denies all other types exists
+		{"nope.", dns.TypeRRSIG, ""},                // and its signature, which is not shown
+		{"nope.", dns.TypeNXNAME, "FORMERR; not authoritative:"},
+		{"x.d.", dns.TypeNSEC, "d.DNAME shop.example.org.; x.d.CNAME x.shop.example.org.; x.shop.NSEC NXNAME"},
+		{"ent.", dns.TypeNSEC, "ent.NSEC CAA TYPE65280"},
+		{"under.", dns.TypeNSEC, "under.NSEC CAA TYPE65280"},
+		{"d.", dns.TypeNSEC, "d.NSEC DNAME CAA TYPE65280"},
+		{"q.wild2.", dns.TypeNSEC, "q.wild2.NSEC CNAME"},
+		{"", dns.TypeNSEC, "NSEC NS SOA DNSKEY CDS CAA TYPE65280"},
 		{"alias.", dns.TypeCAA, `alias.CNAME shop.example.org.; shop.CAA 0 issue ";"`}, // RFC 8659 3
 		{"alias.", dns.TypeCNAME, "alias.CNAME shop.example.org."},
 		{"alias.", dns.TypeNSEC, "alias.NSEC CNAME"},
+		{"alias.", dns.TypeANY, "alias.CNAME shop.example.org."}, // RFC 1034 4.3.2 3a
+		{"tonx.", dns.TypeANY, "tonx.CNAME nope.example.org."},
 		{"alias.", dns.TypeDS, "alias.CNAME shop.example.org.; " + soa + "shop.NSEC CAA TYPE65280"},
 		{"chain.", dns.TypeA, "chain.CNAME alias.example.org.; alias.CNAME shop.example.org.; shop.A 192.0.2.2"},
 		{"out.", dns.TypeCAA, "out.CNAME target.example.net."},

@@ -17,23 +17,47 @@ func (q *inquiry) put(ctx context.Context, z *zone, name string, f finding) erro
 	switch {
 	case f.kind == cut:
 		return q.putReferral(ctx, z, f)
+	case signing[q.qtype] && z.Set != nil && (q.do || f.kind == exists || f.kind == alias):
+		return q.putSigning(ctx, z, name, f)
 	case f.kind == noName || f.kind == noType:
 		return q.putDenial(ctx, z, name, f)
-	case q.qtype == dns.TypeNSEC:
-		return q.putNSEC(ctx, z, name, f)
 	}
 	set, ttl, keep, err := q.dataOf(z, name, f)
 	if err != nil {
 		return err
 	}
-	if q.qtype == dns.TypeRRSIG { // those of one RRset: all would be a reflector's delight (RFC 8482 4.1)
-		sigs, err := q.sign(ctx, z, set, keep)
-		if err != nil {
-			return err
-		}
-		return q.b.signatures(answerSection, set, ttl, sigs)
-	}
 	return q.putSet(ctx, answerSection, z, set, ttl, keep)
+}
+
+// putSigning answers a question for a type that we add to a signed zone. A compact denial has the name exist
+// with NSEC and RRSIG (RFC 9824 3.1), so these are answered also where the name does not exist: an NSEC that
+// denies NSEC contradicts itself, and BIND fails on it.
+func (q *inquiry) putSigning(ctx context.Context, z *zone, name string, f finding) error {
+	set, ttl, keep, err := q.signedSet(ctx, z, name, f)
+	if err != nil {
+		return err
+	}
+	if q.qtype == dns.TypeNSEC {
+		return q.putSet(ctx, answerSection, z, set, ttl, keep)
+	}
+	// With or without DO: RRSIGs are what was asked for (RFC 4035 3.1).
+	sigs, err := q.signer.Sign(ctx, z.Set, set, keep)
+	if err != nil {
+		return err
+	}
+	return q.b.signatures(answerSection, set, ttl, sigs)
+}
+
+// signedSet is the RRset that answers a question for NSEC, or whose signatures answer one for RRSIG: those of one
+// RRset, because all of them would make the answer an amplifier (RFC 8482 4.1).
+func (q *inquiry) signedSet(ctx context.Context, z *zone, name string, f finding) (set zonesign.RRset, ttl uint32, keep zonesign.Keep, err error) {
+	if q.qtype == dns.TypeRRSIG && (f.kind == exists || f.kind == alias) {
+		return q.dataOf(z, name, f)
+	}
+	if _, ttl, err = q.soa(ctx, z, f); err == nil {
+		set, err = q.nsec(ctx, z, name, f, ttl, 0)
+	}
+	return set, ttl, zonesign.Missing, err
 }
 
 // dataOf is the RRset that answers at a name: the policy's, the keys', or the data's.
@@ -132,32 +156,20 @@ func (q *inquiry) putDenial(ctx context.Context, z *zone, name string, f finding
 	if !q.signs(z) {
 		return nil
 	}
-	types, err := q.existence(ctx, z, name, f)
-	if err != nil {
-		return err
-	}
-	nsec, err := z.nsec(types, name, ttl, q.qtype)
+	nsec, err := q.nsec(ctx, z, name, f, ttl, q.qtype)
 	if err != nil {
 		return err
 	}
 	return q.putSet(ctx, authoritySection, z, nsec, ttl, zonesign.Missing)
 }
 
-// putNSEC answers a question for NSEC itself.
-func (q *inquiry) putNSEC(ctx context.Context, z *zone, name string, f finding) error {
-	_, ttl, err := q.soa(ctx, z, f)
-	if err != nil {
-		return err
-	}
+// nsec is the NSEC record at a name, without the type that it denies; 0 denies none.
+func (q *inquiry) nsec(ctx context.Context, z *zone, name string, f finding, ttl uint32, denied uint16) (zonesign.RRset, error) {
 	types, err := q.existence(ctx, z, name, f)
 	if err != nil {
-		return err
+		return zonesign.RRset{}, err
 	}
-	nsec, err := z.nsec(types, name, ttl, 0)
-	if err != nil {
-		return err
-	}
-	return q.putSet(ctx, answerSection, z, nsec, ttl, zonesign.Missing)
+	return z.nsec(types, name, ttl, denied)
 }
 
 // existence is what the bitmap at a name says.

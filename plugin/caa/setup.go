@@ -8,12 +8,13 @@ import (
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
-	clog "github.com/coredns/coredns/plugin/pkg/log"
 
 	"github.com/coredns-caa/caa/plugin/caa/keyring"
+	"github.com/coredns-caa/caa/plugin/caa/linelog"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
-var log = clog.NewWithPlugin(pluginName)
+var log = linelog.New(pluginName)
 
 func init() { plugin.Register(pluginName, setup) }
 
@@ -24,11 +25,11 @@ var blind = []string{"bind", "errors", "prometheus", "cancel", "acl", "any", "ch
 func setup(c *caddy.Controller) error {
 	cfg, err := parseConfig(c)
 	if err != nil {
-		return plugin.Error(pluginName, err)
+		return plugin.Error(pluginName, terminal.Error(err))
 	}
 	l, err := newLoader(cfg)
 	if err != nil {
-		return plugin.Error(pluginName, err)
+		return plugin.Error(pluginName, terminal.Error(err))
 	}
 	handler := &CAA{loader: l}
 	site := dnsserver.GetConfig(c)
@@ -57,7 +58,7 @@ func setup(c *caddy.Controller) error {
 		handler.around.Store(&l.around)
 		l.closer = func(name string) *CAA { return others.closer(own, name) }
 		if err := l.start(); err != nil {
-			return plugin.Error(pluginName, err)
+			return plugin.Error(pluginName, terminal.Error(err))
 		}
 		if !cfg.unsigned && slices.ContainsFunc(under, func(h plugin.Handler) bool { return h.Name() == "dnssec" }) {
 			log.Warning("The plugin dnssec of this block signs nothing, for caa signs what it says: see that the parent's DS is one of caa's keys, and take dnssec away")

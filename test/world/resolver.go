@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -32,6 +33,7 @@ var Variants = map[string]Resolver{
 	"unbound without aggressive NSEC": unboundWith(unboundPlain),
 	"unbound as a CA's":               unboundWith(unboundCA),
 	"knot-resolver":                   KnotResolver,
+	"BIND":                            BIND,
 	"knot-resolver without cache":     kresdWith("policy.add(policy.all(policy.FLAGS({'NO_CACHE'})))\n"),
 }
 
@@ -195,6 +197,59 @@ func kresdConf(addr netip.AddrPort, options string, zones []Zone) string {
 	conf.WriteString("policy.add(policy.all(policy.REFUSE))\n")
 	fmt.Fprintf(&conf, "io.stdout:write('%s\\n') io.stdout:flush()\n", kresdReady)
 	return conf.String()
+}
+
+// BIND starts BIND's named as a validating resolver. It forwards, because its stubs take no port.
+func BIND(t testing.TB, zones ...Zone) *Process {
+	t.Helper()
+	program := Program(t, "named")
+	dir, addr := t.TempDir(), FreeAddr(t)
+	conf := filepath.Join(dir, "named.conf")
+	WriteFile(t, conf, bindConf(dir, addr, zones))
+	return start(t, addr, dir, "running\n", program, "-g", "-4", "-n", "1", "-c", conf)
+}
+
+const bindResolver = `options {
+    directory %q;
+    listen-on port %d { %s; };
+    listen-on-v6 { none; };
+    query-source address 127.0.0.1;  // nothing leaves the machine
+    pid-file none;
+    session-keyfile none;
+    recursion yes;
+    dnssec-validation yes;
+    synth-from-dnssec yes;
+    qname-minimization strict;
+    empty-zones-enable no;
+    trust-anchor-telemetry no;
+    servfail-ttl 0;
+};
+controls { };
+zone "." { type forward; forward only; forwarders { 127.0.0.1 port 1; }; };
+`
+
+func bindConf(dir string, addr netip.AddrPort, zones []Zone) string {
+	var conf strings.Builder
+	fmt.Fprintf(&conf, bindResolver, dir, addr.Port(), addr.Addr())
+	for _, z := range zones {
+		for _, anchor := range anchors(z) {
+			conf.WriteString(bindAnchor(anchor))
+		}
+		var servers []string
+		for _, server := range z.servers() {
+			servers = append(servers, fmt.Sprintf("%s port %d;", server.Addr(), server.Port()))
+		}
+		fmt.Fprintf(&conf, "zone %q { type forward; forward only; forwarders { %s }; };\n", z.Name, strings.Join(servers, " "))
+	}
+	return conf.String()
+}
+
+// bindAnchor is a DS or DNSKEY record as a trust anchor.
+func bindAnchor(record string) string {
+	fields := strings.Fields(record)
+	i := slices.IndexFunc(fields, func(f string) bool { return f == "DS" || f == "DNSKEY" })
+	kind := map[string]string{"DS": "static-ds", "DNSKEY": "static-key"}[fields[i]]
+	return fmt.Sprintf("trust-anchors { %q %s %s %q; };\n", fields[0], kind, strings.Join(fields[i+1:i+4], " "), strings.Join(fields[i+4:], ""))
 }
 
 func (z Zone) servers() []netip.AddrPort { return append([]netip.AddrPort{z.Server}, z.Others...) }

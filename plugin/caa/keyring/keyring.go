@@ -15,15 +15,15 @@ import (
 	"strings"
 	"time"
 
-	clog "github.com/coredns/coredns/plugin/pkg/log"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/linelog"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
-var log = clog.NewWithPlugin("caa")
+var log = linelog.New("caa")
 
 // Keyring has the keys of the zones that a block serves. It is safe for use by several goroutines, but for
 // Look, which is for one.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // This file tells people and their metrics what becomes of rolling keys.
@@ -17,19 +18,21 @@ import (
 // shownKeys is how many keys' changes are logged one by one at a time.
 const shownKeys = 20
 
-// complaints are what is amiss with a zone, for people.
+// complaints are what is wrong with a zone, for people, each clean.
 func (r *rolling) complaints(name string, z *rollingZone, result *keyfolder.Result, failed error) (lines []string) {
 	if failed != nil {
-		lines = append(lines, failed.Error())
+		lines = append(lines, string(terminal.Text(failed)))
 	}
-	lines = append(lines, result.Warnings...)
+	for _, warning := range result.Warnings {
+		lines = append(lines, terminal.Clean(warning))
+	}
 	for _, refusal := range slices.Concat(result.Decision.Refusals, result.Decision.Warnings) {
 		if refusal.Code != keyroll.Orphaned {
-			lines = append(lines, name+": "+refusal.String())
+			lines = append(lines, terminal.Clean(name+": "+refusal.String()))
 		}
 	}
 	if err := r.orphaned(name, z); err != nil {
-		lines = append(lines, err.Error())
+		lines = append(lines, string(terminal.Text(err)))
 	}
 	return lines
 }
@@ -39,7 +42,7 @@ func (z *rollingZone) tell(name string, complaints []string) {
 	now := setOf(complaints)
 	for _, line := range complaints {
 		if !z.told[line] {
-			log.Warning(line)
+			log.Warning(terminal.Lines(line))
 		}
 	}
 	if len(now) == 0 && len(z.told) > 0 {

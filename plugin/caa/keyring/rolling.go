@@ -16,6 +16,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -256,10 +257,10 @@ func (r *rolling) readCosigners() bool {
 	changed, err := r.others.load()
 	trouble := ""
 	if err != nil {
-		trouble = err.Error()
+		trouble = string(terminal.Text(err))
 	}
 	if trouble != "" && trouble != r.trouble {
-		log.Errorf("The keys of other signers are served as they were: %s", trouble)
+		log.Errorf("The keys of other signers are served as they were: %s", terminal.Lines(trouble))
 	}
 	r.trouble = trouble
 	return changed

@@ -17,6 +17,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // Origin says who requires an issuance.
@@ -80,7 +81,7 @@ func (r Refusal) String() string {
 	} else if n > 0 {
 		who = strings.Join(r.Names, ", ") + ": "
 	}
-	return fmt.Sprintf("%v: %s%s\n    %s", r.Pos, who, r.Cause, r.Remedy)
+	return fmt.Sprintf("%v: %s%s\n    %s", r.Pos, terminal.Clean(who), terminal.Clean(r.Cause), terminal.Clean(r.Remedy))
 }
 
 // Warning is something that is accepted, but that the operator should know.
@@ -91,7 +92,7 @@ type Warning struct {
 }
 
 // String implements fmt.Stringer.
-func (w Warning) String() string { return fmt.Sprintf("%v: %s", w.Pos, w.Text) }
+func (w Warning) String() string { return fmt.Sprintf("%v: %s", w.Pos, terminal.Clean(w.Text)) }
 
 // Report is what the guard says of a policy.
 type Report struct {
@@ -103,12 +104,15 @@ type Report struct {
 type Error struct{ Report Report }
 
 // Error implements error.
-func (e *Error) Error() string {
-	lines := make([]string, len(e.Report.Refusals))
-	for i, r := range e.Report.Refusals {
-		lines[i] = r.String()
+func (e *Error) Error() string { return strings.Join(e.Lines(), "\n") }
+
+// Lines are those of the error's text.
+func (e *Error) Lines() []string {
+	var lines []string
+	for _, r := range e.Report.Refusals {
+		lines = append(lines, strings.Split(r.String(), "\n")...)
 	}
-	return strings.Join(lines, "\n")
+	return lines
 }
 
 // Err is nil when nothing is refused.

@@ -8,10 +8,13 @@ import (
 	"strings"
 
 	"github.com/coredns-caa/caa/plugin/pkg/spelling"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // String is `file:line:column`.
-func (p Position) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
+func (p Position) String() string {
+	return fmt.Sprintf("%s:%d:%d", terminal.Clean(p.File), p.Line, p.Column)
+}
 
 // Error is one thing wrong with a policy file.
 type Error struct {
@@ -19,8 +22,8 @@ type Error struct {
 	Message string
 }
 
-// Error implements error.
-func (e *Error) Error() string { return fmt.Sprintf("%v: %s", e.Pos, e.Message) }
+// Error implements error. It is one line: what the file's author wrote is escaped.
+func (e *Error) Error() string { return fmt.Sprintf("%v: %s", e.Pos, terminal.Clean(e.Message)) }
 
 // ErrorList is everything wrong with a policy file, in the file's order.
 type ErrorList []*Error
@@ -29,16 +32,19 @@ type ErrorList []*Error
 const shownErrors = 100
 
 // Error implements error: one line for each.
-func (l ErrorList) Error() string {
+func (l ErrorList) Error() string { return strings.Join(l.Lines(), "\n") }
+
+// Lines are those of the error's text.
+func (l ErrorList) Lines() []string {
 	lines := make([]string, 0, min(len(l), shownErrors+1))
 	for i, e := range l {
 		if i == shownErrors {
-			lines = append(lines, fmt.Sprintf("%s: and %d errors more", e.Pos.File, len(l)-shownErrors))
+			lines = append(lines, fmt.Sprintf("%s: and %d errors more", terminal.Clean(e.Pos.File), len(l)-shownErrors))
 			break
 		}
 		lines = append(lines, e.Error())
 	}
-	return strings.Join(lines, "\n")
+	return lines
 }
 
 // joined are two lists in the file's order. What the second says of a place that the first has

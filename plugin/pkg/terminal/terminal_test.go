@@ -40,10 +40,10 @@ func TestJSONThatCannotBeWrittenIsNotBegun(t *testing.T) {
 
 func TestClean(t *testing.T) {
 	t.Parallel()
-	if got, want := Clean(hostile), "a�31m�b�c�d�[0m�é��\"\\"; got != want {
+	if got, want := Clean(hostile), `a\u009b31m\u202eb\u2028c\x7fd\x1b[0m\U000e0041é\n\t"\`; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := CleanLines("a\nb\tc\xff"); got != "a\nb�c�" {
+	if got := CleanLines("a\nb\tc\xff"); got != "a\nb\\tc\\xff" {
 		t.Errorf("got %q", got)
 	}
 }
