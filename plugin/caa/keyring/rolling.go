@@ -59,9 +59,12 @@ type rollingZone struct {
 	last     keyroll.Decision
 	said     []keyroll.Observation // when the parent was asked last
 	asked    time.Time             // when that was
+	answered []keyroll.Observation // what each server of the parent said when it answered last
 	wake     time.Time
 	notify   time.Time       // when the parent is to be told of new CDS; zero: it need not be
 	told     map[string]bool // what is amiss, as it was said last
+	bogus    string          // what of it makes the zone bogus, which is logged again and again
+	reminded time.Time       // when that was
 	unlisted bool            // Retain did not name it the last time
 }
 
@@ -129,7 +132,8 @@ func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, name := range zones {
-		if err := r.orphaned(name, r.zones[name]); err != nil && !followed(r.zones[name].last.Zone.Keys) {
+		z := r.zones[name]
+		if err := r.orphaned(name, z, z.last.Refusals); err != nil && !r.parents.orphans[name] && !followed(z.last.Zone.Keys) {
 			errs = append(errs, err)
 			delete(r.zones, name)
 		}
@@ -143,11 +147,11 @@ func followed(keys []keyroll.Key) bool {
 	return slices.ContainsFunc(keys, func(k keyroll.Key) bool { return k.Role != keyroll.ZSK && k.State == keyroll.Active })
 }
 
-// orphaned says that a zone's parent names none of its keys.
-func (r *rolling) orphaned(name string, z *rollingZone) error {
-	for _, refusal := range z.last.Refusals {
+// orphaned says that a zone's parent names none of its keys, if that is among what is wrong with it.
+func (r *rolling) orphaned(name string, z *rollingZone, wrong []keyroll.Refusal) error {
+	for _, refusal := range wrong {
 		if refusal.Code == keyroll.Orphaned {
-			return &orphaned{name, refusal, allDS(z.said)}
+			return r.parents.orphaned(name, refusal, z.answered)
 		}
 	}
 	return nil
@@ -175,6 +179,7 @@ func (r *rolling) Look(ctx context.Context) (changed bool, next time.Time) {
 		changed = changed || len(news) > 0
 	}
 	r.tellParents(ctx)
+	r.remind()
 	return changed, r.next()
 }
 
@@ -271,10 +276,12 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 	r.stepping.Lock()
 	defer r.stepping.Unlock()
 	now := r.now()
-	ttls := r.takeTTLs(zones)
+	ttls, answered := r.takeTTLs(zones), r.recall(zones, said)
 	results, err := r.folder.Update(now, func(zone string, state keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
-		return keyroll.Step(state, keyroll.Input{Now: now, Settings: r.settings, DataTTL: ttls[zone],
+		d := keyroll.Step(state, keyroll.Input{Now: now, Settings: r.settings, DataTTL: ttls[zone],
 			KeyTTL: time.Duration(r.ttl) * time.Second, Parent: r.observe(zone, &state, said[zone], keys), Found: found})
+		r.showParent(&d, said[zone], answered[zone], keys)
+		return d
 	}, zones...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -289,7 +296,7 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 			continue // it is no longer served
 		}
 		if heard, asked := said[name]; asked {
-			z.said, z.asked = heard, now
+			z.said, z.asked, z.answered = heard, now, answered[name]
 		}
 		changed, failed := r.take(name, z, result, ttls[name])
 		if failed != nil && z.keys == nil {
@@ -300,8 +307,12 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 		if changed {
 			news = append(news, name)
 		}
-		changes.add(name, result)
-		z.tell(name, r.complaints(name, z, result, failed))
+		changes.add(name, result, z.keys)
+		z.tell(name, now, r.complaints(name, z, result, failed))
+		z.bogus = ""
+		if err := r.orphaned(name, z, slices.Concat(z.last.Refusals, z.last.Warnings)); err != nil {
+			z.bogus = err.Error()
+		}
 	}
 	changes.flush(r.dir)
 	return news, err
@@ -337,7 +348,12 @@ func (r *rolling) postpone(zones []string, ttls map[string]time.Duration) {
 // said to be right, nobody was asked: its keys live as if it had no DS yet.
 func (r *rolling) observe(zone string, state *keyroll.Zone, said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
 	matched := match(said, keys)
-	if r.parents.orphans[zone] && len(keyroll.Check(state.Sets().Apex, matched)) > 0 {
+	apex := state.Sets().Apex
+	// A key that is in the folder and not served yet comes back when its DS is seen.
+	comesBack := slices.ContainsFunc(matched, func(o keyroll.Observation) bool {
+		return slices.ContainsFunc(o.Named, func(id keyroll.ID) bool { return !slices.Contains(apex, id) })
+	})
+	if r.parents.orphans[zone] && !comesBack && len(keyroll.Check(apex, matched)) > 0 {
 		return nil
 	}
 	for i, o := range matched {
@@ -346,6 +362,30 @@ func (r *rolling) observe(zone string, state *keyroll.Zone, said []keyroll.Obser
 		}
 	}
 	return matched
+}
+
+// showParent adds to a decision, for people, what the step was not to see: that the parent names no key that is
+// served, where that was said to be right, or where it cannot be asked any more and said so before.
+func (r *rolling) showParent(d *keyroll.Decision, said, answered []keyroll.Observation, keys []*dns.DNSKEY) {
+	if len(d.Parent) == 0 {
+		d.Parent = match(said, keys)
+	}
+	if !slices.ContainsFunc(d.Refusals, func(refusal keyroll.Refusal) bool { return refusal.Code == keyroll.Orphaned }) {
+		d.Warnings = append(d.Warnings, keyroll.Check(d.Sets.Apex, match(answered, keys))...)
+	}
+}
+
+// recall returns what the parents' servers of zones said when they answered last, which may be now.
+func (r *rolling) recall(zones []string, said map[string][]keyroll.Observation) map[string][]keyroll.Observation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	answered := make(map[string][]keyroll.Observation, len(zones))
+	for _, name := range zones {
+		if z := r.zones[name]; z != nil {
+			answered[name] = recall(z.answered, said[name])
+		}
+	}
+	return answered
 }
 
 // take takes over what came of a zone's step, and reports whether its keys are others. It is called with the lock.
@@ -411,7 +451,7 @@ func (r *rolling) zoneKeys(name string, result *keyfolder.Result, others []*zone
 	if err != nil {
 		return nil, err
 	}
-	keys := &Keys{Set: set, DS: set.DS(), from: introduced(result.Waits), served: served}
+	keys := &Keys{Set: set, DS: set.DS(), publish: delegating(name, result, others), served: served}
 	if unsure(result.Zone.Keys) && !result.Zone.Insecure {
 		// Nobody knows which the parent had, so it names all of them: each signs.
 		for _, key := range roles.Apex {
@@ -419,16 +459,6 @@ func (r *rolling) zoneKeys(name string, result *keyfolder.Result, others []*zone
 		}
 	}
 	return keys, nil
-}
-
-// introduced is when the first key of a zone may be named by a DS.
-func introduced(waits []keyroll.Wait) time.Time {
-	for _, w := range waits {
-		if w.State == keyroll.Introduced {
-			return w.Until
-		}
-	}
-	return time.Time{}
 }
 
 func unsure(keys []keyroll.Key) bool {
