@@ -180,8 +180,8 @@ func Open(cfg Config) (Keyring, error) {
 		cfg.Now = time.Now
 	}
 	above := newParents(&cfg)
-	others := &cosigners{files: cfg.Cosigners, covers: cfg.Covers}
-	if _, err := others.load(); err != nil {
+	others := newCosigners(cfg.Cosigners, cfg.Covers)
+	if err := others.open(); err != nil {
 		return nil, err
 	}
 	switch {
@@ -224,6 +224,10 @@ func readKeys(cfg *Config, others *cosigners) (map[string]*zonesign.KeySet, erro
 	}
 	return sets, nil
 }
+
+// CosignerFile is the code in Status of a zone whose other signers' keys are published as they were, for a file that
+// has them is lost, half-written, or of no use.
+const CosignerFile = "cosigner-file"
 
 // ErrNoKey is a zone for which no key is given.
 var ErrNoKey = errors.New("no key for the zone")

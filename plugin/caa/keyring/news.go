@@ -98,6 +98,14 @@ func (r *rolling) Status() map[string]Status {
 		for _, refusal := range slices.Concat(z.last.Refusals, z.last.Warnings) {
 			s.Amiss[string(refusal.Code)] = true
 		}
+		theirs := slices.Clone(z.theirs)
+		if z.unfit.text != "" {
+			theirs = append(theirs, z.unfit.text)
+		}
+		s.Told = append(s.Told, theirs...)
+		if len(theirs) > 0 {
+			s.Amiss[CosignerFile] = true
+		}
 		out[name] = s
 	}
 	return out

@@ -46,7 +46,6 @@ type rolling struct {
 
 	stepping sync.Mutex // held from reading the folder until what came of it is taken over
 	others   *cosigners
-	trouble  string // what was last said of their files
 	mu       sync.Mutex
 	zones    map[string]*rollingZone
 }
@@ -65,6 +64,8 @@ type rollingZone struct {
 	told     map[string]bool // what is amiss, as it was said last
 	bogus    string          // what of it makes the zone bogus, which is logged again and again
 	reminded time.Time       // when that was
+	unfit    lasting         // why new keys of other signers are not published
+	theirs   []string        // what is wrong with files of other signers' keys
 	unlisted bool            // Retain did not name it the last time
 }
 
@@ -258,15 +259,12 @@ func (r *rolling) due() (zones []string) {
 func (r *rolling) readCosigners() bool {
 	r.stepping.Lock()
 	defer r.stepping.Unlock()
-	changed, err := r.others.load()
-	trouble := ""
-	if err != nil {
-		trouble = err.Error()
+	changed := r.others.look(r.now())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, z := range r.zones {
+		z.theirs = r.others.troubles(name)
 	}
-	if trouble != "" && trouble != r.trouble {
-		log.Errorf("The keys of other signers are served as they were: %s", trouble)
-	}
-	r.trouble = trouble
 	return changed
 }
 
@@ -400,8 +398,19 @@ func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, tt
 	others := r.others.of(name, func(id keyroll.ID) bool {
 		return slices.ContainsFunc(result.Zone.Keys, func(k keyroll.Key) bool { return k.ID == id })
 	})
+	unfit := ""
 	if z.keys == nil || !equalSets(z.last.Sets, result.Sets) || !sameKeys(z.others, others) {
 		keys, err := r.zoneKeys(name, result, others, z.served)
+		if err != nil && len(others) > 0 && !sameKeys(z.others, others) {
+			if before, alone := r.zoneKeys(name, result, z.others, z.served); alone == nil {
+				err = fmt.Errorf("cosigner: %s: the keys of %s cannot be published with ours: %w", r.others.from(name), name, err)
+				if z.keys == nil {
+					return false, err
+				}
+				// Ours go on with those of theirs that did fit, for what is written of ours must be served.
+				unfit, keys, others, err = err.Error()+". They are published as they were", before, z.others, nil
+			}
+		}
 		if err != nil {
 			z.wake = r.now().Add(tryAgain)
 			return false, fmt.Errorf("keys of %s in %s: %w", name, r.dir, err)
@@ -409,8 +418,11 @@ func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, tt
 		if !sameKeys(z.others, others) {
 			log.Infof("%s: %d keys of other signers are published with ours", strings.TrimSuffix(name, "."), len(others))
 		}
-		changed, z.keys, z.others = z.keys != nil, keys, others
+		if unfit == "" || !equalSets(z.last.Sets, result.Sets) {
+			changed, z.keys, z.others = z.keys != nil, keys, others
+		}
 	}
+	z.unfit.tell(r.now(), unfit, log.Error, name+": the keys of its other signers are published as their files have them")
 	if r.parents.notify != nil && len(result.Changes) > 0 && !sameCDS(z.last.Sets, result.Sets) {
 		z.notify = r.now().Add(r.settings.Propagation) // when all servers have them (RFC 9859 4.2)
 	}
