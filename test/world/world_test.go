@@ -125,7 +125,7 @@ func TestQuery(t *testing.T) {
 		"it gives up each time":     {[]*dns.Msg{servFail()}, true, 2, dns.RcodeServerFailure},
 		"bogus":                     {[]*dns.Msg{servFail(dns.ExtendedErrorCodeDNSBogus), fine}, true, 0, dns.RcodeServerFailure},
 		"bogus, and no server":      {[]*dns.Msg{servFail(dns.ExtendedErrorCodeNoReachableAuthority, dns.ExtendedErrorCodeDNSKEYMissing), fine}, true, 0, dns.RcodeServerFailure},
-		"a server that is none":     {[]*dns.Msg{servFail(), fine}, false, 0, dns.RcodeServerFailure},
+		"a server, no resolver":     {[]*dns.Msg{servFail(), fine}, false, 0, dns.RcodeServerFailure},
 		"REFUSED":                   {[]*dns.Msg{{MsgHdr: dns.MsgHdr{Rcode: dns.RcodeRefused}}, fine}, true, 0, dns.RcodeRefused},
 		"silent once, 20 s, and up": {[]*dns.Msg{nil, fine}, true, 1, dns.RcodeSuccess},
 	} {

@@ -50,16 +50,16 @@ func (z *rollingZone) tell(name string, now time.Time, complaints []string) {
 
 // lasting is something wrong that is logged now and then while it lasts.
 type lasting struct {
-	text string // "": nothing is
-	told time.Time
+	text string    // "": nothing is
+	last time.Time // when it was logged
 }
 
 // tell notes what is wrong now, "" for nothing, and logs it where it is time; over is logged when it has ended.
 func (l *lasting) tell(now time.Time, text string, logged func(...any), over string) {
 	switch {
-	case text != "" && (text != l.text || now.Sub(l.told) >= reminder):
+	case text != "" && (text != l.text || now.Sub(l.last) >= reminder):
 		logged(text)
-		l.told = now
+		l.last = now
 	case text == "" && l.text != "":
 		log.Info(over)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/caa/parent"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
 // patienceAtStart bounds how long the parents may take before zones are served without their word.
@@ -149,16 +150,21 @@ type orphaned struct {
 }
 
 func (p *parents) orphaned(zone string, refusal keyroll.Refusal, said []keyroll.Observation) *orphaned {
+	said = slices.DeleteFunc(slices.Clone(said), func(o keyroll.Observation) bool { return !slices.Contains(refusal.Servers, o.Server) })
 	return &orphaned{zone, refusal.Servers, allDS(said), p.serve, p.orphans[zone]}
 }
 
 func (e *orphaned) Error() string {
 	zone, ttl := strings.TrimSuffix(e.zone, "."), uint32(0)
+	stem, err := zonesign.KeyFileStem(e.zone)
+	if err != nil {
+		stem = e.zone // it is only for people
+	}
 	var ds, files []string
 	for _, rr := range e.found {
 		id := keyroll.ID{Algorithm: rr.Algorithm, Tag: rr.KeyTag}
 		ds = append(ds, fmt.Sprintf("%d %d", rr.KeyTag, rr.Algorithm))
-		files = append(files, "K"+e.zone+"+"+id.String())
+		files = append(files, stem+id.String())
 		ttl = max(ttl, rr.Hdr.Ttl)
 	}
 	slices.Sort(ds)
