@@ -22,7 +22,7 @@ func WriteDS(w io.Writer, z *Zone) (code int, err error) {
 		out.WriteString(wrap("; ", note, "; ") + "\n")
 	}
 	for _, ds := range records {
-		line := fmt.Sprintf("%s IN DS %d %d %d %s\n", ds.Hdr.Name, ds.KeyTag, ds.Algorithm, ds.DigestType, strings.ToUpper(ds.Digest))
+		line := keyroll.TextOf(ds) + "\n"
 		if code != report.ExitFine {
 			line = "; " + line
 		}
@@ -38,28 +38,28 @@ func (z *Zone) ds() (records []*dns.DS, notes []string, code int) {
 	if v.Err != nil {
 		return nil, []string{z.Error}, report.ExitUnknown
 	}
-	sets := v.State.Sets()
-	ids, code := sets.Apex, report.ExitMend
-	switch early := z.early(); {
+	var waits []keyroll.Wait
+	if v.Report != nil {
+		waits = v.Report.Waits
+	}
+	d, code := v.State.Delegation(waits), report.ExitMend
+	switch {
 	case !v.Served():
+		d.Keys = nil
 		for _, k := range v.Found {
 			if k.Role != keyroll.ZSK {
-				ids = append(ids, k.ID)
+				d.Keys = append(d.Keys, k.ID)
 			}
 		}
 		notes = append(notes, "No server has taken these keys over yet: the parent's DS stay as they are.")
 	case len(v.Lost) > 0:
 		notes = append(notes, fmt.Sprintf("Files of %s are missing: the parent's DS stay as they are.", v.Lost[0]))
-	case z.Status == GoingInsecure:
-		return nil, []string{z.Zone + " goes insecure: have the parent remove its DS."}, report.ExitFine
-	case z.Status == Insecure:
-		return nil, []string{z.Zone + " is not signed: no DS belongs at the parent."}, report.ExitFine
-	case len(sets.CDS) > 0:
-		ids, code = sets.CDS, report.ExitFine
-	case early != nil && early.State == keyroll.Unsure.String():
-		notes = append(notes, "Nobody knows yet what caches have of these keys: the parent's DS stay as they are"+until(early)+".")
-	case early != nil:
-		notes = append(notes, "Too early"+until(early)+": caches have the zone without these keys, and would find it bogus.")
+	case d.Advice == keyroll.Remove || d.Advice == keyroll.NoDS:
+		return nil, []string{d.Note(z.Zone)}, report.ExitFine
+	case d.Advice == keyroll.Publish:
+		code = report.ExitFine
+	default:
+		notes = append(notes, d.Note(z.Zone))
 	}
 	for _, p := range z.Parent {
 		if len(p.Others) > 0 {
@@ -67,27 +67,5 @@ func (z *Zone) ds() (records []*dns.DS, notes []string, code int) {
 			break
 		}
 	}
-	for _, id := range ids {
-		if key := v.Public[id]; key != nil {
-			records = append(records, key.ToDS(dns.SHA256))
-		}
-	}
-	return records, notes, code
-}
-
-// early is the first key that the parent may not be told of yet.
-func (z *Zone) early() *Key {
-	for i := range z.Keys {
-		if z.Keys[i].SignsDNSKEY {
-			return &z.Keys[i]
-		}
-	}
-	return nil
-}
-
-func until(k *Key) string {
-	if k.Until.IsZero() {
-		return ""
-	}
-	return " until " + moment(k.Until) + " UTC"
+	return d.DS(v.Public), notes, code
 }

@@ -10,6 +10,10 @@ import (
 
 	"github.com/coredns/caddy"
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 )
 
 // RFC 8901 2.1.2: two servers with keys of their own publish each other's, so that a resolver with the DNSKEY
@@ -20,13 +24,14 @@ func TestCosigners(t *testing.T) {
 	const zone = "example.org."
 	parent := &registry{}
 	files := [2]string{filepath.Join(t.TempDir(), "a.keys"), filepath.Join(t.TempDir(), "b.keys")}
-	for _, file := range files {
-		write(t, file, "; none yet\n")
-	}
 	servers := [2]*clocked{}
 	for i := range servers {
-		servers[i] = buildRolling(t, testPolicy, "roll keys split\ncosigner "+files[1-i], nil, parent)
+		servers[i] = buildRolling(t, testPolicy, "roll keys split", nil, parent)
 		write(t, files[i], zoneText(ask(t, servers[i], question(zone, dns.TypeDNSKEY), true).Answer))
+	}
+	for i, s := range servers {
+		s.loader.cfg.cosigned = []string{files[1-i]}
+		servers[i] = s.restart(t, nil, parent)
 	}
 	for _, s := range servers {
 		s.run(t, 3*time.Hour, func() {})
@@ -45,14 +50,53 @@ func TestCosigners(t *testing.T) {
 	m := ask(t, servers[0], question("www.example.org.", dns.TypeCAA), true)
 	verify(t, servers[1].CAA, m) // by the other's DNSKEY RRset
 
-	write(t, files[1], "example.org. 3600 IN DNSKEY 257 3 13 !\n")
-	servers[0].run(t, time.Hour, func() {})
-	if got := sorted(ask(t, servers[0], question(zone, dns.TypeDNSKEY), true).Answer, dns.TypeDNSKEY); len(got) != 4 {
-		t.Errorf("with a broken file %q", got)
+	theirs, err := os.ReadFile(files[1])
+	if err != nil {
+		t.Fatal(err)
 	}
-	write(t, files[1], "; the other signs no more\n")
+	half := strings.Join(sorted(ask(t, servers[1], question(zone, dns.TypeDNSKEY), true).Answer, dns.TypeDNSKEY), "\n")
+	half = half[:len(half)-20]
+	another := "example.org. 3600 IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\n"
+	for name, text := range map[string]string{
+		"no record": "example.org. 3600 IN DNSKEY 257 3 13 !\n", "comments alone": ";; no servers could be reached\n", "empty": "",
+		"half a record": half, "an algorithm without a key that signs data (RFC 4035 2.2)": string(theirs) + another,
+	} {
+		write(t, files[1], text)
+		servers[0].run(t, 2*time.Hour, func() { parent.follow(t, servers[0].CAA, zone) })
+		got, status := sorted(ask(t, servers[0], question(zone, dns.TypeDNSKEY), true).Answer, dns.TypeDNSKEY), servers[0].status(zone)
+		if !slices.Equal(got, dnskeys[0]) || !status.Amiss[keyring.CosignerFile] || !slices.ContainsFunc(status.Told, func(text string) bool {
+			return strings.Contains(text, files[1]) && strings.Contains(text, "published as they were") && !strings.Contains(text, "/keys")
+		}) {
+			t.Errorf("%s: %q, %v %q", name, got, status.Amiss, status.Told)
+		}
+	}
+	write(t, files[1], string(theirs))
+	servers[0].run(t, 2*time.Hour, func() {})
+	if status := servers[0].status(zone); status.Amiss[keyring.CosignerFile] {
+		t.Errorf("in order again, and %q", status.Told)
+	}
+
+	// Our own keys roll while the file is of no use.
+	write(t, files[1], string(theirs)+another)
 	servers[0].run(t, time.Hour, func() {})
-	if got := sorted(ask(t, servers[0], question(zone, dns.TypeDNSKEY), true).Answer, dns.TypeDNSKEY); len(got) != 2 {
+	if _, refused, err := keyfolder.New(servers[0].loader.cfg.keyDir).Ask(zone, servers[0].at, keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.ZSK, Urgent: true}); err != nil || refused != nil {
+		t.Fatal(err, refused)
+	}
+	servers[0].run(t, 24*time.Hour, func() {
+		served := sorted(ask(t, servers[0], question(zone, dns.TypeDNSKEY), true).Answer, dns.TypeDNSKEY)
+		for _, key := range servers[0].status(zone).Zone.Keys {
+			if key.State == keyroll.Active && !slices.ContainsFunc(served, func(text string) bool {
+				rr, err := dns.NewRR(text)
+				return err == nil && rr.(*dns.DNSKEY).KeyTag() == key.ID.Tag
+			}) {
+				t.Errorf("the active key %v is not served", key.ID)
+			}
+		}
+	})
+
+	servers[0].loader.cfg.cosigned = nil // the line is taken away
+	servers[0] = servers[0].restart(t, nil, parent)
+	if got := sorted(ask(t, servers[0], question(zone, dns.TypeDNSKEY), true).Answer, dns.TypeDNSKEY); slices.ContainsFunc(got, func(key string) bool { return strings.Contains(string(theirs), key) }) {
 		t.Errorf("without the other %q", got)
 	}
 }
@@ -65,6 +109,9 @@ func TestBadCosigners(t *testing.T) {
 		"no DNSKEY":      {"example.org. 60 IN A 192.0.2.1\n", "holds a A record of example.org., where DNSKEY belongs"},
 		"another zone":   {"example.net. 60 IN DNSKEY 257 3 13 AAAA\n", "a key of example.net., which this block does not serve"},
 		"no zone file":   {"\x00\x01", "dns: "},
+		"empty":          {"", "it holds no DNSKEY record"},
+		"comments alone": {"; none yet\n", "it holds no DNSKEY record"},
+		"half a record":  {"example.org. 60 IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZ\n", "is the record whole?)"},
 		"another method": {"example.org. 60 IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\n", "do not sign both DNSKEY and data (RFC 4035 2.2)"},
 	} {
 		file := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
@@ -74,8 +121,8 @@ func TestBadCosigners(t *testing.T) {
 		if err == nil {
 			err = l.start()
 		}
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "cosigner: "+file) {
+			t.Errorf("%s: error %v, want %q and the file", name, err, c.want)
 		}
 	}
 	if _, err := newLoader(parsed(t, "caa p.yaml example.org {\nkey auto k\ncosigner /nowhere\n}")); err == nil || !strings.Contains(err.Error(), "/nowhere") {

@@ -18,6 +18,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/caa/keyring"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
 // registry is the parent of zones: two servers, which have the same DS.
@@ -360,11 +361,12 @@ func TestOrphanedDS(t *testing.T) {
 	for name, c := range map[string]struct {
 		options string
 		dead    error
-		want    string
+		want    string // in this order, between dots: first how to serve the zone, last what orphan costs
 	}{
-		"key auto":               {"key auto $DIR/keys", nil, "example.org: its parent has a DS (key tag and algorithm 4711 13, at a.nic.example, b.nic.example), and no key that is served here matches it"},
-		"key file":               {"$FILES", nil, "no key that is served here matches it"},
-		"unsigned":               {"unsigned", nil, "no key that is served here matches it"},
+		"key auto": {"key auto $DIR/keys", nil, "example.org: its parent has a DS (key tag and algorithm 4711 13, at a.nic.example, b.nic.example), and no key that is served here matches it ... " +
+			"Serve it with the key that the DS names: put its files into ... (Kexample.org.+013+04711, .key and .private) ... have the parent remove the DS ... the TTL of the old DS (1h0m0s) is over ... orphan example.org ... stays bogus until"},
+		"key file":               {"$FILES", nil, "no key that is served here matches it ... Serve it with the key that the DS names: list its files in key file (Kexample.org.+013+04711 ... remove the DS ... orphan example.org ... stays bogus until"},
+		"unsigned":               {"unsigned", nil, "no key that is served here matches it ... list its files in key file, in place of unsigned ... remove the DS ... orphan example.org ... stays bogus until"},
 		"key auto, meant":        {"key auto $DIR/keys\norphan example.org", nil, ""},
 		"key file, meant":        {"$FILES\norphan example.org", nil, ""},
 		"unsigned, meant":        {"unsigned\norphan example.org", nil, ""},
@@ -382,7 +384,7 @@ func TestOrphanedDS(t *testing.T) {
 			switch {
 			case err == nil && c.want != "":
 				t.Error("it starts")
-			case err != nil && (c.want == "" || !strings.Contains(err.Error(), c.want)):
+			case err != nil && (c.want == "" || !inOrder(err.Error(), c.want)):
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 			if dir := cfg.keyDir; c.want != "" && dir != "" {
@@ -395,6 +397,95 @@ func TestOrphanedDS(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inOrder reports whether a text has the parts of another, which are between dots.
+func inOrder(text, parts string) bool {
+	for part := range strings.SplitSeq(parts, " ... ") {
+		_, after, found := strings.Cut(text, part)
+		if !found {
+			return false
+		}
+		text = after
+	}
+	return true
+}
+
+// What orphan lets be served is bogus all the same: that shows, however the zone is signed or not, for as long as no
+// DS names a key that is served, also while the parent is silent, and until the next time that it is asked.
+func TestOrphanLasts(t *testing.T) {
+	t.Parallel()
+	foreign, err := dns.NewRR("example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, options := range []string{"key auto $DIR/keys", "$FILES", "unsigned"} {
+		t.Run(options, func(t *testing.T) {
+			t.Parallel()
+			cfg, _ := configure(t, testPolicy, strings.ReplaceAll(options, "$FILES", keyFiles(t, "example.org.", "sub.example.org."))+"\norphan example.org")
+			parent := &registry{}
+			parent.has("example.org.", foreign.(*dns.DS))
+			h, err := (&clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}).begin(nil, parent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := func(when string, bogus bool) {
+				t.Helper()
+				status := h.status("example.org.")
+				told := slices.ContainsFunc(status.Told, func(text string) bool {
+					return inOrder(text, "its parent has a DS ... served all the same, as orphan asks for, and stays bogus until ... serve it with the key that the DS names: ")
+				})
+				if status.Amiss[string(keyroll.Orphaned)] != bogus || told != bogus {
+					t.Errorf("%s: %v, %q", when, status.Amiss, status.Told)
+				}
+			}
+			want("at the start", true)
+			h.run(t, 5*time.Hour, func() { want("later", true) })
+			parent.dead = errors.New("timeout")
+			h.run(t, 5*time.Hour, func() { want("the parent is silent", true) })
+			parent.dead = nil
+			h.run(t, 5*time.Hour, func() { want("it speaks again", true) })
+			parent.has("example.org.")
+			if !cfg.unsigned {
+				parent.has("example.org.", h.loader.serving.Load().zones["example.org."].Set.DS()...)
+			}
+			h.run(t, 2*time.Hour, func() {})
+			want("its DS names our key", false)
+		})
+	}
+}
+
+// A key whose DS the parent has is served once its files are in the folder, whether the zone is bogus as orphan has
+// it or not: the first advice of the refusal.
+func TestKeyOfDSComesBack(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	foreign, _ := dns.NewRR("example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
+	parent.has("example.org.", foreign.(*dns.DS))
+	h := buildRolling(t, testPolicy, "orphan example.org", nil, parent)
+	old := keyFiles(t, "example.org.")
+	base := strings.Fields(old)[2]
+	key, err := zonesign.LoadKey(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent.has("example.org.", key.DNSKEY.ToDS(dns.SHA256))
+	h.run(t, 2*time.Hour, func() {})
+	if !h.status("example.org.").Amiss[string(keyroll.Orphaned)] {
+		t.Error("not bogus without the key")
+	}
+	for _, suffix := range []string{".private", ".key"} {
+		text, err := os.ReadFile(base + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(h.loader.cfg.keyDir, filepath.Base(base)+suffix), string(text))
+	}
+	h.run(t, 2*time.Hour, func() {})
+	if status := h.status("example.org."); status.Amiss[string(keyroll.Orphaned)] {
+		t.Errorf("bogus with the key: %q", status.Told)
+	}
+	h.wantSecure(t, parent, "example.org.")
 }
 
 // A policy with a zone whose parent names another key is refused at the reload, and the old one stays; it is

@@ -3,8 +3,10 @@ package e2e
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,27 +16,26 @@ import (
 )
 
 // Two servers sign one zone, each with keys of its own (RFC 8901 2.1.2). A resolver that gets its DNSKEY RRset
-// from one and an answer from the other takes both for authentic.
+// from one and an answer from the other takes both for authentic. They start without each other's keys, and get them by a
+// reload of the Corefile. What the other's file loses after that stays published.
 func TestTwoSigners(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	files := [2]string{filepath.Join(dir, "a.keys"), filepath.Join(dir, "b.keys")}
+	var servers [2]*world.Process
 	var addrs [2]netip.AddrPort
 	var anchors []string
-	for i := range files {
-		world.WriteFile(t, files[i], "; none yet\n")
-	}
 	for i, keys := range [2]string{"csk", "split"} {
-		addrs[i] = world.CoreDNS(t, `example.org:$PORT {
+		servers[i] = world.CoreDNS(t, `example.org:$PORT {
     bind $ADDR
     errors
     caa $DIR/policy.yaml {
         key auto $DIR/keys
         roll keys `+keys+`
-        cosigner `+files[1-i]+`
     }
 }
-`, map[string]string{"policy.yaml": policyOnly}).Addr
+`, map[string]string{"policy.yaml": policyOnly})
+		addrs[i] = servers[i].Addr
 	}
 	for i, addr := range addrs {
 		var text strings.Builder
@@ -46,6 +47,13 @@ func TestTwoSigners(t *testing.T) {
 		}
 		world.WriteFile(t, files[i], text.String())
 	}
+	for i, server := range servers {
+		corefile := filepath.Join(server.Dir, "Corefile")
+		text, err := os.ReadFile(corefile)
+		must(t, err)
+		world.WriteFile(t, corefile, strings.Replace(string(text), "roll keys", "cosigner "+files[1-i]+"\n        roll keys", 1))
+		server.Signal(t, syscall.SIGUSR1)
+	}
 	end := time.Now().Add(30 * time.Second)
 	for _, addr := range addrs {
 		for len(dnskeysAt(t, addr, "example.org.")) != 3 { // the server looks at the files every two seconds
@@ -54,6 +62,11 @@ func TestTwoSigners(t *testing.T) {
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
+	}
+	world.WriteFile(t, files[1], ";; communications error: timed out\n;; no servers could be reached\n") // dig > FILE
+	servers[0].WaitLog(t, "it has no key of example.org. any more")
+	if keys := dnskeysAt(t, addrs[0], "example.org."); len(keys) != 3 {
+		t.Errorf("when the other's file holds no record: %v", keys)
 	}
 	zone := world.Zone{Name: "example.org", Server: addrs[0], Others: addrs[1:], Anchor: strings.Join(anchors, "\n")}
 	for name, start := range world.Variants {

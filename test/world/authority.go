@@ -135,5 +135,5 @@ func Recursor(t testing.TB, anchor string, zones map[string][]netip.AddrPort) *P
 	conf.WriteString("remote-control:\n    control-enable: no\n")
 	file := filepath.Join(dir, "unbound.conf")
 	WriteFile(t, file, conf.String())
-	return start(t, addr, dir, "start of service", program, "-d", "-p", "-c", file)
+	return startResolver(t, addr, dir, "start of service", program, "-d", "-p", "-c", file)
 }

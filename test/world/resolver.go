@@ -73,7 +73,7 @@ func unboundWith(options string) Resolver {
 		dir, addr := t.TempDir(), FreeAddr(t)
 		conf := filepath.Join(dir, "unbound.conf")
 		WriteFile(t, conf, unboundConf(dir, addr, zones)+options)
-		return start(t, addr, dir, "start of service", program, "-d", "-p", "-c", conf)
+		return startResolver(t, addr, dir, "start of service", program, "-d", "-p", "-c", conf)
 	}
 }
 
@@ -163,7 +163,7 @@ func kresdWith(options string) Resolver {
 		dir, addr := t.TempDir(), FreeAddr(t)
 		conf := filepath.Join(dir, "kresd.conf")
 		WriteFile(t, conf, kresdConf(addr, options, zones))
-		return start(t, addr, dir, kresdReady, program, "-n", "-c", conf, dir)
+		return startResolver(t, addr, dir, kresdReady, program, "-n", "-c", conf, dir)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,14 +90,69 @@ func TestRefusedCorefileSaysWhy(t *testing.T) {
 // A port that is taken when a server starts, and free a moment later, fails no test.
 func TestAPortTakenForAMoment(t *testing.T) {
 	t.Parallel()
-	addr := world.FreeAddr(t)
-	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
-	if err != nil {
-		t.Skip("somebody was faster")
-	}
+	addr, conn := world.TakenAddr(t)
 	time.AfterFunc(300*time.Millisecond, func() { conn.Close() })
 	world.NSD(t, addr, map[string]string{"example.": "example. 60 SOA . . 1 1 1 1 1\nexample. 60 NS ns.example.\n"})
 	if m := world.Ask(t, addr, "example.", dns.TypeSOA); len(m.Answer) == 0 {
 		t.Errorf("got %v", m)
+	}
+}
+
+// A resolver that gives up without a word of DNSSEC (RFC 8914) is asked again, as is one that is silent; what it says of
+// DNSSEC is its answer, and what a server says that is no resolver. That it gives up each time is its answer, too.
+func TestQuery(t *testing.T) {
+	t.Parallel()
+	servFail := func(codes ...uint16) *dns.Msg {
+		m := new(dns.Msg)
+		m.Rcode = dns.RcodeServerFailure
+		m.SetEdns0(1232, true)
+		for _, code := range codes {
+			m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_EDE{InfoCode: code})
+		}
+		return m
+	}
+	fine := new(dns.Msg)
+	for name, c := range map[string]struct {
+		answers  []*dns.Msg // in turn, the last again and again; nil: silence
+		resolver bool
+		again    int
+		rcode    int
+	}{
+		"fine":                      {[]*dns.Msg{fine}, true, 0, dns.RcodeSuccess},
+		"it gave up":                {[]*dns.Msg{servFail(), fine}, true, 1, dns.RcodeSuccess},
+		"without EDNS":              {[]*dns.Msg{{MsgHdr: dns.MsgHdr{Rcode: dns.RcodeServerFailure}}, servFail(), fine}, true, 2, dns.RcodeSuccess},
+		"no reachable authority":    {[]*dns.Msg{servFail(dns.ExtendedErrorCodeNoReachableAuthority), fine}, true, 1, dns.RcodeSuccess},
+		"it gives up each time":     {[]*dns.Msg{servFail()}, true, 2, dns.RcodeServerFailure},
+		"bogus":                     {[]*dns.Msg{servFail(dns.ExtendedErrorCodeDNSBogus), fine}, true, 0, dns.RcodeServerFailure},
+		"bogus, and no server":      {[]*dns.Msg{servFail(dns.ExtendedErrorCodeNoReachableAuthority, dns.ExtendedErrorCodeDNSKEYMissing), fine}, true, 0, dns.RcodeServerFailure},
+		"a server, no resolver":     {[]*dns.Msg{servFail(), fine}, false, 0, dns.RcodeServerFailure},
+		"REFUSED":                   {[]*dns.Msg{{MsgHdr: dns.MsgHdr{Rcode: dns.RcodeRefused}}, fine}, true, 0, dns.RcodeRefused},
+		"silent once, 20 s, and up": {[]*dns.Msg{nil, fine}, true, 1, dns.RcodeSuccess},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var n atomic.Int32
+			server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) {
+				if answer := c.answers[min(int(n.Add(1)), len(c.answers))-1]; answer != nil {
+					reply := answer.Copy()
+					reply.Id, reply.Response, reply.Question = r.Id, true, r.Question
+					_ = w.WriteMsg(reply)
+				}
+			})}
+			go func() { _ = server.ActivateAndServe() }()
+			t.Cleanup(func() { _ = server.Shutdown() })
+			addr := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+			if c.resolver {
+				world.IsResolver(t, addr, "the test's resolver")
+			}
+			answer, again, err := world.Query(addr, new(dns.Msg).SetQuestion("example.org.", dns.TypeCAA))
+			if err != nil || again != c.again || answer.Rcode != c.rcode {
+				t.Errorf("%v, asked again %d times, want %d: %v", err, again, c.again, answer)
+			}
+		})
 	}
 }

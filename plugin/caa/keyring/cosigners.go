@@ -1,11 +1,13 @@
 package keyring
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -16,36 +18,184 @@ import (
 
 // cosigners are the DNSKEYs of other servers that sign the same zones, each with keys of its own (RFC 8901
 // 2.1.2): every server publishes the keys of all, so that a resolver with the DNSKEY RRset of one believes the
-// answers of another. The keys come from files; who puts them there decides. Not safe for use by
-// several goroutines.
+// answers of another. The keys come from files; who puts them there decides. What a file had stays published until the
+// file, at rest and whole, has something else in its place: a key of a zone is succeeded, and never just missing.
+// Not safe for use by several goroutines.
 type cosigners struct {
-	files  []string
-	covers func(zone string) bool // whether the block serves a zone
-	infos  []fs.FileInfo          // of the files as they were read
-	keys   map[string][]*zonesign.Key
+	files []*cosignerFile
+	keys  map[string][]*zonesign.Key // of all files, by zone
 }
 
-// load reads the files, and reports whether they have changed since they were read last. On an error the
-// keys stay as they were.
-func (c *cosigners) load() (changed bool, err error) {
-	infos := make([]fs.FileInfo, len(c.files))
-	for i, file := range c.files {
-		if infos[i], err = os.Stat(file); err != nil {
-			return false, fmt.Errorf("cosigner: %w", err)
-		}
-		changed = changed || c.infos == nil || !keyfolder.Unchanged(infos[i], c.infos[i])
+// cosignerFile is one file of other signers' keys.
+type cosignerFile struct {
+	name    string
+	covers  func(zone string) bool // whether the block serves a zone
+	taken   fs.FileInfo            // the file as it was when its keys were taken; nil before the first time
+	keys    map[string][]*zonesign.Key
+	seen    fs.FileInfo // the file as it was at the last look, and since when
+	rests   time.Time
+	changes time.Time // since when it changes without a rest; zero while it does not
+	err     error     // why it is not taken
+	wrong   lasting   // the same, as it is logged
+}
+
+const (
+	// cosignerRest is how long a file must have been as it is before it is read: as long as that of a policy.
+	cosignerRest = lookAtFiles
+	// cosignerPause is the same for one that looks half-written: keys are missing that it had, or its last line has no
+	// end. A file that changes for so long without a rest is reported.
+	cosignerPause = time.Minute
+)
+
+func newCosigners(files []string, covers func(zone string) bool) *cosigners {
+	c := &cosigners{}
+	for _, name := range files {
+		c.files = append(c.files, &cosignerFile{name: name, covers: covers})
 	}
-	if !changed {
+	return c
+}
+
+// open reads the files at a start, when it is not known what they had: one without a key is an error, for to
+// publish ours alone would make the others' answers bogus.
+func (c *cosigners) open() error {
+	for _, f := range c.files {
+		info, keys, _, err := f.read()
+		if err == nil && len(keys) == 0 {
+			err = errNoKeys
+		}
+		if err != nil {
+			return fmt.Errorf("cosigner: %w", f.describe(err))
+		}
+		f.taken, f.keys = info, keys
+	}
+	c.gather()
+	return nil
+}
+
+var errNoKeys = errors.New("it holds no DNSKEY record: to publish our keys without those of the zone's other signers would make their answers bogus. " +
+	"Write theirs there (dig @SERVER ZONE DNSKEY +tcp); while they have none yet, and when they sign no more, leave the file out of the caa block")
+
+// describe says which file an error is about.
+func (f *cosignerFile) describe(err error) error {
+	if strings.Contains(err.Error(), f.name) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", f.name, err)
+}
+
+// look reads the files that have changed and rest, and reports whether their keys are others. What is wrong with one is
+// logged now and then, and changes nothing.
+func (c *cosigners) look(now time.Time) (changed bool) {
+	for _, f := range c.files {
+		took, err := f.look(now)
+		text := ""
+		if err != nil {
+			text = fmt.Sprintf("cosigner: %v. Its keys are published as they were", f.describe(err))
+		}
+		f.err = err
+		f.wrong.tell(now, text, log.Error, fmt.Sprintf("cosigner: %s is in order again", f.name))
+		changed = changed || took
+	}
+	if changed {
+		c.gather()
+	}
+	return changed
+}
+
+func (f *cosignerFile) look(now time.Time) (took bool, err error) {
+	info, err := os.Stat(f.name)
+	if err != nil {
+		return false, err
+	}
+	if keyfolder.Unchanged(info, f.taken) {
+		f.changes = time.Time{}
 		return false, nil
 	}
-	keys := map[string][]*zonesign.Key{}
-	for _, file := range c.files {
-		if err := c.read(file, keys); err != nil {
-			return false, fmt.Errorf("cosigner: %w", err)
+	if f.changes.IsZero() {
+		f.changes = now
+	}
+	if f.seen == nil || !keyfolder.Unchanged(info, f.seen) {
+		f.seen, f.rests = info, now
+	}
+	rested := now.Sub(f.rests)
+	switch {
+	case rested >= cosignerRest:
+		f.changes = time.Time{}
+	case now.Sub(f.changes) >= cosignerPause:
+		return false, errors.New("it changes all the time, and is taken when it rests: write another file, and rename it")
+	default:
+		return false, f.err // not known to be over
+	}
+	info, keys, whole, err := f.read()
+	if err != nil {
+		return false, err
+	}
+	if after, err := os.Stat(f.name); err != nil || !keyfolder.Unchanged(after, f.seen) {
+		return false, f.err // it has just been written: it will rest
+	}
+	var lost []string
+	for zone := range f.keys {
+		if len(keys[zone]) == 0 {
+			lost = append(lost, zone)
 		}
 	}
-	c.infos, c.keys = infos, keys
+	if slices.Sort(lost); len(lost) > 0 {
+		return false, fmt.Errorf("it has no key of %s any more: write the keys there again; if their signer has left, take the file out of the caa block, and have CoreDNS reload it or restart", strings.Join(lost, ", "))
+	}
+	if fewer := f.fewer(keys); (fewer != "" || !whole) && rested < cosignerPause {
+		return false, f.err
+	} else if fewer != "" {
+		log.Warningf("cosigner: %s no longer has the key %s, which is published no more", f.name, fewer)
+	}
+	f.taken, f.keys = info, keys
 	return true, nil
+}
+
+// fewer names a key that the file had and that is not in keys, "" where all are.
+func (f *cosignerFile) fewer(keys map[string][]*zonesign.Key) string {
+	for zone, had := range f.keys {
+		for _, key := range had {
+			if !slices.ContainsFunc(keys[zone], func(k *zonesign.Key) bool { return k.DNSKEY.PublicKey == key.DNSKEY.PublicKey }) {
+				return key.String()
+			}
+		}
+	}
+	return ""
+}
+
+// gather puts the keys of all files together.
+func (c *cosigners) gather() {
+	c.keys = map[string][]*zonesign.Key{}
+	for _, f := range c.files {
+		for zone, keys := range f.keys {
+			for _, key := range keys {
+				if !slices.ContainsFunc(c.keys[zone], func(k *zonesign.Key) bool { return k.DNSKEY.PublicKey == key.DNSKEY.PublicKey }) {
+					c.keys[zone] = append(c.keys[zone], key)
+				}
+			}
+		}
+	}
+}
+
+// troubles are what is wrong with files that have keys of a zone.
+func (c *cosigners) troubles(zone string) (texts []string) {
+	for _, f := range c.files {
+		if f.wrong.text != "" && len(f.keys[zone]) > 0 {
+			texts = append(texts, f.wrong.text)
+		}
+	}
+	return texts
+}
+
+// from names the files that have keys of a zone.
+func (c *cosigners) from(zone string) string {
+	var names []string
+	for _, f := range c.files {
+		if len(f.keys[zone]) > 0 {
+			names = append(names, f.name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 const (
@@ -55,40 +205,57 @@ const (
 	maxForeign = 32
 )
 
-// read adds the DNSKEY records of a file in the syntax of zone files, such as another server's answer.
-func (c *cosigners) read(file string, keys map[string][]*zonesign.Key) error {
-	text, err := os.ReadFile(file)
+// read reads the DNSKEY records of the file, which has the syntax of zone files, such as another server's answer. It is
+// whole if its last line has an end.
+func (f *cosignerFile) read() (info fs.FileInfo, keys map[string][]*zonesign.Key, whole bool, err error) {
+	if info, err = os.Stat(f.name); err != nil { // before it is read, so that a later change is seen
+		return nil, nil, false, err
+	}
+	text, err := os.ReadFile(f.name)
 	switch {
 	case err != nil:
-		return err
+		return nil, nil, false, err
 	case len(text) > maxCosigner:
-		return fmt.Errorf("%s is longer than %d octets", file, maxCosigner)
+		return nil, nil, false, fmt.Errorf("it is longer than %d octets", maxCosigner)
 	case strings.Contains(strings.ToUpper(string(text)), "$GENERATE"):
-		return fmt.Errorf("%s holds $GENERATE, of which there may be no end", file)
+		return nil, nil, false, errors.New("it holds $GENERATE, of which there may be no end")
 	}
-	parser := dns.NewZoneParser(strings.NewReader(string(text)), "", file)
+	keys = map[string][]*zonesign.Key{}
+	parser := dns.NewZoneParser(strings.NewReader(string(text)), "", f.name)
 	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
-		key, isKey := rr.(*dns.DNSKEY)
-		switch {
-		case rr.Header().Rrtype == dns.TypeRRSIG:
-			continue // of the answer that it was taken from
-		case !isKey:
-			return fmt.Errorf("%s holds a %s record of %s, where DNSKEY belongs", file, dns.Type(rr.Header().Rrtype), rr.Header().Name)
-		}
-		zone := dns.CanonicalName(key.Hdr.Name)
-		if !c.covers(zone) {
-			return fmt.Errorf("%s holds a key of %s, which this block does not serve", file, zone)
-		}
-		key.Hdr.Name = zone
-		if !slices.ContainsFunc(keys[zone], func(k *zonesign.Key) bool { return k.DNSKEY.PublicKey == key.PublicKey }) {
-			keys[zone] = append(keys[zone], &zonesign.Key{DNSKEY: key})
-		}
-		if len(keys[zone]) > maxForeign {
-			return fmt.Errorf("%s holds more than %d keys of %s", file, maxForeign, zone)
+		if err := f.add(keys, rr); err != nil {
+			return nil, nil, false, err
 		}
 	}
 	if parser.Err() != nil {
-		return parser.Err() // it begins with the file
+		return nil, nil, false, parser.Err() // it begins with the file
+	}
+	return info, keys, strings.HasSuffix(string(text), "\n"), nil
+}
+
+// add adds a record of the file to its keys.
+func (f *cosignerFile) add(keys map[string][]*zonesign.Key, rr dns.RR) error {
+	key, isKey := rr.(*dns.DNSKEY)
+	switch {
+	case rr.Header().Rrtype == dns.TypeRRSIG:
+		return nil // of the answer that it was taken from
+	case !isKey:
+		return fmt.Errorf("it holds a %s record of %s, where DNSKEY belongs", dns.Type(rr.Header().Rrtype), rr.Header().Name)
+	}
+	zone := dns.CanonicalName(key.Hdr.Name)
+	if !f.covers(zone) {
+		return fmt.Errorf("it holds a key of %s, which this block does not serve", zone)
+	}
+	key.Hdr.Name = zone
+	other := &zonesign.Key{DNSKEY: key}
+	if err := other.Check(); err != nil {
+		return fmt.Errorf("the key %s: %w (is the record whole?)", other, err)
+	}
+	if !slices.ContainsFunc(keys[zone], func(k *zonesign.Key) bool { return k.DNSKEY.PublicKey == key.PublicKey }) {
+		keys[zone] = append(keys[zone], other)
+	}
+	if len(keys[zone]) > maxForeign {
+		return fmt.Errorf("it holds more than %d keys of %s", maxForeign, zone)
 	}
 	return nil
 }

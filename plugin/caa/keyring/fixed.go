@@ -31,8 +31,10 @@ type fixed struct {
 type fixedZone struct {
 	keys *Keys
 	seps []*dns.DNSKEY
-	said []keyroll.Observation
-	told string // what was last said about the parent
+	said []keyroll.Observation // when the parent was asked last
+	told lasting               // about the parent
+	// answered is what each server of the parent said when it answered last.
+	answered []keyroll.Observation
 }
 
 func newFixed(cfg *Config, sets map[string]*zonesign.KeySet, above *parents) *fixed {
@@ -51,6 +53,7 @@ func (f *fixed) zone(name string) (*fixedZone, error) {
 			return nil, fmt.Errorf("%w %s: add its files to key file, use key auto DIRECTORY, or serve it from an unsigned block", ErrNoKey, name)
 		}
 		z.keys.Set, z.keys.DS, z.seps = set, set.DS(), set.SEPs()
+		z.keys.publish = publishing("", z.keys.DS)
 	}
 	f.zones[name] = z
 	return z, nil
@@ -88,7 +91,7 @@ func (f *fixed) Prepare(ctx context.Context, served []*policy.Zone) error {
 		if err != nil {
 			return err
 		}
-		z.said = said[name]
+		z.hear(said[name])
 		if err := f.parents.check(name, z.seps, z.said); err != nil && !f.parents.orphans[name] {
 			errs = append(errs, err)
 			delete(f.zones, name)
@@ -113,6 +116,11 @@ func (f *fixed) Look(ctx context.Context) (changed bool, next time.Time) {
 	f.mu.Lock()
 	if now.Before(f.next) {
 		defer f.mu.Unlock()
+		for name, z := range f.zones {
+			if z.told.text != "" {
+				f.tell(name, z)
+			}
+		}
 		return false, f.next
 	}
 	zones := slices.Collect(maps.Keys(f.zones))
@@ -123,26 +131,28 @@ func (f *fixed) Look(ctx context.Context) (changed bool, next time.Time) {
 	defer f.mu.Unlock()
 	for name, s := range said {
 		if z := f.zones[name]; z != nil {
-			z.said = s
+			z.hear(s)
 			f.tell(name, z)
 		}
 	}
 	return false, f.next
 }
 
-// tell tells of what is amiss with a zone's parent, once while it lasts.
+// hear notes what the parent of a zone says.
+func (z *fixedZone) hear(said []keyroll.Observation) {
+	z.said, z.answered = said, recall(z.answered, said)
+}
+
+// tell logs what is wrong with a zone's parent, now and then while it lasts.
 func (f *fixed) tell(name string, z *fixedZone) {
-	text := ""
-	if err := f.parents.check(name, z.seps, z.said); err != nil {
+	text, logged := "", log.Error
+	if err := f.parents.check(name, z.seps, z.answered); err != nil {
 		text = err.Error()
 	}
-	if text != "" && text != z.told {
-		log.Error(text)
+	if f.parents.orphans[name] {
+		logged = log.Warning
 	}
-	if text == "" && z.told != "" {
-		log.Infof("%s: its parent's DS matches again", name)
-	}
-	z.told = text
+	z.told.tell(f.now(), text, logged, name+": the parent's DS are right again")
 }
 
 // Status implements Keyring.
@@ -152,8 +162,8 @@ func (f *fixed) Status() map[string]Status {
 	out := make(map[string]Status, len(f.zones))
 	for name, z := range f.zones {
 		s := Status{Amiss: map[string]bool{}, Said: z.said}
-		if z.told != "" {
-			s.Amiss[string(keyroll.Orphaned)], s.Told = true, []string{z.told}
+		if z.told.text != "" {
+			s.Amiss[string(keyroll.Orphaned)], s.Told = true, []string{z.told.text}
 		}
 		out[name] = s
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/caa/linelog"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
@@ -46,23 +47,41 @@ type Keys struct {
 	Set *zonesign.KeySet // nil when unsigned
 	DS  []*dns.DS        // what a parent that is served by the same server has
 
-	from   time.Time  // since when there is to be a DS, while that is to come
-	served *servedTTL // shared by all Keys of the zone
+	publish []string   // what to do about the parent's DS, as Publish has it
+	served  *servedTTL // shared by all Keys of the zone
 }
 
-// Publish says what to publish at the parent, and when.
-func (k *Keys) Publish() (lines []string) {
-	ds, when := k.DS, ""
-	if k.Set != nil && len(ds) == 0 && !k.from.IsZero() {
-		for _, key := range k.Set.SEPs() {
-			ds = append(ds, key.ToDS(dns.SHA256))
-		}
-		when = k.from.UTC().Format(" from 2006-01-02 15:04 UTC on")
-	}
-	for _, rr := range ds {
-		lines = append(lines, fmt.Sprintf("Publish at the parent%s: %s", when, Text(rr)))
+// Publish says what to do about the DS at the parent, and when: what `caacheck keys ds` says.
+func (k *Keys) Publish() (lines []string) { return k.publish }
+
+// publishing are lines that say to publish DS records.
+func publishing(when string, all []*dns.DS) (lines []string) {
+	for _, ds := range all {
+		lines = append(lines, fmt.Sprintf("Publish at the parent%s: %s", when, keyroll.TextOf(ds)))
 	}
 	return lines
+}
+
+// delegating are lines that say what belongs at the parent of a zone whose keys roll, with the keys of its other signers.
+func delegating(zone string, result *keyfolder.Result, others []*zonesign.Key) []string {
+	public := make(map[keyroll.ID]*dns.DNSKEY, len(result.Keys))
+	for id, key := range result.Keys {
+		public[id] = key.DNSKEY
+	}
+	switch d := result.Zone.Delegation(result.Waits); {
+	case d.Advice == keyroll.Publish:
+		ds := d.DS(public)
+		for _, key := range seps(others) {
+			ds = append(ds, key.DNSKEY.ToDS(dns.SHA256))
+		}
+		return publishing("", ds)
+	case d.Advice == keyroll.TooEarly && !d.Until.IsZero():
+		return publishing(d.Until.UTC().Format(" from 2006-01-02 15:04 UTC on"), d.DS(public))
+	case d.Advice == keyroll.NoDS:
+		return nil
+	default:
+		return []string{d.Note(zone)}
+	}
 }
 
 // Unsigned are those of a zone without DNSSEC.
@@ -161,8 +180,8 @@ func Open(cfg Config) (Keyring, error) {
 		cfg.Now = time.Now
 	}
 	above := newParents(&cfg)
-	others := &cosigners{files: cfg.Cosigners, covers: cfg.Covers}
-	if _, err := others.load(); err != nil {
+	others := newCosigners(cfg.Cosigners, cfg.Covers)
+	if err := others.open(); err != nil {
 		return nil, err
 	}
 	switch {
@@ -206,11 +225,12 @@ func readKeys(cfg *Config, others *cosigners) (map[string]*zonesign.KeySet, erro
 	return sets, nil
 }
 
+// CosignerFile is the code in Status of a zone whose other signers' keys are published as they were, for a file that
+// has them is lost, half-written, or of no use.
+const CosignerFile = "cosigner-file"
+
 // ErrNoKey is a zone for which no key is given.
 var ErrNoKey = errors.New("no key for the zone")
-
-// Text is a DS record on one line, as people paste it.
-func Text(ds *dns.DS) string { return strings.ReplaceAll(ds.String(), "\t", " ") }
 
 // lookAtFiles is how often a folder and files are looked at for what other servers and people wrote.
 const lookAtFiles = 2 * time.Second

@@ -5,8 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/miekg/dns"
+	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
@@ -31,24 +30,65 @@ func (r *rolling) complaints(name string, z *rollingZone, result *keyfolder.Resu
 			lines = append(lines, terminal.Clean(name+": "+refusal.String()))
 		}
 	}
-	if err := r.orphaned(name, z); err != nil {
+	if err := r.orphaned(name, z, slices.Concat(z.last.Refusals, z.last.Warnings)); err != nil {
 		lines = append(lines, string(terminal.Text(err)))
 	}
 	return lines
 }
 
 // tell says what is amiss, once while it lasts.
-func (z *rollingZone) tell(name string, complaints []string) {
-	now := setOf(complaints)
+func (z *rollingZone) tell(name string, now time.Time, complaints []string) {
+	lines := setOf(complaints)
 	for _, line := range complaints {
 		if !z.told[line] {
 			log.Warning(terminal.Lines(line))
+			z.reminded = now
 		}
 	}
-	if len(now) == 0 && len(z.told) > 0 {
+	if len(lines) == 0 && len(z.told) > 0 {
 		log.Infof("%s: nothing is amiss with its keys any more", name)
 	}
-	z.told = now
+	z.told = lines
+}
+
+// lasting is something wrong that is logged now and then while it lasts.
+type lasting struct {
+	text string    // "": nothing is
+	last time.Time // when it was logged
+}
+
+// tell notes what is wrong now, "" for nothing, and logs it where it is time; over is logged when it has ended.
+func (l *lasting) tell(now time.Time, text string, logged func(any), over string) {
+	switch {
+	case text != "" && (text != l.text || now.Sub(l.last) >= reminder):
+		logged(text)
+		l.last = now
+	case text == "" && l.text != "":
+		log.Info(over)
+	}
+	l.text = text
+}
+
+// remind logs again which zones are bogus: a line of long ago is not seen.
+func (r *rolling) remind() {
+	now, shown, more := r.now(), 0, 0
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, z := range r.zones {
+		switch {
+		case z.bogus == "" || now.Sub(z.reminded) < reminder:
+			continue
+		case shown == shownKeys:
+			more++
+		default:
+			shown++
+			log.Warning(z.bogus)
+		}
+		z.reminded = now
+	}
+	if more > 0 {
+		log.Warningf("And %d zones more whose parent has a DS that no key in %s matches: caacheck keys shows all", more, r.dir)
+	}
 }
 
 // Status implements Keyring.
@@ -60,6 +100,14 @@ func (r *rolling) Status() map[string]Status {
 		s := Status{Zone: z.last.Zone, Waits: z.last.Waits, Amiss: map[string]bool{}, Told: slices.Sorted(maps.Keys(z.told)), Said: z.said}
 		for _, refusal := range slices.Concat(z.last.Refusals, z.last.Warnings) {
 			s.Amiss[string(refusal.Code)] = true
+		}
+		theirs := slices.Clone(z.theirs)
+		if z.unfit.text != "" {
+			theirs = append(theirs, z.unfit.text)
+		}
+		s.Told = append(s.Told, theirs...)
+		if len(theirs) > 0 {
+			s.Amiss[CosignerFile] = true
 		}
 		out[name] = s
 	}
@@ -84,18 +132,17 @@ var becomes = map[keyroll.State]string{
 // changeLog tells of changes of keys, some of them one by one.
 type changeLog struct{ lines []string }
 
-func (c *changeLog) add(zone string, result *keyfolder.Result) {
+func (c *changeLog) add(zone string, result *keyfolder.Result, keys *Keys) {
 	if result.Err != nil {
 		return // nothing was written, so nothing has changed
 	}
+	delegation := false
 	for _, change := range result.Changes {
 		c.lines = append(c.lines, fmt.Sprintf("%s: the %s %s %s", strings.TrimSuffix(zone, "."), change.Role, change.Key, becomes[change.To]))
-		if change.To != keyroll.Ready {
-			continue
-		}
-		if key := result.Keys[change.Key]; key != nil {
-			c.lines = append(c.lines, "Publish at the parent: "+Text(key.DNSKEY.ToDS(dns.SHA256)))
-		}
+		delegation = delegation || change.To == keyroll.Ready
+	}
+	if delegation {
+		c.lines = append(c.lines, keys.Publish()...)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/caa/parent"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
 // patienceAtStart bounds how long the parents may take before zones are served without their word.
@@ -27,6 +28,7 @@ type parents struct {
 	// notify tells the parent of a zone of new CDS, nil as source.
 	notify  func(ctx context.Context, zone string) (told string, err error)
 	orphans map[string]bool // zones that are served though the parent's DS names none of their keys
+	serve   string          // how a key is given to a zone, for messages; the key's files follow
 
 	mu     sync.Mutex
 	silent map[string]bool // zones of whose parent a server could not be asked
@@ -36,6 +38,14 @@ func newParents(cfg *Config) *parents {
 	p := &parents{orphans: map[string]bool{}, silent: map[string]bool{}}
 	for _, zone := range cfg.Orphans {
 		p.orphans[zone] = true
+	}
+	switch {
+	case cfg.Folder != "":
+		p.serve = "put its files into " + cfg.Folder
+	case len(cfg.Files) > 0:
+		p.serve = "list its files in key file"
+	default:
+		p.serve = "list its files in key file, in place of unsigned"
 	}
 	switch {
 	case cfg.Parent.Off:
@@ -99,6 +109,10 @@ func (p *parents) tellSilence(said map[string][]keyroll.Observation) {
 	}
 }
 
+// reminder is how often it is logged again that a zone is bogus, or that a file of cosigner is of no use: as often as
+// that a policy is refused.
+const reminder = 10 * time.Minute
+
 // match says which keys the servers of a parent name.
 func match(said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
 	matched := make([]keyroll.Observation, len(said))
@@ -109,22 +123,61 @@ func match(said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation
 	return matched
 }
 
-// orphaned says that a zone would be bogus, as its parent has a DS that names none of its keys.
+// recall returns what each server of a parent said when it answered last: now, or before. That one is silent
+// does not end what it said.
+func recall(before, now []keyroll.Observation) []keyroll.Observation {
+	silent := func(o keyroll.Observation) bool { return o.Err != nil }
+	if !slices.ContainsFunc(now, func(o keyroll.Observation) bool { return !silent(o) }) && len(before) > 0 {
+		return before // perhaps not even its servers' names are known
+	}
+	answered := slices.Clone(now)
+	for i, o := range answered {
+		was := slices.IndexFunc(before, func(b keyroll.Observation) bool { return b.Server == o.Server })
+		if silent(o) && was >= 0 {
+			answered[i] = before[was]
+		}
+	}
+	return answered
+}
+
+// orphaned says that a zone is or would be bogus, as its parent has a DS that names none of its keys.
 type orphaned struct {
 	zone    string
-	refusal keyroll.Refusal
+	servers []string  // of the parent
 	found   []*dns.DS // what the parent has
+	serve   string    // how a key is given to the zone, after its files
+	meant   bool      // it is served all the same
+}
+
+func (p *parents) orphaned(zone string, refusal keyroll.Refusal, said []keyroll.Observation) *orphaned {
+	said = slices.DeleteFunc(slices.Clone(said), func(o keyroll.Observation) bool { return !slices.Contains(refusal.Servers, o.Server) })
+	return &orphaned{zone, refusal.Servers, allDS(said), p.serve, p.orphans[zone]}
 }
 
 func (e *orphaned) Error() string {
-	zone := strings.TrimSuffix(e.zone, ".")
-	var ds []string
+	zone, ttl := strings.TrimSuffix(e.zone, "."), uint32(0)
+	stem, err := zonesign.KeyFileStem(e.zone)
+	if err != nil {
+		stem = e.zone // it is only for people
+	}
+	var ds, files []string
 	for _, rr := range e.found {
+		id := keyroll.ID{Algorithm: rr.Algorithm, Tag: rr.KeyTag}
 		ds = append(ds, fmt.Sprintf("%d %d", rr.KeyTag, rr.Algorithm))
+		files = append(files, stem+id.String())
+		ttl = max(ttl, rr.Hdr.Ttl)
 	}
 	slices.Sort(ds)
-	return fmt.Sprintf("%s: its parent has a DS (key tag and algorithm %s, at %s), and no key that is served here matches it: whoever validates would get no answer, and CAs must (BR 3.2.2.8.1). Put the files of the key back, or have the parent take the DS away; of a zone that is about to move here say orphan %s in the caa block",
-		zone, strings.Join(slices.Compact(ds), ", "), strings.Join(e.refusal.Servers, ", "), zone)
+	slices.Sort(files)
+	lasts := fmt.Sprintf("the TTL of the old DS (%s)", time.Duration(ttl)*time.Second)
+	itsKey := fmt.Sprintf("the key that the DS names: %s (%s, .key and .private)", e.serve, strings.Join(slices.Compact(files), " or "))
+	text := fmt.Sprintf("%s: its parent has a DS (key tag and algorithm %s, at %s), and no key that is served here matches it: whoever validates takes its answers for bogus, and CAs must validate (BR 4.2.2.2). ",
+		zone, strings.Join(slices.Compact(ds), ", "), strings.Join(e.servers, ", "))
+	if e.meant {
+		return text + fmt.Sprintf("It is served all the same, as orphan asks for, and stays bogus until the parent has the DS of a key that is served here and %s is over. To end that now, serve it with %s", lasts, itsKey)
+	}
+	return text + fmt.Sprintf("Serve it with %s. If that key is lost, have the parent remove the DS, and serve the zone when %s is over. Only if it is to be served in spite of that, say orphan %s in the caa block: it then stays bogus until the parent has the DS of a key that is served here and %s is over",
+		itsKey, lasts, zone, lasts)
 }
 
 // check says why a zone with fixed keys cannot be served; seps are those that sign its DNSKEY RRset.
@@ -137,7 +190,7 @@ func (p *parents) check(zone string, seps []*dns.DNSKEY, said []keyroll.Observat
 	if len(refusals) == 0 {
 		return nil
 	}
-	return &orphaned{zone, refusals[0], allDS(said)}
+	return p.orphaned(zone, refusals[0], said)
 }
 
 // allDS are the DS that any server of a parent has.

@@ -16,7 +16,6 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -47,7 +46,6 @@ type rolling struct {
 
 	stepping sync.Mutex // held from reading the folder until what came of it is taken over
 	others   *cosigners
-	trouble  string // what was last said of their files
 	mu       sync.Mutex
 	zones    map[string]*rollingZone
 }
@@ -60,9 +58,14 @@ type rollingZone struct {
 	last     keyroll.Decision
 	said     []keyroll.Observation // when the parent was asked last
 	asked    time.Time             // when that was
+	answered []keyroll.Observation // what each server of the parent said when it answered last
 	wake     time.Time
 	notify   time.Time       // when the parent is to be told of new CDS; zero: it need not be
 	told     map[string]bool // what is amiss, as it was said last
+	bogus    string          // what of it makes the zone bogus, which is logged again and again
+	reminded time.Time       // when that was
+	unfit    lasting         // why new keys of other signers are not published
+	theirs   []string        // what is wrong with files of other signers' keys
 	unlisted bool            // Retain did not name it the last time
 }
 
@@ -130,7 +133,8 @@ func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, name := range zones {
-		if err := r.orphaned(name, r.zones[name]); err != nil && !followed(r.zones[name].last.Zone.Keys) {
+		z := r.zones[name]
+		if err := r.orphaned(name, z, z.last.Refusals); err != nil && !r.parents.orphans[name] && !followed(z.last.Zone.Keys) {
 			errs = append(errs, err)
 			delete(r.zones, name)
 		}
@@ -144,11 +148,11 @@ func followed(keys []keyroll.Key) bool {
 	return slices.ContainsFunc(keys, func(k keyroll.Key) bool { return k.Role != keyroll.ZSK && k.State == keyroll.Active })
 }
 
-// orphaned says that a zone's parent names none of its keys.
-func (r *rolling) orphaned(name string, z *rollingZone) error {
-	for _, refusal := range z.last.Refusals {
+// orphaned says that a zone's parent names none of its keys, if that is among what is wrong with it.
+func (r *rolling) orphaned(name string, z *rollingZone, wrong []keyroll.Refusal) error {
+	for _, refusal := range wrong {
 		if refusal.Code == keyroll.Orphaned {
-			return &orphaned{name, refusal, allDS(z.said)}
+			return r.parents.orphaned(name, refusal, z.answered)
 		}
 	}
 	return nil
@@ -176,6 +180,7 @@ func (r *rolling) Look(ctx context.Context) (changed bool, next time.Time) {
 		changed = changed || len(news) > 0
 	}
 	r.tellParents(ctx)
+	r.remind()
 	return changed, r.next()
 }
 
@@ -254,15 +259,12 @@ func (r *rolling) due() (zones []string) {
 func (r *rolling) readCosigners() bool {
 	r.stepping.Lock()
 	defer r.stepping.Unlock()
-	changed, err := r.others.load()
-	trouble := ""
-	if err != nil {
-		trouble = string(terminal.Text(err))
+	changed := r.others.look(r.now())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, z := range r.zones {
+		z.theirs = r.others.troubles(name)
 	}
-	if trouble != "" && trouble != r.trouble {
-		log.Errorf("The keys of other signers are served as they were: %s", terminal.Lines(trouble))
-	}
-	r.trouble = trouble
 	return changed
 }
 
@@ -272,10 +274,12 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 	r.stepping.Lock()
 	defer r.stepping.Unlock()
 	now := r.now()
-	ttls := r.takeTTLs(zones)
+	ttls, answered := r.takeTTLs(zones), r.recall(zones, said)
 	results, err := r.folder.Update(now, func(zone string, state keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
-		return keyroll.Step(state, keyroll.Input{Now: now, Settings: r.settings, DataTTL: ttls[zone],
+		d := keyroll.Step(state, keyroll.Input{Now: now, Settings: r.settings, DataTTL: ttls[zone],
 			KeyTTL: time.Duration(r.ttl) * time.Second, Parent: r.observe(zone, &state, said[zone], keys), Found: found})
+		r.showParent(&d, said[zone], answered[zone], keys)
+		return d
 	}, zones...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -290,7 +294,7 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 			continue // it is no longer served
 		}
 		if heard, asked := said[name]; asked {
-			z.said, z.asked = heard, now
+			z.said, z.asked, z.answered = heard, now, answered[name]
 		}
 		changed, failed := r.take(name, z, result, ttls[name])
 		if failed != nil && z.keys == nil {
@@ -301,8 +305,12 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 		if changed {
 			news = append(news, name)
 		}
-		changes.add(name, result)
-		z.tell(name, r.complaints(name, z, result, failed))
+		changes.add(name, result, z.keys)
+		z.tell(name, now, r.complaints(name, z, result, failed))
+		z.bogus = ""
+		if err := r.orphaned(name, z, slices.Concat(z.last.Refusals, z.last.Warnings)); err != nil {
+			z.bogus = err.Error()
+		}
 	}
 	changes.flush(r.dir)
 	return news, err
@@ -338,7 +346,12 @@ func (r *rolling) postpone(zones []string, ttls map[string]time.Duration) {
 // said to be right, nobody was asked: its keys live as if it had no DS yet.
 func (r *rolling) observe(zone string, state *keyroll.Zone, said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
 	matched := match(said, keys)
-	if r.parents.orphans[zone] && len(keyroll.Check(state.Sets().Apex, matched)) > 0 {
+	apex := state.Sets().Apex
+	// A key that is in the folder and not served yet comes back when its DS is seen.
+	comesBack := slices.ContainsFunc(matched, func(o keyroll.Observation) bool {
+		return slices.ContainsFunc(o.Named, func(id keyroll.ID) bool { return !slices.Contains(apex, id) })
+	})
+	if r.parents.orphans[zone] && !comesBack && len(keyroll.Check(apex, matched)) > 0 {
 		return nil
 	}
 	for i, o := range matched {
@@ -347,6 +360,30 @@ func (r *rolling) observe(zone string, state *keyroll.Zone, said []keyroll.Obser
 		}
 	}
 	return matched
+}
+
+// showParent adds to a decision, for people, what the step was not to see: that the parent names no key that is
+// served, where that was said to be right, or where it cannot be asked any more and said so before.
+func (r *rolling) showParent(d *keyroll.Decision, said, answered []keyroll.Observation, keys []*dns.DNSKEY) {
+	if len(d.Parent) == 0 {
+		d.Parent = match(said, keys)
+	}
+	if !slices.ContainsFunc(d.Refusals, func(refusal keyroll.Refusal) bool { return refusal.Code == keyroll.Orphaned }) {
+		d.Warnings = append(d.Warnings, keyroll.Check(d.Sets.Apex, match(answered, keys))...)
+	}
+}
+
+// recall returns what the parents' servers of zones said when they answered last, which may be now.
+func (r *rolling) recall(zones []string, said map[string][]keyroll.Observation) map[string][]keyroll.Observation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	answered := make(map[string][]keyroll.Observation, len(zones))
+	for _, name := range zones {
+		if z := r.zones[name]; z != nil {
+			answered[name] = recall(z.answered, said[name])
+		}
+	}
+	return answered
 }
 
 // take takes over what came of a zone's step, and reports whether its keys are others. It is called with the lock.
@@ -361,8 +398,19 @@ func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, tt
 	others := r.others.of(name, func(id keyroll.ID) bool {
 		return slices.ContainsFunc(result.Zone.Keys, func(k keyroll.Key) bool { return k.ID == id })
 	})
+	unfit := ""
 	if z.keys == nil || !equalSets(z.last.Sets, result.Sets) || !sameKeys(z.others, others) {
 		keys, err := r.zoneKeys(name, result, others, z.served)
+		if err != nil && len(others) > 0 && !sameKeys(z.others, others) {
+			if before, alone := r.zoneKeys(name, result, z.others, z.served); alone == nil {
+				err = fmt.Errorf("cosigner: %s: the keys of %s cannot be published with ours: %w", r.others.from(name), name, err)
+				if z.keys == nil {
+					return false, err
+				}
+				// Ours go on with those of theirs that did fit, for what is written of ours must be served.
+				unfit, keys, others, err = err.Error()+". They are published as they were", before, z.others, nil
+			}
+		}
 		if err != nil {
 			z.wake = r.now().Add(tryAgain)
 			return false, fmt.Errorf("keys of %s in %s: %w", name, r.dir, err)
@@ -370,8 +418,11 @@ func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, tt
 		if !sameKeys(z.others, others) {
 			log.Infof("%s: %d keys of other signers are published with ours", strings.TrimSuffix(name, "."), len(others))
 		}
-		changed, z.keys, z.others = z.keys != nil, keys, others
+		if unfit == "" || !equalSets(z.last.Sets, result.Sets) {
+			changed, z.keys, z.others = z.keys != nil, keys, others
+		}
 	}
+	z.unfit.tell(r.now(), unfit, log.Error, name+": the keys of its other signers are published as their files have them")
 	if r.parents.notify != nil && len(result.Changes) > 0 && !sameCDS(z.last.Sets, result.Sets) {
 		z.notify = r.now().Add(r.settings.Propagation) // when all servers have them (RFC 9859 4.2)
 	}
@@ -412,7 +463,7 @@ func (r *rolling) zoneKeys(name string, result *keyfolder.Result, others []*zone
 	if err != nil {
 		return nil, err
 	}
-	keys := &Keys{Set: set, DS: set.DS(), from: introduced(result.Waits), served: served}
+	keys := &Keys{Set: set, DS: set.DS(), publish: delegating(name, result, others), served: served}
 	if unsure(result.Zone.Keys) && !result.Zone.Insecure {
 		// Nobody knows which the parent had, so it names all of them: each signs.
 		for _, key := range roles.Apex {
@@ -420,16 +471,6 @@ func (r *rolling) zoneKeys(name string, result *keyfolder.Result, others []*zone
 		}
 	}
 	return keys, nil
-}
-
-// introduced is when the first key of a zone may be named by a DS.
-func introduced(waits []keyroll.Wait) time.Time {
-	for _, w := range waits {
-		if w.State == keyroll.Introduced {
-			return w.Until
-		}
-	}
-	return time.Time{}
 }
 
 func unsure(keys []keyroll.Key) bool {

@@ -67,7 +67,7 @@ func (r *Refusal) UnmarshalJSON(text []byte) error {
 
 // refusals are the causes and remedies.
 var refusals = map[Code][2]string{
-	Orphaned:          {"the parent has a DS that no key here matches, so the zone is bogus there", "put the key's files back from a backup, or have the parent replace the DS"},
+	Orphaned:          {"the parent has a DS that no key here matches, so the zone is bogus there", "put the files of the key that the DS names here, from a backup or from where the zone was signed; if it is lost, have the parent remove or replace the DS"},
 	WouldOrphan:       {"the change would leave the parent with a DS that no key matches", "report this: nothing has changed"},
 	NoSuchKey:         {"the zone has no such key", "look at what caacheck keys shows"},
 	KeyNeeded:         {"the key is in use, or the parent has been asked to name it", "roll it instead"},

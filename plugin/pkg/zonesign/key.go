@@ -40,6 +40,12 @@ func (k *Key) String() string {
 	return fmt.Sprintf("%s+%03d+%05d", dns.CanonicalName(k.DNSKEY.Hdr.Name), k.DNSKEY.Algorithm, k.Tag())
 }
 
+// Check says why a key cannot be one of a zone.
+func (k *Key) Check() error {
+	_, _, err := k.check()
+	return err
+}
+
 // check returns the key's algorithm and public half, or why it cannot be a key of a zone.
 func (k *Key) check() (*algorithm, crypto.PublicKey, error) {
 	switch {
