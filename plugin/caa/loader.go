@@ -45,6 +45,7 @@ type loader struct {
 	trouble  string     // the problem told last; "" while the file is the policy served
 	told     time.Time  // when it was told
 	unserved string     // the zones of the file told of as not served here
+	waiting  *waiting   // the file's policy while it is refused for want of data (zonedata.go)
 }
 
 // status is what the metrics show of a loader beside its serving. Immutable.
@@ -117,6 +118,7 @@ func (u unreadable) Unwrap() error { return u.error }
 
 // load reads the file and serves it unless it is refused. previous is the policy that it replaces.
 func (l *loader) load(previous *policy.Snapshot) (accepted, error) {
+	l.waiting = nil
 	text, err := l.source.read()
 	if err != nil {
 		return accepted{}, unreadable{err}
@@ -125,7 +127,9 @@ func (l *loader) load(previous *policy.Snapshot) (accepted, error) {
 	if err != nil {
 		return accepted{}, err
 	}
-	return l.serve(p, previous, text, true)
+	next, err := l.serve(p, previous, text, true)
+	l.wait(p, text, err)
+	return next, err
 }
 
 // serve brings a policy into service that the guard accepts and, if it is the file's, keeps its text.
@@ -136,7 +140,8 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 	if err != nil {
 		return accepted{}, err
 	}
-	report := guard.Check(p, guard.Options{Zones: l.cfg.zones, Operator: l.cfg.requirements(l.guarded(p, zones)), Previous: previous, At: l.now()})
+	operator := l.cfg.requirements(l.guarded(p, zones))
+	report := guard.Check(p, guard.Options{Zones: l.cfg.zones, Operator: operator, Previous: previous, At: l.now()})
 	if err := report.Err(); err != nil {
 		return accepted{}, err
 	}
@@ -147,7 +152,7 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 	if err != nil {
 		return accepted{}, err
 	}
-	if err := l.nodesAtAliases(next); err != nil {
+	if err := errors.Join(l.nodesAtAliases(next), l.withoutData(next, previous, operator)); err != nil {
 		return accepted{}, err
 	}
 	if keep {
@@ -389,6 +394,7 @@ func (l *loader) watch() {
 			return
 		case <-tick.C:
 			l.remind()
+			l.retry()
 			if l.cfg.reload > 0 {
 				l.look()
 			}

@@ -41,6 +41,7 @@ func setup(c *caddy.Controller) error {
 		// comes last. The self-check asks the plugins below, which must have started.
 		once.Do(func() {
 			c.OnStartup(func() error {
+				l.retryNow()
 				go l.watch()
 				go keyring.Watch(l.keys, l.stop, l.rekey)
 				go (&selfCheck{CAA: handler, rest: restUntil(l.stop)}).watch()
