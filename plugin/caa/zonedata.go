@@ -167,6 +167,9 @@ func (q *inquiry) hasData(ctx context.Context, z *zone, was *policy.Zone) error 
 		ask = q.below.askBriefly
 	}
 	m, reason := ask(ctx, z.Name, dns.TypeSOA)
+	if errors.Is(reason, errNobody) {
+		reason = errors.New("no plugin answers for it")
+	}
 	if reason == nil {
 		if reason = q.isData(z, was, m); reason == nil || errors.Is(reason, errEcho) {
 			return reason
