@@ -50,6 +50,14 @@ func (b *block) join(c *caddy.Controller) *blocks {
 	return all
 }
 
+// zones are those of the server block.
+func (b *block) zones() (zones []string) {
+	for _, key := range b.keys {
+		zones = append(zones, key.zone)
+	}
+	return zones
+}
+
 // readBlockKey reads a key as CoreDNS writes it: dns://example.org.:53.
 func readBlockKey(text string) blockKey {
 	transport, rest := parse.Transport(text)

@@ -56,12 +56,12 @@ func setup(c *caddy.Controller) error {
 		l.next, l.around = handler.Next, surroundings{
 			transparent: all(above, blind), prompt: all(under, prompt), shy: !all(under, candid), stores: storesOf(under)}
 		handler.around.Store(&l.around)
-		l.closer = func(name string) *CAA { return others.closer(own, name) }
+		l.closer, l.site = func(name string) *CAA { return others.closer(own, name) }, own.zones()
 		if err := l.start(); err != nil {
 			return plugin.Error(pluginName, err)
 		}
-		if !cfg.unsigned && slices.ContainsFunc(under, func(h plugin.Handler) bool { return h.Name() == "dnssec" }) {
-			log.Warning("The plugin dnssec of this block signs nothing, for caa signs what it says: see that the parent's DS is one of caa's keys, and take dnssec away")
+		if err := reportProblems(l.problems(above, under)); err != nil {
+			return plugin.Error(pluginName, err)
 		}
 		l.greet(listenHost(site), site.Port)
 		live.add(l)

@@ -3,7 +3,6 @@ package caa
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -123,9 +122,7 @@ func TestReloadWithoutData(t *testing.T) {
 			}
 			h := buildIn(t, zones, c.before, "unsigned\n"+c.options, answers{})
 			h.loader.next = c.next
-			if err := os.WriteFile(h.loader.cfg.file, []byte(c.after), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			write(t, h.loader.cfg.file, c.after)
 			was := h.loader.serving.Load()
 			_, err := h.loader.load(was.policy)
 			switch {
@@ -167,9 +164,7 @@ func TestWaitingForData(t *testing.T) {
 			}
 			return l
 		}
-		if err := os.WriteFile(h.loader.cfg.file, []byte(corpOverlay), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		write(t, h.loader.cfg.file, corpOverlay)
 		next := onlyData(code(dns.RcodeServerFailure, nil))
 		l := start(next)
 		for range 2 {
@@ -211,9 +206,7 @@ func TestStartWithoutData(t *testing.T) {
 func TestWithoutDataSaysWhere(t *testing.T) {
 	t.Parallel()
 	h := buildIn(t, ".", corpComplete, "unsigned", onlyData(code(dns.RcodeRefused, nil)))
-	if err := os.WriteFile(h.loader.cfg.file, []byte(corpOverlay), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(t, h.loader.cfg.file, corpOverlay)
 	_, err := h.loader.load(h.loader.serving.Load().policy)
 	var refused *guard.Error
 	if !errors.As(err, &refused) || len(refused.Report.Refusals) != 1 {
