@@ -42,6 +42,7 @@ func setup(c *caddy.Controller) error {
 		once.Do(func() {
 			c.OnStartup(func() error {
 				l.retryNow()
+				l.reportUnserved()
 				go l.watch()
 				go keyring.Watch(l.keys, l.stop, l.rekey)
 				go (&selfCheck{CAA: handler, rest: restUntil(l.stop)}).watch()
@@ -57,6 +58,7 @@ func setup(c *caddy.Controller) error {
 			transparent: all(above, blind), prompt: all(under, prompt), shy: !all(under, candid), stores: storesOf(under)}
 		handler.around.Store(&l.around)
 		l.closer, l.site = func(name string) *CAA { return others.closer(own, name) }, own.zones()
+		l.siblings = others.siblings()
 		if err := l.start(); err != nil {
 			return plugin.Error(pluginName, err)
 		}

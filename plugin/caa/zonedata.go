@@ -73,6 +73,7 @@ func (l *loader) retryNow() {
 	default:
 		reloadCount.WithLabelValues(l.cfg.file, "accepted").Inc()
 		l.announce(l.cfg.file, next)
+		l.reportUnserved()
 	}
 }
 
