@@ -44,13 +44,14 @@ var neighbours = append([]neighbour{
 	{"autopath", true, true, pathed},
 	{"local", true, true, localhosts},
 	{"cache", true, false, always(false, "cache is above caa in the order of this build's plugins: a changed policy shows only when cached answers expire. Move the line caa:... before cache:cache in plugin.cfg and build again")},
+	{"dnssec", true, false, always(false, "dnssec is above caa in the order of this build's plugins, and signs what caa answers with denials that hide CAA: take dnssec out, for caa signs its zones, and move the line caa:... before cache:cache in plugin.cfg")},
 	{"dnssec", false, true, always(false, "the plugin dnssec of this block signs nothing, for caa signs all answers of its zones: see that the parent's DS is one of caa's keys, and take dnssec out")},
 	{"transfer", false, false, transferred},
 }, aboveData()...)
 
-// aboveData are the rows of the plugins that hold or make data, and sign them: above caa they answer in its place.
+// aboveData are the rows of the plugins that hold or make data: above caa they answer in its place.
 func aboveData() (rows []neighbour) {
-	for _, name := range []string{"dnssec", "template", "hosts", "route53", "azure", "clouddns", "k8s_external", "kubernetes", "file", "auto", "secondary",
+	for _, name := range []string{"template", "hosts", "route53", "azure", "clouddns", "k8s_external", "kubernetes", "file", "auto", "secondary",
 		"etcd", "forward", "grpc", "erratic", "whoami", "dynupdate", "nomad"} {
 		rows = append(rows, neighbour{name, true, false, always(false, name+" is above caa in the order of this build's plugins: what it answers has neither the policy's CAA nor caa's signatures. Move the line caa:... before cache:cache in plugin.cfg and build again")})
 	}

@@ -216,6 +216,7 @@ func TestPluginsForOtherZones(t *testing.T) {
 		{line: "dns64", options: "unsigned"},
 		{line: "any", options: "unsigned"},
 		{line: "template IN A example.org {\nanswer \"{{ .Name }} 60 IN A 192.0.2.9\"\n}", options: "unsigned", want: "template is above caa"},
+		{line: "dnssec example.org", options: "unsigned", want: "dnssec is above caa"},
 		{line: "dnssec example.org", below: true, want: "the plugin dnssec of this block signs nothing"},
 		{line: "dnssec example.org", below: true, options: "unsigned"},
 		{line: "transfer example.org {\nto *\n}", below: true, want: "transfer has no effect for example.org"},

@@ -83,10 +83,11 @@ func (l *loader) withoutData(s *serving, previous *policy.Snapshot, operator []g
 	if previous == nil {
 		return nil
 	}
-	required := map[*zone][]string{}
+	required, seen := map[*zone][]string{}, map[string]bool{}
 	for _, r := range slices.Concat(guard.Requirements(s.policy), operator, guard.Requirements(previous)) {
-		if z := s.find(r.Name); z != nil && !slices.Contains(required[z], r.String()) {
-			required[z] = append(required[z], r.String())
+		if z, name := s.find(r.Name), r.String(); z != nil && !seen[name] {
+			seen[name] = true
+			required[z] = append(required[z], name)
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patienceForNodes)
@@ -106,6 +107,9 @@ func (l *loader) withoutData(s *serving, previous *policy.Snapshot, operator []g
 		}
 	}
 	for _, was := range previous.Zones {
+		if ctx.Err() != nil {
+			break
+		}
 		if refusal, lame := l.leftLame(ctx, s, previous, was, required); lame {
 			report.Refusals = append(report.Refusals, refusal)
 		}

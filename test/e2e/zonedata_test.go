@@ -67,3 +67,45 @@ zones:
 		t.Errorf("the data are not served:\n%v", m)
 	}
 }
+
+// A zone of the policy is misspelt: its certificates are not proved, and metric and log say so.
+func TestMisspeltZone(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	world.WriteFile(t, filepath.Join(folder, "policy.yaml"), `version: 1
+issuers: {le: {domain: letsencrypt.org}}
+default: {issue: [le]}
+zones:
+  exmaple.org: {issue: [le]}
+  example.net: {issue: [le]}
+certificates: [{names: [www.exmaple.org, www.example.net], issuer: le}]
+`)
+	s := &site{folder: folder, metrics: world.FreeAddr(t).String()}
+	s.Process = world.CoreDNS(t, `example.org:$PORT {
+    bind $ADDR
+    prometheus `+s.metrics+`
+    caa `+s.policy()+` {
+        unsigned
+    }
+    file $DIR/z
+}
+example.net:$PORT {
+    bind $ADDR
+    caa `+s.policy()+` {
+        unsigned
+    }
+    file $DIR/z
+}
+`, map[string]string{"z": "@ 300 IN SOA ns1 h 1 1 1 1 300\n@ 300 IN NS ns1\nns1 300 IN A 192.0.2.1\n"})
+	for _, want := range []string{
+		"0 required issuances proved, 1 in other blocks, 1 in zones that this server does not serve",
+		"1 required issuances proved, 1 in zones that this server does not serve",
+		"[WARNING] plugin/caa: " + s.policy() + ": no caa block of this server serves the zone exmaple.org. of the file",
+		"[WARNING] plugin/caa: " + s.policy() + ":5:3: the policy lists exmaple.org, and this server serves example.org, which the policy does not list: is one of them misspelt?",
+		"Ready: what is required may be issued, by what is served; nothing is known of 1 required issuances",
+	} {
+		s.WaitLogs(t, want, 1)
+	}
+	s.WaitLogs(t, "Ready: ", 2)
+	wantSeries(t, s.series(t), map[string]float64{`required_issuances{issuer="letsencrypt.org",state="not_served"}`: 1, `required_issuances{issuer="letsencrypt.org",state="may_issue"}`: 1})
+}
