@@ -18,9 +18,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// This file looks at the other plugins of the server block. What stands above caa in the chain may change an answer
-// after it was signed, which makes it bogus, or answer in its place. What is certain to is an error at the start,
-// what may is a warning, and what does not touch the zones of this block is neither.
+// This file looks at the other plugins of the server block. One before caa in the chain may change an answer after it
+// was signed, which makes it bogus, or answer in its place. What certainly does is an error at the start, what may is a
+// warning, and what does not concern the zones of this block is neither.
 
 // problem is what another plugin of the server block does to the answers of caa, with the remedy.
 type problem struct {
@@ -31,7 +31,7 @@ type problem struct {
 // neighbour is a row: a plugin that does not go with caa.
 type neighbour struct {
 	plugin string
-	above  bool // whether it matters above caa in the chain, or below it
+	above  bool // whether it matters before caa in the chain, or after it
 	signed bool // whether it matters only to signed zones
 	find   func(h plugin.Handler, l *loader) []problem
 }
@@ -58,12 +58,12 @@ func aboveData() (rows []neighbour) {
 	return rows
 }
 
-// always is a problem wherever the plugin stands.
+// always is a problem with any configuration of the plugin.
 func always(fatal bool, text string) func(plugin.Handler, *loader) []problem {
 	return func(plugin.Handler, *loader) []problem { return []problem{{fatal, text}} }
 }
 
-// problems are those that the plugins above and below caa make.
+// problems are those of the plugins before and after caa in the chain.
 func (l *loader) problems(above, under []plugin.Handler) (out []problem) {
 	for _, side := range []struct {
 		above    bool

@@ -192,7 +192,7 @@ func (o *observer) issuance(ctx context.Context, r guard.Requirement) (sight, st
 		return o.keyRecords(ctx, r.Name)
 	}
 	if seen.what == governed && o.serving.find(r.Name) == nil {
-		return notServed, "it lies in no zone that this server serves"
+		return notServed, "it is in no zone that this server serves"
 	}
 	if seen.what != mayIssue {
 		return seen.what, seen.cause

@@ -122,7 +122,11 @@ func (l *loader) reportUnserved() {
 		log.Infof("%s: this block does not serve %s of the file, which another block does", l.cfg.file, count(others))
 	}
 	if len(nowhere) > 0 {
-		log.Warningf("%s: no caa block of this server serves %s of the file: what is required there is not proved here", l.cfg.file, count(nowhere))
+		alone := ""
+		if s := l.serving.Load(); len(l.cfg.issuers) == 0 && !slices.ContainsFunc(guard.Requirements(p), func(r guard.Requirement) bool { return s.find(r.Name) != nil }) {
+			alone = ", and nothing is required in the zones of this block: it protects nothing"
+		}
+		log.Warningf("%s: no caa block of this server serves %s of the file: what is required there is not proved here%s", l.cfg.file, count(nowhere), alone)
 	}
 	for _, slip := range slips {
 		log.Warning(slip)

@@ -42,10 +42,10 @@ func TestZonesNotServed(t *testing.T) {
 		told                   string
 	}{
 		"misspelt in the policy": {policy: misspelt, zones: "example.org", proved: "0 required issuances proved, 1 in zones that this server does not serve",
-			want: "[WARNING] plugin/caa: $FILE: no caa block of this server serves the zone exmaple.org. of the file: what is required there is not proved here\n" +
+			want: "[WARNING] plugin/caa: $FILE: no caa block of this server serves the zone exmaple.org. of the file: what is required there is not proved here, and nothing is required in the zones of this block: it protects nothing\n" +
 				"[WARNING] plugin/caa: $FILE:5:9: the policy lists exmaple.org, and this server serves example.org, which the policy does not list: is one of them misspelt?", counts: map[sight]int{notServed: 1}},
 		"another server's": {policy: two, zones: "example.org", proved: "1 required issuances proved, 1 in zones that this server does not serve",
-			want: "no caa block of this server serves the zone example.net. of the file", not: "misspelt", counts: map[sight]int{mayIssue: 1, notServed: 1}},
+			want: "no caa block of this server serves the zone example.net. of the file: what is required there is not proved here\n", not: "misspelt", counts: map[sight]int{mayIssue: 1, notServed: 1}},
 		"another server's, and alike": {policy: alike, zones: "a1.example", proved: "1 required issuances proved, 1 in zones that this server does not serve",
 			want: "no caa block", not: "misspelt", counts: map[sight]int{mayIssue: 1, notServed: 1}},
 		"another block's": {policy: two, zones: "example.org", others: same("example.net"), proved: "1 required issuances proved, 1 in other blocks",

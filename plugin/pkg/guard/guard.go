@@ -204,7 +204,7 @@ func Check(p *policy.Snapshot, o Options) Report {
 // onlyDefault warns of a name that default protects, if its zone is served, and that is near a zone of the file.
 func (c *check) onlyDefault(cert policy.Certificate) {
 	if z := c.misspelt(cert.Name); z != nil {
-		c.warn(cert.Pos, "zone-misspelt", "%s lies in no zone of the file, so that default governs it, if the server serves its zone at all: is it or the zone %s (%v) misspelt?", bare(cert.Name), bare(z.Name), z.Pos)
+		c.warn(cert.Pos, "zone-misspelt", "%s is in no zone of the file, so default governs it, if the server serves its zone at all: is it or the zone %s (%v) misspelt?", bare(cert.Name), bare(z.Name), z.Pos)
 	}
 }
 
