@@ -39,6 +39,8 @@ type loader struct {
 	stop    chan struct{}                            // closed at the end of the watch
 
 	site      []string               // the zones of the server block
+	above     []plugin.Handler       // the other plugins of the server block, before caa in the chain
+	under     []plugin.Handler       // and after it
 	siblings  *siblings              // those of all blocks of the Corefile, this one included
 	closer    func(name string) *CAA // that of the block which answers for a name in this one's place (blocks.go)
 	borrowers borrowers
@@ -47,6 +49,7 @@ type loader struct {
 	trouble  string     // the problem told last; "" while the file is the policy served
 	told     time.Time  // when it was told
 	unserved string     // what was logged last of zones that are not served here (unserved.go)
+	warned   []string   // what was logged last of other plugins (neighbours.go)
 	waiting  *waiting   // the file's policy while it is refused for want of data (zonedata.go)
 }
 
@@ -156,7 +159,7 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 	if err != nil {
 		return accepted{}, err
 	}
-	if err := errors.Join(l.nodesAtAliases(next), l.withoutData(next, previous, operator)); err != nil {
+	if err := errors.Join(l.compatible(next), l.nodesAtAliases(next), l.withoutData(next, previous, operator)); err != nil {
 		return accepted{}, err
 	}
 	if keep {

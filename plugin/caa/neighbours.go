@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"regexp"
 	"slices"
@@ -33,7 +34,7 @@ type neighbour struct {
 	plugin string
 	above  bool // whether it matters before caa in the chain, or after it
 	signed bool // whether it matters only to signed zones
-	find   func(h plugin.Handler, l *loader) []problem
+	find   func(h plugin.Handler, l *loader, s *serving) []problem
 }
 
 var neighbours = append([]neighbour{
@@ -59,42 +60,44 @@ func aboveData() (rows []neighbour) {
 }
 
 // always is a problem with any configuration of the plugin.
-func always(fatal bool, text string) func(plugin.Handler, *loader) []problem {
-	return func(plugin.Handler, *loader) []problem { return []problem{{fatal, text}} }
+func always(fatal bool, text string) func(plugin.Handler, *loader, *serving) []problem {
+	return func(plugin.Handler, *loader, *serving) []problem { return []problem{{fatal, text}} }
 }
 
-// problems are those of the plugins before and after caa in the chain.
-func (l *loader) problems(above, under []plugin.Handler) (out []problem) {
-	for _, side := range []struct {
-		above    bool
-		handlers []plugin.Handler
-	}{{true, above}, {false, under}} {
-		for _, h := range side.handlers {
-			for _, row := range neighbours {
-				if row.plugin == h.Name() && row.above == side.above && (!row.signed || !l.cfg.unsigned) {
-					out = append(out, row.find(h, l)...)
-				}
+// problems are those of the plugins before and after caa in the chain, with what is to be served.
+func (l *loader) problems(s *serving) (out []problem) {
+	for i, h := range slices.Concat(l.above, l.under) {
+		for _, row := range neighbours {
+			if row.plugin == h.Name() && row.above == (i < len(l.above)) && (!row.signed || !l.cfg.unsigned) {
+				out = append(out, row.find(h, l, s)...)
 			}
 		}
 	}
 	return out
 }
 
-// reportProblems logs the warnings, and returns the errors.
-func reportProblems(problems []problem) error {
+// compatible refuses to serve what other plugins of the server block would make bogus, and logs once what they may.
+func (l *loader) compatible(s *serving) error {
 	var errs []error
-	for _, p := range problems {
+	var warnings []string
+	for _, p := range l.problems(s) {
 		if p.fatal {
-			errs = append(errs, errors.New(p.text))
+			errs = append(errs, fmt.Errorf("%v: %s", l.cfg.pos, p.text))
 		} else {
-			log.Warning(p.text)
+			warnings = append(warnings, fmt.Sprintf("%v: %s", l.cfg.pos, p.text))
 		}
 	}
+	for _, text := range warnings {
+		if !slices.Contains(l.warned, text) {
+			log.Warning(text)
+		}
+	}
+	l.warned = warnings
 	return errors.Join(errs...)
 }
 
 // pathed is about autopath, whose aliases along a search path are not signed.
-func pathed(h plugin.Handler, l *loader) []problem {
+func pathed(h plugin.Handler, l *loader, _ *serving) []problem {
 	auto, ok := h.(*autopath.AutoPath)
 	if !ok {
 		return nil
@@ -107,8 +110,8 @@ func pathed(h plugin.Handler, l *loader) []problem {
 }
 
 // localhosts is about local, which answers for every name that begins with localhost.
-func localhosts(_ plugin.Handler, l *loader) []problem {
-	for name := range l.policyNames() {
+func localhosts(_ plugin.Handler, _ *loader, s *serving) []problem {
+	for name := range s.policyNames() {
 		if strings.HasPrefix(name, "localhost.") {
 			return []problem{{text: fmt.Sprintf("local answers for %s, without the policy's CAA and without signatures: take local out, or the name out of the policy", bareName(name))}}
 		}
@@ -117,7 +120,7 @@ func localhosts(_ plugin.Handler, l *loader) []problem {
 }
 
 // transferred is about transfer, which is refused for the zones that caa answers for.
-func transferred(h plugin.Handler, l *loader) []problem {
+func transferred(h plugin.Handler, l *loader, _ *serving) []problem {
 	if _, ok := h.(*transfer.Transfer); !ok {
 		return nil
 	}
@@ -144,7 +147,7 @@ var questionTypes = []uint16{dns.TypeCAA, dns.TypeA, dns.TypeAAAA, dns.TypeTXT, 
 
 // rewritten finds the rules of rewrite that change answers of our zones, by having each rule rewrite questions about
 // them. What a rule does is not to be read from outside its package, and it may be for other zones of the block.
-func rewritten(h plugin.Handler, l *loader) (out []problem) {
+func rewritten(h plugin.Handler, l *loader, s *serving) (out []problem) {
 	var rules []rewrite.Rule
 	switch rw := h.(type) {
 	case rewrite.Rewrite:
@@ -153,7 +156,7 @@ func rewritten(h plugin.Handler, l *loader) (out []problem) {
 		rules = rw.Rules
 	}
 	for i, rule := range rules {
-		if what, certain := l.changes(rule); what != "" {
+		if what, certain := l.changes(s, rule); what != "" {
 			verb := "makes"
 			if !certain {
 				verb = "may make"
@@ -169,23 +172,23 @@ func rewritten(h plugin.Handler, l *loader) (out []problem) {
 }
 
 // changes says what a rule does to answers of our zones, "" for nothing; and whether that is certain.
-func (l *loader) changes(rule rewrite.Rule) (what string, certain bool) {
+func (l *loader) changes(s *serving, rule rewrite.Rule) (what string, certain bool) {
 	words := stringsIn(reflect.ValueOf(rule), "")
-	names, kind, matches := l.probes(words), fmt.Sprintf("%T", rule), false
-	for i, name := range names {
+	matches := false
+	for i, p := range l.probes(s, words) {
 		types := questionTypes[:1]
 		if i == 0 && !l.cfg.unsigned {
 			types = questionTypes // a rule about types is not one about names
 		}
 		for _, qtype := range types {
-			what, certain, matched := changesOne(rule, name, qtype, words)
+			what, certain, matched := changesOne(rule, p.name, qtype, words)
 			if what != "" {
-				return what, certain
+				return what, certain && !p.unlisted
 			}
 			matches = matches || matched
 		}
 	}
-	if !matches && slices.ContainsFunc(words, isExpression) && !strings.Contains(kind, "TTL") && l.onlyOurs() {
+	if !matches && slices.ContainsFunc(words, isExpression) && !strings.Contains(fmt.Sprintf("%T", rule), "TTL") && l.onlyOurs(s) {
 		return "may rewrite names of these zones", false // no name was found that it matches
 	}
 	return "", false
@@ -195,8 +198,8 @@ func (l *loader) changes(rule rewrite.Rule) (what string, certain bool) {
 func isExpression(word string) bool { return strings.ContainsAny(word, `()[]*+?^$|\\`) }
 
 // onlyOurs reports whether every name that the server block is asked for lies in a zone of ours.
-func (l *loader) onlyOurs() bool {
-	return len(l.site) > 0 && !slices.ContainsFunc(l.site, func(zone string) bool { return l.serving.Load().find(zone) == nil })
+func (l *loader) onlyOurs(s *serving) bool {
+	return len(l.site) > 0 && !slices.ContainsFunc(l.site, func(zone string) bool { return s.find(zone) == nil })
 }
 
 // changesOne says what a rule does to the answer to one question.
@@ -238,17 +241,30 @@ func changesOne(rule rewrite.Rule, name string, qtype uint16, words []string) (w
 // maxProbes bounds the questions that each rule is tried on.
 const maxProbes = 10_000
 
+// probe is a name that a rule is tried on.
+type probe struct {
+	name     string
+	unlisted bool // its zone is not served, and would have the policy's default if it appeared
+}
+
 // probes are names of our zones for a rule to be tried on: those that the policy names, and those that the rule's
 // own words make.
-func (l *loader) probes(words []string) []string {
-	var names []string
+func (l *loader) probes(s *serving, words []string) (listed []probe) {
+	var unlisted []probe
 	// That a name of ours has a word of the rule in it is likely only where all names are ours, and the rule not one
 	// for names that end in that word.
-	combined := l.onlyOurs() && !slices.ContainsFunc(words, isExpression)
+	combined := l.onlyOurs(s) && !slices.ContainsFunc(words, isExpression)
 	words = literals(words)
 	add := func(name string) {
-		if _, ok := dns.IsDomainName(name); ok && l.serving.Load().find(dns.CanonicalName(name)) != nil {
-			names = append(names, dns.CanonicalName(name))
+		if _, ok := dns.IsDomainName(name); !ok {
+			return
+		}
+		name = dns.CanonicalName(name)
+		switch z := s.find(name); {
+		case z != nil && z.lender == nil:
+			listed = append(listed, probe{name: name})
+		case z == nil && l.discovers(s.policy) && l.cfg.covers(name):
+			unlisted = append(unlisted, probe{name, true})
 		}
 	}
 	for _, word := range words {
@@ -256,8 +272,8 @@ func (l *loader) probes(words []string) []string {
 		add(dns.Fqdn("x" + word))
 		add(dns.Fqdn("x." + word))
 	}
-	for name := range l.policyNames() {
-		if len(names) >= maxProbes {
+	for name := range s.policyNames() {
+		if len(listed) >= maxProbes {
 			break
 		}
 		add(name)
@@ -272,7 +288,8 @@ func (l *loader) probes(words []string) []string {
 			add("x" + word + "x." + name)
 		}
 	}
-	return names
+	add("x.example.") // for rules about types, where no zone is listed
+	return append(listed, unlisted...)
 }
 
 // literals are the words without what makes some of them regular expressions.
@@ -284,10 +301,9 @@ func literals(words []string) (out []string) {
 	return out
 }
 
-// policyNames yields the names of our zones that the policy names.
-func (l *loader) policyNames() func(yield func(string) bool) {
+// policyNames yields the names that the policy names in the zones of this block.
+func (s *serving) policyNames() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		s := l.serving.Load()
 		for _, z := range s.zones {
 			for node := range z.Nodes() {
 				if z.lender == nil && !yield(node.Name) {
@@ -296,7 +312,7 @@ func (l *loader) policyNames() func(yield func(string) bool) {
 			}
 		}
 		for _, cert := range s.policy.Certificates {
-			if s.find(cert.Name) != nil && !yield(cert.Name) {
+			if z := s.find(cert.Name); z != nil && z.lender == nil && !yield(cert.Name) {
 				return
 			}
 		}

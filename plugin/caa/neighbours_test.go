@@ -165,7 +165,8 @@ func TestPluginsAbove(t *testing.T) {
 			case *siit.SIIT:
 				h.Upstream = upstream{h.Next}
 			}
-			wantProblem(t, c.line, h.loader.problems([]plugin.Handler{above}, nil), c.want)
+			h.loader.above = []plugin.Handler{above}
+			wantProblem(t, c.line, h.loader, c.want)
 			if c.name == "" {
 				return
 			}
@@ -186,14 +187,15 @@ func TestPluginsAbove(t *testing.T) {
 	}
 }
 
-func wantProblem(t *testing.T, line string, problems []problem, want string) {
+func wantProblem(t *testing.T, line string, l *loader, want string) {
 	t.Helper()
+	problems := l.problems(l.serving.Load())
 	text, fatal := strings.CutPrefix(want, "!")
 	got := fmt.Sprint(problems)
 	if (len(problems) == 0) != (want == "") || len(problems) > 1 || want != "" && (problems[0].fatal != fatal || !strings.Contains(problems[0].text, text)) {
 		t.Errorf("%s: got the problems %s; want %q", line, got, want)
 	}
-	if err := reportProblems(problems); (err != nil) != fatal {
+	if err := l.compatible(l.serving.Load()); (err != nil) != fatal {
 		t.Errorf("the start fails: %v", err)
 	}
 }
@@ -232,10 +234,33 @@ func TestPluginsForOtherZones(t *testing.T) {
 		h.loader.site = []string{"."}
 		other := []plugin.Handler{configured(t, c.line, h)}
 		if c.below {
-			wantProblem(t, c.line, h.loader.problems(nil, other), c.want)
+			h.loader.under = other
 		} else {
-			wantProblem(t, c.line, h.loader.problems(other, nil), c.want)
+			h.loader.above = other
 		}
+		wantProblem(t, c.line, h.loader, c.want)
+	}
+}
+
+// A policy that brings a zone whose answers a rule would change is refused, and what may appear under default is a warning.
+func TestPluginsForZonesToCome(t *testing.T) {
+	t.Parallel()
+	const line = "rewrite name suffix .old.example.net .example.net answer auto"
+	h := buildIn(t, ".", neighbourPolicy, "key auto $DIR/keys", fileZone(t, neighbourData))
+	h.loader.site = []string{"."}
+	h.loader.above = []plugin.Handler{configured(t, line, h)}
+	wantProblem(t, line, h.loader, "")
+	write(t, h.loader.cfg.file, neighbourPolicy+"default: {issue: [le]}\n")
+	if _, err := h.loader.load(h.loader.serving.Load().policy); err != nil || len(h.loader.warned) != 1 {
+		t.Errorf("got %v, %q", err, h.loader.warned)
+	}
+	wantProblem(t, line, h.loader, "rule 1 of rewrite answers x.old.example.net CAA with x.example.net CAA: that may make")
+	h.loader.above[0] = configured(t, "rewrite type A AAAA", h)
+	wantProblem(t, "rewrite type A AAAA", h.loader, "!rule 1 of rewrite")
+	h.loader.above[0] = configured(t, line, h)
+	write(t, h.loader.cfg.file, strings.Replace(neighbourPolicy, "zones: {", "zones: {example.net: {issue: [le], nameservers: [{name: ns.example.com}]}, ", 1))
+	if _, err := h.loader.load(h.loader.serving.Load().policy); err == nil || !strings.Contains(err.Error(), "rule 1 of rewrite answers x.old.example.net CAA") {
+		t.Errorf("got %v", err)
 	}
 }
 

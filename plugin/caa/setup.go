@@ -58,11 +58,8 @@ func setup(c *caddy.Controller) error {
 			transparent: all(above, blind), prompt: all(under, prompt), shy: !all(under, candid), stores: storesOf(under)}
 		handler.around.Store(&l.around)
 		l.closer, l.site = func(name string) *CAA { return others.closer(own, name) }, own.zones()
-		l.siblings = others.siblings()
+		l.above, l.under, l.siblings = above, under, others.siblings()
 		if err := l.start(); err != nil {
-			return plugin.Error(pluginName, err)
-		}
-		if err := reportProblems(l.problems(above, under)); err != nil {
 			return plugin.Error(pluginName, err)
 		}
 		l.greet(listenHost(site), site.Port)

@@ -52,7 +52,7 @@ func TestTransferBesideAnOverlay(t *testing.T) {
     file $DIR/z
 }
 `, map[string]string{"policy.yaml": "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {example.org: {issue: [le]}}\n", "z": neighbourZone})
-	if !strings.Contains(server.Log(), "[WARNING] plugin/caa: transfer has no effect for example.org:") {
+	if !strings.Contains(server.Log(), "Corefile:7:1: transfer has no effect for example.org:") {
 		t.Errorf("no warning:\n%s", server.Log())
 	}
 	for zone, want := range map[string]string{"example.org.": "bad xfr rcode: 5", "example.net.": ""} {
