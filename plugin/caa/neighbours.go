@@ -197,7 +197,7 @@ func (l *loader) changes(s *serving, rule rewrite.Rule) (what string, certain bo
 // isExpression reports whether a word of a rule is a regular expression and not a name.
 func isExpression(word string) bool { return strings.ContainsAny(word, `()[]*+?^$|\\`) }
 
-// onlyOurs reports whether every name that the server block is asked for lies in a zone of ours.
+// onlyOurs reports whether every name that the server block is asked for is in a zone of ours.
 func (l *loader) onlyOurs(s *serving) bool {
 	return len(l.site) > 0 && !slices.ContainsFunc(l.site, func(zone string) bool { return s.find(zone) == nil })
 }

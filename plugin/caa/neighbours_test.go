@@ -45,7 +45,7 @@ alias 300 IN CNAME www
 `
 )
 
-// configured is a plugin as its line of the Corefile makes it, above or below another handler.
+// configured is a plugin as its line of the Corefile makes it, before or after another handler.
 func configured(t *testing.T, line string, next plugin.Handler) plugin.Handler {
 	t.Helper()
 	name, _, _ := strings.Cut(line, " ")
@@ -205,7 +205,7 @@ func TestPluginsForOtherZones(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		line, options, want string
-		below               bool
+		after               bool
 	}{
 		{line: "rewrite name regex ^h[0-9]+\\.example\\.com www.example.com answer auto"},
 		{line: "rewrite name suffix .example.com .example.net answer auto"},
@@ -219,13 +219,13 @@ func TestPluginsForOtherZones(t *testing.T) {
 		{line: "any", options: "unsigned"},
 		{line: "template IN A example.org {\nanswer \"{{ .Name }} 60 IN A 192.0.2.9\"\n}", options: "unsigned", want: "template is above caa"},
 		{line: "dnssec example.org", options: "unsigned", want: "dnssec is above caa"},
-		{line: "dnssec example.org", below: true, want: "the plugin dnssec of this block signs nothing"},
-		{line: "dnssec example.org", below: true, options: "unsigned"},
-		{line: "transfer example.org {\nto *\n}", below: true, want: "transfer has no effect for example.org"},
-		{line: "transfer {\nto *\n}", below: true, options: "unsigned", want: "transfer has no effect for example.org"},
-		{line: "transfer org {\nto *\n}", below: true, want: "transfer has no effect for org"},
-		{line: "transfer example.net {\nto *\n}", below: true},
-		{line: "minimal", below: true},
+		{line: "dnssec example.org", after: true, want: "the plugin dnssec of this block signs nothing"},
+		{line: "dnssec example.org", after: true, options: "unsigned"},
+		{line: "transfer example.org {\nto *\n}", after: true, want: "transfer has no effect for example.org"},
+		{line: "transfer {\nto *\n}", after: true, options: "unsigned", want: "transfer has no effect for example.org"},
+		{line: "transfer org {\nto *\n}", after: true, want: "transfer has no effect for org"},
+		{line: "transfer example.net {\nto *\n}", after: true},
+		{line: "minimal", after: true},
 	} {
 		if c.options == "" {
 			c.options = keyFiles(t, "example.org.")
@@ -233,7 +233,7 @@ func TestPluginsForOtherZones(t *testing.T) {
 		h := buildIn(t, "example.org", neighbourPolicy, c.options, fileZone(t, neighbourData))
 		h.loader.site = []string{"."}
 		other := []plugin.Handler{configured(t, c.line, h)}
-		if c.below {
+		if c.after {
 			h.loader.under = other
 		} else {
 			h.loader.above = other
