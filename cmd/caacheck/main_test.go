@@ -101,6 +101,7 @@ func start(t *testing.T) (dir string, flags []string) {
 	write("other.yaml", strings.Replace(goodPolicy, "issue: [letsencrypt]\n    issuewild", "issue: [letsencrypt, digicert]\n    issuewild", 1))
 	write("refused.yaml", strings.Replace(goodPolicy, "    names:\n", "    names:\n      www: {issue: [digicert]}\n", 1))
 	write("mistaken.yaml", strings.Replace(goodPolicy, "issuewild: none", "issuewlid: none", 1))
+	write("requires-nothing.yaml", "version: 1\nissuers: {letsencrypt: {domain: letsencrypt.org}}\nzones: {example.test: {issue: [letsencrypt]}}\n")
 	write("names", "www.example.test # ours\nshop.example.test\n")
 	write("bad-names", "www.example.test\nhttps://x.test/\n")
 	write("empty", "# nothing\n")
@@ -174,6 +175,7 @@ func TestCaacheck(t *testing.T) {
 		{args: "--policy $D/policy.yaml", code: 1, out: []string{"letsencrypt.org  may issue", "drift", `shop.example.test`, "0 issuewild \"digicert.com\""}},
 		{args: "--policy $D/policy.yaml www.example.test", code: 0, out: []string{"letsencrypt.org  may issue"}},
 		{args: "lint $D/policy.yaml", code: 0, out: []string{"accepted"}},
+		{args: "lint $D/requires-nothing.yaml", code: 0, out: []string{"requires-nothing.yaml:3:1: nothing is required, so nothing is protected", "accepted, but it protects nothing"}},
 		{args: "lint $D/refused.yaml", code: 1, out: []string{"www.example.test: letsencrypt cannot issue", "refused"}},
 		{args: "lint $D/mistaken.yaml", code: 1, out: []string{"issuewlid", "mistaken.yaml:6:5"}},
 		{args: "lint --json $D/refused.yaml", code: 1, out: []string{`"code": "issuer-not-listed"`}},

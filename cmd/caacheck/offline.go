@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,6 +93,8 @@ func writeLint(w io.Writer, found guard.Report) error {
 		writeLine(&out, "warning: %v", warning)
 	}
 	switch n := len(found.Refusals); {
+	case n == 0 && slices.ContainsFunc(found.Warnings, func(w guard.Warning) bool { return w.Code == guard.NothingRequired }):
+		fmt.Fprintln(&out, "accepted, but it protects nothing")
 	case n == 0:
 		writeLine(&out, "accepted: all that it requires can be issued")
 	case n == 1:

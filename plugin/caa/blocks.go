@@ -23,7 +23,12 @@ import (
 // such a zone comes here, too, where nobody knows it: that is handed to the zone's own block.
 
 // blocks are the caa blocks of one Corefile, by what CoreDNS chooses one by.
-type blocks struct{ at map[blockKey][]*block }
+type blocks struct {
+	at   map[blockKey][]*block
+	list []*block // in the order of the Corefile
+	once sync.Once
+	them *siblings
+}
 
 // blockKey is a key of a server block.
 type blockKey struct{ transport, port, zone string }
@@ -42,12 +47,21 @@ func (b *block) join(c *caddy.Controller) *blocks {
 		all = &blocks{at: map[blockKey][]*block{}}
 		c.Set(pluginName, all)
 	}
+	all.list = append(all.list, b)
 	for _, text := range c.ServerBlockKeys {
 		key := readBlockKey(text)
 		b.keys = append(b.keys, key)
 		all.at[key] = append(all.at[key], b)
 	}
 	return all
+}
+
+// zones are those of the server block.
+func (b *block) zones() (zones []string) {
+	for _, key := range b.keys {
+		zones = append(zones, key.zone)
+	}
+	return zones
 }
 
 // readBlockKey reads a key as CoreDNS writes it: dns://example.org.:53.
@@ -58,6 +72,18 @@ func readBlockKey(text string) blockKey {
 		return blockKey{transport, "", dns.CanonicalName(rest)}
 	}
 	return blockKey{transport, rest[colon+1:], dns.CanonicalName(rest[:colon])}
+}
+
+// siblings are the loaders of all blocks, once all have joined.
+func (all *blocks) siblings() *siblings {
+	all.once.Do(func() {
+		loaders := make([]*loader, len(all.list))
+		for i, b := range all.list {
+			loaders[i] = b.loader
+		}
+		all.them = newSiblings(loaders...)
+	})
+	return all.them
 }
 
 // closer is the handler of the other block that a question about a name is taken to, though b covers it, too;

@@ -79,6 +79,9 @@ func (c *CAA) serveDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (i
 // respond answers a question about a name of a zone, nil for one that we know of none.
 func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *serving, z *zone, name string) (int, error) {
 	q := r.Question[0]
+	if r.Opcode == dns.OpcodeQuery && transfers[q.Qtype] && (z != nil || s.discovers && c.loader.cfg.covers(name)) {
+		return c.refuse(w, r, metaRefusals[q.Qtype])
+	}
 	if z == nil || q.Qclass != dns.ClassINET {
 		return c.elsewhere(ctx, w, r, s, name)
 	}
@@ -115,12 +118,13 @@ var metaRefusals = map[uint16]refused{
 	dns.TypeMAILB:  {dns.RcodeNotImplemented, invalidType}, // obsolete (RFC 1035 3.2.3)
 	dns.TypeMAILA:  {dns.RcodeNotImplemented, invalidType},
 	dns.TypeIXFR:   {dns.RcodeRefused, noTransfer},
-	dns.TypeAXFR:   {dns.RcodeRefused, noTransfer}, // a synthesised zone has no end
+	dns.TypeAXFR:   {dns.RcodeRefused, noTransfer},
 }
 
 var (
 	invalidType = &dns.EDNS0_EDE{InfoCode: 30, ExtraText: "this type cannot be asked for"} // Invalid Query Type, RFC 9824 9
-	noTransfer  = &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeProhibited, ExtraText: "this zone is synthesised and cannot be transferred"}
+	// A policy-only zone is synthesised and has no end; an overlay's data alone are a zone without the policy's CAA.
+	noTransfer = &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeProhibited, ExtraText: "zones with CAA of a policy are not transferred"}
 )
 
 // refusalOf says which questions about a policy-only zone have no answer.

@@ -23,7 +23,7 @@ var (
 	infoDesc       = describe("policy_info", "1 for each revision of the policy that is served; equal policies have equal revisions on every server.", "file", "revision")
 	loadedDesc     = describe("policy_loaded_timestamp_seconds", "When the policy that is served was accepted.", "file")
 	refusalsDesc   = describe("policy_refusals", "Refusals of the policy file as it lies on disk, 1 when it cannot be read; 0 when it is the one that is served.", "file")
-	requiredDesc   = describe("required_issuances", "Required issuances by issuer and what the self-check saw: may_issue, governed_elsewhere (an alias or zone cut leads out of our zones), locked_out, unanswered, bogus.", "file", "issuer", "state")
+	requiredDesc   = describe("required_issuances", "Required issuances by issuer and what the self-check saw: may_issue, governed_elsewhere (an alias or zone cut leads out of our zones), not_served (no block of this server serves its zone), locked_out, unanswered, bogus.", "file", "issuer", "state")
 	keyDesc        = describe("key_state", "1 for the state that each key of key auto is in; caacheck keys says what it waits for.", "zone", "key", "role", "state")
 	nextDesc       = describe("key_next_event_timestamp_seconds", "When the first of a zone's keys goes on, as far as it is known.", "zone")
 	troubleDesc    = describe("key_trouble", "1 for each thing that is amiss with a zone's keys or their DS, by its code.", "zone", "code")

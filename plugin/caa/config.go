@@ -30,6 +30,7 @@ const (
 // config is a `caa` block of the Corefile as written: nothing of it has been opened yet.
 type config struct {
 	file     string          // the policy file
+	pos      policy.Position // of the block in the Corefile
 	zones    []string        // the zones this block answers for, canonical
 	covered  map[string]bool // the same, to be looked up: there may be ten thousand
 	keyDir   string          // `key auto`; "" when absent
@@ -72,7 +73,7 @@ func (cfg *config) parseBlock(c *caddy.Controller) error {
 	if len(args) == 0 {
 		return c.Errf("the policy file is missing: write caa POLICYFILE [ZONES...]")
 	}
-	cfg.file = rooted(c, args[0])
+	cfg.file, cfg.pos = rooted(c, args[0]), position(c)
 	for _, zone := range args[1:] {
 		if _, ok := dns.IsDomainName(zone); !ok {
 			return c.Errf("%q is not a zone's name", zone)

@@ -161,7 +161,7 @@ func (c *CAA) elsewhere(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s
 	if c.Next == nil {
 		return dns.RcodeRefused, nil // RFC 8914 4.21's case: we are not authoritative for it
 	}
-	if !s.discovers || passed(r) || r.Question[0].Qclass != dns.ClassINET || !c.loader.cfg.covers(name) || transfers[r.Question[0].Qtype] {
+	if !s.discovers || passed(r) || r.Question[0].Qclass != dns.ClassINET || !c.loader.cfg.covers(name) {
 		return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
 	}
 	seen := &capture{ResponseWriter: w}
@@ -175,7 +175,7 @@ func (c *CAA) elsewhere(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s
 	return dns.RcodeSuccess, w.WriteMsg(seen.msg)
 }
 
-// transfers are answered with more than one message.
+// transfers are refused where the policy governs: what a secondary would serve is not what the policy says.
 var transfers = map[uint16]bool{dns.TypeAXFR: true, dns.TypeIXFR: true}
 
 // apexBelow is the zone of an answer, which is asked for where an authoritative one does not say.

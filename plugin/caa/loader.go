@@ -39,13 +39,19 @@ type loader struct {
 	sights  atomic.Pointer[map[string]map[sight]int] // by issuer, at the last self-check; nil before it
 	stop    chan struct{}                            // closed at the end of the watch
 
+	site      []string               // the zones of the server block
+	above     []plugin.Handler       // the other plugins of the server block, before caa in the chain
+	under     []plugin.Handler       // and after it
+	siblings  *siblings              // those of all blocks of the Corefile, this one included
 	closer    func(name string) *CAA // that of the block which answers for a name in this one's place (blocks.go)
 	borrowers borrowers
 
 	mu       sync.Mutex     // held while another serving is made: the policy changes, and so do the keys
-	trouble  terminal.Lines // the problem told last; "" while the file is the policy served
-	told     time.Time      // when it was told
-	unserved string         // the zones of the file told of as not served here
+	trouble  terminal.Lines // the problem logged last; "" while the file is the policy served
+	told     time.Time      // when it was logged
+	unserved string         // what was logged last of zones that are not served here (unserved.go)
+	warned   []string       // what was logged last of other plugins (neighbours.go)
+	waiting  *waiting       // the file's policy while it is refused for want of data (zonedata.go)
 }
 
 // status is what the metrics show of a loader beside its serving. Immutable.
@@ -65,8 +71,10 @@ func newLoaderOn(cfg *config, of keyring.Config) (*loader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loader{cfg: cfg, keys: keys, state: state, now: time.Now, source: source{path: cfg.file},
-		signer: zonesign.NewSigner(zonesign.Config{}), stop: make(chan struct{})}, nil
+	l := &loader{cfg: cfg, keys: keys, state: state, now: time.Now, source: source{path: cfg.file},
+		signer: zonesign.NewSigner(zonesign.Config{}), stop: make(chan struct{})}
+	l.siblings = newSiblings(l) // until the other blocks are known
+	return l, nil
 }
 
 // start brings the first policy into service: the file's or, when that is refused, the last good
@@ -118,6 +126,7 @@ func (u unreadable) Unwrap() error { return u.error }
 
 // load reads the file and serves it unless it is refused. previous is the policy that it replaces.
 func (l *loader) load(previous *policy.Snapshot) (accepted, error) {
+	l.waiting = nil
 	text, err := l.source.read()
 	if err != nil {
 		return accepted{}, unreadable{err}
@@ -126,7 +135,9 @@ func (l *loader) load(previous *policy.Snapshot) (accepted, error) {
 	if err != nil {
 		return accepted{}, err
 	}
-	return l.serve(p, previous, text, true)
+	next, err := l.serve(p, previous, text, true)
+	l.wait(p, text, err)
+	return next, err
 }
 
 // serve brings a policy into service that the guard accepts and, if it is the file's, keeps its text.
@@ -137,7 +148,8 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 	if err != nil {
 		return accepted{}, err
 	}
-	report := guard.Check(p, guard.Options{Zones: l.cfg.zones, Operator: l.cfg.requirements(l.guarded(p, zones)), Previous: previous, At: l.now()})
+	operator := l.cfg.requirements(l.guarded(p, zones))
+	report := guard.Check(p, guard.Options{Zones: l.cfg.zones, Operator: operator, Previous: previous, At: l.now()})
 	if err := report.Err(); err != nil {
 		return accepted{}, err
 	}
@@ -148,7 +160,7 @@ func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (ac
 	if err != nil {
 		return accepted{}, err
 	}
-	if err := l.nodesAtAliases(next); err != nil {
+	if err := errors.Join(l.compatible(next), l.nodesAtAliases(next), l.withoutData(next, previous, operator)); err != nil {
 		return accepted{}, err
 	}
 	if keep {
@@ -238,22 +250,18 @@ func (l *loader) serveKeys() {
 // the block that the file does not list, which `default` protects.
 func (l *loader) zones(p *policy.Snapshot) ([]*policy.Zone, error) {
 	var zones []*policy.Zone
-	var unserved []string
 	for _, z := range p.Zones {
 		if l.cfg.covers(z.Name) {
 			zones = append(zones, z)
-		} else {
-			unserved = append(unserved, z.Name)
 		}
 	}
-	l.tellUnserved(unserved)
 	for _, apex := range l.apexes() {
 		if p.Zone(apex) != nil {
 			continue
 		}
 		z := p.ZoneOrDefault(apex)
 		if z == nil {
-			return nil, fmt.Errorf("%s: the block serves %s, but the policy lists no such zone and has no default; add one of them, or name the zones that the block shall serve after the policy file", l.cfg.file, apex)
+			return nil, fmt.Errorf("%s: the block serves %s, but the policy lists no such zone and has no default; add one of them, or name the zones that the block shall serve after the policy file%s", l.cfg.file, apex, l.meantOf(p, apex))
 		}
 		zones = append(zones, z)
 	}
@@ -354,15 +362,6 @@ func apexNames(zones []*policy.Zone) []string {
 	return names
 }
 
-// tellUnserved says once which zones of the file are other servers' business.
-func (l *loader) tellUnserved(names []string) {
-	told := strings.Join(names, " ")
-	if told != l.unserved && told != "" {
-		log.Infof("%s: this block does not serve %s of the file", l.cfg.file, count(names))
-	}
-	l.unserved = told
-}
-
 // count says how many zones there are, and the first few of them.
 func count(names []string) string {
 	const shown = 3
@@ -390,6 +389,7 @@ func (l *loader) watch() {
 			return
 		case <-tick.C:
 			l.remind()
+			l.retry()
 			if l.cfg.reload > 0 {
 				l.look()
 			}
@@ -411,6 +411,7 @@ func (l *loader) look() {
 	default:
 		reloadCount.WithLabelValues(l.cfg.file, "accepted").Inc()
 		l.announce(l.cfg.file, next)
+		l.reportUnserved()
 	}
 }
 
@@ -475,7 +476,7 @@ func (l *loader) announce(source string, a accepted) {
 	for _, warning := range a.report.Warnings {
 		log.Warning(warning.String())
 	}
-	log.Infof("Serving %s, revision %s: %d zones, %d required issuances proved", source, a.policy.Revision, len(a.zones), len(guard.Requirements(a.policy)))
+	log.Infof("Serving %s, revision %s: %d zones, %s", source, a.policy.Revision, len(a.zones), l.proved(a.policy))
 }
 
 // shownZones is how many zones the start prints an example question for.

@@ -30,16 +30,18 @@ const (
 // sight is what a CA would see of one required issuance.
 type sight string
 
-// The sights; they are values of a metric's label. The last three keep a server from becoming ready.
+// The sights; they are values of a metric's label. The last three keep a server from becoming ready. What is not served
+// does not: other servers may read the same policy, and serve it.
 const (
 	mayIssue   sight = "may_issue"
 	governed   sight = "governed_elsewhere" // an alias or a zone cut leads out of our zones: their CAA decides
+	notServed  sight = "not_served"         // no caa block of the server serves its zone: nothing was asked
 	lockedOut  sight = "locked_out"
 	unanswered sight = "unanswered"
 	bogus      sight = "bogus"
 )
 
-var sights = []sight{mayIssue, governed, lockedOut, unanswered, bogus}
+var sights = []sight{mayIssue, governed, notServed, lockedOut, unanswered, bogus}
 
 // shownFindings is how many new findings of one run are logged; the metric counts all.
 const shownFindings = 20
@@ -49,9 +51,10 @@ const shownFindings = 20
 // would ask, through the whole way that a query takes, and decided by the one evaluator.
 type selfCheck struct {
 	*CAA
-	rest  func(time.Duration) bool     // waits; false when the server stops
-	told  map[guard.Requirement]string // the cause of each that is not possible, at the last run
-	valid map[string]bool              // signatures that verified at the last run, which need not be verified again
+	rest   func(time.Duration) bool     // waits; false when the server stops
+	told   map[guard.Requirement]string // the cause of each that is not possible, at the last run
+	except string                       // what a run could say nothing of, for the log
+	valid  map[string]bool              // signatures that verified at the last run, which need not be verified again
 }
 
 // watch runs the check until rest says that the server stops: at the start, after each load of a policy
@@ -61,7 +64,7 @@ func (sc *selfCheck) watch() {
 		checked := sc.loader.serving.Load()
 		fine, ok := sc.run(context.Background(), checked)
 		if fine && !sc.ready.Swap(true) {
-			log.Info("Ready: what is required may be issued, by what is served")
+			log.Info("Ready: what is required may be issued, by what is served" + sc.except)
 		}
 		for pause := checkEvery; ok && pause > 0 && sc.ready.Load() && sc.loader.serving.Load() == checked; pause -= checkAgain {
 			ok = sc.rest(checkAgain)
@@ -78,34 +81,50 @@ func (sc *selfCheck) run(ctx context.Context, s *serving) (fine, ok bool) {
 	o := &observer{CAA: sc.CAA, serving: s, known: sc.valid, valid: map[string]bool{}, answers: map[string]observation{}, keys: map[*zone][]*dns.DNSKEY{}}
 	counts, told := map[string]map[sight]int{}, map[guard.Requirement]string{}
 	fine = true
+	unchecked := 0
 	for _, r := range sc.required(s) {
 		began := time.Now()
-		what, cause := o.issuance(ctx, r)
+		what, cause := notServed, "no caa block of this server serves its zone"
+		if sc.loader.cfg.covers(r.Name) {
+			what, cause = o.issuance(ctx, r)
+		}
+		if what == notServed {
+			unchecked++
+		}
 		if r.Domain != "" {
 			if counts[r.Domain] == nil {
 				counts[r.Domain] = map[sight]int{}
 			}
 			counts[r.Domain][what]++
 		}
-		if fine = fine && (what == mayIssue || what == governed); what != mayIssue {
-			told[r] = cause
+		fine = fine && (what == mayIssue || what == governed || what == notServed)
+		if what != mayIssue && (sc.loader.cfg.covers(r.Name) || r.Origin == guard.Operator) {
+			told[r] = cause // zones that are not served are logged as zones
 		}
 		if !sc.rest(time.Since(began) * (checkShare - 1)) {
 			return false, false
 		}
 	}
 	sc.tell(told)
+	if sc.except = ""; unchecked > 0 {
+		sc.except = fmt.Sprintf("; nothing is known of %d required issuances in zones that it does not serve", unchecked)
+	}
 	sc.valid = o.valid
 	sc.loader.sights.Store(&counts)
 	return fine, true
 }
 
 // required are the issuances to check and, with no Domain, the zones' own names. What lies in zones that
-// other blocks or servers serve is theirs to check.
+// other blocks serve is theirs to check, and what no block serves is counted by one of them.
 func (sc *selfCheck) required(s *serving) []guard.Requirement {
 	apexes := slices.DeleteFunc(slices.Collect(s.apexes()), func(apex string) bool { return apex == guard.Unlisted })
 	out := slices.Concat(guard.Requirements(s.policy), sc.loader.cfg.requirements(apexes))
-	out = slices.DeleteFunc(out, func(r guard.Requirement) bool { return !sc.loader.cfg.covers(r.Name) || sc.loader.outdone(r.Name) })
+	out = slices.DeleteFunc(out, func(r guard.Requirement) bool {
+		if sc.loader.cfg.covers(r.Name) {
+			return sc.loader.outdone(r.Name)
+		}
+		return sc.loader.inAnotherBlock(r.Name) || r.Origin != guard.Operator && !sc.loader.speaksForFile()
+	})
 	for _, z := range s.zones {
 		if z.lender == nil {
 			out = append(out, guard.Requirement{Name: z.Name, Pos: z.Pos})
@@ -171,6 +190,9 @@ func (o *observer) issuance(ctx context.Context, r guard.Requirement) (sight, st
 	}
 	if r.Domain == "" && seen.what == mayIssue {
 		return o.keyRecords(ctx, r.Name)
+	}
+	if seen.what == governed && o.serving.find(r.Name) == nil {
+		return notServed, "it is in no zone that this server serves"
 	}
 	if seen.what != mayIssue {
 		return seen.what, seen.cause

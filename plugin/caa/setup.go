@@ -42,6 +42,8 @@ func setup(c *caddy.Controller) error {
 		// comes last. The self-check asks the plugins below, which must have started.
 		once.Do(func() {
 			c.OnStartup(func() error {
+				l.retryNow()
+				l.reportUnserved()
 				go l.watch()
 				go keyring.Watch(l.keys, l.stop, l.rekey)
 				go (&selfCheck{CAA: handler, rest: restUntil(l.stop)}).watch()
@@ -56,12 +58,10 @@ func setup(c *caddy.Controller) error {
 		l.next, l.around = handler.Next, surroundings{
 			transparent: all(above, blind), prompt: all(under, prompt), shy: !all(under, candid), stores: storesOf(under)}
 		handler.around.Store(&l.around)
-		l.closer = func(name string) *CAA { return others.closer(own, name) }
+		l.closer, l.site = func(name string) *CAA { return others.closer(own, name) }, own.zones()
+		l.above, l.under, l.siblings = above, under, others.siblings()
 		if err := l.start(); err != nil {
 			return plugin.Error(pluginName, terminal.Error(err))
-		}
-		if !cfg.unsigned && slices.ContainsFunc(under, func(h plugin.Handler) bool { return h.Name() == "dnssec" }) {
-			log.Warning("The plugin dnssec of this block signs nothing, for caa signs what it says: see that the parent's DS is one of caa's keys, and take dnssec away")
 		}
 		l.greet(listenHost(site), site.Port)
 		live.add(l)

@@ -52,7 +52,23 @@ func (c *check) uncovered(r Requirement) Refusal {
 	}
 	return Refusal{Pos: pos, Code: "not-covered", Names: []string{r.String()},
 		Cause:  fmt.Sprintf("no zone of the policy answers for it, so %s cannot be proved to issue%s", r.who(), c.because(r)),
-		Remedy: remedy + r.drop()}
+		Remedy: c.meant(r.Name) + remedy + r.drop()}
+}
+
+// meant proposes the zone that somebody may have misspelt, in the policy or in the name.
+func (c *check) meant(name string) string {
+	if z := c.misspelt(name); z != nil {
+		return fmt.Sprintf("if %s is meant, correct the one that is misspelt (the zone is at %v); else ", bare(z.Name), z.Pos)
+	}
+	return ""
+}
+
+// misspelt is the zone that was meant for a name in no zone of the policy, nil where none is near.
+func (c *check) misspelt(name string) *policy.Zone {
+	if c.guesses++; c.guesses > policy.MaxGuesses {
+		return nil
+	}
+	return c.policy.Meant(name)
 }
 
 // aliased is the refusal of a name whose CAA is that of its alias's target (RFC 8659 3).

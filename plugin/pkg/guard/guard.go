@@ -142,6 +142,7 @@ type check struct {
 	lacking  map[property][]string // by place and tag, the issuers that a denied requirement asks for there
 	refusals map[string]*refused   // by place and cause, so that a cause is told once
 	warned   map[Warning]bool      // without their texts
+	guesses  int                   // how often it was looked for a zone that somebody misspelt
 	report   Report
 }
 
@@ -156,6 +157,9 @@ type property struct {
 	pos policy.Position
 	tag string
 }
+
+// NothingRequired is the code of the warning that nothing is protected.
+const NothingRequired = "nothing-required"
 
 // Check proves every required issuance and reads every property as real CAs do.
 func Check(p *policy.Snapshot, o Options) Report {
@@ -177,6 +181,11 @@ func Check(p *policy.Snapshot, o Options) Report {
 	c.properties()
 	c.wildcards()
 	own := Requirements(p)
+	for _, cert := range p.Certificates {
+		if p.Covering(cert.Name) == nil && c.zone(cert.Name) != nil {
+			c.onlyDefault(cert)
+		}
+	}
 	for _, r := range slices.Concat(own, o.Operator, inherited(own, o.Previous)) {
 		r.Domain = exact(r.Domain)
 		c.require(r)
@@ -187,10 +196,20 @@ func Check(p *policy.Snapshot, o Options) Report {
 	for _, r := range c.refusals {
 		c.report.Refusals = append(c.report.Refusals, r.Refusal)
 	}
+	if len(own)+len(o.Operator)+len(c.report.Refusals) == 0 {
+		c.warn(p.ZonesPos, NothingRequired, "nothing is required, so nothing is protected: list the names of your certificates under certificates, or name their CAs in issuer lines of the server")
+	}
 	slices.SortFunc(c.report.Refusals, func(a, b Refusal) int {
 		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Cause, b.Cause))
 	})
 	return c.report
+}
+
+// onlyDefault warns of a name that default protects, if its zone is served, and that is near a zone of the file.
+func (c *check) onlyDefault(cert policy.Certificate) {
+	if z := c.misspelt(cert.Name); z != nil {
+		c.warn(cert.Pos, "zone-misspelt", "%s is in no zone of the file, so default governs it, if the server serves its zone at all: is it or the zone %s (%v) misspelt?", bare(cert.Name), bare(z.Name), z.Pos)
+	}
 }
 
 // exact is the Issuer Domain Name in the octets that CAs compare, and that the policy emits.

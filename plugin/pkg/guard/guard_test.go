@@ -112,6 +112,21 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// A policy without certificates protects what the operator's issuer lines require, and is accepted without a warning.
+func TestOperatorAloneRequires(t *testing.T) {
+	t.Parallel()
+	p, err := policy.Load("caa.yaml", []byte("version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {example.org: {issue: [le]}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator := []Requirement{{Name: "example.org.", Domain: "letsencrypt.org", Origin: Operator}}
+	for want, o := range map[int]Options{0: {At: today, Operator: operator}, 1: {At: today}} {
+		if got := Check(p, o).Warnings; len(got) != want || want > 0 && got[0].Code != NothingRequired {
+			t.Errorf("%d requirements: %v", len(o.Operator), got)
+		}
+	}
+}
+
 func golden(t *testing.T, file string, ar *txtar.Archive, got string) {
 	t.Helper()
 	if got == "" {

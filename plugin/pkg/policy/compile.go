@@ -32,6 +32,7 @@ type compiler struct {
 	challenge []challengeUse
 	interned  map[string]issuance.RRset // equal sets are one: most nodes of a large policy say the same
 	key       []byte                    // of the set that is looked for there
+	guesses   int                       // names in no zone for which a misspelt zone was looked for
 }
 
 type challengeUse struct {
@@ -522,7 +523,13 @@ func (c *compiler) certificate(cert Certificate, n *yaml.Node) {
 	}
 	cert.Name, cert.Wildcard, cert.Pos = name, wildcard, c.pos(n)
 	if c.snap.Covering(name) == nil && c.fallback == nil {
-		c.wrong(n, "%s lies in no zone of the file, so it cannot be proved; list its zone, or take it away", text)
+		meant := ""
+		if c.guesses++; c.guesses <= MaxGuesses {
+			if z := c.snap.Meant(name); z != nil {
+				meant = fmt.Sprintf("; did you mean a name in the zone %s (%v)?", strings.TrimSuffix(z.Name, "."), z.Pos)
+			}
+		}
+		c.wrong(n, "%s lies in no zone of the file, so it cannot be proved; list its zone, or take it away%s", text, meant)
 		return
 	}
 	c.snap.Certificates = append(c.snap.Certificates, cert)

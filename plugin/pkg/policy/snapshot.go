@@ -16,6 +16,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
 
 // Position is a place in a policy file; the zero Position is nowhere (a Corefile's line has its own).
@@ -144,6 +145,31 @@ func (s *Snapshot) Covering(name string) *Zone {
 		}
 	}
 	return s.zones["."]
+}
+
+const (
+	// slipsInZone is how many letters of a zone's name may be wrong for it to be taken for another one.
+	slipsInZone = 2
+	// maxCandidates bounds the zones among which one is looked for that somebody may have meant.
+	maxCandidates = 1000
+	// MaxGuesses is how many names of one file are worth the look.
+	MaxGuesses = 100
+)
+
+// Meant returns the zone of the file that was meant for a name which lies in none, if one of the two is misspelt; nil
+// where none is near.
+func (s *Snapshot) Meant(name string) *Zone {
+	for _, z := range s.Zones[:min(len(s.Zones), maxCandidates)] {
+		suffix := name
+		for above := dns.CountLabel(name) - dns.CountLabel(z.Name); above > 0; above-- {
+			next, _ := dns.NextLabel(suffix, 0)
+			suffix = suffix[next:]
+		}
+		if spelling.Nearest(suffix, []string{z.Name}, func(string) int { return slipsInZone }) != "" {
+			return z
+		}
+	}
+	return nil
 }
 
 // PolicyOnly reports whether the zone is complete without a next plugin (it has nameservers).
