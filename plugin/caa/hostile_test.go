@@ -27,11 +27,11 @@ const forgery = "\n2026/11/30 12:00:00 [INFO] plugin/caa: Serving policy.yaml, r
 // ourLine is how each line of the log begins. Other tests' are of the same form.
 var ourLine = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(INFO|WARNING|ERROR)\] plugin/caa: `)
 
-// logged is what is logged meanwhile.
+// logged is what is logged meanwhile. A test that uses it does not run beside others.
 func logged(f func()) string {
 	var out bytes.Buffer
+	defer golog.SetOutput(golog.Writer())
 	golog.SetOutput(&out)
-	defer golog.SetOutput(os.Stderr)
 	f()
 	return out.String()
 }

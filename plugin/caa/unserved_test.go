@@ -1,27 +1,12 @@
 package caa
 
 import (
-	"bytes"
 	"fmt"
-	golog "log"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 )
-
-// logged is what is logged meanwhile. A test that uses it does not run beside others.
-func logged(t *testing.T, during func()) string {
-	t.Helper()
-	var out bytes.Buffer
-	writer, flags := golog.Writer(), golog.Flags()
-	golog.SetOutput(&out)
-	golog.SetFlags(0)
-	defer golog.SetFlags(flags)
-	defer golog.SetOutput(writer)
-	during()
-	return out.String()
-}
 
 // A zone of the policy that no block of the server serves is a warning, is not counted as proved, and does not keep the
 // server from becoming ready: other servers may serve it.
@@ -72,7 +57,7 @@ func TestZonesNotServed(t *testing.T) {
 		if got := h.loader.proved(h.loader.serving.Load().policy); got != c.proved {
 			t.Errorf("%s: %q; want %q", name, got, c.proved)
 		}
-		said := logged(t, func() {
+		said := logged(func() {
 			for _, l := range loaders {
 				l.reportUnserved()
 				l.reportUnserved()
