@@ -65,7 +65,7 @@ func PolicyJobs(p *policy.Snapshot, only []subject.Subject) []Job {
 		}
 		return &out[i]
 	}
-	for _, r := range possible(guard.Requirements(p)) {
+	for _, r := range guard.Requirements(p) {
 		if job := at(subject.Subject{Name: r.Name, Wildcard: r.Wildcard}); job != nil {
 			job.Requirements = append(job.Requirements, r)
 		}
@@ -78,23 +78,6 @@ func PolicyJobs(p *policy.Snapshot, only []subject.Subject) []Job {
 		}
 	}
 	return out
-}
-
-// possible leaves requirements out that a certificate has for all methods of its issuer, where one validates no wildcard
-// and others do: nobody is going to ask by that one (BR 3.2.2.4.8, 18 to 20).
-func possible(all []guard.Requirement) []guard.Requirement {
-	suits := func(r guard.Requirement) bool { return !r.Wildcard || issuance.ForWildcards(r.Method) }
-	otherwise := map[guard.Requirement]bool{}
-	for _, r := range all {
-		ok := suits(r)
-		r.Method = ""
-		otherwise[r] = otherwise[r] || ok
-	}
-	return slices.DeleteFunc(all, func(r guard.Requirement) bool {
-		ok := suits(r)
-		r.Method = ""
-		return !ok && otherwise[r]
-	})
 }
 
 // DefaultWorkers is how many names are checked at a time. Nearly all of them wait for their turn at a
@@ -204,13 +187,20 @@ func (j Job) requirements(way climb.Climb) []guard.Requirement {
 	var out []guard.Requirement
 	for _, domain := range verdict.Named(naming, j.Type, j.Subject.Wildcard) {
 		r := like
-		r.Domain, r.Origin = domain, guard.Published
+		r.Domain, r.Origin, r.Unlisted = domain, guard.Published, j.unlisted(domain)
 		out = append(out, r)
 	}
 	if len(out) == 0 && (last.Failed() || verdict.Decide(way, like, time.Time{}).Outcome != verdict.LockedOut) {
 		out = append(out, like)
 	}
 	return out
+}
+
+// unlisted reports whether the policy's node names the issuer and calls it unlisted.
+func (j Job) unlisted(domain string) bool {
+	return j.Node != nil && slices.ContainsFunc(j.Node.Sources, func(src *policy.Source) bool {
+		return src.Issuer != nil && src.Issuer.Unlisted && strings.EqualFold(src.Issuer.Domain, domain)
+	})
 }
 
 // doubt asks what becomes of a verdict when a CA's resolver comes upon one server or another, on the way up or on

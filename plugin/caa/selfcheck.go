@@ -30,16 +30,17 @@ const (
 // sight is what a CA would see of one required issuance.
 type sight string
 
-// The sights; they are values of a metric's label. The last three keep a server from becoming ready.
+// The sights; they are values of a metric's label. The last four keep a server from becoming ready.
 const (
 	mayIssue   sight = "may_issue"
 	governed   sight = "governed_elsewhere" // an alias or a zone cut leads out of our zones: their CAA decides
+	atRisk     sight = "at_risk"            // some CAs or resolvers deny, or nobody is known to make such a request
 	lockedOut  sight = "locked_out"
 	unanswered sight = "unanswered"
 	bogus      sight = "bogus"
 )
 
-var sights = []sight{mayIssue, governed, lockedOut, unanswered, bogus}
+var sights = []sight{mayIssue, governed, atRisk, lockedOut, unanswered, bogus}
 
 // shownFindings is how many new findings of one run are logged; the metric counts all.
 const shownFindings = 20
@@ -104,7 +105,7 @@ func (sc *selfCheck) run(ctx context.Context, s *serving) (fine, ok bool) {
 // other blocks or servers serve is theirs to check.
 func (sc *selfCheck) required(s *serving) []guard.Requirement {
 	apexes := slices.DeleteFunc(slices.Collect(s.apexes()), func(apex string) bool { return apex == guard.Unlisted })
-	out := slices.Concat(guard.Requirements(s.policy), sc.loader.cfg.requirements(apexes))
+	out := slices.Concat(guard.Requirements(s.policy), guard.Vouched(s.policy, sc.loader.cfg.requirements(apexes)))
 	out = slices.DeleteFunc(out, func(r guard.Requirement) bool { return !sc.loader.cfg.covers(r.Name) || sc.loader.outdone(r.Name) })
 	for _, z := range s.zones {
 		if z.lender == nil {
@@ -175,8 +176,8 @@ func (o *observer) issuance(ctx context.Context, r guard.Requirement) (sight, st
 	if seen.what != mayIssue {
 		return seen.what, seen.cause
 	}
-	decision, _ := guard.Decide(r, seen.rrset)
-	if decision.Permitted {
+	judged := guard.Judge(r, seen.rrset, o.now())
+	if judged.Outcome == guard.MayIssue {
 		return mayIssue, ""
 	}
 	where := "no CAA stands at or above it"
@@ -186,7 +187,10 @@ func (o *observer) issuance(ctx context.Context, r guard.Requirement) (sight, st
 			where += ", to which it is an alias,"
 		}
 	}
-	return lockedOut, fmt.Sprintf("%s denies it (%s)", where, decision.Reason)
+	if judged.Outcome == guard.AtRisk {
+		return atRisk, fmt.Sprintf("%s puts it at risk (%s)", where, judged.Reason)
+	}
+	return lockedOut, fmt.Sprintf("%s denies it (%s)", where, judged.Reason)
 }
 
 // keyRecords tells of CDS and CDNSKEY in the data of a zone that is signed here. They would have the
