@@ -159,6 +159,9 @@ func one(ctx context.Context, r *resolve.Resolver, collector *finding.Collector,
 		fault = way.Last().Answer.ResolverFault()
 	}
 	for _, req := range job.requirements(way) {
+		if req.Vouched() {
+			seen.Vouched = append(seen.Vouched, strings.ToLower(req.Domain))
+		}
 		v := doubt(ctx, r, verdict.Decide(way, req, at), seen, at)
 		if fault != "" { // it says nothing about the name
 			v = verdict.Verdict{Requirement: req, Outcome: verdict.Unknown, Reason: verdict.NotFoundOut, Detail: "the resolver: " + fault, Climb: way}

@@ -105,7 +105,7 @@ func (sc *selfCheck) run(ctx context.Context, s *serving) (fine, ok bool) {
 // other blocks or servers serve is theirs to check.
 func (sc *selfCheck) required(s *serving) []guard.Requirement {
 	apexes := slices.DeleteFunc(slices.Collect(s.apexes()), func(apex string) bool { return apex == guard.Unlisted })
-	out := slices.Concat(guard.Requirements(s.policy), guard.Vouched(s.policy, sc.loader.cfg.requirements(apexes)))
+	out := slices.Concat(guard.Requirements(s.policy), guard.Vouching(s.policy, sc.loader.cfg.requirements(apexes)))
 	out = slices.DeleteFunc(out, func(r guard.Requirement) bool { return !sc.loader.cfg.covers(r.Name) || sc.loader.outdone(r.Name) })
 	for _, z := range s.zones {
 		if z.lender == nil {

@@ -189,7 +189,7 @@ func Check(p *policy.Snapshot, o Options) Report {
 	c.issuers()
 	c.properties()
 	own := Requirements(p)
-	for _, r := range slices.Concat(own, Vouched(p, o.Operator), inherited(own, o.Previous, o.At)) {
+	for _, r := range slices.Concat(own, Vouching(p, o.Operator), inherited(own, o.Previous, o.At)) {
 		r.Domain = exact(r.Domain)
 		c.require(r)
 	}
@@ -238,8 +238,8 @@ func open(named string, declared []string) []string {
 	return declared
 }
 
-// Vouched are an operator's requirements of issuers that the policy may call unlisted.
-func Vouched(p *policy.Snapshot, operator []Requirement) []Requirement {
+// Vouching are an operator's requirements as a policy knows their issuers: it may call one unlisted.
+func Vouching(p *policy.Snapshot, operator []Requirement) []Requirement {
 	out := slices.Clone(operator)
 	for i, r := range out {
 		out[i].Unlisted = Unlisting(p, r.Domain)

@@ -122,11 +122,15 @@ func processesParameters(domain string) bool {
 // which account and by which method.
 func (r Requirement) asked() bool { return r.Origin == "" }
 
+// Vouched reports whether somebody who ought to know says that the issuer's name is a CA's: who asks for it, or a
+// policy that calls it unlisted.
+func (r Requirement) Vouched() bool { return r.asked() || r.Unlisted }
+
 // nameFault holds the issuer's name against the directory of public CAs: that it is named lets nobody in if
 // nobody has the name. One that is asked for has it, and one that the policy calls unlisted. meant is what to
 // write instead of a misspelt one.
 func (r Requirement) nameFault() (reason issuance.Reason, meant string) {
-	if r.asked() || r.Unlisted {
+	if r.Vouched() {
 		return "", ""
 	}
 	switch issuers.Lookup(r.Domain).Status {
