@@ -459,3 +459,32 @@ func BenchmarkCheck(b *testing.B) {
 		})
 	}
 }
+
+// The operator's own line may be mistaken, too: then it is the line that has to change, and not the policy, which may
+// call an issuer unlisted.
+func TestOperatorNamesNobody(t *testing.T) {
+	t.Parallel()
+	p, err := policy.Load("caa.yaml", []byte(`version: 1
+issuers: {le: {domain: letsencrypt.org}, own: {domain: sectigo.net, unlisted: true}}
+zones: {example.org: {issue: [le, own]}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const line = " (required by the server's own issuer line, Corefile:3:1)\n    "
+	for domain, want := range map[string]string{
+		"letsencrypt.org": "", "sectigo.net": "",
+		"letsencrypt.com": "Corefile:3:1: example.org: letsencrypt.com is no public CA's name, and is near to one" + line + "did you mean letsencrypt.org?",
+		"yandex.ru":       "Corefile:3:1: example.org: yandex.ru is no longer an Issuer Domain Name of Asseco Data Systems S.A." + line + "write certum.pl",
+		"zerossl.com":     "Corefile:3:1: example.org: zerossl.com sells certificates that others issue, and its name in CAA authorises nobody" + line + "write sectigo.com",
+	} {
+		r := Requirement{Name: "example.org.", Domain: domain, Origin: Operator, Pos: policy.Position{File: "Corefile", Line: 3, Column: 1}}
+		got := ""
+		if err := Check(p, Options{At: today, Operator: []Requirement{r}}).Err(); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s:\ngot  %q\nwant %q", domain, got, want)
+		}
+	}
+}
