@@ -137,7 +137,7 @@ func (v Verdict) decided(rrset issuance.RRset, at time.Time) Verdict {
 	case detail != nil:
 		v.Detail = detail(v.Requirement, judged)
 	case judged.Outcome == guard.AtRisk:
-		v.Detail = fmt.Sprintf("it may by the %s reading, and may not by the %s reading", strings.Join(judged.Permits, " and the "), strings.Join(judged.Denies, " and the "))
+		v.Detail = fmt.Sprintf("it may by the %s reading, and may not by the %s reading", strings.Join(judged.Permits(), " and the "), strings.Join(judged.Denies, " and the "))
 	}
 	return v
 }

@@ -39,8 +39,7 @@ const MostRecords = 100
 type Judgement struct {
 	Outcome Outcome
 	Reason  issuance.Reason
-	Permits []string         // the dialects that permit, the strictest first
-	Denies  []string         // those that deny
+	Denies  []string         // the dialects that deny, the strictest first
 	Index   int              // of the Property in the RRset that decided; -1 where an absence did
 	Request issuance.Request // as the requirement's CA holds it against the RRset
 	Meant   string           // the name to write instead, where Reason is Misspelt
@@ -53,24 +52,23 @@ type Judgement struct {
 func Judge(r Requirement, rrset issuance.RRset, at time.Time) Judgement {
 	r.Domain = exact(r.Domain)
 	j := Judgement{Request: r.request(rrset, at)}
-	for i, d := range dialects(r.Domain, at) {
+	all := dialects(r.Domain, at)
+	for i, d := range all {
 		decision := issuance.Decide(rrset, j.Request, d)
 		if i == 0 || !decision.Permitted && len(j.Denies) == 0 {
 			j.Reason, j.Index = decision.Reason, decision.Index
 		}
-		if decision.Permitted {
-			j.Permits = append(j.Permits, d.Name)
-		} else {
+		if !decision.Permitted {
 			j.Denies = append(j.Denies, d.Name)
 		}
 	}
-	switch {
-	case len(j.Denies) == 0:
+	switch len(j.Denies) {
+	case 0:
 		j.Outcome = MayIssue
-	case len(j.Permits) > 0:
-		j.Outcome = AtRisk
-	default:
+	case len(all):
 		return j
+	default:
+		j.Outcome = AtRisk
 	}
 	return j.doubted(r, rrset, at)
 }
@@ -99,14 +97,40 @@ func property(rrset issuance.RRset, index int) issuance.Property {
 	return rrset[index]
 }
 
+// Permits are the dialects that permit, the strictest first.
+func (j Judgement) Permits() []string {
+	var out []string
+	for _, d := range issuance.Dialects {
+		if !slices.Contains(j.Denies, d.Name) {
+			out = append(out, d.Name)
+		}
+	}
+	return out
+}
+
 // dialects are those that a CA may read in at a date: once the parameters of RFC 8657 bind it, no reading
 // ignores them, and only once they bind every CA, labels of the Baseline Requirements are read.
 func dialects(domain string, at time.Time) []issuance.Dialect {
+	switch {
+	case !at.Before(issuers.ParametersBindFrom):
+		return allBound
+	case processesParameters(domain):
+		return earlyBound
+	}
+	return unbound
+}
+
+var (
+	unbound    = readings(false, false)
+	earlyBound = readings(true, false)
+	allBound   = readings(true, true)
+)
+
+func readings(bound, alike bool) []issuance.Dialect {
 	out := slices.Clone(issuance.Dialects)
-	bindsAll := !at.Before(issuers.ParametersBindFrom)
 	for i := range out {
-		out[i].AlikeMethods = out[i].AlikeMethods && bindsAll
-		if len(out[i].BoundTags) == 0 && (bindsAll || processesParameters(domain)) {
+		out[i].AlikeMethods = out[i].AlikeMethods && alike
+		if bound && len(out[i].BoundTags) == 0 {
 			out[i].BoundTags = issuance.RFC.BoundTags
 		}
 	}
