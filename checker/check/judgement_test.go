@@ -210,7 +210,7 @@ func narrow(r *rand.Rand) string {
 		return "[" + pick("http-01", "dns-01", "http-01, tls-alpn-01", "http-01, dns-01", "telepathy-01", "telepathy-01, dns-01", "dns01", "ca-tbr-7", "ca-tbr-19, ca-tbr-7", "ca-own") + "]"
 	}
 	grant := func() string {
-		return pick("[a, b]", "[a]", "[b]", "none", "[{issuer: a, methods: "+methods()+"}, b]", "[{issuer: a, accounts: [\"https://acme-staging-v02.api.letsencrypt.org/acme/acct/1\"]}, b]", "[a, {issuer: b, methods: "+methods()+"}]")
+		return pick("[a, b]", "[a]", "any", "[b]", "none", "[{issuer: a, methods: "+methods()+"}, b]", "[{issuer: a, accounts: [\"https://acme-staging-v02.api.letsencrypt.org/acme/acct/1\"]}, b]", "[a, {issuer: b, methods: "+methods()+"}]")
 	}
 	accounts := ""
 	if r.IntN(80) == 0 {
@@ -220,12 +220,12 @@ func narrow(r *rand.Rand) string {
 		accounts = ", accounts: [" + accounts[2:] + "]"
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "version: 1\nissuers:\n  a: {domain: %s%s%s}\n  b: {domain: %s}\n", pick("letsencrypt.org", "letsencrypt.org", "actalis.it", "ca.corp.example, unlisted: true", "letsencrypt.com, unlisted: true", "www.letsencrypt.org"), accounts,
+	fmt.Fprintf(&text, "version: 1\nreport: [\"mailto:x@example.org\"]\nissuers:\n  a: {domain: %s%s%s}\n  b: {domain: %s}\n", pick("letsencrypt.org", "letsencrypt.org", "actalis.it", "ca.corp.example, unlisted: true", "letsencrypt.com, unlisted: true", "www.letsencrypt.org"), accounts,
 		pick("", "", ", methods: "+methods()), pick("digicert.com", "geotrust.com", "digicert"))
-	fmt.Fprintf(&text, "zones:\n  example.org:\n    issue: %s\n    issuewild: %s\n    names:\n      www: {issue: %s}\n", grant(), grant(), grant())
+	fmt.Fprintf(&text, "zones:\n  example.org:\n    issue: %s\n    issuewild: %s\n    names:\n      www: {issue: %s}\n", grant(), strings.ReplaceAll(grant(), "any", "none"), grant())
 	fmt.Fprintf(&text, "      hand: {properties: [{tag: issuewild, value: %q}]}\ncertificates:\n", pick("letsencrypt.org; validationmethods=http-01", "digicert.com", "geotrust.com; validationmethods=ca-tbr-8", "digicert.org", ""))
 	for range 3 {
-		fmt.Fprintf(&text, "  - {names: [%q], issuer: %s%s}\n", pick("", "*.")+pick("example.org", "www.example.org", "hand.example.org"), pick("a", "b"), pick("", "", ", method: http-01", ", method: dns-01", ", method: telepathy-01"))
+		fmt.Fprintf(&text, "  - {names: [%q], issuer: %s%s}\n", pick("", "*.")+pick("example.org", "www.example.org", "hand.example.org"), pick("a", "b"), pick("", "", ", method: http-01", ", method: dns-01", ", method: telepathy-01", ", method: ca-tbr-7"))
 	}
 	return text.String()
 }

@@ -293,7 +293,7 @@ func (c *check) explainNoWildcard(d denial) Refusal {
 		return c.addMethod(d, fmt.Sprintf(cause+", and %s %s allows nothing else", strings.Join(granted, " or "), d.tag, d.where()))
 	}
 	methods := []string{d.Method}
-	if issuer := c.declared(d.Requirement); issuer != nil && !slices.ContainsFunc(issuer.Methods, issuance.ForWildcards) && slices.Contains(issuer.Methods, d.Method) {
+	if issuer := c.declared[d.IssuerKey]; issuer != nil && !slices.ContainsFunc(issuer.Methods, issuance.ForWildcards) && slices.Contains(issuer.Methods, d.Method) {
 		methods = issuer.Methods
 	}
 	return Refusal{Pos: d.Pos, Cause: fmt.Sprintf(cause, strings.Join(methods, " or ")),
@@ -328,15 +328,6 @@ func (c *check) explainForeignAccount(d denial) Refusal {
 		cause = fmt.Sprintf(": the account %s, to which %s %s binds it, is one of the staging environment, and a production certificate never matches it", d.judged.Request.Account, d.tag, d.where())
 	}
 	return Refusal{Pos: d.src.Pos, Cause: cause, Remedy: fmt.Sprintf("write the account that orders from %s", d.Domain)}
-}
-
-// declared is the policy's entry of a requirement's issuer, nil when it has none.
-func (c *check) declared(r Requirement) *policy.Issuer {
-	i := slices.IndexFunc(c.policy.Issuers, func(issuer *policy.Issuer) bool { return issuer.Key == r.IssuerKey && exact(issuer.Domain) == r.Domain })
-	if i < 0 {
-		return nil
-	}
-	return c.policy.Issuers[i]
 }
 
 // misnamed is the refusal of an operator's issuer line whose name nobody answers to.

@@ -247,14 +247,14 @@ func (c *check) methodsOf(p issuance.Property, src *policy.Source) {
 	if err != nil {
 		return
 	}
-	unlisted := src.Issuer != nil && src.Issuer.Unlisted || src.Issuer == nil && Unlisting(c.policy, v.Domain)
+	unlisted := src.Issuer != nil && src.Issuer.Unlisted || src.Issuer == nil && c.unlisted[exact(v.Domain)]
 	c.methods(labelsOf(v), func(int) policy.Position { return src.Pos }, unlisted, func(r Refusal) { c.fault(p, src, r) })
 }
 
 // named refuses an Issuer Domain Name that was written by hand and that nobody answers to. One that an issuer
 // which is unlisted has is meant.
 func (c *check) named(p issuance.Property, src *policy.Source, domain string) {
-	reason, meant := Requirement{Domain: exact(domain), Origin: Published, Unlisted: Unlisting(c.policy, domain)}.nameFault()
+	reason, meant := Requirement{Domain: exact(domain), Origin: Published, Unlisted: c.unlisted[exact(domain)]}.nameFault()
 	if reason == "" {
 		return
 	}

@@ -143,6 +143,8 @@ type check struct {
 	faults   map[writtenProperty][]*refused // of properties that deny by themselves
 
 	issuerFaults map[issuerFault][]*refused
+	declared     map[string]*policy.Issuer    // by key
+	unlisted     map[string]bool              // the names of issuers that are unlisted
 	misnames     map[string]bool              // the names of issuers that are refused for their names
 	long         map[policy.Position]*refused // of nodes with too many records
 	denied       []denial
@@ -173,7 +175,7 @@ type writtenProperty struct {
 // Check proves every required issuance and reads every property as real CAs do.
 func Check(p *policy.Snapshot, o Options) Report {
 	c := &check{policy: p, options: o, defaults: map[string]*policy.Zone{}, keys: map[string]string{},
-		faults: map[writtenProperty][]*refused{}, issuerFaults: map[issuerFault][]*refused{}, misnames: map[string]bool{}, long: map[policy.Position]*refused{}, lacking: map[writtenProperty][]string{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
+		faults: map[writtenProperty][]*refused{}, issuerFaults: map[issuerFault][]*refused{}, declared: map[string]*policy.Issuer{}, unlisted: map[string]bool{}, misnames: map[string]bool{}, long: map[policy.Position]*refused{}, lacking: map[writtenProperty][]string{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
 		report: Report{Refusals: []Refusal{}, Warnings: []Warning{}}}
 	for _, name := range o.Zones {
 		if z := p.ZoneOrDefault(name); z != nil && z.FromDefault {
@@ -182,6 +184,10 @@ func Check(p *policy.Snapshot, o Options) Report {
 	}
 	for _, issuer := range slices.Backward(p.Issuers) {
 		c.keys[exact(issuer.Domain)] = issuer.Key
+		c.declared[issuer.Key] = issuer
+		if issuer.Unlisted {
+			c.unlisted[exact(issuer.Domain)] = true
+		}
 	}
 	for _, note := range p.Notes {
 		c.warn(note.Pos, note.Code, "%s", note.Message)

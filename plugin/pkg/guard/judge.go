@@ -179,7 +179,7 @@ func (r Requirement) fault(req issuance.Request, p issuance.Property, at time.Ti
 	labels := labelsOf(v)
 	switch {
 	case r.asked() && r.Method != "", r.Unlisted:
-	case issuance.OfRequirements(req.Method) && at.Before(issuers.ParametersBindFrom) && processesParameters(r.Domain) &&
+	case len(labels) > 0 && issuance.OfRequirements(req.Method) && at.Before(issuers.ParametersBindFrom) && processesParameters(r.Domain) &&
 		!slices.ContainsFunc(labels, func(label string) bool { return !issuance.OfRequirements(label) }):
 		return MethodNotYet
 	}
