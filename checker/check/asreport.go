@@ -94,6 +94,17 @@ func describe(s resolve.Server) string {
 	return text
 }
 
+// reported is what the report says of the job.
+func (r *result) reported() report.Name {
+	name := r.name
+	for _, v := range r.verdicts {
+		one := asReported(v.verdict)
+		one.Corroboration = v.corroboration
+		name.Verdicts = append(name.Verdicts, one)
+	}
+	return name
+}
+
 func asReported(v verdict.Verdict) report.Verdict {
 	out := report.Verdict{
 		Issuer: v.Requirement.Domain, Type: v.Requirement.Type, Account: v.Requirement.Account, Method: v.Requirement.Method,

@@ -14,6 +14,7 @@ import (
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/checker/subject"
@@ -65,7 +66,7 @@ func PolicyJobs(p *policy.Snapshot, only []subject.Subject) []Job {
 		}
 		return &out[i]
 	}
-	for _, r := range possible(guard.Requirements(p)) {
+	for _, r := range guard.Requirements(p) {
 		if job := at(subject.Subject{Name: r.Name, Wildcard: r.Wildcard}); job != nil {
 			job.Requirements = append(job.Requirements, r)
 		}
@@ -80,23 +81,6 @@ func PolicyJobs(p *policy.Snapshot, only []subject.Subject) []Job {
 	return out
 }
 
-// possible leaves requirements out that a certificate has for all methods of its issuer, where one validates no wildcard
-// and others do: nobody is going to ask by that one (BR 3.2.2.4.8, 18 to 20).
-func possible(all []guard.Requirement) []guard.Requirement {
-	suits := func(r guard.Requirement) bool { return !r.Wildcard || issuance.ForWildcards(r.Method) }
-	otherwise := map[guard.Requirement]bool{}
-	for _, r := range all {
-		ok := suits(r)
-		r.Method = ""
-		otherwise[r] = otherwise[r] || ok
-	}
-	return slices.DeleteFunc(all, func(r guard.Requirement) bool {
-		ok := suits(r)
-		r.Method = ""
-		return !ok && otherwise[r]
-	})
-}
-
 // DefaultWorkers is how many names are checked at a time. Nearly all of them wait for their turn at a
 // server, which is asked no faster than is polite, and those of other servers are to go on meanwhile.
 const DefaultWorkers = 256
@@ -106,6 +90,23 @@ type Options struct {
 	At       time.Time             // the rules of that day
 	Workers  int                   // names at a time; 0 for DefaultWorkers
 	Progress func(done, total int) // called after each name; may be nil
+
+	Perspectives *perspective.Set      // asked about every verdict as well; nil for none
+	Corroborated func(done, total int) // called after each name that they were asked about; may be nil
+}
+
+// result is what was found of one job. The verdicts keep what they are about: the report is made of them at the end,
+// and nothing is read back out of it.
+type result struct {
+	name     report.Name // without verdicts
+	verdicts []judged
+	findings []finding.Finding
+}
+
+// judged is a verdict, and what the perspectives made of it.
+type judged struct {
+	verdict       verdict.Verdict
+	corroboration *perspective.Judged
 }
 
 // Run checks every job. When ctx ends, the report holds what was found until then.
@@ -115,7 +116,7 @@ func Run(ctx context.Context, r *resolve.Resolver, jobs []Job, o Options) *repor
 	}
 	out := &report.Report{Version: 1, At: time.Now().UTC().Truncate(time.Second), RulesOf: o.At.Format(time.DateOnly), Names: []report.Name{}, Findings: []report.Finding{}}
 	collector := finding.NewCollector(r)
-	names, found := make([]*report.Name, len(jobs)), make([][]finding.Finding, len(jobs))
+	results := make([]*result, len(jobs))
 	next := make(chan turn)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -124,12 +125,12 @@ func Run(ctx context.Context, r *resolve.Resolver, jobs []Job, o Options) *repor
 		wg.Go(func() {
 			for t := range next {
 				i := t.job
-				name, findings := one(resolve.WithPriority(ctx, t.number), r, collector, jobs[i], o.At)
+				found := one(resolve.WithPriority(ctx, t.number), r, collector, jobs[i], o.At)
 				if ctx.Err() != nil {
 					continue
 				}
 				mu.Lock()
-				names[i], found[i] = &name, findings
+				results[i] = found
 				done++
 				if o.Progress != nil {
 					o.Progress(done, len(jobs))
@@ -146,11 +147,14 @@ func Run(ctx context.Context, r *resolve.Resolver, jobs []Job, o Options) *repor
 	close(next)
 	wg.Wait()
 	out.Complete = done == len(jobs)
-	for i, name := range names {
-		if name != nil {
-			out.Names = append(out.Names, *name)
-			out.AddFindings(name.Name, found[i])
-		}
+	results = slices.DeleteFunc(results, func(found *result) bool { return found == nil })
+	if o.Perspectives != nil && len(o.Perspectives.Names()) > 0 {
+		corroborateAll(ctx, results, o)
+		out.Complete = out.Complete && ctx.Err() == nil
+	}
+	for _, found := range results {
+		out.Names = append(out.Names, found.reported())
+		out.AddFindings(found.name.Name, found.findings)
 	}
 	if r.WasOffline() && !r.OneServer() {
 		out.Notes = append(out.Notes, "For a while nobody answered this machine, not even the root: servers that were asked then are left out of the findings.")
@@ -166,26 +170,31 @@ type turn struct{ job, number int }
 // them by zone, and their servers are asked all the while rather than one after the other.
 func spread(n int) []int { return rand.New(rand.NewPCG(0, 0)).Perm(n) }
 
-func one(ctx context.Context, r *resolve.Resolver, collector *finding.Collector, job Job, at time.Time) (report.Name, []finding.Finding) {
+func one(ctx context.Context, r *resolve.Resolver, collector *finding.Collector, job Job, at time.Time) *result {
 	way := climb.Up(ctx, r, job.Subject.Name)
 	seen := collector.Collect(ctx, way)
 	seen.Now, seen.At = r.Now(), at
-	name := report.Name{Name: job.Subject.String(), Relevant: relevant(way), Climb: steps(way), Zones: zones(way, seen.Ends()), Verdicts: []report.Verdict{}}
+	out := &result{name: report.Name{Name: job.Subject.String(), Relevant: relevant(way), Climb: steps(way), Zones: zones(way, seen.Ends()), Verdicts: []report.Verdict{}}}
 	fault := ""
 	if r.Recursive() {
 		fault = way.Last().Answer.ResolverFault()
 	}
 	for _, req := range job.requirements(way) {
+		if req.Vouched() {
+			seen.Vouched = append(seen.Vouched, strings.ToLower(req.Domain))
+		}
 		v := doubt(ctx, r, verdict.Decide(way, req, at), seen, at)
 		if fault != "" { // it says nothing about the name
 			v = verdict.Verdict{Requirement: req, Outcome: verdict.Unknown, Reason: verdict.NotFoundOut, Detail: "the resolver: " + fault, Climb: way}
 		}
-		name.Verdicts = append(name.Verdicts, asReported(v))
+		v.Climb = climb.Climb{} // with every answer of every server, of which there are too many to keep
+		out.verdicts = append(out.verdicts, judged{verdict: v})
 	}
 	if job.Node != nil {
-		name.Drift = drift(job.Node, seen)
+		out.name.Drift = drift(job.Node, seen)
 	}
-	return name, finding.All(seen)
+	out.findings = finding.All(seen)
+	return out
 }
 
 // requirements are the job's or, without any, one for each issuer that the policy names there or, without
@@ -204,13 +213,20 @@ func (j Job) requirements(way climb.Climb) []guard.Requirement {
 	var out []guard.Requirement
 	for _, domain := range verdict.Named(naming, j.Type, j.Subject.Wildcard) {
 		r := like
-		r.Domain, r.Origin = domain, guard.Published
+		r.Domain, r.Origin, r.Unlisted = domain, guard.Published, j.unlisted(domain)
 		out = append(out, r)
 	}
 	if len(out) == 0 && (last.Failed() || verdict.Decide(way, like, time.Time{}).Outcome != verdict.LockedOut) {
 		out = append(out, like)
 	}
 	return out
+}
+
+// unlisted reports whether the policy's node names the issuer and calls it unlisted.
+func (j Job) unlisted(domain string) bool {
+	return j.Node != nil && slices.ContainsFunc(j.Node.Sources, func(src *policy.Source) bool {
+		return src.Issuer != nil && src.Issuer.Unlisted && strings.EqualFold(src.Issuer.Domain, domain)
+	})
 }
 
 // doubt asks what becomes of a verdict when a CA's resolver comes upon one server or another, on the way up or on

@@ -10,13 +10,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/quorum"
-	"github.com/coredns-caa/caa/checker/report"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
-	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
@@ -44,60 +40,56 @@ var badness = map[verdict.Outcome]int{verdict.MayIssue: 0, verdict.Unknown: 1, v
 // requirementsAtATime are asked of all perspectives; each has a limit of its own besides.
 const requirementsAtATime = 2 * perspective.DefaultConcurrency
 
-// Corroborate asks the perspectives about every verdict of a report, and holds what they saw against the
-// quorum's rule of a day. progress is called after each name; it may be nil.
-func Corroborate(ctx context.Context, set *perspective.Set, r *report.Report, at time.Time, progress func(done, total int)) {
+// corroborateAll asks the perspectives about every verdict, and holds what they saw against the quorum's rule of the
+// day.
+func corroborateAll(ctx context.Context, results []*result, o Options) {
 	var group errgroup.Group
 	group.SetLimit(requirementsAtATime)
 	var names atomic.Int32
-	for _, i := range spread(len(r.Names)) {
-		base, wildcard := climb.Split(r.Names[i].Name)
-		name := subject.Subject{Name: base, Wildcard: wildcard}
+	for _, i := range spread(len(results)) {
+		found := results[i]
 		var verdicts atomic.Int32
-		for j := range r.Names[i].Verdicts {
+		for j := range found.verdicts {
 			group.Go(func() error {
-				corroborate(ctx, set, name, &r.Names[i].Verdicts[j], at)
-				if int(verdicts.Add(1)) == len(r.Names[i].Verdicts) && progress != nil {
-					progress(int(names.Add(1)), len(r.Names))
+				corroborate(ctx, o.Perspectives, &found.verdicts[j], o.At)
+				if int(verdicts.Add(1)) == len(found.verdicts) && o.Corroborated != nil {
+					o.Corroborated(int(names.Add(1)), len(results))
 				}
 				return nil
 			})
 		}
 	}
 	_ = group.Wait()
-	if ctx.Err() != nil {
-		r.Complete = false
-	}
 }
 
-func corroborate(ctx context.Context, set *perspective.Set, name subject.Subject, v *report.Verdict, at time.Time) {
-	judged := set.Ask(ctx, guard.Requirement{Name: name.Name, Wildcard: name.Wildcard, Domain: v.Issuer, Type: v.Type, Account: v.Account, Method: v.Method}, at)
+func corroborate(ctx context.Context, set *perspective.Set, v *judged, at time.Time) {
+	seen := set.Ask(ctx, v.verdict.Requirement, at)
 	if ctx.Err() != nil {
 		return // interrupted: what was not asked says nothing, and what was seen from here stands
 	}
-	v.Corroboration = &judged
-	if judged.Quorum.Outcome == quorum.Corroborated && !set.Here() {
-		overrule(v, judged)
+	v.corroboration = &seen
+	if seen.Quorum.Outcome == quorum.Corroborated && !set.Here() {
+		overrule(&v.verdict, seen)
 		return
 	}
-	found, ok := worse[judged.Quorum.Outcome]
-	if !ok || badness[found.outcome] <= badness[v.Outcome] {
+	found, ok := worse[seen.Quorum.Outcome]
+	if !ok || badness[found.outcome] <= badness[v.verdict.Outcome] {
 		return
 	}
-	v.Detail = fmt.Sprintf("%s from here; %s", v.Outcome, explain(judged.Quorum))
-	if judged.Quorum.Outcome == quorum.NotCorroborated && !slices.Contains(judged.Quorum.Failed, quorum.PrimaryPermits) {
-		v.Detail += fmt.Sprintf("; a CA may rely on what its remote perspectives saw up to %d days ago, so it can show late", quorum.ReuseDays)
+	v.verdict.Detail = fmt.Sprintf("%s from here; %s", v.verdict.Outcome, explain(seen.Quorum))
+	if seen.Quorum.Outcome == quorum.NotCorroborated && !slices.Contains(seen.Quorum.Failed, quorum.PrimaryPermits) {
+		v.verdict.Detail += fmt.Sprintf("; a CA may rely on what its remote perspectives saw up to %d days ago, so it can show late", quorum.ReuseDays)
 	}
-	v.Outcome, v.Reason, v.Property = found.outcome, found.reason, nil
+	v.verdict.Outcome, v.verdict.Reason, v.verdict.Property = found.outcome, found.reason, nil
 }
 
 // overrule is a corroboration by perspectives that this machine is none of: what could not be found out from here,
 // they have, and what locks a CA out here alone may be the way from here.
-func overrule(v *report.Verdict, judged perspective.Judged) {
+func overrule(v *verdict.Verdict, seen perspective.Judged) {
 	switch v.Outcome {
 	case verdict.Unknown:
-		i := slices.IndexFunc(judged.Sights, func(s perspective.Sight) bool { return s.Primary })
-		v.Outcome, v.Reason, v.Detail = verdict.MayIssue, judged.Sights[i].Reason, "not found out from here, which is none of the perspectives; they corroborate"
+		i := slices.IndexFunc(seen.Sights, func(s perspective.Sight) bool { return s.Primary })
+		v.Outcome, v.Reason, v.Detail = verdict.MayIssue, seen.Sights[i].Reason, "not found out from here, which is none of the perspectives; they corroborate"
 	case verdict.LockedOut:
 		v.Detail = fmt.Sprintf("%s from here (%s), which is none of the perspectives; they corroborate", v.Outcome, v.Reason)
 		v.Outcome, v.Reason, v.Property = verdict.AtRisk, OnlyHere, nil

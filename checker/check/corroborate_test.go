@@ -10,10 +10,14 @@ import (
 
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/perspective"
+	"github.com/coredns-caa/caa/checker/quorum"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/test/lab"
 )
 
 // naming is a DNS where every name's CAA names one issuer.
@@ -28,13 +32,13 @@ func (n naming) Lookup(_ context.Context, name string, rrtype uint16) resolve.An
 func TestOverrule(t *testing.T) {
 	t.Parallel()
 	judged := perspective.Judged{Sights: []perspective.Sight{{Perspective: "b", Reason: "other"}, {Perspective: "a", Primary: true, Reason: issuance.Authorized}}}
-	for before, want := range map[verdict.Outcome]report.Verdict{
+	for before, want := range map[verdict.Outcome]verdict.Verdict{
 		verdict.MayIssue:  {Outcome: verdict.MayIssue, Reason: "r"},
 		verdict.AtRisk:    {Outcome: verdict.AtRisk, Reason: "r"},
 		verdict.LockedOut: {Outcome: verdict.AtRisk, Reason: OnlyHere},
 		verdict.Unknown:   {Outcome: verdict.MayIssue, Reason: issuance.Authorized},
 	} {
-		v := report.Verdict{Outcome: before, Reason: "r"}
+		v := verdict.Verdict{Outcome: before, Reason: "r"}
 		overrule(&v, judged)
 		if v.Outcome != want.Outcome || v.Reason != want.Reason || (v.Detail == "") != (before == want.Outcome) {
 			t.Errorf("%v: got %+v", before, v)
@@ -77,18 +81,62 @@ func TestCorroborate(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer set.Close()
-			r := &report.Report{Complete: true, Names: []report.Name{{Name: "*.example.org", Verdicts: []report.Verdict{{Issuer: "ca.example", Outcome: tt.before, Reason: "r"}}}}}
 			told := ""
-			Corroborate(tt.ctx, set, r, tt.day, func(done, total int) { told += fmt.Sprint(done, " of ", total) })
+			results := []*result{{name: report.Name{Name: "*.example.org"}, verdicts: []judged{{verdict: verdict.Verdict{
+				Requirement: guard.Requirement{Name: "example.org.", Wildcard: true, Domain: "ca.example"}, Outcome: tt.before, Reason: "r"}}}}}
+			corroborateAll(tt.ctx, results, Options{At: tt.day, Perspectives: set, Corroborated: func(done, total int) { told += fmt.Sprint(done, " of ", total) }})
 			if told != "1 of 1" {
 				t.Errorf("the progress told was %q", told)
 			}
-			v := r.Names[0].Verdicts[0]
-			if v.Outcome != tt.after || v.Reason != tt.reason || (v.Corroboration == nil) != (tt.ctx == cancelled) || r.Complete == (tt.ctx == cancelled) {
+			v := results[0].reported().Verdicts[0]
+			if v.Outcome != tt.after || v.Reason != tt.reason || (v.Corroboration == nil) != (tt.ctx == cancelled) {
 				t.Errorf("got %v (%s) %s, %+v", v.Outcome, v.Reason, v.Detail, v.Corroboration)
 			}
 			if v.Outcome != tt.before && v.Detail == "" {
 				t.Error("it does not say why")
+			}
+		})
+	}
+}
+
+// Perspectives judge what was asked, with its origin: a name that is honoured no more, or that stands for another, they
+// do not corroborate, and it is not this machine alone that sees it.
+func TestCorroborateKeepsTheOrigin(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		what, names string
+		origin      guard.Origin
+		outcome     verdict.Outcome
+		reason      issuance.Reason
+		quorum      quorum.Outcome
+	}{
+		{"a retired name", "yandex.ru", guard.Published, verdict.LockedOut, guard.Retired, quorum.NotCorroborated},
+		{"a reseller's name", "cloudflare.com", guard.Published, verdict.LockedOut, guard.Reseller, quorum.NotCorroborated},
+		{"a slip", "letsencrypt.com", guard.Published, verdict.AtRisk, guard.Misspelt, quorum.Contested},
+		{"a slip that a policy requires", "letsencrypt.com", guard.Certificates, verdict.AtRisk, guard.Misspelt, quorum.Contested},
+		{"a name that somebody asks for", "yandex.ru", "", verdict.MayIssue, issuance.Authorized, quorum.Corroborated},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			t.Parallel()
+			l := lab.New(t, nil, lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}, Text: fmt.Sprintf("@ CAA 0 issue %q", tt.names)})
+			r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: 5 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := perspective.Parse("p.yaml", []byte("version: 1\nperspectives: [{name: a, kind: self, region: ARIN, coordinates: [1, 2]}]\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			set, err := file.Open(perspective.Options{Self: naming(tt.names)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer set.Close()
+			jobs := []Job{{Subject: subject.Subject{Name: "test."}, Requirements: []guard.Requirement{{Name: "test.", Domain: tt.names, Origin: tt.origin}}}}
+			found := Run(t.Context(), r, jobs, Options{At: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Perspectives: set})
+			v := found.Names[0].Verdicts[0]
+			if v.Outcome != tt.outcome || v.Reason != tt.reason || v.Corroboration.Quorum.Outcome != tt.quorum {
+				t.Errorf("got %v (%s), %v", v.Outcome, v.Reason, v.Corroboration.Quorum.Outcome)
 			}
 		})
 	}

@@ -24,6 +24,7 @@ type Case struct {
 	Mail    []Mailbox
 	Now     time.Time
 	At      time.Time // the day whose rules hold
+	Vouched []string  // Issuer Domain Names that somebody asks for, or that a policy calls unlisted: they are meant
 	// Private says that the servers' addresses are not the Internet's: a test network's.
 	Private bool
 }

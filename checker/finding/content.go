@@ -8,7 +8,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 )
@@ -30,16 +32,15 @@ var contentRules = []rule{
 	{"issuer-retired", Error, "CCADB, CAA identifiers", "name the CA by one of its present names: the old one lets nobody in", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
 		return e.Operators() + " honours the name " + domain + " no more", e.Status == issuers.Retired
 	})},
-	{"issuer-misspelt", Warning, "CCADB, CAA identifiers", "write the name as the CA writes it; a private CA that is called so is fine, and --issuer asks for it", perIssuer(func(_ issuers.Entry, domain string) (string, bool) {
-		near := issuers.Misspelt(domain)
-		return fmt.Sprintf("no public CA is known by the name %s, and one is by %s", domain, near), near != ""
-	})},
+	{"issuer-misspelt", Error, "CCADB, CAA identifiers", "write the name as the CA writes it; a private CA that is called so is fine, and --issuer asks for it", issuerMisspelt},
 	{"issuer-unknown", Info, "CCADB, CAA identifiers", "see that it is spelled as the CA spells it; a private CA's name is fine", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
 		return "no public CA is known by the name " + domain, e.Status == issuers.Unknown && issuers.Misspelt(domain) == ""
 	})},
 	{"account-of-another-ca", Error, "RFC 8657 3", "write the URI of the account at the CA that the property names", perParameter("accounturi", anothersAccount)},
 	{"account-of-staging", Error, "RFC 8657 3", "register the ACME client at the production directory, and write that account's URI", stagingAccounts},
+	{"method-misspelt", Error, "RFC 8657 4, IANA ACME Validation Methods", "write the label as IANA's registry has it: CAs compare its octets", perParameter("validationmethods", misspeltMethods)},
 	{"method-unknown", Warning, "RFC 8657 4, IANA ACME Validation Methods", "write the label as IANA's registry has it, such as dns-01, or one of the CA's own, which begins with ca-", perParameter("validationmethods", unknownMethods)},
+	{"parameter-capitals", Error, "RFC 8657 3 and 4, boulder#8614", "write the parameter's tag in lower case: Let's Encrypt ignores it as it is, which lets in any account or method, and other CAs issue to nobody", perValue(capitals)},
 	{"parameters-bind-later", Info, "RFC 8657, ballot SC-098v2", "see that account and method are those that renewals use, before they bind on 2027-03-15", parametersBindLater},
 	{"critical-unknown", Error, "RFC 8659 4.1", "take the critical flag away: a CA that does not know the tag must not issue", perProperty(func(p issuance.Property) (string, bool) {
 		return fmt.Sprintf("the tag %s is critical, and not every CA knows it", p.Tag), p.Flags&issuance.Strict.CriticalBits != 0 && !slices.Contains(issuance.Strict.Known, strings.ToLower(p.Tag))
@@ -47,8 +48,16 @@ var contentRules = []rule{
 	{"flags-odd", Info, "RFC 8659 4.1", "write the flags as 0 or 128", perProperty(func(p issuance.Property) (string, bool) {
 		return fmt.Sprintf("%s has the flags %d", p.Tag, p.Flags), p.Flags&^issuance.FlagCritical != 0
 	})},
+	{"tag-misspelt", Error, "RFC 8659 4.1, IANA registry", "write the tag as the registry has it: as it is, it restricts nobody", perProperty(func(p issuance.Property) (string, bool) {
+		meant := issuance.MeantTag(p.Tag)
+		return fmt.Sprintf("no CA is known to know the tag %q; did you mean %s?", p.Tag, meant), meant != ""
+	})},
 	{"tag-unknown", Info, "RFC 8659 4.1, IANA registry", "see that the tag is spelled right", perProperty(func(p issuance.Property) (string, bool) {
-		return fmt.Sprintf("no CA is known to know the tag %q", p.Tag), !slices.Contains(issuance.Lax.Known, strings.ToLower(p.Tag))
+		return fmt.Sprintf("no CA is known to know the tag %q", p.Tag), !slices.Contains(issuance.Lax.Known, strings.ToLower(p.Tag)) && issuance.MeantTag(p.Tag) == ""
+	})},
+	{"rrset-too-many-records", Error, "BIND 9, max-records-per-type", "have at most 100 records of a name and type: resolvers by BIND answer SERVFAIL to more", tooManyRecords},
+	{"value-empty", Warning, "RFC 8659 4.2", `write ";" for nobody, or take the property away: PowerDNS Recursor takes a signed RRset with an empty value for bogus`, perProperty(func(p issuance.Property) (string, bool) {
+		return p.Tag + " has an empty value", p.Value == ""
 	})},
 	{"iodef-scheme", Warning, "RFC 8659 4.4, BR 3.2.2.8", "write mailto: or https:", perProperty(iodefScheme)},
 	{"iodef-undeliverable", Warning, "RFC 8659 4.4, RFC 5321 5.1", "give an address that receives mail", undeliverable(issuance.TagIodef)},
@@ -217,10 +226,62 @@ func forProduction(p issuance.Property, domain string) bool {
 	})
 }
 
+// issuerMisspelt finds names that are meant for a public CA's, but for those that somebody says are meant as they are.
+func issuerMisspelt(c *Case) []hit {
+	return perIssuer(func(_ issuers.Entry, domain string) (string, bool) {
+		meant := issuers.Misspelt(domain)
+		return fmt.Sprintf("no public CA is known by the name %s; did you mean %s?", domain, meant), meant != "" && !slices.Contains(c.Vouched, domain)
+	})(c)
+}
+
+// capitals finds parameters that Let's Encrypt does not know by the tag that they have.
+func capitals(p issuance.Property) (string, bool) {
+	v, err := issuance.ParseIssueValue(p.Value)
+	i := slices.IndexFunc(v.Parameters, func(q issuance.Parameter) bool {
+		lower := strings.ToLower(q.Tag)
+		return lower != q.Tag && (lower == "accounturi" || lower == "validationmethods")
+	})
+	if err != nil || i < 0 {
+		return "", false
+	}
+	return fmt.Sprintf("in %s %q the parameter %s has a capital", p.Tag, p.Value, v.Parameters[i].Tag), true
+}
+
+// tooManyRecords finds RRsets that not every resolver accepts, whichever they are.
+func tooManyRecords(c *Case) []hit {
+	var m merged
+	add := func(set dnssec.RRset, where string) {
+		if n := len(set.RRs); n > guard.MostRecords {
+			m.add(set.Name, fmt.Sprintf("the %s RRset of %s has %d records", typeName(set.Type), bare(set.Name), n), where)
+		}
+	}
+	for s := range c.all() {
+		if s.Kind == resolve.Data {
+			add(s.RRset, s.where())
+		}
+	}
+	for _, s := range c.Surveys {
+		if s.NS.Kind == resolve.Data {
+			add(s.NS.RRset, "the zone's own servers")
+		}
+	}
+	return m.hits
+}
+
+func misspeltMethods(domain, list string) (string, bool) {
+	var out []string
+	for label := range strings.SplitSeq(list, ",") {
+		if meant := issuance.MeantMethod(label); meant != "" {
+			out = append(out, fmt.Sprintf("%s (did you mean %s?)", label, meant))
+		}
+	}
+	return fmt.Sprintf("%s is bound to validation methods that no CA is known to have: %s", domain, strings.Join(out, ", ")), len(out) > 0
+}
+
 func unknownMethods(domain, list string) (string, bool) {
 	var unknown []string
 	for label := range strings.SplitSeq(list, ",") {
-		if !issuance.KnownMethod(label) {
+		if !issuance.KnownMethod(label) && issuance.MeantMethod(label) == "" {
 			unknown = append(unknown, label)
 		}
 	}

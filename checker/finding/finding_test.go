@@ -290,14 +290,28 @@ var worlds = []world{
 	{name: "an account at another CA", edit: text(`www CAA 0 issue "letsencrypt.org; accounturi=https://dv.acme-v02.api.pki.goog/account/x"`), want: []string{"account-of-another-ca"}},
 	{name: "an account of the staging environment", edit: text(`www CAA 0 issue "letsencrypt.org; accounturi=https://acme-staging-v02.api.letsencrypt.org/acme/acct/1"`), want: []string{"account-of-staging"}},
 	{name: "healthy, with a staging account beside that of production", edit: text("www CAA 0 issue \"letsencrypt.org; accounturi=https://acme-staging-v02.api.letsencrypt.org/acme/acct/1\"\nwww CAA 0 issue \"letsencrypt.org; accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1\"")},
-	{name: "a method that is none", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=http-01,dns01"`), want: []string{"method-unknown"}},
+	{name: "a method that is none", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=http-01,dns01"`), want: []string{"method-misspelt"}},
+	{name: "a method that nobody knows", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=http-01,telepathy-01"`), want: []string{"method-unknown"}},
+	{name: "another top-level domain", edit: text(`www CAA 0 issue "letsencrypt.com"`), want: []string{"issuer-misspelt"}},
+	{name: "the CA's ACME server", edit: text(`www CAA 0 issue "acme-v02.api.letsencrypt.org"`), want: []string{"issuer-misspelt"}},
+	{name: "the CA's name alone", edit: text(`www CAA 0 issue "digicert"`), want: []string{"issuer-misspelt"}},
+	{name: "three letters off", edit: text(`www CAA 0 issue "letsenkripd.org"`), want: []string{"issuer-misspelt"}},
+	{name: "healthy, with a name that somebody asks for", edit: text(`www CAA 0 issue "letsencrypt.com"`), mend: func(c *finding.Case) { c.Vouched = []string{"letsencrypt.com"} }},
+	{name: "a parameter with a capital", edit: text(`www CAA 0 issue "letsencrypt.org; AccountURI=https://acme-v02.api.letsencrypt.org/acme/acct/1"`), want: []string{"parameter-capitals", "readings-differ"}},
+	{name: "an empty label among methods", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=dns-01,"`), want: []string{"readings-differ", "method-unknown"}},
+	{name: "101 records", edit: text(strings.Replace(healthy, "www ", many(101)+"www ", 1)), at: zone, want: []string{"answer-large", "rrset-too-many-records"}, also: []string{"issuer-unknown"}},
+	{name: "101 name servers", edit: text(healthy + servers(99)), want: []string{"rrset-too-many-records"}, also: []string{"delegation-differs", "server-without-address", "answer-large"}},
+	{name: "100 name servers", edit: text(healthy + servers(98)), want: []string{"delegation-differs", "server-without-address"}},
+	{name: "an empty value", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 issuewild \"\""), want: []string{"value-empty"}},
 	{name: "healthy, with methods of RFC 8657 4", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=dns-01,ca-tbr-7,ca-own"`)},
 	{name: "an unknown CA", edit: text(`www CAA 0 issue "ca.invalid"`), want: []string{"issuer-unknown"}},
 	{name: "an account at a CA that does not look yet", edit: text(`www CAA 0 issue "ca.invalid; accounturi=https://ca.invalid/1"`), want: []string{"parameters-bind-later", "issuer-unknown"}},
 	{name: "the same, once parameters bind", edit: text(`www CAA 0 issue "ca.invalid; accounturi=https://ca.invalid/1"`), mend: func(c *finding.Case) { c.At = issuers.ParametersBindFrom }, want: []string{"issuer-unknown"}},
 	{name: "a critical tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 128 contactemail \"a@b.test\""), want: []string{"critical-unknown"}, also: []string{"contact-undeliverable"}},
 	{name: "odd flags", edit: text(`www CAA 1 issue "letsencrypt.org"`), want: []string{"flags-odd"}},
-	{name: "an unknown tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 isue \"x\""), want: []string{"tag-unknown"}},
+	{name: "an unknown tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 future \"x\""), want: []string{"tag-unknown"}},
+	{name: "a misspelt tag", edit: text("www CAA 0 issuer \"letsencrypt.org\""), want: []string{"tag-misspelt", "issue-missing"}},
+	{name: "a tag with two letters swapped", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 issuewlid \";\""), want: []string{"tag-misspelt"}},
 	{name: "a report over HTTP", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 iodef \"http://example.test/\""), want: []string{"iodef-scheme"}},
 	{name: "a mail address that nobody reads", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 iodef \"mailto:a@nowhere.test\""), want: []string{"iodef-undeliverable"}},
 	{name: "one of two mail addresses that nobody reads", edit: text(mailHost + `www CAA 0 iodef "mailto:pki@example.test,a@nowhere.test"`), want: []string{"iodef-undeliverable"}},
@@ -312,6 +326,15 @@ func many(n int) string {
 	var out strings.Builder
 	for i := range n {
 		fmt.Fprintf(&out, "@ CAA 0 issue \"a-rather-long-name-of-a-ca-%d.invalid\"\n", i)
+	}
+	return out.String()
+}
+
+// servers are NS records beside the two that there are.
+func servers(n int) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, "@ NS ns.elsewhere%d.test.\n", i)
 	}
 	return out.String()
 }

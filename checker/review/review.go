@@ -1,8 +1,8 @@
 // Package review reads policies without asking anybody: what one says of a name ([Explain]), and who
 // gains or loses permission from one to another ([Diff]).
 //
-// A permission is one that every CA reads alike, as the guard has it: what only some would read so is
-// none that an issuer could rely on.
+// A permission is what [guard.Judge] calls one: what only some CAs would read so, or what nobody is known to
+// make use of, is not one that an issuer could rely on.
 package review
 
 import (
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
@@ -43,8 +44,15 @@ type Record struct {
 
 // Permission is who may issue one kind of certificate.
 type Permission struct {
-	Kind    string   `json:"kind"`    // "tls", "wildcard", "smime" or "vmc"
-	Issuers []string `json:"issuers"` // Issuer Domain Names, or AnyoneElse among them where nothing restricts it
+	Kind    string   `json:"kind"`              // "tls", "wildcard", "smime" or "vmc"
+	Issuers []string `json:"issuers"`           // Issuer Domain Names, or AnyoneElse among them where nothing restricts it
+	AtRisk  []Risk   `json:"at_risk,omitempty"` // who is named, and cannot rely on it
+}
+
+// Risk is an issuer that some CAs or resolvers deny, or that nobody is known to be.
+type Risk struct {
+	Issuer string          `json:"issuer"`
+	Reason issuance.Reason `json:"reason"` // as in caacheck's verdicts
 }
 
 // Explanation is what a policy says of a name.
@@ -61,9 +69,9 @@ type Explanation struct {
 	Required    []string        `json:"required"` // what certificates require at the name
 }
 
-// Explain says which node governs a name, what its RRset is, and who may issue. The error says that no
+// Explain says which node governs a name, what its RRset is, and who may issue by the rules of a date. The error says that no
 // zone of the policy covers the name.
-func Explain(p *policy.Snapshot, s subject.Subject) (Explanation, error) {
+func Explain(p *policy.Snapshot, s subject.Subject, at time.Time) (Explanation, error) {
 	e := Explanation{Name: s.String(), Records: []Record{}, Permissions: []Permission{}, Required: []string{}}
 	node, zone := governing(p, s.Name)
 	if zone == nil && node == nil {
@@ -82,7 +90,16 @@ func Explain(p *policy.Snapshot, s subject.Subject) (Explanation, error) {
 		e.Records = append(e.Records, Record{property.Flags, property.Tag, property.Value, node.Sources[i].Pos})
 	}
 	for _, k := range kinds {
-		e.Permissions = append(e.Permissions, Permission{cmp.Or(k.label, "tls"), permitted(node.RRset, issuersIn(node.RRset), k.kind, k.wildcard)})
+		permission := Permission{Kind: cmp.Or(k.label, "tls"), Issuers: []string{}}
+		for _, one := range judged(p, node.RRset, issuersIn(node.RRset), k.kind, k.wildcard, at) {
+			switch one.Outcome {
+			case guard.MayIssue:
+				permission.Issuers = append(permission.Issuers, one.issuer)
+			case guard.AtRisk:
+				permission.AtRisk = append(permission.AtRisk, Risk{one.issuer, one.Reason})
+			}
+		}
+		e.Permissions = append(e.Permissions, permission)
 	}
 	for _, r := range guard.Requirements(p) {
 		if r.Name == s.Name {
@@ -115,18 +132,22 @@ func issuersIn(rrsets ...issuance.RRset) []string {
 	return out
 }
 
-// permitted are those of some issuers who may issue, and AnyoneElse where everybody may.
-func permitted(rrset issuance.RRset, issuers []string, kind issuance.CertificateType, wildcard bool) []string {
-	out := []string{}
+// judgement is what becomes of one issuer.
+type judgement struct {
+	guard.Judgement
+	issuer string // or AnyoneElse
+}
+
+// judged holds some issuers, and one that nobody is, against an RRset of a policy.
+func judged(p *policy.Snapshot, rrset issuance.RRset, issuers []string, kind issuance.CertificateType, wildcard bool, at time.Time) []judgement {
+	var out []judgement
 	for _, domain := range append(slices.Clone(issuers), nobody) {
-		r := guard.Requirement{Domain: domain, Type: kind, Wildcard: wildcard}
-		if decision, _ := guard.Decide(r, rrset); !decision.Permitted {
-			continue
-		}
+		r := guard.Requirement{Domain: domain, Type: kind, Wildcard: wildcard, Origin: guard.Published, Unlisted: guard.Unlisting(p, domain)}
+		one := judgement{guard.Judge(r, rrset, at), domain}
 		if domain == nobody {
-			domain = AnyoneElse
+			one.issuer = AnyoneElse
 		}
-		out = append(out, domain)
+		out = append(out, one)
 	}
 	return out
 }
@@ -142,13 +163,13 @@ type Change struct {
 // Diff compares two policies at every name that one of them has a policy for. Names below follow their
 // closest name. What the accounts and methods of an issuer are is compared as permission for the same
 // account and method.
-func Diff(before, after *policy.Snapshot) []Change {
+func Diff(before, after *policy.Snapshot, at time.Time) []Change {
 	var out []Change
 	for _, name := range slices.Sorted(maps.Keys(names(before, after))) {
 		left, right := rrsetAt(before, name), rrsetAt(after, name)
 		issuers := issuersIn(left, right)
 		for _, k := range kinds {
-			had, has := grants(left, issuers, k.kind, k.wildcard), grants(right, issuers, k.kind, k.wildcard)
+			had, has := grants(judged(before, left, issuers, k.kind, k.wildcard, at), left), grants(judged(after, right, issuers, k.kind, k.wildcard, at), right)
 			change := Change{Name: name, Kind: cmp.Or(k.label, "tls"), Gained: without(has, had), Lost: without(had, has)}
 			if len(change.Gained)+len(change.Lost) > 0 {
 				out = append(out, change)
@@ -182,12 +203,15 @@ func rrsetAt(p *policy.Snapshot, name string) issuance.RRset {
 }
 
 // grants are permissions with the account and the method that they are for.
-func grants(rrset issuance.RRset, issuers []string, kind issuance.CertificateType, wildcard bool) []string {
+func grants(all []judgement, rrset issuance.RRset) []string {
 	var out []string
-	for _, domain := range permitted(rrset, issuers, kind, wildcard) {
-		narrow := narrowed(rrset, domain, issuance.Request{Type: kind, Wildcard: wildcard}.DecidingTag(rrset))
+	for _, one := range all {
+		if one.Outcome != guard.MayIssue {
+			continue
+		}
+		narrow := narrowed(rrset, one)
 		if len(narrow) == 0 {
-			narrow = []string{domain}
+			narrow = []string{one.issuer}
 		}
 		out = append(out, narrow...)
 	}
@@ -195,17 +219,18 @@ func grants(rrset issuance.RRset, issuers []string, kind issuance.CertificateTyp
 }
 
 // narrowed are an issuer's properties that bind an account or a method; nothing where one binds neither.
-func narrowed(rrset issuance.RRset, domain, tag string) []string {
+func narrowed(rrset issuance.RRset, one judgement) []string {
 	var out []string
+	tag := one.Request.DecidingTag(rrset)
 	for _, p := range rrset {
 		v, err := issuance.ParseIssueValue(p.Value)
-		if p.Tag != tag || err != nil || v.Domain != domain {
+		if p.Tag != tag || err != nil || !slices.Contains(one.Request.Issuers, v.Domain) {
 			continue
 		}
 		if len(v.Parameters) == 0 {
 			return nil
 		}
-		text := domain
+		text := one.issuer
 		for _, parameter := range v.Parameters {
 			text += " " + parameter.Tag + "=" + parameter.Value
 		}

@@ -3,11 +3,15 @@ package review
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
+
+var today = time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
 
 func load(t *testing.T, text string) *policy.Snapshot {
 	t.Helper()
@@ -30,7 +34,7 @@ certificates: [{names: [www.example.org], issuer: letsencrypt}]
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	p := load(t, before)
-	got, err := Explain(p, subject.Subject{Name: "a.shop.example.org."})
+	got, err := Explain(p, subject.Subject{Name: "a.shop.example.org."}, today)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,15 +44,37 @@ func TestExplain(t *testing.T) {
 	if want := []string{"digicert.com", "letsencrypt.org"}; !slices.Equal(got.Permissions[0].Issuers, want) || !slices.Equal(got.Permissions[1].Issuers, want) {
 		t.Errorf("who may issue: %+v", got.Permissions)
 	}
-	if got, _ := Explain(p, subject.Subject{Name: "www.example.org."}); len(got.Required) != 1 || !slices.Contains(got.Permissions[2].Issuers, AnyoneElse) {
+	if got, _ := Explain(p, subject.Subject{Name: "www.example.org."}, today); len(got.Required) != 1 || !slices.Contains(got.Permissions[2].Issuers, AnyoneElse) {
 		t.Errorf("got %+v", got)
 	}
-	if _, err := Explain(p, subject.Subject{Name: "example.net."}); err == nil {
+	if _, err := Explain(p, subject.Subject{Name: "example.net."}, today); err == nil {
 		t.Error("a name that no zone covers was explained")
 	}
 	fallback := load(t, "default: {issue: [digicert]}\n"+before)
-	if got, err := Explain(fallback, subject.Subject{Name: "example.net."}); err != nil || !got.FromDefault || len(got.Records) != 1 {
+	if got, err := Explain(fallback, subject.Subject{Name: "example.net."}, today); err != nil || !got.FromDefault || len(got.Records) != 1 {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// Who is named and cannot rely on it is no permission, and is shown.
+func TestExplainShowsRisks(t *testing.T) {
+	t.Parallel()
+	p := load(t, `zones:
+  example.org:
+    issue: [{issuer: letsencrypt, methods: [http-01]}]
+    names:
+      a: {properties: [{tag: issue, value: "letsencrypt.com"}]}
+      b: {issue: [{issuer: digicert, methods: [dns01]}]}
+`)
+	for name, want := range map[string]string{
+		"www.example.org.": "[{tls [letsencrypt.org] []} {wildcard [] [{letsencrypt.org method-no-wildcard}]}",
+		"a.example.org.":   "[{tls [letsencrypt.org] [{letsencrypt.com issuer-misspelt}]} {wildcard [] [{letsencrypt.com issuer-misspelt} {letsencrypt.org method-no-wildcard}]}",
+		"b.example.org.":   "[{tls [] [{digicert.com method-unknown}]} {wildcard [] [{digicert.com method-unknown}]}",
+	} {
+		e, err := Explain(p, subject.Subject{Name: name}, today)
+		if got := fmt.Sprint(e.Permissions); err != nil || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %s, %v; want %s", name, got, err, want)
+		}
 	}
 }
 
@@ -84,6 +110,20 @@ func TestDiff(t *testing.T) {
       shop: {issue: [digicert, letsencrypt]}
       _x: {issue: [digicert]}
 `, "[{example.org. tls [letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1] [letsencrypt.org]} {example.org. wildcard [letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1] [letsencrypt.org]}]"},
+		{"methods that validate no wildcard", `zones:
+  example.org:
+    issue: [{issuer: letsencrypt, methods: [http-01]}]
+    names:
+      shop: {issue: [digicert, letsencrypt]}
+      _x: {issue: [digicert]}
+`, "[{example.org. tls [letsencrypt.org validationmethods=http-01] [letsencrypt.org]} {example.org. wildcard [] [letsencrypt.org]}]"},
+		{"a method that is none", `zones:
+  example.org:
+    issue: [{issuer: letsencrypt, methods: [dns01]}]
+    names:
+      shop: {issue: [digicert, letsencrypt]}
+      _x: {issue: [digicert]}
+`, "[{example.org. tls [] [letsencrypt.org]} {example.org. wildcard [] [letsencrypt.org]}]"},
 		{"open", `report: ["mailto:a@example.org"]
 zones:
   example.org:
@@ -96,7 +136,7 @@ zones:
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := fmt.Sprint(Diff(load(t, before), load(t, tt.after))); got != tt.want {
+			if got := fmt.Sprint(Diff(load(t, before), load(t, tt.after), today)); got != tt.want {
 				t.Errorf("got %s\nwant %s", got, tt.want)
 			}
 		})

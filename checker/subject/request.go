@@ -8,7 +8,6 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
-	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
 
 // ParseIssuer reads an Issuer Domain Name, which may be that of a private CA, and gives it in the octets
@@ -33,8 +32,7 @@ func ParseMethod(text string) (string, error) {
 	if issuance.KnownMethod(text) {
 		return text, nil
 	}
-	near := spelling.Nearest(text, issuance.Methods(), spelling.AThird(text))
-	return "", fmt.Errorf("%q is no validation method's label: one of ACME's, such as dns-01, or one of the CA's own, which begins with ca- (RFC 8657 4)%s", text, didYouMean(near))
+	return "", fmt.Errorf("%q is no validation method's label: one of ACME's, such as dns-01, or one of the CA's own, which begins with ca- (RFC 8657 4)%s", text, didYouMean(issuance.MeantMethod(text)))
 }
 
 // ParseAccount reads an account's URI (RFC 8657 3).

@@ -1,10 +1,9 @@
 // Package verdict says whether a CA may issue, by what a climb found: one of four outcomes that are
 // never confused, each with a stable reason and the steps that led there.
 //
-// The evaluator is package issuance, in every dialect: what all permit, an issuer may rely on; what all
-// deny locks it out; where they differ it is at risk. The rules are those of a date (Baseline
-// Requirements 3.2.2.8): parameters of RFC 8657 bind every CA from 2027-03-15, and a failed look-up is a
-// permission at most where the zone is proved to be unsigned.
+// What a Relevant RRset says is judged by [guard.Judge], as the server's guard judges it. What is judged here
+// is the way to it, by the rules of a date (Baseline Requirements 4.2.2.1): a failed look-up is a permission at
+// most where the zone is proved to be unsigned.
 package verdict
 
 import (
@@ -31,7 +30,7 @@ type Outcome uint8
 const (
 	Unknown   Outcome = iota // it could not be found out from here
 	MayIssue                 // by every reading
-	AtRisk                   // by some readings or some servers, not for long, or as far as is known by no request that anybody makes
+	AtRisk                   // by some readings, servers or resolvers, not for long, or as far as is known by no request that anybody makes
 	LockedOut                // by no reading
 )
 
@@ -43,7 +42,7 @@ func (o Outcome) String() string { return outcomeNames[o] }
 // MarshalText makes it so in JSON.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
-// Reasons beside those of package issuance. They are stable.
+// Reasons beside those of packages issuance and guard. They are stable.
 const (
 	Bogus          issuance.Reason = "dnssec-bogus"           // the answer does not validate: SERVFAIL at every CA's resolver
 	BogusUnchecked issuance.Reason = "dnssec-bogus-unchecked" // the same, before validation was compulsory
@@ -53,9 +52,6 @@ const (
 	NotFoundOut    issuance.Reason = "not-found-out"          // the look-up did not get as far as the name's servers
 	AnchorFails    issuance.Reason = "trust-anchor-fails"     // not even the trust anchor's zone validates from here
 	Offline        issuance.Reason = "offline"                // nobody answers, not even the root
-	Retired        issuance.Reason = "issuer-retired"         // CAA names an issuer by a name that its CA honours no more
-	Reseller       issuance.Reason = "issuer-reseller"        // CAA names a reseller, under whose name no CA issues
-	Misspelt       issuance.Reason = "issuer-misspelt"        // CAA names an issuer that nobody knows, and that differs by a slip from one that is known
 )
 
 // ValidationFrom is when every CA has to validate DNSSEC from its primary perspective (BR 3.2.2.8.1).
@@ -127,110 +123,61 @@ func (v Verdict) failed(err *resolve.LookupError, at time.Time) Verdict {
 	return v
 }
 
-// decided asks every dialect.
+// outcomes are what the judgement of an RRset is to a name.
+var outcomes = map[guard.Outcome]Outcome{guard.Denied: LockedOut, guard.AtRisk: AtRisk, guard.MayIssue: MayIssue}
+
+// decided holds the requirement against the Relevant RRset.
 func (v Verdict) decided(rrset issuance.RRset, at time.Time) Verdict {
-	req := guard.Request(v.Requirement, rrset, alsoKnownAs(v.Requirement.Domain)...)
-	var permits []string
-	var decision issuance.Decision
-	for _, d := range dialects(v.Requirement.Domain, at) {
-		made := issuance.Decide(rrset, req, d)
-		if made.Permitted {
-			permits = append(permits, d.Name)
-		} else {
-			v.Denies = append(v.Denies, d.Name)
-		}
-		if len(v.Denies)+len(permits) == 1 || !made.Permitted && decision.Permitted {
-			decision = made
-		}
+	judged := guard.Judge(v.Requirement, rrset, at)
+	v.Outcome, v.Reason, v.Denies = outcomes[judged.Outcome], judged.Reason, judged.Denies
+	if judged.Index >= 0 {
+		v.Property = &rrset[judged.Index]
 	}
-	v.Reason = decision.Reason
-	if decision.Index >= 0 {
-		v.Property = &rrset[decision.Index]
-	}
-	switch {
-	case len(v.Denies) == 0:
-		v.Outcome = MayIssue
-	case len(permits) == 0:
-		v.Outcome = LockedOut
-	default:
-		v.Outcome = AtRisk
-		v.Detail = fmt.Sprintf("it may by the %s reading, and may not by the %s reading", strings.Join(permits, " and the "), strings.Join(v.Denies, " and the "))
-	}
-	return v.doubted(req).known()
-}
-
-// doubted lets a permission fall that rests on an account or a method which no request is known to have.
-func (v Verdict) doubted(req issuance.Request) Verdict {
-	fault := guard.Fault(v.Requirement, req)
-	if fault == "" || v.Outcome != MayIssue {
-		return v
-	}
-	v.Outcome, v.Reason = AtRisk, fault
-	v.Detail = fmt.Sprintf(faultDetails[fault], cmp.Or(v.Requirement.Domain, "the CA"), req.Account, req.Method)
-	return v
-}
-
-// faultDetails are for people, of issuer, account and method.
-var faultDetails = map[issuance.Reason]string{
-	guard.MethodUnknown:                "no validation method that a CA is known to have is called %[3]s, so that %[1]s may by none (RFC 8657 4)",
-	guard.MethodNoWildcard:             "no CA validates a wildcard by the method %[3]s, so that %[1]s may not by that one (BR 3.2.2.4.8, 18 to 20)",
-	issuance.Reason(issuers.AnotherCA): "the account %[2]s is another CA's, so that %[1]s never meets it (RFC 8657 3)",
-	issuance.Reason(issuers.Staging):   "the account %[2]s is of the staging environment, so that no production certificate meets it (RFC 8657 3)",
-}
-
-// known holds an issuer that the name's own CAA names against the directory of public CAs: that it is named
-// lets nobody in if nobody has the name. One that somebody asks for has it, for he ought to know.
-func (v Verdict) known() Verdict {
-	if v.Requirement.Origin != guard.Published || v.Outcome == LockedOut {
-		return v
-	}
-	domain := strings.ToLower(v.Requirement.Domain)
-	switch entry := issuers.Lookup(domain); {
-	case entry.Status == issuers.Retired:
-		v.Outcome, v.Reason = LockedOut, Retired
-		v.Detail = fmt.Sprintf("%s honours that name no more", entry.Operators())
-	case entry.Status == issuers.Reseller:
-		v.Outcome, v.Reason = LockedOut, Reseller
-		v.Detail = fmt.Sprintf("it sells certificates of %s, and its name in CAA lets nobody in", entry.Operators())
-	case v.Outcome == MayIssue && issuers.Misspelt(domain) != "":
-		v.Outcome, v.Reason = AtRisk, Misspelt
-		v.Detail = fmt.Sprintf("no public CA is known by that name, and one is by %s; --issuer %s says that it is meant", issuers.Misspelt(domain), domain)
+	switch detail := details[judged.Reason]; {
+	case detail != nil:
+		v.Detail = detail(v.Requirement, judged)
+	case judged.Outcome == guard.AtRisk:
+		v.Detail = fmt.Sprintf("it may by the %s reading, and may not by the %s reading", strings.Join(judged.Permits(), " and the "), strings.Join(judged.Denies, " and the "))
 	}
 	return v
 }
 
-// dialects are those that a CA may read in at a date: once the parameters of RFC 8657 bind it, no reading
-// ignores them.
-func dialects(domain string, at time.Time) []issuance.Dialect {
-	out := slices.Clone(issuance.Dialects)
-	if at.Before(issuers.ParametersBindFrom) && !processesParameters(domain) {
-		return out
-	}
-	for i := range out {
-		if len(out[i].BoundTags) == 0 {
-			out[i].BoundTags = issuance.RFC.BoundTags
+// details are for people, of the reasons that are not the evaluator's.
+var details = map[issuance.Reason]func(r guard.Requirement, judged guard.Judgement) string{
+	guard.MethodUnknown: func(r guard.Requirement, judged guard.Judgement) string {
+		near := ""
+		if meant := issuance.MeantMethod(judged.Request.Method); meant != "" {
+			near = fmt.Sprintf("; did you mean %s?", meant)
 		}
-	}
-	return out
+		return fmt.Sprintf("no validation method that a CA is known to have is called %s, so that %s may by none (RFC 8657 4)%s", judged.Request.Method, ca(r), near)
+	},
+	guard.MethodNoWildcard: func(r guard.Requirement, judged guard.Judgement) string {
+		return fmt.Sprintf("no CA validates a wildcard by the method %s, so that %s may not by that one (BR 3.2.2.4.8, 18 to 20)", judged.Request.Method, ca(r))
+	},
+	guard.MethodNotYet: func(r guard.Requirement, judged guard.Judgement) string {
+		return fmt.Sprintf("CAs have to understand the method %s from %s on, and %s is not known to do so before (BR 4.2.2.1.2)", judged.Request.Method, issuers.ParametersBindFrom.Format(time.DateOnly), ca(r))
+	},
+	issuance.Reason(issuers.AnotherCA): func(r guard.Requirement, judged guard.Judgement) string {
+		return fmt.Sprintf("the account %s is another CA's, so that %s never meets it (RFC 8657 3)", judged.Request.Account, ca(r))
+	},
+	issuance.Reason(issuers.Staging): func(_ guard.Requirement, judged guard.Judgement) string {
+		return fmt.Sprintf("the account %s is of the staging environment, so that no production certificate meets it (RFC 8657 3)", judged.Request.Account)
+	},
+	guard.TooManyRecords: func(guard.Requirement, guard.Judgement) string {
+		return fmt.Sprintf("the RRset has more than %d records, to which CAs' resolvers by BIND answer SERVFAIL (max-records-per-type)", guard.MostRecords)
+	},
+	guard.Retired: func(r guard.Requirement, _ guard.Judgement) string {
+		return fmt.Sprintf("%s honours that name no more", issuers.Lookup(ca(r)).Operators())
+	},
+	guard.Reseller: func(r guard.Requirement, _ guard.Judgement) string {
+		return fmt.Sprintf("it sells certificates of %s, and its name in CAA lets nobody in", issuers.Lookup(ca(r)).Operators())
+	},
+	guard.Misspelt: func(r guard.Requirement, judged guard.Judgement) string {
+		return fmt.Sprintf("no public CA is known by that name; did you mean %s? If it is meant as it is, ask for it: --issuer %s", judged.Meant, ca(r))
+	},
 }
 
-func processesParameters(domain string) bool {
-	cas := issuers.Lookup(strings.ToLower(domain)).CAs
-	return len(cas) > 0 && !slices.ContainsFunc(cas, func(ca *issuers.CA) bool { return !ca.Parameters })
-}
-
-// alsoKnownAs are the other names that an issuer's CA honours, where there is one such CA.
-func alsoKnownAs(name string) []string {
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	entry := issuers.Lookup(name)
-	if len(entry.CAs) != 1 || entry.Status != issuers.Listed && entry.Status != issuers.Deprecated {
-		return nil
-	}
-	ca := entry.CAs[0]
-	return slices.DeleteFunc(slices.Clone(ca.Domains), func(other string) bool {
-		return other == name || slices.Contains(ca.Unconfirmed, other)
-	})
-}
+func ca(r guard.Requirement) string { return cmp.Or(strings.ToLower(r.Domain), "the CA") }
 
 // Named are the Issuer Domain Names that a Relevant RRset names for a request's kind, in order: those
 // that someone meant to let issue.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -180,18 +181,20 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	}
 	defer perspectives.Close()
 	progress := startProgress(std.err, len(jobs))
-	found := check.Run(ctx, r, jobs, check.Options{At: at, Progress: progress.report})
+	corroborating := sync.OnceFunc(func() {
+		progress.stop()
+		progress = startProgress(std.err, len(jobs))
+	})
+	found := check.Run(ctx, r, jobs, check.Options{At: at, Progress: progress.report, Perspectives: perspectives, Corroborated: func(done, total int) {
+		corroborating()
+		progress.report(done, total)
+	}})
 	progress.stop()
 	found.Notes = slices.Concat(notes, o.remarks(jobs), found.Notes)
 	if o.history != "" {
 		var late []report.Finding
 		history, late = history.Step(found, time.Now())
 		found.Rank(late...)
-	}
-	if o.perspectives != "" {
-		progress = startProgress(std.err, len(found.Names))
-		check.Corroborate(ctx, perspectives, found, at, progress.report)
-		progress.stop()
 	}
 	write := map[string]func(io.Writer) error{
 		"--junit": found.WriteJUnit, "--sarif": found.WriteSARIF, "--html": found.WriteHTML,

@@ -124,7 +124,7 @@ func explain(_ context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	e, err := review.Explain(p, s)
+	e, err := review.Explain(p, s, time.Now())
 	if err != nil {
 		return 0, err
 	}
@@ -157,6 +157,13 @@ func writeExplanation(w io.Writer, e review.Explanation) error {
 		if len(permission.Issuers) > 0 {
 			who = strings.Join(permission.Issuers, ", ")
 		}
+		for i, risk := range permission.AtRisk {
+			mark := ", "
+			if i == 0 {
+				mark = "; at risk: "
+			}
+			who += fmt.Sprintf("%s%s (%s)", mark, risk.Issuer, risk.Reason)
+		}
 		writeLine(&out, "    %-9s %s", permission.Kind, who)
 	}
 	if len(e.Required) > 0 {
@@ -187,7 +194,7 @@ func diff(_ context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	changes := append([]review.Change{}, review.Diff(before, after)...)
+	changes := append([]review.Change{}, review.Diff(before, after, time.Now())...)
 	code := report.ExitFine
 	for _, c := range changes {
 		if len(c.Lost) > 0 {

@@ -106,12 +106,9 @@ func (o watchOptions) prepare(ctx context.Context, names []string) (p prepared, 
 }
 
 func (p prepared) run(ctx context.Context) *report.Report {
-	found := check.Run(ctx, p.resolver, p.jobs, check.Options{At: p.at})
-	found.Notes = slices.Concat(p.notes, found.Notes)
 	defer p.perspectives.Close()
-	if len(p.perspectives.Names()) > 0 {
-		check.Corroborate(ctx, p.perspectives, found, p.at, nil)
-	}
+	found := check.Run(ctx, p.resolver, p.jobs, check.Options{At: p.at, Perspectives: p.perspectives})
+	found.Notes = slices.Concat(p.notes, found.Notes)
 	return found
 }
 

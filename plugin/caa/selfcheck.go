@@ -30,18 +30,19 @@ const (
 // sight is what a CA would see of one required issuance.
 type sight string
 
-// The sights; they are values of a metric's label. The last three keep a server from becoming ready. What is not served
+// The sights; they are values of a metric's label. The last four keep a server from becoming ready. What is not served
 // does not: other servers may read the same policy, and serve it.
 const (
 	mayIssue   sight = "may_issue"
 	governed   sight = "governed_elsewhere" // an alias or a zone cut leads out of our zones: their CAA decides
 	notServed  sight = "not_served"         // no caa block of the server serves its zone: nothing was asked
+	atRisk     sight = "at_risk"            // some CAs or resolvers deny, or nobody is known to make such a request
 	lockedOut  sight = "locked_out"
 	unanswered sight = "unanswered"
 	bogus      sight = "bogus"
 )
 
-var sights = []sight{mayIssue, governed, notServed, lockedOut, unanswered, bogus}
+var sights = []sight{mayIssue, governed, notServed, atRisk, lockedOut, unanswered, bogus}
 
 // shownFindings is how many new findings of one run are logged; the metric counts all.
 const shownFindings = 20
@@ -118,7 +119,7 @@ func (sc *selfCheck) run(ctx context.Context, s *serving) (fine, ok bool) {
 // other blocks serve is theirs to check, and what no block serves is counted by one of them.
 func (sc *selfCheck) required(s *serving) []guard.Requirement {
 	apexes := slices.DeleteFunc(slices.Collect(s.apexes()), func(apex string) bool { return apex == guard.Unlisted })
-	out := slices.Concat(guard.Requirements(s.policy), sc.loader.cfg.requirements(apexes))
+	out := slices.Concat(guard.Requirements(s.policy), guard.Vouching(s.policy, sc.loader.cfg.requirements(apexes)))
 	out = slices.DeleteFunc(out, func(r guard.Requirement) bool {
 		if sc.loader.cfg.covers(r.Name) {
 			return sc.loader.outdone(r.Name)
@@ -197,8 +198,8 @@ func (o *observer) issuance(ctx context.Context, r guard.Requirement) (sight, st
 	if seen.what != mayIssue {
 		return seen.what, seen.cause
 	}
-	decision, _ := guard.Decide(r, seen.rrset)
-	if decision.Permitted {
+	judged := guard.Judge(r, seen.rrset, o.now())
+	if judged.Outcome == guard.MayIssue {
 		return mayIssue, ""
 	}
 	where := "no CAA stands at or above it"
@@ -208,7 +209,10 @@ func (o *observer) issuance(ctx context.Context, r guard.Requirement) (sight, st
 			where += ", to which it is an alias,"
 		}
 	}
-	return lockedOut, fmt.Sprintf("%s denies it (%s)", where, decision.Reason)
+	if judged.Outcome == guard.AtRisk {
+		return atRisk, fmt.Sprintf("%s puts it at risk (%s)", where, judged.Reason)
+	}
+	return lockedOut, fmt.Sprintf("%s denies it (%s)", where, judged.Reason)
 }
 
 // keyRecords tells of CDS and CDNSKEY in the data of a zone that is signed here. They would have the

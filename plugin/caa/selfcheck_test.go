@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,10 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/policy/policygen"
 )
 
 // requiring is a policy that requires issuances for names of an overlay.
@@ -19,7 +24,7 @@ func requiring(names ...string) string {
 	return fmt.Sprintf(`version: 1
 issuers: {le: {domain: letsencrypt.org}}
 zones:
-  example.org: {issue: [le], names: {locked: {issue: none}, www.locked: {issue: [le]}}}
+  example.org: {issue: [le], names: {locked: {issue: none}, www.locked: {issue: [le]}, web: {issue: [{issuer: le, methods: [http-01]}]}}}
   corp.example.net: {issue: [le], issuewild: none, nameservers: [{name: ns.example.com}]}
 certificates: [{names: ["%s"], issuer: le}]
 `, strings.Join(names, `", "`))
@@ -54,6 +59,9 @@ func TestSelfCheck(t *testing.T) {
 		{"an alias to a name that permits", answers{"www.example.org.": alias("ok.example.org."), "": saying(0, soa)}, "www.example.org", true, ""},
 		{"an alias to one that denies", answers{"www.example.org.": alias("locked.example.org."), "": saying(0, soa)}, "www.example.org", false,
 			"the CAA of locked.example.org, to which it is an alias, denies it (nobody-authorized)"},
+		{"an alias to one by whose methods no wildcard is validated", answers{"www.example.org.": alias("web.example.org."), "": saying(0, soa)}, "*.www.example.org", false,
+			"the CAA of web.example.org, to which it is an alias, puts it at risk (method-no-wildcard)"},
+		{"an alias to the same, for a plain name", answers{"www.example.org.": alias("web.example.org."), "": saying(0, soa)}, "www.example.org", true, ""},
 		{"an alias to no name: the CA climbs from the owner", answers{"www.example.org.": alias("no.example.org."), "no.example.org.": saying(3, soa), "": saying(0, soa)}, "www.example.org", true, ""},
 		{"an alias out of our zones", answers{"www.example.org.": alias("www.provider.example."), "": saying(0, soa)}, "www.example.org", true,
 			"it is an alias to www.provider.example, whose CAA is not this block's"},
@@ -186,5 +194,50 @@ func BenchmarkSelfCheck(b *testing.B) {
 		if fine, _ := sc.run(context.Background(), h.loader.serving.Load()); !fine {
 			b.Fatal(sc.told)
 		}
+	}
+}
+
+// One judgement: what the self-check sees of an issuance in a zone that is served is what guard.Judge says of the closest
+// node's RRset; and what the guard has accepted may be issued.
+func TestSelfCheckJudgesAsTheGuard(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(8659, 13))
+	h := buildServing(t, requiring("www.corp.example.net"), "unsigned", answers{})
+	like := h.loader.serving.Load()
+	accepted, seen := 0, map[sight]int{}
+	for range 600 {
+		text := policygen.Text(r, policygen.Options{Size: 3})
+		p, err := policy.Load("caa.yaml", text)
+		if err != nil {
+			continue
+		}
+		fine := guard.Check(p, guard.Options{At: time.Now()}).Err() == nil
+		s, err := newServing(p, p.Zones, like.keys, like.ttl, like.signer, like.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &observer{CAA: h, serving: s, valid: map[string]bool{}, answers: map[string]observation{}, keys: map[*zone][]*dns.DNSKEY{}}
+		for _, req := range guard.Requirements(p) {
+			z := p.Covering(req.Name)
+			if z == nil || !z.PolicyOnly() {
+				continue
+			}
+			if _, alias := z.Alias(req.Name); alias {
+				continue
+			}
+			what, cause := o.issuance(t.Context(), req)
+			seen[what]++
+			want := map[guard.Outcome]sight{guard.MayIssue: mayIssue, guard.AtRisk: atRisk, guard.Denied: lockedOut}[guard.Judge(req, z.Closest(req.Name).RRset, time.Now()).Outcome]
+			if fine {
+				accepted++
+				want = mayIssue
+			}
+			if what != want {
+				t.Fatalf("%v for %s is %s (%s), want %s:\n%s", req, req.Domain, what, cause, want, text)
+			}
+		}
+	}
+	if accepted < 100 || seen[atRisk] == 0 || seen[lockedOut] == 0 {
+		t.Errorf("%d accepted, %v: the generator proves nothing", accepted, seen)
 	}
 }

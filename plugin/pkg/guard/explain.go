@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
@@ -83,10 +85,18 @@ func bare(name string) string { return strings.TrimSuffix(name, ".") }
 // denial is a required issuance that the policy denies, and the property that decided.
 type denial struct {
 	Requirement
-	node     *policy.Node
-	src      *policy.Source
-	tag      string
-	decision issuance.Decision
+	node   *policy.Node
+	src    *policy.Source // nil where an absence decided
+	tag    string
+	judged Judgement
+}
+
+func newDenial(r Requirement, node *policy.Node, judged Judgement) denial {
+	d := denial{Requirement: r, node: node, tag: judged.Request.DecidingTag(node.RRset), judged: judged}
+	if judged.Index >= 0 {
+		d.src = node.Sources[judged.Index]
+	}
+	return d
 }
 
 // explanations are the rows of each denial that the language itself can write; those of properties
@@ -98,14 +108,26 @@ var explanations = map[issuance.Reason]func(c *check, d denial) Refusal{
 	issuance.MethodNotAllowed: (*check).explainMethod,
 }
 
+// doubts are the rows of what is permitted, and nobody is known to make use of.
+var doubts = map[issuance.Reason]func(c *check, d denial) Refusal{
+	MethodUnknown:                      (*check).explainUnknownMethod,
+	MethodNoWildcard:                   (*check).explainNoWildcard,
+	MethodNotYet:                       (*check).explainNotYet,
+	issuance.Reason(issuers.AnotherCA): (*check).explainForeignAccount,
+	issuance.Reason(issuers.Staging):   (*check).explainForeignAccount,
+}
+
 // explain makes the refusal of a denied requirement.
 func (c *check) explain(d denial) Refusal {
-	row := explanations[d.decision.Reason]
-	if row == nil || d.src.Key == "properties" {
+	row := explanations[d.judged.Reason]
+	switch doubt := doubts[d.judged.Reason]; {
+	case doubt != nil:
+		row = doubt
+	case row == nil || d.src.Key == "properties":
 		row = (*check).explainProperty
 	}
 	refusal := row(c, d)
-	refusal.Code = string(d.decision.Reason)
+	refusal.Code = string(d.judged.Reason)
 	refusal.Names = []string{d.String()}
 	refusal.Cause = fmt.Sprintf("%s cannot issue%s%s", d.who(), refusal.Cause, c.because(d.Requirement))
 	refusal.Remedy += d.drop()
@@ -125,11 +147,14 @@ func (d denial) where() string {
 func (d denial) fromDefault() bool { return d.src.Owner == "default" && !d.node.Zone.FromDefault }
 
 // place is where the grant has to be written that would permit, with its tag.
-func (d denial) place() property {
-	if d.fromDefault() {
-		return property{d.node.Zone.Pos, d.tag}
+func (d denial) place() writtenProperty {
+	switch {
+	case d.src == nil:
+		return writtenProperty{d.node.Pos, d.tag}
+	case d.fromDefault():
+		return writtenProperty{d.node.Zone.Pos, d.tag}
 	}
-	return property{d.src.Pos, d.tag}
+	return writtenProperty{d.src.Pos, d.tag}
 }
 
 // explainNone: nobody may issue.
@@ -225,7 +250,7 @@ type binding struct {
 
 // widen adds what is required to the list that lacks it.
 func (c *check) widen(d denial, b binding) Refusal {
-	bound := bound(d.node.RRset, d.tag, d.Domain, b.parameter)
+	bound := bound(d.node.RRset, d.tag, d.judged.Request.Issuers, b.parameter)
 	cause := fmt.Sprintf("%s: %s %s %s %s (%s)", b.how, d.tag, d.where(), b.verb, few(bound), b.rfc)
 	edit := &Edit{Pos: d.src.Pos, Op: Add, Key: b.list, Value: quoted(b.required)}
 	first, where := "", "there"
@@ -242,12 +267,12 @@ func (c *check) widen(d denial, b binding) Refusal {
 	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: remedy, Edit: doable(edit, first)}
 }
 
-// bound are the values of a parameter that the RRset gives an issuer.
-func bound(rrset issuance.RRset, tag, domain, parameter string) []string {
+// bound are the values of a parameter that the RRset gives an issuer, under one of its names.
+func bound(rrset issuance.RRset, tag string, names []string, parameter string) []string {
 	var out []string
 	for _, p := range rrset {
 		v, err := issuance.ParseIssueValue(p.Value)
-		if p.Tag != tag || err != nil || v.Domain != domain {
+		if p.Tag != tag || err != nil || !slices.Contains(names, v.Domain) {
 			continue
 		}
 		for _, given := range v.Parameters {
@@ -265,10 +290,71 @@ func bound(rrset issuance.RRset, tag, domain, parameter string) []string {
 	return out
 }
 
+// explainUnknownMethod: the issuer may issue by a method that nobody has and that the certificate itself names; those
+// of grants are refused where they are written.
+func (c *check) explainUnknownMethod(d denial) Refusal {
+	remedy := knownMethods
+	if meant := issuance.MeantMethod(d.judged.Request.Method); meant != "" {
+		remedy = fmt.Sprintf("did you mean %s?", meant)
+	}
+	return Refusal{Pos: d.Pos, Cause: fmt.Sprintf(": no CA is known to have a validation method that is called %s (RFC 8657 4)", d.judged.Request.Method), Remedy: remedy}
+}
+
+// explainNoWildcard: the issuer may issue, by methods that validate no wildcard. Where the certificate or its issuer
+// declares no other, no grant helps.
+func (c *check) explainNoWildcard(d denial) Refusal {
+	const cause = ": no CA validates a wildcard by %s (BR 3.2.2.4)"
+	if d.Method == "" {
+		granted := bound(issuance.RRset{d.node.RRset[d.judged.Index]}, d.tag, d.judged.Request.Issuers, "validationmethods")
+		return c.addMethod(d, fmt.Sprintf(cause+", and %s %s allows nothing else", strings.Join(granted, " or "), d.tag, d.where()))
+	}
+	methods := []string{d.Method}
+	if issuer := c.declared[d.IssuerKey]; issuer != nil && !slices.ContainsFunc(issuer.Methods, issuance.ForWildcards) && slices.Contains(issuer.Methods, d.Method) {
+		methods = issuer.Methods
+	}
+	return Refusal{Pos: d.Pos, Cause: fmt.Sprintf(cause, strings.Join(methods, " or ")),
+		Remedy: fmt.Sprintf("let it be validated by one that looks at DNS: put dns-01 into methods of the issuer %s, and here, if a method is given", d.who())}
+}
+
+// explainNotYet: the issuer may issue, by labels that it does not understand yet.
+func (c *check) explainNotYet(d denial) Refusal {
+	return c.addMethod(d, fmt.Sprintf(": CAs have to understand %s from %s on, and %s is not known to do so before (BR 4.2.2.1.2)",
+		d.judged.Request.Method, issuers.ParametersBindFrom.Format(time.DateOnly), d.Domain))
+}
+
+// addMethod is the refusal of a grant that lacks a method by which the name can be validated.
+func (c *check) addMethod(d denial, cause string) Refusal {
+	const method = "dns-01"
+	edit, where, first := &Edit{Pos: d.src.Pos, Op: Add, Key: "methods", Value: method}, "there", ""
+	switch issuer := d.src.Issuer; {
+	case issuer == nil:
+		return Refusal{Pos: d.src.Pos, Cause: cause, Remedy: "add " + method + " to validationmethods of the property there"}
+	case !d.src.OwnMethods:
+		edit.Pos, where = issuer.MethodPos[0], "of the issuer "+issuer.Key
+	case len(issuer.Methods) > 0 && !slices.Contains(issuer.Methods, method):
+		first = fmt.Sprintf("add it to methods of the issuer %s, and ", issuer.Key)
+	}
+	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: first + edit.String() + " " + where, Edit: doable(edit, first)}
+}
+
+// explainForeignAccount: the issuer may issue, to an account that is none of its own.
+func (c *check) explainForeignAccount(d denial) Refusal {
+	cause := fmt.Sprintf(": the account %s, to which %s %s binds it, is another CA's, so that it never matches", d.judged.Request.Account, d.tag, d.where())
+	if issuers.AccountFault(d.judged.Reason) == issuers.Staging {
+		cause = fmt.Sprintf(": the account %s, to which %s %s binds it, is one of the staging environment, and a production certificate never matches it", d.judged.Request.Account, d.tag, d.where())
+	}
+	return Refusal{Pos: d.src.Pos, Cause: cause, Remedy: fmt.Sprintf("write the account that orders from %s", d.Domain)}
+}
+
+// misnamed is the refusal of an operator's issuer line whose name nobody answers to.
+func (c *check) misnamed(r Requirement, reason issuance.Reason, meant string) Refusal {
+	return Refusal{Pos: r.Pos, Code: string(reason), Names: []string{r.String()}, Cause: nameCause(r.Domain, reason) + c.because(r), Remedy: instead(r.Domain, meant)}
+}
+
 // explainProperty: a property written by hand decides, and has no fault but that.
 func (c *check) explainProperty(d denial) Refusal {
 	key, declare := c.key(d.Requirement)
-	return Refusal{Pos: d.src.Pos, Cause: fmt.Sprintf(": the property %s %q %s does not let it", d.tag, d.node.RRset[d.decision.Index].Value, d.where()),
+	return Refusal{Pos: d.src.Pos, Cause: fmt.Sprintf(": the property %s %q %s does not let it", d.tag, d.node.RRset[d.judged.Index].Value, d.where()),
 		Remedy: fmt.Sprintf("%stake the property away and write %s: [%s] instead", declare, d.tag, key)}
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
-	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
 
 // issuers checks the names and accounts that the policy declares.
@@ -31,6 +30,13 @@ func (c *check) refuseDomain(issuer *policy.Issuer, code, cause, instead, or str
 	c.refuse(Refusal{Pos: issuer.DomainPos, Code: code, Cause: cause, Remedy: edit.String() + or, Edit: edit})
 }
 
+// refuseIssuer refuses an issuer as it is declared: what it is required for need not be refused for the same
+// reason.
+func (c *check) refuseIssuer(issuer *policy.Issuer, r Refusal) {
+	key := issuerFault{issuer, issuance.Reason(r.Code)}
+	c.issuerFaults[key] = append(c.issuerFaults[key], c.refuse(r))
+}
+
 func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entry) {
 	names := preferred(entry)
 	switch {
@@ -40,15 +46,21 @@ func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entr
 	case entry.Status == issuers.Unconfirmed:
 		c.warn(issuer.DomainPos, "issuer-unconfirmed", "%s is not in the report of the CCADB of August 2026; ask %s whether it still answers to it", name, entry.CAs[0].Operator)
 	case issuer.Unlisted:
+		if meant := issuers.Misspelt(name); meant != "" {
+			c.warn(issuer.DomainPos, string(Misspelt), "%s is near to %s, which is a public CA's, and unlisted: true says that it is meant as it is; no public CA issues by it", name, meant)
+		}
 	case entry.Status == issuers.Reseller:
+		c.misnames[name] = true
 		or := ""
 		if len(names) > 1 {
 			or = fmt.Sprintf("; it also orders from %s: declare each of them, unless you know which one issues", strings.Join(names[1:], ", "))
 		}
 		c.refuseDomain(issuer, "issuer-is-reseller", fmt.Sprintf("%s sells certificates that others issue, and its name in CAA authorises nobody", name), names[0], or)
 	case entry.Status == issuers.Retired:
+		c.misnames[name] = true
 		c.refuseDomain(issuer, "issuer-retired", fmt.Sprintf("%s is no longer an Issuer Domain Name of %s", name, entry.CAs[0].Operator), names[0], "")
 	default:
+		c.misnames[name] = true
 		c.unknownIssuer(issuer, name)
 	}
 }
@@ -83,18 +95,16 @@ func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry
 		fault, ca := issuers.CheckAccount(name, account)
 		switch fault {
 		case issuers.AnotherCA:
-			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: string(fault),
+			c.refuseIssuer(issuer, Refusal{Pos: issuer.AccountPos[i], Code: string(fault),
 				Cause:  fmt.Sprintf("the account %s belongs to %s, so %s would never match it", account, ca.Operator, name),
 				Remedy: fmt.Sprintf("write the account at %s; or, if the account is right, domain: %s", name, ca.Preferred)})
 		case issuers.Staging:
-			c.refuse(Refusal{Pos: issuer.AccountPos[i], Code: string(fault),
+			c.refuseIssuer(issuer, Refusal{Pos: issuer.AccountPos[i], Code: string(fault),
 				Cause:  fmt.Sprintf("the account %s is one of the staging environment, and a production certificate never matches it", account),
 				Remedy: "register the ACME client at the production directory and write that account's URI"})
 		}
 	}
-	for i, method := range issuer.Methods {
-		c.method(issuer.MethodPos[i], method)
-	}
+	c.methods(issuer.Methods, func(i int) policy.Position { return issuer.MethodPos[i] }, issuer.Unlisted, func(r Refusal) { c.refuseIssuer(issuer, r) })
 	bound := len(issuer.Accounts) > 0 || len(issuer.Methods) > 0
 	silent := slices.ContainsFunc(entry.CAs, func(ca *issuers.CA) bool { return !ca.Parameters })
 	if bound && entry.Honoured() && silent && c.options.At.Before(issuers.ParametersBindFrom) {
@@ -103,46 +113,44 @@ func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry
 	}
 }
 
-// method tells of a validation method that no CA is known to have. It may be newer than what we know.
-func (c *check) method(pos policy.Position, label string) {
-	if issuance.KnownMethod(label) {
-		return
-	}
-	or := ""
-	if near := spelling.Nearest(label, issuance.Methods(), func(string) int { return slips }); near != "" {
-		or = fmt.Sprintf("; write %s, if that is meant", near)
-	}
-	c.warn(pos, string(MethodUnknown), "no CA is known to have a validation method that is called %s, so that none issues by it (RFC 8657 4)%s", label, or)
-}
-
-// wildcards refuses certificates that a public CA cannot issue whatever CAA says, since it validates no wildcard by any
-// of their methods (BR 3.2.2.4.8, 18 to 20). What binds a private CA, nobody knows.
-func (c *check) wildcards() {
-	for _, cert := range c.policy.Certificates {
-		methods := open(cert.Method, cert.Issuer.Methods)
-		if !cert.Wildcard || cert.Type != issuance.TLS || cert.Issuer.Unlisted || slices.ContainsFunc(methods, issuance.ForWildcards) {
+// methods refuses a list of validation methods by which nobody issues: with a slip in it, which stands for a
+// method that somebody means to use, or without any that a CA is known to have. Beside one that is known, or of an
+// issuer that is unlisted, another one may be newer than what we know.
+func (c *check) methods(labels []string, pos func(int) policy.Position, unlisted bool, refuse func(Refusal)) {
+	for i, label := range labels {
+		if issuance.KnownMethod(label) {
 			continue
 		}
-		c.refuse(Refusal{Pos: cert.Pos, Code: string(MethodNoWildcard), Names: []string{Requirement{Name: cert.Name, Wildcard: true}.String()},
-			Cause:  fmt.Sprintf("%s cannot issue: no CA validates a wildcard by %s (BR 3.2.2.4)", cert.Issuer.Key, strings.Join(methods, " or ")),
-			Remedy: fmt.Sprintf("let it be validated by one that looks at DNS: put dns-01 into methods of the issuer %s, and here, if a method is given", cert.Issuer.Key)})
+		cause := fmt.Sprintf("no CA is known to have a validation method that is called %s, so that none issues by it (RFC 8657 4)", label)
+		meant := issuance.MeantMethod(label)
+		switch {
+		case meant != "" && unlisted:
+			c.warn(pos(i), string(MethodUnknown), "%s; write %s, if that is meant", cause, meant)
+		case meant != "":
+			refuse(Refusal{Pos: pos(i), Code: string(MethodUnknown), Cause: cause, Remedy: fmt.Sprintf("did you mean %s?", meant)})
+		case unlisted || slices.ContainsFunc(labels, issuance.KnownMethod):
+			c.warn(pos(i), string(MethodUnknown), "%s", cause)
+		default:
+			refuse(Refusal{Pos: pos(i), Code: string(MethodUnknown), Cause: cause, Remedy: knownMethods})
+		}
 	}
 }
 
-// slips is how many letters of a method's label may be wrong for it to be taken for another one.
-const slips = 2
+// knownMethods is what to write instead of a method that nobody knows.
+const knownMethods = "write a label of IANA's registry, such as dns-01, or one that begins with ca-, such as ca-tbr-7 for the Baseline Requirements' 3.2.2.4.7; of a private CA, or one newer than the directory, add unlisted: true to the issuer"
 
 // udpSpace is what an RRset may take in an answer of 1232 octets beside the question, a signature
 // and EDNS; caaOverhead what each record needs beside its RDATA.
 const (
 	udpSpace    = 1232 - 12 - 64 - 120 - 11
-	tcpSpace    = 65535 - 1024
+	tcpSpace    = 65535 - 4096 // a name, and signatures by several RSA keys while they roll
 	caaOverhead = 12
 )
 
 // properties reads every property as the strictest CAs do.
 func (c *check) properties() {
 	for _, z := range c.policy.Zones {
+		c.nameservers(z)
 		for node := range z.Nodes() {
 			c.node(node, bare(node.Name))
 		}
@@ -164,13 +172,36 @@ func (c *check) size(node *policy.Node, name string) {
 	for _, p := range node.RRset {
 		size += caaOverhead + 2 + len(p.Tag) + len(p.Value)
 	}
-	switch {
+	switch n := len(node.RRset); {
+	case n > MostRecords:
+		c.long[node.Pos] = c.refuse(Refusal{Pos: node.Pos, Code: string(TooManyRecords), Names: []string{name},
+			Cause:  fmt.Sprintf("its CAA RRset has %d records, and to more than %d resolvers by BIND answer SERVFAIL (max-records-per-type)", n, MostRecords),
+			Remedy: fewer})
 	case size > tcpSpace:
 		c.refuse(Refusal{Pos: node.Pos, Code: "rrset-too-long", Names: []string{name},
 			Cause:  fmt.Sprintf("its CAA RRset has %d octets, more than any DNS answer can hold", size),
-			Remedy: "declare fewer accounts, for each is a record; or name here only those used here: issue: [{issuer: KEY, accounts: [...]}]"})
+			Remedy: fewer})
 	case size > udpSpace:
 		c.warn(node.Pos, "rrset-long", "the CAA RRset of %s has %d octets and does not fit a UDP answer: CAs ask again over TCP, which must work from everywhere", name, size)
+	}
+}
+
+// fewer is the remedy of an RRset that is too large.
+const fewer = "declare fewer accounts, for each is a record; or name here only those used here: issue: [{issuer: KEY, accounts: [...]}]"
+
+// nameservers refuses RRsets of a zone's servers that not every resolver accepts.
+func (c *check) nameservers(z *policy.Zone) {
+	if n := len(z.Nameservers); n > MostRecords {
+		c.refuse(Refusal{Pos: z.Nameservers[MostRecords].Pos, Code: string(TooManyRecords), Names: []string{bare(z.Name)},
+			Cause:  fmt.Sprintf("it has %d name servers, and to more than %d records resolvers by BIND answer SERVFAIL (max-records-per-type)", n, MostRecords),
+			Remedy: "name fewer: a delegation has at most 13"})
+	}
+	for _, ns := range z.Nameservers {
+		if n := len(ns.Addresses); n > MostRecords {
+			c.refuse(Refusal{Pos: ns.Pos, Code: string(TooManyRecords), Names: []string{bare(ns.Name)},
+				Cause:  fmt.Sprintf("it has %d addresses, and to more than %d records of a type resolvers by BIND answer SERVFAIL (max-records-per-type)", n, MostRecords),
+				Remedy: "give it fewer addresses"})
+		}
 	}
 }
 
@@ -194,35 +225,64 @@ func (c *check) property(p issuance.Property, src *policy.Source) {
 	if p.Flags&(issuance.FlagCritical|1) != 0 && !slices.Contains(safelyCritical, p.Tag) {
 		c.critical(p, src)
 	}
-	if !slices.Contains(standardTags, p.Tag) {
+	if meant := issuance.MeantTag(p.Tag); meant != "" {
+		c.fault(p, src, Refusal{Pos: src.Pos, Code: "tag-misspelt", Cause: fmt.Sprintf("no CA is known to process the property %s, so that it restricts nobody", p.Tag), Remedy: fmt.Sprintf("did you mean %s?", meant)})
+	} else if !slices.Contains(standardTags, p.Tag) {
 		c.warn(src.Pos, "tag-unknown", "no CA is known to process the property %s; it restricts nobody", p.Tag)
 	}
+	if p.Value == "" {
+		c.warn(src.Pos, "value-empty", "an empty value makes the RRset bogus for PowerDNS Recursor where the zone is signed; for nobody write none, or the value \";\"")
+	}
 	if slices.Contains(grants, p.Tag) && src.OwnMethods {
-		for _, label := range methodsOf(p) {
-			c.method(src.Pos, label)
-		}
+		c.methodsOf(p, src)
 	}
 	if slices.Contains(grants, p.Tag) && src.Key == "properties" {
 		c.value(p, src)
 	}
 }
 
-// methodsOf are the labels of a property's validationmethods.
-func methodsOf(p issuance.Property) []string {
+// methodsOf checks the methods that a property has of its own.
+func (c *check) methodsOf(p issuance.Property, src *policy.Source) {
 	v, err := issuance.ParseIssueValue(p.Value)
 	if err != nil {
-		return nil
+		return
 	}
-	var out []string
-	for _, list := range v.Values("validationmethods") {
-		out = append(out, strings.Split(list, ",")...)
+	unlisted := src.Issuer != nil && src.Issuer.Unlisted || src.Issuer == nil && c.unlisted[exact(v.Domain)]
+	c.methods(labelsOf(v), func(int) policy.Position { return src.Pos }, unlisted, func(r Refusal) { c.fault(p, src, r) })
+}
+
+// named refuses an Issuer Domain Name that was written by hand and that nobody answers to. One that an issuer
+// which is unlisted has is meant.
+func (c *check) named(p issuance.Property, src *policy.Source, domain string) {
+	reason, meant := Requirement{Domain: exact(domain), Origin: Published, Unlisted: c.unlisted[exact(domain)]}.nameFault()
+	if reason == "" {
+		return
 	}
-	return out
+	c.fault(p, src, Refusal{Pos: src.Pos, Code: string(reason), Cause: nameCause(exact(domain), reason), Remedy: instead(exact(domain), meant)})
+}
+
+// nameCause says of a name why nobody answers to it.
+func nameCause(domain string, reason issuance.Reason) string {
+	switch entry := issuers.Lookup(domain); reason {
+	case Retired:
+		return fmt.Sprintf("%s is no longer an Issuer Domain Name of %s", domain, entry.Operators())
+	case Reseller:
+		return fmt.Sprintf("%s sells certificates that others issue, and its name in CAA authorises nobody", domain)
+	}
+	return fmt.Sprintf("%s is no public CA's name, and is near to one", domain)
+}
+
+// instead says what to write for a name that nobody answers to.
+func instead(domain, meant string) string {
+	if meant != "" {
+		return fmt.Sprintf("did you mean %s?", meant)
+	}
+	return "write " + strings.Join(preferred(issuers.Lookup(domain)), " or ")
 }
 
 // fault refuses a property that denies by itself, whoever is required.
 func (c *check) fault(p issuance.Property, src *policy.Source, r Refusal) {
-	place := property{src.Pos, p.Tag}
+	place := writtenProperty{src.Pos, p.Tag}
 	made := c.refuse(r)
 	if !slices.Contains(c.faults[place], made) {
 		c.faults[place] = append(c.faults[place], made)
@@ -249,8 +309,9 @@ func (c *check) value(p issuance.Property, src *policy.Source) {
 		refuse(issuance.Malformed, fmt.Sprintf("is malformed (%v) and authorises nobody (RFC 8659 4.2)", err), instead)
 		return
 	}
-	for _, label := range methodsOf(p) {
-		c.method(src.Pos, label)
+	c.methodsOf(p, src)
+	if v.Domain != "" {
+		c.named(p, src, v.Domain)
 	}
 	told := false
 	for _, fault := range valueFaults {

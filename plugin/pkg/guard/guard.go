@@ -31,6 +31,8 @@ const (
 	Published    Origin = "published"    // nobody: the name's CAA names the issuer, which need not exist
 )
 
+// A requirement without an Origin is one that somebody asks about.
+
 // Requirement is one issuance that must stay possible.
 type Requirement struct {
 	Name      string                   `json:"name"` // canonical, without the `*.`
@@ -42,6 +44,7 @@ type Requirement struct {
 	Method    string                   `json:"method,omitempty"`  // "": whatever the RRset names
 	Pos       policy.Position          `json:"position"`
 	Origin    Origin                   `json:"origin"`
+	Unlisted  bool                     `json:"unlisted,omitempty"` // the policy vouches for the issuer: what the directory of public CAs says does not bind it
 }
 
 // Unlisted is the name of a requirement for every zone that the policy does not list and that its default
@@ -135,15 +138,21 @@ type Options struct {
 type check struct {
 	policy   *policy.Snapshot
 	options  Options
-	defaults map[string]*policy.Zone // the served zones that `default` makes
-	keys     map[string]string       // the policy's own name of an Issuer Domain Name
-	faults   map[property][]*refused // of properties that deny by themselves
-	denied   []denial
-	lacking  map[property][]string // by place and tag, the issuers that a denied requirement asks for there
-	refusals map[string]*refused   // by place and cause, so that a cause is told once
-	warned   map[Warning]bool      // without their texts
-	guesses  int                   // how often it was looked for a zone that somebody misspelt
-	report   Report
+	defaults map[string]*policy.Zone        // the served zones that `default` makes
+	keys     map[string]string              // the policy's own name of an Issuer Domain Name
+	faults   map[writtenProperty][]*refused // of properties that deny by themselves
+
+	issuerFaults map[issuerFault][]*refused
+	declared     map[string]*policy.Issuer    // by key
+	unlisted     map[string]bool              // the names of issuers that are unlisted
+	misnames     map[string]bool              // the names of issuers that are refused for their names
+	long         map[policy.Position]*refused // of nodes with too many records
+	denied       []denial
+	lacking      map[writtenProperty][]string // by place and tag, the issuers that a denied requirement asks for there
+	refusals     map[string]*refused          // by place and cause, so that a cause is told once
+	warned       map[Warning]bool             // without their texts
+	guesses      int                          // how often it was looked for a zone that somebody misspelt
+	report       Report
 }
 
 // refused is a Refusal in the making.
@@ -152,8 +161,14 @@ type refused struct {
 	named map[string]bool
 }
 
-// property is one that was written, whichever nodes inherit it.
-type property struct {
+// issuerFault is what is wrong with an issuer as the policy declares it.
+type issuerFault struct {
+	issuer *policy.Issuer
+	reason issuance.Reason
+}
+
+// writtenProperty is one that was written, whichever nodes inherit it.
+type writtenProperty struct {
 	pos policy.Position
 	tag string
 }
@@ -164,7 +179,7 @@ const NothingRequired = "nothing-required"
 // Check proves every required issuance and reads every property as real CAs do.
 func Check(p *policy.Snapshot, o Options) Report {
 	c := &check{policy: p, options: o, defaults: map[string]*policy.Zone{}, keys: map[string]string{},
-		faults: map[property][]*refused{}, lacking: map[property][]string{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
+		faults: map[writtenProperty][]*refused{}, issuerFaults: map[issuerFault][]*refused{}, declared: map[string]*policy.Issuer{}, unlisted: map[string]bool{}, misnames: map[string]bool{}, long: map[policy.Position]*refused{}, lacking: map[writtenProperty][]string{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
 		report: Report{Refusals: []Refusal{}, Warnings: []Warning{}}}
 	for _, name := range o.Zones {
 		if z := p.ZoneOrDefault(name); z != nil && z.FromDefault {
@@ -173,20 +188,23 @@ func Check(p *policy.Snapshot, o Options) Report {
 	}
 	for _, issuer := range slices.Backward(p.Issuers) {
 		c.keys[exact(issuer.Domain)] = issuer.Key
+		c.declared[issuer.Key] = issuer
+		if issuer.Unlisted {
+			c.unlisted[exact(issuer.Domain)] = true
+		}
 	}
 	for _, note := range p.Notes {
 		c.warn(note.Pos, note.Code, "%s", note.Message)
 	}
 	c.issuers()
 	c.properties()
-	c.wildcards()
 	own := Requirements(p)
 	for _, cert := range p.Certificates {
 		if p.Covering(cert.Name) == nil && c.zone(cert.Name) != nil {
 			c.onlyDefault(cert)
 		}
 	}
-	for _, r := range slices.Concat(own, o.Operator, inherited(own, o.Previous)) {
+	for _, r := range slices.Concat(own, Vouching(p, o.Operator), inherited(own, o.Previous, o.At)) {
 		r.Domain = exact(r.Domain)
 		c.require(r)
 	}
@@ -216,15 +234,16 @@ func (c *check) onlyDefault(cert policy.Certificate) {
 func exact(domain string) string { return strings.ToLower(strings.TrimSuffix(domain, ".")) }
 
 // Requirements are the policy's certificates, one for each account and method that the issuer
-// declares and the certificate leaves open.
+// declares and the certificate leaves open. Of methods those count by which the name can be validated, if there
+// are any: nobody asks by the others.
 func Requirements(p *policy.Snapshot) []Requirement {
 	var out []Requirement
 	for _, cert := range p.Certificates {
 		r := Requirement{Name: cert.Name, Wildcard: cert.Wildcard, Domain: exact(cert.Issuer.Domain), IssuerKey: cert.Issuer.Key,
-			Type: cert.Type, Account: cert.Account, Method: cert.Method, Pos: cert.Pos, Origin: Certificates}
+			Type: cert.Type, Account: cert.Account, Method: cert.Method, Pos: cert.Pos, Origin: Certificates, Unlisted: cert.Issuer.Unlisted}
 		accounts, methods := []string{cert.Account}, []string{cert.Method}
 		if cert.Type == issuance.TLS {
-			accounts, methods = open(cert.Account, cert.Issuer.Accounts), open(cert.Method, cert.Issuer.Methods)
+			accounts, methods = open(cert.Account, cert.Issuer.Accounts), r.usable(open(cert.Method, cert.Issuer.Methods))
 		}
 		for _, r.Account = range accounts {
 			for _, r.Method = range methods {
@@ -244,8 +263,23 @@ func open(named string, declared []string) []string {
 	return declared
 }
 
-// inherited is what the policy being replaced required and the new one does not by itself.
-func inherited(own []Requirement, previous *policy.Snapshot) []Requirement {
+// Vouching are an operator's requirements as a policy knows their issuers: it may call one unlisted.
+func Vouching(p *policy.Snapshot, operator []Requirement) []Requirement {
+	out := slices.Clone(operator)
+	for i, r := range out {
+		out[i].Unlisted = Unlisting(p, r.Domain)
+	}
+	return out
+}
+
+// Unlisting reports whether a policy calls the issuer of a name unlisted.
+func Unlisting(p *policy.Snapshot, domain string) bool {
+	return slices.ContainsFunc(p.Issuers, func(issuer *policy.Issuer) bool { return issuer.Unlisted && exact(issuer.Domain) == exact(domain) })
+}
+
+// inherited is what the policy being replaced required and the new one does not by itself. What no CA could
+// make use of there, nobody loses: else a mistake that an earlier version let pass could not be corrected.
+func inherited(own []Requirement, previous *policy.Snapshot, at time.Time) []Requirement {
 	if previous == nil {
 		return nil
 	}
@@ -255,7 +289,7 @@ func inherited(own []Requirement, previous *policy.Snapshot) []Requirement {
 	}
 	var out []Requirement
 	for _, r := range Requirements(previous) {
-		if !told[r.issuance()] {
+		if !told[r.issuance()] && !r.impossible(at) {
 			r.Origin = Previous
 			out = append(out, r)
 		}
@@ -265,8 +299,27 @@ func inherited(own []Requirement, previous *policy.Snapshot) []Requirement {
 
 // issuance is the requirement without where it was written and who wrote it.
 func (r Requirement) issuance() Requirement {
-	r.Pos, r.Origin, r.IssuerKey = policy.Position{}, "", ""
+	r.Pos, r.Origin, r.IssuerKey, r.Unlisted = policy.Position{}, "", "", false
 	return r
+}
+
+// impossible reports whether no RRset at all would let the issuer make use of it.
+func (r Requirement) impossible(at time.Time) bool {
+	v := issuance.IssueValue{Domain: r.Domain}
+	if r.Account != "" {
+		v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "accounturi", Value: r.Account})
+	}
+	if r.Method != "" {
+		v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "validationmethods", Value: r.Method})
+	}
+	tag := issuance.TagIssue
+	switch r.Type {
+	case issuance.SMIME:
+		tag = issuance.TagIssueMail
+	case issuance.VMC:
+		tag = issuance.TagIssueVMC
+	}
+	return Judge(r, issuance.RRset{{Tag: tag, Value: v.String()}}, at).Outcome != MayIssue
 }
 
 // refuse tells a refusal, or adds its names to the one with the same place and cause.
@@ -327,92 +380,53 @@ func (c *check) require(r Requirement) {
 		c.refuse(c.aliased(r, target))
 		return
 	}
-	node := z.Closest(r.Name)
-	asked, rrset := r, node.RRset
-	for range len(rrset) + 1 {
-		req := request(asked, []string{asked.Domain}, rrset)
-		decision, _ := issuance.Everywhere(rrset, req)
-		if decision.Permitted {
+	r.Unlisted = r.Unlisted || r.Origin == Certificates && c.misnames[r.Domain] // that is refused already
+	if r.Origin == Operator {
+		if reason, meant := r.nameFault(); reason != "" {
+			c.refuse(c.misnamed(r, reason, meant))
 			return
 		}
-		c.deny(denial{r, node, node.Sources[decision.Index], req.DecidingTag(rrset), decision})
-		// One cause may hide another: look on as if it were mended.
-		switch property := rrset[decision.Index]; decision.Reason {
+	}
+	node := z.Closest(r.Name)
+	if long := c.long[node.Pos]; long != nil {
+		long.name(r.String())
+		return
+	}
+	asked, rrset := r, node.RRset
+	for range len(rrset) + 1 {
+		made := Judge(asked, rrset, c.options.At)
+		if made.Outcome == MayIssue {
+			return
+		}
+		c.deny(newDenial(r, node, made))
+		// One cause may hide another: look on as if it were corrected.
+		switch made.Reason {
 		case issuance.CriticalUnknown:
 			rrset = slices.Clone(rrset)
-			rrset[decision.Index].Flags = 0
+			rrset[made.Index].Flags = 0
 		case issuance.AccountMismatch:
-			asked.Account = bound(issuance.RRset{property}, property.Tag, r.Domain, "accounturi")[0]
+			p := rrset[made.Index]
+			asked.Account = bound(issuance.RRset{p}, p.Tag, made.Request.Issuers, "accounturi")[0]
 		default:
 			return
 		}
 	}
 }
 
-// deny notes a denial, with the fault of its property if that has one.
+// deny notes a denial, unless a refusal of its property or of its issuer says why already.
 func (c *check) deny(d denial) {
-	if known := c.faults[property{d.src.Pos, d.node.RRset[d.decision.Index].Tag}]; known != nil {
-		for _, fault := range known {
-			fault.name(d.String())
-		}
+	var known []*refused
+	if d.src != nil {
+		known = slices.Concat(c.faults[writtenProperty{d.src.Pos, d.node.RRset[d.judged.Index].Tag}], c.issuerFaults[issuerFault{d.src.Issuer, d.judged.Reason}])
+	}
+	for _, fault := range known {
+		fault.name(d.String())
+	}
+	if len(known) > 0 {
 		return
 	}
 	c.denied = append(c.denied, d)
 	if key, _ := c.key(d.Requirement); !slices.Contains(c.lacking[d.place()], key) {
 		c.lacking[d.place()] = append(c.lacking[d.place()], key)
 	}
-}
-
-// request is the requirement as a CA that answers to the names would hold it against the RRset. One that
-// leaves account or method open is met by any that the RRset itself names for the issuer: by one that is
-// permitted everywhere and without a Fault, else by one that is permitted; when none is, by the first, for
-// the explanation.
-func request(r Requirement, names []string, rrset issuance.RRset) issuance.Request {
-	base := issuance.Request{Issuers: names, Type: r.Type, Wildcard: r.Wildcard, Account: r.Account, Method: r.Method}
-	if r.Account != "" && r.Method != "" {
-		return base
-	}
-	tag := base.DecidingTag(rrset)
-	best, permitted := base, false
-	for _, p := range slices.Backward(rrset) {
-		v, err := issuance.ParseIssueValue(p.Value)
-		if !strings.EqualFold(p.Tag, tag) || err != nil || !slices.Contains(names, strings.ToLower(v.Domain)) {
-			continue
-		}
-		req := base
-		for _, parameter := range v.Parameters {
-			switch tag := strings.ToLower(parameter.Tag); {
-			case tag == "accounturi" && r.Account == "":
-				req.Account = parameter.Value
-			case tag == "validationmethods" && r.Method == "":
-				req.Method = usable(parameter.Value, r.Wildcard)
-			}
-		}
-		decision, _ := issuance.Everywhere(rrset, req)
-		if decision.Permitted && Fault(r, req) == "" {
-			return req
-		}
-		if decision.Permitted || !permitted {
-			best, permitted = req, decision.Permitted
-		}
-	}
-	return best
-}
-
-// suitable are those of some methods by which a name can be validated; all where none can.
-func suitable(methods []string, wildcard bool) []string {
-	out := slices.DeleteFunc(slices.Clone(methods), func(label string) bool { return wildcard && !issuance.ForWildcards(label) })
-	if len(out) == 0 {
-		return methods
-	}
-	return out
-}
-
-// usable is the first method of a list that a CA is known to have and may validate the name by, else the first.
-func usable(list string, wildcard bool) string {
-	methods := suitable(strings.Split(list, ","), wildcard)
-	if i := slices.IndexFunc(methods, issuance.KnownMethod); i >= 0 {
-		return methods[i]
-	}
-	return methods[0]
 }

@@ -293,7 +293,7 @@ type generator struct{ *rand.Rand }
 func (g generator) pick(from ...string) string { return from[g.IntN(len(from))] }
 
 func (g generator) grant() string {
-	return g.pick("[a]", "[b]", "[a, b]", "none", "any", "[{issuer: a, accounts: [\"x:1\"]}]", "[{issuer: a, methods: [dns-01]}, b]")
+	return g.pick("[a]", "[b]", "[a, b]", "none", "any", "[{issuer: a, accounts: [\"x:1\"]}]", "[{issuer: a, methods: [dns-01]}, b]", "[{issuer: a, methods: [http-01]}]")
 }
 
 // words are those of one node.
@@ -355,6 +355,9 @@ func TestAcceptedMeansPermitted(t *testing.T) {
 	}
 }
 
+// permitted asks the evaluator for each certificate, account and method. Where neither the certificate nor its
+// issuer names a method, one by which the name can be validated has to do. By http-01 nobody asks for a wildcard
+// (BR 3.2.2.4.19).
 func permitted(t *testing.T, p *policy.Snapshot, certificates []policy.Certificate, text string) {
 	t.Helper()
 	for _, cert := range certificates {
@@ -362,22 +365,31 @@ func permitted(t *testing.T, p *policy.Snapshot, certificates []policy.Certifica
 		if z == nil {
 			z = p.ZoneOrDefault("example.com.")
 		}
-		accounts, methods := cert.Issuer.Accounts, cert.Issuer.Methods
+		accounts, methods, all := cert.Issuer.Accounts, cert.Issuer.Methods, true
 		if len(accounts) == 0 {
 			accounts = []string{"x:1"}
 		}
-		if cert.Method != "" || len(methods) == 0 {
-			methods = []string{"dns-01"}
+		switch {
+		case cert.Method != "":
+			methods = []string{cert.Method}
+		case len(methods) == 0:
+			methods, all = []string{"dns-01", "http-01"}, false
 		}
-		for _, d := range issuance.Dialects {
-			for _, account := range accounts {
-				for _, method := range methods {
-					req := issuance.Request{Issuers: []string{cert.Issuer.Domain}, Wildcard: cert.Wildcard, Account: account, Method: method}
-					if got := issuance.Decide(z.Closest(cert.Name).RRset, req, d); !got.Permitted {
-						t.Fatalf("accepted, but %s %+v in dialect %s:\n%s", cert.Name, got, d.Name, text)
-					}
+		methods = slices.DeleteFunc(slices.Clone(methods), func(method string) bool { return cert.Wildcard && !issuance.ForWildcards(method) })
+		denied, asked := 0, 0
+		var got issuance.Decision
+		for _, account := range accounts {
+			for _, method := range methods {
+				req := issuance.Request{Issuers: []string{cert.Issuer.Domain}, Wildcard: cert.Wildcard, Account: account, Method: method}
+				asked++
+				if made, _ := issuance.Everywhere(z.Closest(cert.Name).RRset, req); !made.Permitted {
+					denied++
+					got = made
 				}
 			}
+		}
+		if denied > 0 && (all || denied == asked) {
+			t.Fatalf("accepted, but %s %+v:\n%s", cert.Name, got, text)
 		}
 	}
 }
@@ -460,5 +472,34 @@ func BenchmarkCheck(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/zones/each, "ns/name")
 		})
+	}
+}
+
+// The operator's own line may be mistaken, too: then it is the line that has to change, and not the policy, which may
+// call an issuer unlisted.
+func TestOperatorNamesNobody(t *testing.T) {
+	t.Parallel()
+	p, err := policy.Load("caa.yaml", []byte(`version: 1
+issuers: {le: {domain: letsencrypt.org}, own: {domain: sectigo.net, unlisted: true}}
+zones: {example.org: {issue: [le, own]}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const line = " (required by the server's own issuer line, Corefile:3:1)\n    "
+	for domain, want := range map[string]string{
+		"letsencrypt.org": "", "sectigo.net": "",
+		"letsencrypt.com": "Corefile:3:1: example.org: letsencrypt.com is no public CA's name, and is near to one" + line + "did you mean letsencrypt.org?",
+		"yandex.ru":       "Corefile:3:1: example.org: yandex.ru is no longer an Issuer Domain Name of Asseco Data Systems S.A." + line + "write certum.pl",
+		"zerossl.com":     "Corefile:3:1: example.org: zerossl.com sells certificates that others issue, and its name in CAA authorises nobody" + line + "write sectigo.com",
+	} {
+		r := Requirement{Name: "example.org.", Domain: domain, Origin: Operator, Pos: policy.Position{File: "Corefile", Line: 3, Column: 1}}
+		got := ""
+		if err := Check(p, Options{At: today, Operator: []Requirement{r}}).Err(); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s:\ngot  %q\nwant %q", domain, got, want)
+		}
 	}
 }

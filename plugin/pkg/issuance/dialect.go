@@ -17,8 +17,12 @@ type Dialect struct {
 	FoldIssuer       bool     // Issuer Domain Names compare without regard to case
 	BoundTags        []string // the Property Tags under which the parameters of RFC 8657 bind
 	HyphenDenies     bool     // a hyphen in a parameter's tag makes the value malformed
-	CapitalDenies    bool     // a capital in a parameter's tag makes it unsatisfiable; else tags compare without regard to case
+	CapitalDenies    bool     // a capital in a parameter's tag makes it unsatisfiable
+	CapitalHides     bool     // a parameter whose tag has a capital is an unknown one, which restricts nothing; without either, tags compare without regard to case
 	SeveralListsDeny bool     // two validationmethods in one Property are unsatisfiable; else each must name the method
+	AnyLabel         bool     // in validationmethods, a malformed label names nothing; else it makes the list unsatisfiable
+	AnyAccount       bool     // an accounturi that is not a URI is compared like any other; else it is unsatisfiable
+	AlikeMethods     bool     // a label names every method of its section of the Baseline Requirements; else that of the same octets alone
 }
 
 // Strict is the strictest reading found among CAs in each cell, so stricter than any one of them.
@@ -60,6 +64,11 @@ var Lax = Dialect{
 	},
 	FoldIssuer: true, // MPIC
 	BoundTags:  nil,  // MPIC core 6.5, and until 2027-03-15 whoever has not begun (ballot SC-098v2)
+	// These show only where the parameters bind.
+	CapitalHides: true, // Boulder (boulder#8614) and MPIC
+	AnyLabel:     true, // MPIC; Boulder, of labels after the one that fits
+	AnyAccount:   true, // MPIC; the CPS defines the form of accounts that are not ACME's (BR 4.2.2.1.2)
+	AlikeMethods: true, // BR 4.2.2.1.2: a CA SHOULD accept any label that fits
 }
 
 // Dialects are all of them, the strictest first.
@@ -100,17 +109,20 @@ func (d Dialect) judgeParameters(parameters []Parameter, req Request) Reason {
 	if d.CapitalDenies && slices.ContainsFunc(parameters, capitalised) {
 		return BadParameters
 	}
+	if d.CapitalHides {
+		parameters = slices.DeleteFunc(slices.Clone(parameters), capitalised)
+	}
 	accounts, lists := values(parameters, "accounturi"), values(parameters, "validationmethods")
 	if len(accounts) > 1 || d.SeveralListsDeny && len(lists) > 1 {
 		return BadParameters
 	}
 	for _, account := range accounts {
-		if reason := judgeAccount(account, req.Account); reason != Authorized {
+		if reason := d.judgeAccount(account, req.Account); reason != Authorized {
 			return reason
 		}
 	}
 	for _, list := range lists {
-		if reason := judgeMethods(list, req.Method); reason != Authorized {
+		if reason := d.judgeMethods(list, req.Method); reason != Authorized {
 			return reason
 		}
 	}
@@ -132,8 +144,8 @@ func values(parameters []Parameter, tag string) []string {
 }
 
 // judgeAccount compares octets, and lets an invalid URI match nothing (RFC 8657 3).
-func judgeAccount(uri, account string) Reason {
-	if parsed, err := url.Parse(uri); err != nil || parsed.Scheme == "" {
+func (d Dialect) judgeAccount(uri, account string) Reason {
+	if parsed, err := url.Parse(uri); !d.AnyAccount && (err != nil || parsed.Scheme == "") {
 		return BadParameters
 	}
 	if uri != account {
@@ -143,14 +155,15 @@ func judgeAccount(uri, account string) Reason {
 }
 
 // judgeMethods reads value = [*(label ",") label] (RFC 8657 4). An empty list names no method.
-func judgeMethods(list, method string) Reason {
-	labels := strings.Split(list, ",")
-	for _, label := range labels {
-		if !isLabel(label) {
+func (d Dialect) judgeMethods(list, method string) Reason {
+	named := false
+	for label := range strings.SplitSeq(list, ",") {
+		if !d.AnyLabel && !isLabel(label) {
 			return BadParameters
 		}
+		named = named || isLabel(label) && (label == method || d.AlikeMethods && alike(label, method))
 	}
-	if !slices.Contains(labels, method) {
+	if !named {
 		return MethodNotAllowed
 	}
 	return Authorized

@@ -85,6 +85,38 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// The generous reading where the parameters bind: what some CA reads as open, nobody is locked out by.
+func TestDecideWhereParametersBind(t *testing.T) {
+	t.Parallel()
+	const acct = "https://ca.example/acct/1"
+	bound := Lax
+	bound.BoundTags = RFC.BoundTags
+	req := Request{Issuers: []string{le}, Account: acct, Method: "dns-01"}
+	for _, c := range []struct {
+		name, value string
+		rfc, lax    Reason
+	}{
+		{"8657 3: another account", "accounturi=" + acct + "2", AccountMismatch, AccountMismatch},
+		{"boulder#8614: another account, and a capital in the tag", "AccountURI=" + acct + "2", AccountMismatch, Authorized},
+		{"boulder#8614: two accounts, one with a capital in the tag", "accounturi=" + acct + "; accountURI=" + acct, BadParameters, Authorized},
+		{"boulder#8614: another method, and a capital in the tag", "validationMethods=http-01", MethodNotAllowed, Authorized},
+		{"8657 3: an account that is no URI", "accounturi=1234567", BadParameters, AccountMismatch},
+		{"8657 4: another method", "validationmethods=http-01", MethodNotAllowed, MethodNotAllowed},
+		{"Boulder: an empty label after the method", "validationmethods=dns-01,", BadParameters, Authorized},
+		{"Boulder: a malformed label after the method", "validationmethods=dns-01,a_b", BadParameters, Authorized},
+		{"MPIC: an empty label before the method", "validationmethods=,dns-01", BadParameters, Authorized},
+		{"MPIC: an empty label, and another method", "validationmethods=http-01,", BadParameters, MethodNotAllowed},
+		{"8657 4: no label", "validationmethods=", BadParameters, MethodNotAllowed},
+		{"BR 4.2.2.1.2: a label for the same check", "validationmethods=ca-tbr-7", MethodNotAllowed, Authorized},
+		{"BR 4.2.2.1.2: a label for another check", "validationmethods=ca-tbr-19", MethodNotAllowed, MethodNotAllowed},
+	} {
+		rrset := RRset{{Tag: TagIssue, Value: le + "; " + c.value}}
+		if rfc, lax := Decide(rrset, req, RFC), Decide(rrset, req, bound); rfc.Reason != c.rfc || lax.Reason != c.lax {
+			t.Errorf("%s: RFC %s, lax %s; want %s, %s", c.name, rfc.Reason, lax.Reason, c.rfc, c.lax)
+		}
+	}
+}
+
 // A denial names the Property that came nearest to permitting, wherever in the RRset it stands.
 func TestIndexIsTheNearest(t *testing.T) {
 	t.Parallel()
@@ -121,17 +153,19 @@ type realCA struct {
 	critical                                           uint8
 	known                                              []string
 	foldName, refuseHyphen, emptyTag, checkName, binds bool
+	checkLabels                                        bool // up to the one that fits
 }
 
 var realCAs = []realCA{
-	{"Boulder, 2026", 128 | 1, []string{TagIssueMail, TagIssueVMC}, false, true, true, false, true},
-	{"Open MPIC core, 2026", 128, []string{TagIssueMail, TagContactEmail, TagContactPhone}, true, false, false, true, true},
-	{"Open MPIC core 6.5", 128, []string{TagIssueMail, TagContactEmail, TagContactPhone}, true, false, false, true, false},
+	{"Boulder, 2026", 128 | 1, []string{TagIssueMail, TagIssueVMC}, false, true, true, false, true, true},
+	{"Open MPIC core, 2026", 128, []string{TagIssueMail, TagContactEmail, TagContactPhone}, true, false, false, true, true, false},
+	{"Open MPIC core 6.5", 128, []string{TagIssueMail, TagContactEmail, TagContactPhone}, true, false, false, true, false, false},
 }
 
 var (
 	tagPattern   = regexp.MustCompile(`^[a-zA-Z0-9]+(-*[a-zA-Z0-9]+)*$`)
 	valuePattern = regexp.MustCompile(`^[!-:<-~]*$`)
+	labelPattern = regexp.MustCompile(`^[a-zA-Z0-9-]+$`)
 )
 
 // permits decides about a TLS certificate.
@@ -183,25 +217,41 @@ func (ca realCA) grants(value string, req Request) bool {
 	if ca.refuseHyphen && len(methods) > 1 {
 		return false
 	}
-	for _, list := range methods {
-		if !slices.Contains(strings.Split(list, ","), req.Method) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(methods, func(list string) bool { return !ca.lists(list, req.Method) })
 }
 
-// What Strict permits every CA permits, and what one CA permits Lax permits.
+func (ca realCA) lists(list, method string) bool {
+	for label := range strings.SplitSeq(list, ",") {
+		if ca.checkLabels && !labelPattern.MatchString(label) {
+			return false
+		}
+		if label == method {
+			return true
+		}
+	}
+	return false
+}
+
+// What Strict permits every CA permits, and what one CA permits Lax permits; also once RFC 8657 binds every CA.
 func TestStrictAndLaxEncloseRealCAs(t *testing.T) {
 	t.Parallel()
 	w := world{rand.New(rand.NewPCG(2026, 11))}
 	differ := map[string]int{}
+	bound := Lax
+	bound.BoundTags = RFC.BoundTags
 	for range 200_000 {
 		rrset, req := w.rrset(), w.request()
 		req.Type = TLS
 		strict, lax := Decide(rrset, req, Strict), Decide(rrset, req, Lax)
+		boundLax := Decide(rrset, req, bound)
+		if (Decide(rrset, req, RFC).Permitted && !boundLax.Permitted) || (boundLax.Permitted && !lax.Permitted) {
+			t.Fatalf("Lax, bound by RFC 8657, is not between RFC and Lax: %+v %+v", rrset, req)
+		}
 		for _, ca := range realCAs {
 			permits := ca.permits(rrset, req)
+			if ca.binds && permits && req.Method != "" && !boundLax.Permitted { // no CA asks without a method
+				t.Fatalf("%s permits what Lax denies (%s) once parameters bind: %+v %+v", ca.name, boundLax.Reason, rrset, req)
+			}
 			if strict.Permitted && !permits {
 				t.Fatalf("Strict permits what %s denies: %+v %+v", ca.name, rrset, req)
 			}
@@ -228,7 +278,7 @@ func (w world) pick(from ...string) string { return from[w.IntN(len(from))] }
 func (w world) property() Property {
 	value := w.pick("", " ", le, "LetsEncrypt.org", "ca.example", "%%", "-x")
 	for range w.IntN(3) {
-		value += ";" + w.pick("", " ", "accounturi=u:1", "accounturi=u:2", "AccountURI=u:1", "validationmethods=dns-01", "validationmethods=DNS-01", "a-b=c", "=b", "x", "cansign=yes")
+		value += ";" + w.pick("", " ", "accounturi=u:1", "accounturi=u:2", "AccountURI=u:1", "accounturi=u", "validationmethods=dns-01", "validationmethods=DNS-01", "ValidationMethods=http-01", "validationmethods=dns-01,", "validationmethods=,dns-01", "validationmethods=dns-01,a_b", "a-b=c", "=b", "x", "cansign=yes")
 	}
 	return Property{Flags: []uint8{0, 0, 0, 1, 128}[w.IntN(5)], Value: value,
 		Tag: w.pick(TagIssue, TagIssue, TagIssueWild, "ISSUE", TagIssueMail, TagIssueVMC, TagIodef, TagContactEmail, "future")}
@@ -243,7 +293,7 @@ func (w world) rrset() RRset {
 }
 
 func (w world) request() Request {
-	r := Request{Issuers: []string{le}, Type: CertificateType(w.IntN(3)), Account: w.pick("", "u:1", "u:2"), Method: w.pick("", "dns-01", "http-01")}
+	r := Request{Issuers: []string{le}, Type: CertificateType(w.IntN(3)), Account: w.pick("", "u:1", "u:2", "u"), Method: w.pick("", "dns-01", "http-01")}
 	r.Wildcard = r.Type == TLS && w.IntN(2) == 0
 	return r
 }

@@ -8,6 +8,7 @@ func TestKnownMethod(t *testing.T) {
 	for label, want := range map[string]bool{
 		"dns-01": true, "http-01": true, "tls-alpn-01": true, "ca-tbr-7": true, "ca-x": true,
 		"dns01": false, "DNS-01": false, "dns": false, "tls-sni-01": false, "ca-": false, "ca": false, "ca-X": false, "CA-x": false, "ca-a_b": false, "": false,
+		"ca-tbr-22": true, "ca-tbr-": false, "ca-tbr-x": false, "ca-tbr-0": false, "ca-tbr-07": false, "ca-tbr-7a": false, "ca-tbr": true,
 	} {
 		if KnownMethod(label) != want {
 			t.Errorf("KnownMethod(%q) = %t", label, !want)
@@ -29,6 +30,19 @@ func TestForWildcards(t *testing.T) {
 	} {
 		if ForWildcards(label) != want {
 			t.Errorf("ForWildcards(%q) = %t", label, !want)
+		}
+	}
+}
+
+// A slip is told from a label that nobody knows.
+func TestMeantMethod(t *testing.T) {
+	t.Parallel()
+	for label, want := range map[string]string{
+		"dns01": "dns-01", "DNS-01": "dns-01", "dns_01": "dns-01", "dns": "dns-01", "htpt-01": "http-01", "tls-alpn": "tls-alpn-01", "CA-TBR-7": "ca-tbr-7",
+		"dns-01": "", "ca-own": "", "telepathy-01": "", "": "",
+	} {
+		if got := MeantMethod(label); got != want {
+			t.Errorf("MeantMethod(%q) = %q, want %q", label, got, want)
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package issuance
 
+import "github.com/coredns-caa/caa/plugin/pkg/spelling"
+
 // Property Tags of RFC 8659 4 (issue, issuewild, iodef), RFC 9495 (issuemail),
 // the VMC Requirements (issuevmc) and BR Appendix A (contactemail, contactphone).
 const (
@@ -25,3 +27,17 @@ type Property struct {
 
 // RRset is the content of a CAA RRset. Order has no meaning; an empty RRset is the absence of one.
 type RRset []Property
+
+// MeantTag is the Property Tag that somebody meant who wrote another one, "" when none is near. Two slips are too
+// many in a short one, for tags of one's own are short, too.
+func MeantTag(tag string) string {
+	if contains(Lax.Known, tag) {
+		return ""
+	}
+	return spelling.Nearest(tag, Lax.Known, func(known string) int {
+		if len(known) < len(TagIssueWild) {
+			return 1
+		}
+		return 2
+	})
+}

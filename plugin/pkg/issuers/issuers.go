@@ -27,6 +27,8 @@ type CA struct {
 	AccountPrefixes []string `json:"account_prefixes"` // of its ACME accounts' URIs
 	StagingPrefixes []string `json:"staging_prefixes"`
 	Parameters      bool     `json:"parameters"` // whether it says that it processes RFC 8657
+	ACMEHosts       []string `json:"acme_hosts"` // of its ACME directories and accounts: none of them is an Issuer Domain Name
+	Mistaken        []string `json:"mistaken"`   // other names, of its brands and sites, that are taken for one
 }
 
 // ParametersBindFrom is when every public CA has to process RFC 8657 (ballot SC-098v2).
@@ -109,7 +111,9 @@ func Lookup(domain string) Entry { return directory().entries[domain] }
 
 // Names are the names to offer: those that CAs honour and neither advise against nor left out of the
 // report, each once.
-func Names() []string {
+func Names() []string { return slices.Clone(names()) }
+
+var names = sync.OnceValue(func() []string {
 	var names []string
 	for _, ca := range directory().cas {
 		for _, name := range ca.Domains {
@@ -119,7 +123,7 @@ func Names() []string {
 		}
 	}
 	return names
-}
+})
 
 // ByAccount finds the CA that an ACME account's URI belongs to, and whether it is one of its staging
 // environment; nil when no CA's is known to look so.

@@ -77,6 +77,14 @@ func checkCA(t *testing.T, ca *CA, listed map[string]bool) {
 			t.Errorf("%s: %s is retired or a reseller, and somebody honours it", ca.Operator, name)
 		}
 	}
+	for _, name := range slices.Concat(ca.ACMEHosts, ca.Mistaken) {
+		if got := Misspelt(name); Lookup(name).Status == Unknown && got != ca.Preferred {
+			t.Errorf("%s: %s is taken for %q", ca.Operator, name, got)
+		}
+		if Lookup(name).Honoured() {
+			t.Errorf("%s: %s is no Issuer Domain Name, and somebody honours it", ca.Operator, name)
+		}
+	}
 	for _, prefix := range slices.Concat(ca.AccountPrefixes, ca.StagingPrefixes) {
 		u, err := url.Parse(prefix)
 		if err != nil || u.Scheme != "https" || u.Host == "" || !strings.HasSuffix(u.Path, "/") {

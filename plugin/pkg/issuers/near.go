@@ -1,30 +1,139 @@
 package issuers
 
 import (
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
 
-// longName is the length from which on a name may hold two slips and still be taken for a CA's; in a
-// shorter one, two are half of what tells names apart.
-const longName = 12
-
-// Misspelt is the name to offer for one that the directory does not know and that differs from it by a
-// slip: a letter too many, missing, wrong, or two neighbours swapped; in long names by two. Of several
-// it is the nearest. "" when there is none. domain is as in Lookup.
+// Misspelt is the name to offer for one that the directory does not know, and that somebody who wrote it in
+// CAA is sure to have meant for a CA's:
+//
+//   - the host of a CA's ACME directory, or another name that is taken for the CA's;
+//   - a CA's name with www, api or acme before it;
+//   - a name that differs from a CA's by few letters for its length (see slips);
+//   - a CA's name below another top-level domain, or without one.
+//
+// A name below a CA's, or one that merely contains it, may be a private CA's, and is not misspelt. "" when
+// nothing is near. domain is as in Lookup.
 func Misspelt(domain string) string {
-	if Lookup(domain).Status != Unknown {
+	if Lookup(domain).Status != Unknown || len(domain) > longestName {
 		return ""
 	}
-	return spelling.Nearest(domain, Names(), func(name string) int {
-		if len(name) >= longName {
-			return 2
+	if name := confused()[domain]; name != "" {
+		return name
+	}
+	if label, rest, dotted := strings.Cut(domain, "."); dotted && isHost(label) {
+		if e := Lookup(rest); e.Status != Unknown {
+			return e.offered(rest)
 		}
-		return 1
-	})
+		return Misspelt(rest)
+	}
+	return nearest(domain, func(string) bool { return true })
 }
+
+// longestName is the longest that a domain name can be in text, without its last dot (RFC 1035 2.3.4).
+const longestName = 253
+
+// nearest is the name to offer, among some, from which another one differs by few letters or by its top-level
+// domain.
+func nearest(domain string, among func(name string) bool) string {
+	near := spelling.Nearest(domain, names(), func(name string) int {
+		if !among(name) {
+			return -1
+		}
+		return slips(longestLabel(name), domain)
+	})
+	label, rest, dotted := strings.Cut(domain, ".")
+	if near != "" || dotted && !isSuffix(rest) {
+		return near
+	}
+	return byLabel()[spelling.Nearest(label, labels(), func(known string) int {
+		if len(known) < ownLabel || !among(byLabel()[known]) {
+			return -1
+		}
+		return slips(known, label) - 1
+	})]
+}
+
+// slips is how many letters may be wrong, missing, too many or swapped in a name with such a label for another
+// one to be taken for it: about a quarter. Short labels have neighbours that are others' own (visa and vista).
+// Whoever mistypes several letters gets the first one right.
+func slips(label, another string) int {
+	n := len(label)
+	switch {
+	case n < ownLabel:
+		return 0
+	case n < 8 || another == "" || another[0] != label[0]:
+		return 1
+	case n < 11:
+		return 2
+	}
+	return 3
+}
+
+// ownLabel is the length from which on a label is a CA's own whatever is after it: shorter ones (ssl, web,
+// visa) are also others'.
+const ownLabel = 5
+
+func longestLabel(name string) string {
+	return slices.MaxFunc(strings.Split(name, "."), func(a, b string) int { return len(a) - len(b) })
+}
+
+// offered is the name to offer for one that the directory knows.
+func (e Entry) offered(name string) string {
+	if e.Status == Listed {
+		return name
+	}
+	return e.CAs[0].Preferred
+}
+
+// isHost reports whether a label before a CA's name makes it that of its website or of its ACME directory.
+func isHost(label string) bool {
+	return label == "www" || label == "api" || label == "acme" || strings.HasPrefix(label, "acme-")
+}
+
+// privateTLDs are those below which no public CA has its name (RFC 2606, RFC 6762 G, ICANN's .internal).
+var privateTLDs = []string{"test", "example", "invalid", "localhost", "local", "internal", "intranet", "private", "corp", "home", "lan", "arpa"}
+
+// secondLevels are labels that stand for a top-level domain together with that of a country.
+var secondLevels = []string{"co", "com", "net", "org", "ne", "or", "ac", "gov"}
+
+// isSuffix reports whether what is after a name's first label is a top-level domain, or one such as co.uk.
+func isSuffix(rest string) bool {
+	second, tld, two := strings.Cut(rest, ".")
+	if !two {
+		return !slices.Contains(privateTLDs, rest)
+	}
+	return slices.Contains(secondLevels, second) && len(tld) == len("uk")
+}
+
+// confused are the names that are taken for a CA's, each with the one to offer.
+var confused = sync.OnceValue(func() map[string]string {
+	out := map[string]string{}
+	for _, ca := range directory().cas {
+		for _, name := range slices.Concat(ca.ACMEHosts, ca.Mistaken) {
+			out[name] = ca.Preferred
+		}
+	}
+	return out
+})
+
+// byLabel are the names to offer, by the label that alone is before the top-level domain.
+var byLabel = sync.OnceValue(func() map[string]string {
+	out := map[string]string{}
+	for _, name := range slices.Backward(names()) { // of several, the first stays
+		if label, tld, _ := strings.Cut(name, "."); !strings.Contains(tld, ".") {
+			out[label] = name
+		}
+	}
+	return out
+})
+
+var labels = sync.OnceValue(func() []string { return slices.Sorted(maps.Keys(byLabel())) })
 
 // Meant is the name to offer for what somebody wrote for a CA, in a looser sense than Misspelt: a name
 // below a CA's or above it by its top-level domain alone, or the CA's own in other letters than a domain
