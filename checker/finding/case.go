@@ -258,7 +258,7 @@ func content(set dnssec.RRset) string {
 			out = append(out, fmt.Sprintf("%d %s %q", caa.Flag, strings.ToLower(caa.Tag), caa.Value))
 			continue
 		}
-		out = append(out, strings.TrimPrefix(rr.String(), rr.Header().String()))
+		out = append(out, dnssec.Text(rr))
 	}
 	slices.Sort(out)
 	return strings.Join(out, ", ")

@@ -137,11 +137,14 @@ func serversDiffer(c *Case) []hit {
 		if s.Kind == resolve.Failed || s.Kind == resolve.Referral || s.Truncated {
 			continue
 		}
-		text := s.Kind.String()
-		if s.Kind == resolve.Data || s.Kind == resolve.Alias {
+		var text string
+		switch s.Kind {
+		case resolve.Data:
 			text = content(s.RRset)
-		} else if s.Kind == resolve.NoName {
-			text = resolve.NoData.String() // to a CA it is the same
+		case resolve.Alias: // by CNAME or DNAME is the same to a CA
+			text = "alias of " + bare(s.Target)
+		default: // whether the name exists, too
+			text = resolve.NoData.String()
 		}
 		seen := views[s.Name]
 		if seen == nil {

@@ -286,7 +286,8 @@ func nsec3Iterations(is func(uint16) bool) func(*Case) []hit {
 				continue
 			}
 			for _, rr := range s.Msg.Ns {
-				if nsec3, ok := rr.(*dns.NSEC3); ok && is(nsec3.Iterations) {
+				nsec3, ok := rr.(*dns.NSEC3)
+				if ok && is(nsec3.Iterations) && dnssec.Parent(dns.CanonicalName(nsec3.Hdr.Name)) == s.zone.Name { // not of an alias's target
 					m.add(s.zone.Name, fmt.Sprintf("denials of %s hash %d times more", bare(s.zone.Name), nsec3.Iterations), s.where())
 				}
 			}

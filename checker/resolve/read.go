@@ -86,8 +86,9 @@ func (z *Zone) verify(set dnssec.RRset, authority []dnssec.RRset) dnssec.Result 
 	return proveWildcard(dnssec.NewDenial(z.Keys, authority, now), set, result)
 }
 
-// verifyAlias validates a CNAME or DNAME. The denials that come along are those of its target, too. As
-// unbound does, it leaves those out that have no signature, and believes nothing beside one that is wrong.
+// verifyAlias validates a CNAME or DNAME. The denials that come along may be those of its target, too, which has its own
+// question if it lies in another zone. As unbound does, it leaves those out that have no signature, and believes nothing
+// beside one that is wrong.
 func (z *Zone) verifyAlias(set dnssec.RRset, authority []dnssec.RRset) (result, leftOut dnssec.Result) {
 	if z.Trust.Status != dnssec.Secure {
 		return z.Trust, leftOut
@@ -97,7 +98,7 @@ func (z *Zone) verifyAlias(set dnssec.RRset, authority []dnssec.RRset) (result, 
 	if result.Status != dnssec.Secure {
 		return result, leftOut
 	}
-	denial := dnssec.NewDenial(z.Keys, authority, now)
+	denial := dnssec.NewDenial(z.Keys, dnssec.Of(z.Name, authority), now)
 	leftOut = denial.Flaw()
 	denial = denial.Signed()
 	switch flaw := denial.Flaw(); {

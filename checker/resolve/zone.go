@@ -143,7 +143,7 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 		case len(ns.RRs) > 0:
 			c := z.child(ctx, t, name, serversIn(ns, dnssec.RRsets(o.Msg.Extra)), seen)
 			return c, false, z.resolver.withoutTrust(ctx, c)
-		case o.Rcode == dns.RcodeNameError:
+		case o.Rcode == dns.RcodeNameError && len(answer) == 0: // after an alias, it is the target that does not exist
 			return z, true, nil
 		case z.speaks(o):
 			return z, false, nil
