@@ -228,6 +228,11 @@ func doubt(ctx context.Context, r *resolve.Resolver, v verdict.Verdict, seen *fi
 			}
 		}
 	}
+	for _, o := range seen.Others {
+		if other, differs := differs(v, verdict.Decide(o.Climb, v.Requirement, at), o.Server); differs {
+			return other
+		}
+	}
 	return v
 }
 

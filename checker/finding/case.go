@@ -21,6 +21,7 @@ type Case struct {
 	Climb   climb.Climb
 	Surveys []Survey // of the zones that hold the climb's names and their aliases' targets, the nearest first
 	Cuts    []Cut    // of every zone that the climb rests on, but those below the root
+	Others  []Other  // what a CA's resolver finds that comes upon a server by which the zones are others
 	Mail    []Mailbox
 	Now     time.Time
 	At      time.Time // the day whose rules hold
@@ -50,6 +51,13 @@ type Cut struct {
 	NS   []resolve.Observation // over UDP
 	ds   []resolve.Reading
 	ns   []resolve.Reading
+}
+
+// Other is the climb of a resolver that has come upon one server of a zone, which delegates otherwise than the others do, or
+// answers itself for what they delegate.
+type Other struct {
+	Server string // and its zone, for people
+	Climb  climb.Climb
 }
 
 // Mailbox is a mail address of an iodef or contactemail property, and whether mail can reach it.

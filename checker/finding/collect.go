@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -24,6 +25,13 @@ type Collector struct {
 
 	mu    sync.Mutex
 	asked map[asking]*observed
+	upon  map[server]*resolve.Resolver
+}
+
+// server is one address of a zone's.
+type server struct {
+	zone *resolve.Zone
+	addr netip.AddrPort
 }
 
 // asking is one question to a zone's servers, and how it is put.
@@ -49,7 +57,7 @@ type observed struct {
 
 // NewCollector returns a Collector that has asked nothing yet.
 func NewCollector(r *resolve.Resolver) *Collector {
-	return &Collector{Resolver: r, missing: fmt.Sprintf("caacheck-%08x", rand.Uint32()), asked: map[asking]*observed{}}
+	return &Collector{Resolver: r, missing: fmt.Sprintf("caacheck-%08x", rand.Uint32()), asked: map[asking]*observed{}, upon: map[server]*resolve.Resolver{}}
 }
 
 // Collect asks every address of every server of the zones of a climb.
@@ -60,6 +68,7 @@ func (k *Collector) Collect(ctx context.Context, c climb.Climb) *Case {
 		out.Surveys = append(out.Surveys, k.survey(ctx, zn.zone, zn.names, c.Name))
 	}
 	out.Cuts = k.cuts(ctx, c)
+	out.Others = k.others(ctx, out)
 	out.Mail = k.mailboxes(ctx, c)
 	out.Private = k.private()
 	return out

@@ -35,6 +35,7 @@ type Reading struct {
 	Kind    Kind
 	RRset   dnssec.RRset  // of Data; of Alias, the CNAME or DNAME
 	Target  string        // of Alias; of Referral, the zone
+	Servers []Server      // of Referral
 	Result  dnssec.Result // of all but Failed and Referral
 	LeftOut dnssec.Result // of Alias, Bogus: a denial that came along without a signature; zero where none did
 	Failure Failure       // of Failed
@@ -55,7 +56,8 @@ func (z *Zone) read(o Observation, name string, rrtype uint16, alias dnssec.Stat
 		return Reading{Failure: o.Failure}
 	}
 	if to := z.referral(o.Msg, name); to != "" {
-		return Reading{Kind: Referral, Target: to}
+		ns, _ := dnssec.Find(dnssec.RRsets(o.Msg.Ns), to, dns.TypeNS)
+		return Reading{Kind: Referral, Target: to, Servers: serversIn(ns, dnssec.RRsets(o.Msg.Extra))}
 	}
 	if !z.speaks(o) {
 		return Reading{Failure: Lame}

@@ -81,8 +81,8 @@ type Resolver struct {
 	start   *Zone
 	anchors map[string][]*dns.DS
 	limits  *limiter
-	network network
-	known   reputation
+	network *network
+	known   *reputation
 
 	mu        sync.Mutex
 	places    map[string]*place
@@ -99,7 +99,7 @@ func New(cfg Config) (*Resolver, error) {
 		return nil, err
 	}
 	r := &Resolver{
-		cfg: cfg, anchors: anchors, limits: newLimiter(cfg.Concurrency, cfg.Rate),
+		cfg: cfg, anchors: anchors, limits: newLimiter(cfg.Concurrency, cfg.Rate), network: new(network), known: new(reputation),
 		places: map[string]*place{}, answers: map[Question]*found{}, addresses: map[string][]netip.Addr{},
 		surveyed: map[*Zone][]Address{},
 	}

@@ -28,6 +28,7 @@ type held struct {
 	unsigned  bool
 	denial    denial
 	text      string
+	other     map[int]string // what servers have instead, by their place
 }
 
 // layout serves zones as a test lays them out, below a root of their own. A server is nil where nobody listens.
@@ -46,6 +47,13 @@ func layout(t *testing.T, servers []world.Authority, zones ...held) served {
 	for _, h := range zones {
 		made[h.name] = newZone(h.name)
 	}
+	sign := func(z *zone, h held) {
+		if z.denial = h.denial; !h.unsigned {
+			z.ksk = keys.key(h.name, dns.ECDSAP256SHA256, 257, 0)
+			z.zsk = z.ksk
+		}
+		z.sign(now.Add(-24*time.Hour), now.Add(20*24*time.Hour))
+	}
 	out := served{where: map[string][]netip.AddrPort{".": addrs[:1]}, port: addrs[0].Port()}
 	texts := make([]map[string]string, len(servers))
 	for i := range texts {
@@ -58,18 +66,13 @@ func layout(t *testing.T, servers []world.Authority, zones ...held) served {
 	}
 	for _, h := range zones { // the children first, whose DS records their parents sign
 		z := made[h.name]
-		z.denial = h.denial
 		if h.name == "." {
 			z.add("@ SOA ns.root. hostmaster.root. 1 7200 3600 1209600 60\n@ NS ns.root.\nns.root. %s", addressOf(addrs[0]))
 		} else {
 			z.add("@ SOA ns%d hostmaster 1 7200 3600 1209600 60\n%s", h.at[0], h.text)
 			ns(z, h, h.at)
 		}
-		if !h.unsigned {
-			z.ksk = keys.key(h.name, dns.ECDSAP256SHA256, 257, 0)
-			z.zsk = z.ksk
-		}
-		z.sign(now.Add(-24*time.Hour), now.Add(20*24*time.Hour))
+		sign(z, h)
 		if h.name == "." {
 			continue
 		}
@@ -89,6 +92,13 @@ func layout(t *testing.T, servers []world.Authority, zones ...held) served {
 		}
 		for _, i := range h.at {
 			texts[i][h.name] = z.text()
+		}
+		for i, text := range h.other {
+			old := newZone(h.name)
+			old.add("@ SOA ns%d hostmaster 1 7200 3600 1209600 60\n%s", i, text)
+			ns(old, h, h.at)
+			sign(old, h)
+			texts[i][h.name] = old.text()
 		}
 		for _, i := range delegated {
 			out.where[h.name] = append(out.where[h.name], addrs[1+i])
@@ -266,6 +276,60 @@ func TestAliasesBetweenZones(t *testing.T) {
 					t.Run("through unbound", func(t *testing.T) { hold(t, checkAll(t, s.through(t, s.unbound(t)), all), all) })
 				})
 			}
+		}
+	}
+}
+
+// A server that has a zone and the one above it answers for the lower one itself, whatever the delegation says. What a CA
+// finds then depends on the server that its resolver comes upon (RFC 1034 4.3.2, 4.2.2), and so it does where servers of
+// the zone above delegate differently.
+func TestChildrenOnTheirParentsServers(t *testing.T) {
+	t.Parallel()
+	const a, b, c, dead = 0, 1, 2, 3
+	const (
+		ours   = "@ CAA 0 issue \"letsencrypt.org\"\nwww A 192.0.2.1\n"
+		theirs = "@ CAA 0 issue \"sectigo.com\"\nwww A 192.0.2.1\n"
+	)
+	com := held{name: "com.", at: []int{a, b}}
+	child := func(at, delegated []int) held {
+		return held{name: "child.com.", at: at, delegated: delegated, text: ours}
+	}
+	with := func(h held, change func(*held)) held { change(&h); return h }
+	gone := func(h *held) { h.other = map[int]string{b: "@ CAA 0 issue \"sectigo.com\""} }
+	tests := []struct {
+		name    string
+		zones   []held
+		outcome string
+		codes   []string
+	}{
+		{"elsewhere", []held{com, child([]int{c}, nil)}, "may issue", nil},
+		{"on both servers of its parent", []held{com, child([]int{a, b}, nil)}, "may issue", nil},
+		{"on one of them", []held{com, child([]int{a}, nil)}, "may issue", nil},
+		{"on the other", []held{com, child([]int{b}, nil)}, "may issue", nil},
+		{"on one of them and elsewhere", []held{com, child([]int{a, c}, nil)}, "may issue", nil},
+		{"on the other and elsewhere", []held{com, child([]int{b, c}, nil)}, "may issue", nil},
+		{"on both, and delegated elsewhere, which nobody says", []held{com, child([]int{a, b}, []int{dead})}, "may issue", nil},
+		{"on one of them, and delegated to the dead", []held{com, child([]int{a}, []int{dead})}, "at risk", []string{"server-unreachable"}},
+		{"on the other, and delegated to the dead", []held{com, child([]int{b}, []int{dead})}, "at risk", []string{"server-unreachable"}},
+		{"below it, too", []held{com, child([]int{a}, []int{dead}), {name: "www.child.com.", at: []int{a}, text: ours}}, "at risk", []string{"server-unreachable"}},
+		{"delegated to the dead, and to one that lives", []held{com, child([]int{a, c}, []int{c, dead})}, "may issue", []string{"server-unreachable"}},
+		{"an old copy on one of them", []held{com, with(child([]int{c}, nil), func(h *held) { h.other = map[int]string{a: theirs} })}, "at risk", nil},
+		{"an old copy on the other", []held{com, with(child([]int{c}, nil), func(h *held) { h.other = map[int]string{b: theirs} })}, "at risk", nil},
+		{"a copy on one of them", []held{com, with(child([]int{c}, nil), func(h *held) { h.other = map[int]string{a: ours} })}, "may issue", nil},
+		{"not delegated by the other", []held{with(com, gone), child([]int{c}, nil)}, "at risk", []string{"parent-servers-differ"}},
+	}
+	for _, tt := range tests {
+		for _, unsigned := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, unsigned %v", tt.name, unsigned), func(t *testing.T) {
+				t.Parallel()
+				zones := slices.Clone(tt.zones)
+				for i := range zones {
+					zones[i].unsigned = unsigned
+				}
+				s := layout(t, []world.Authority{world.NSD, world.Knot, world.NSD, nil}, zones...)
+				all := []wanted{{"www.child.com", "letsencrypt.org", tt.outcome}}
+				hold(t, checkAll(t, s.resolver(t), all), all, tt.codes...)
+			})
 		}
 	}
 }
