@@ -22,6 +22,7 @@ type Case struct {
 	Surveys []Survey // of the zones that hold the climb's names and their aliases' targets, the nearest first
 	Cuts    []Cut    // of every zone that the climb rests on, but those below the root
 	Others  []Other  // what a CA's resolver finds that comes upon a server by which the zones are others
+	Aliases []Alias
 	Mail    []Mailbox
 	Now     time.Time
 	At      time.Time // the day whose rules hold
@@ -36,9 +37,9 @@ type Survey struct {
 	read []resolve.Reading // of Seen; validating is what takes time, and every rule reads
 	by   []address         // Seen by server and address
 	NS   resolve.Answer    // the zone's own name servers, by its own word
-	// Denials is what its servers said over UDP to questions whose denial may tell of CAA.
-	Denials []resolve.Observation
-	denied  []resolve.Reading
+	// Beside is what its servers said over UDP to questions for other types than CAA, at the names and beside them.
+	Beside []resolve.Observation
+	beside []resolve.Reading
 	// Sizes is what its servers said over UDP to questions that offered other EDNS sizes.
 	Sizes []resolve.Observation
 }
@@ -57,6 +58,16 @@ type Cut struct {
 // answers itself for what they delegate.
 type Other struct {
 	Server string // and its zone, for people
+	Climb  climb.Climb
+}
+
+// Alias is the climb of a resolver that follows an alias which a server has for one type, and not for CAA: it follows those
+// that it remembers, whatever it is asked for (RFC 1034 3.6.2, 5.3.3).
+type Alias struct {
+	Name   string
+	Server string
+	Type   uint16 // for which it is an alias
+	Target string
 	Climb  climb.Climb
 }
 

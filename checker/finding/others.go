@@ -3,12 +3,14 @@ package finding
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/climb"
+	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
 )
 
@@ -68,4 +70,51 @@ func (k *Collector) delegatesOtherwise(ctx context.Context, cut Cut, o resolve.O
 				return !slices.ContainsFunc(known, func(a resolve.Address) bool { return a.Server == s.Name && (a.Addr.Addr() == glue || a.Lacks != "") })
 			})
 		})
+}
+
+// aliases are those that a server has for another type at a name of the climb, and not for CAA.
+func (k *Collector) aliases(ctx context.Context, c *Case) []Alias {
+	var out []Alias
+	var rest []climb.Step
+	for _, s := range c.Surveys {
+		for o := range s.aliases() {
+			if !s.noAlias(o.Addr, o.Name) || slices.ContainsFunc(out, func(a Alias) bool { return a.Name == o.Name && a.Target == o.Target }) {
+				continue
+			}
+			if rest == nil {
+				rest = c.Climb.Above(ctx, k.Resolver)
+			}
+			for _, step := range c.Climb.Steps {
+				if answer, ok := k.Resolver.Divert(ctx, step.Answer, resolve.Turn{Name: o.Name, Zone: s.Zone, Reading: o.Reading}); ok {
+					out = append(out, Alias{o.Name, addressID(o.Server, o.Addr.Addr()), o.Type, o.Target, c.Climb.Replace(rest, step.Name, answer)})
+					break
+				}
+			}
+		}
+	}
+	return out
+}
+
+// aliases yields the answers to questions for other types than CAA that make a name an alias, and validate.
+func (s Survey) aliases() iter.Seq[said] {
+	return func(yield func(said) bool) {
+		seen, read := slices.Concat(s.Beside, s.Seen), slices.Concat(s.beside, s.read)
+		for i, o := range seen {
+			if o.Type != dns.TypeCAA && !o.Truncated && read[i].Kind == resolve.Alias && read[i].Result.Status != dnssec.Bogus && !yield(said{o, read[i], s.Zone}) {
+				return
+			}
+		}
+	}
+}
+
+// noAlias reports whether an address answers CAA at a name, and not with an alias.
+func (s Survey) noAlias(at netip.AddrPort, name string) bool {
+	for i, o := range s.Seen {
+		r := s.read[i]
+		if o.Type == dns.TypeCAA && o.Addr == at && o.Name == name && !o.Truncated && r.Result.Status != dnssec.Bogus &&
+			slices.Contains([]resolve.Kind{resolve.Data, resolve.NoData, resolve.NoName}, r.Kind) {
+			return true
+		}
+	}
+	return false
 }

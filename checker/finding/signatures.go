@@ -122,7 +122,7 @@ func (s Survey) withCAA() []string {
 // deniers yields the answers that deny.
 func (s Survey) deniers() iter.Seq[said] {
 	return func(yield func(said) bool) {
-		seen, read := slices.Concat(s.Seen, s.Denials), slices.Concat(s.read, s.denied)
+		seen, read := slices.Concat(s.Seen, s.Beside), slices.Concat(s.read, s.beside)
 		for i, o := range seen {
 			if r := read[i]; !o.Truncated && (r.Kind == resolve.NoData || r.Kind == resolve.NoName) && !yield(said{o, r, s.Zone}) {
 				return
