@@ -32,11 +32,12 @@ type Case struct {
 
 // Survey is what every address of a zone's name servers said.
 type Survey struct {
-	Zone *resolve.Zone
-	Seen []resolve.Observation
-	read []resolve.Reading // of Seen; validating is what takes time, and every rule reads
-	by   []address         // Seen by server and address
-	NS   resolve.Answer    // the zone's own name servers, by its own word
+	Zone    *resolve.Zone
+	Seen    []resolve.Observation
+	read    []resolve.Reading // of Seen; validating is what takes time, and every rule reads
+	by      []address         // Seen by server and address
+	NS      resolve.Answer    // the zone's own name servers, by its own word
+	LeftOut resolve.LeftOut   // of its name servers
 	// Beside is what its servers said over UDP to questions for other types than CAA, at the names and beside them.
 	Beside []resolve.Observation
 	beside []resolve.Reading

@@ -105,7 +105,7 @@ func namesByZone(c climb.Climb) []zoneNames {
 }
 
 func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []string, own string) Survey {
-	s := Survey{Zone: zone}
+	s := Survey{Zone: zone, LeftOut: k.Resolver.LeftOut(ctx, zone)}
 	add := func(name string, rrtype uint16) {
 		o := k.ask(ctx, asking{zone, resolve.Question{Name: name, Type: rrtype}, bothWays}, name == own)
 		s.Seen, s.read = append(s.Seen, o.seen...), append(s.read, o.read...)

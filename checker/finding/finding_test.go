@@ -210,6 +210,12 @@ var worlds = []world{
 	{name: "an alias for CAA, and addresses beside it", at: "shop.example.test.", edit: flattening("shop"), hooks: addressed, more: []lab.Zone{provider}, want: []string{"zone-unsigned", "governed-by-alias"}},
 	{name: "a single server", edit: func(z *lab.Zone) { z.Servers = z.Servers[:1] }, want: []string{"single-server"}},
 	{name: "addresses that the Internet does not reach", mend: func(c *finding.Case) { c.Private = false }, want: []string{"address-reserved"}},
+	{name: "more name servers than anybody asks", edit: func(z *lab.Zone) {
+		for i := range 25 {
+			z.Servers = append(z.Servers, fmt.Sprintf("ns%d.example.test.", 10+i))
+		}
+	}, want: []string{"servers-too-many"}},
+	{name: "more addresses than anybody asks", edit: text(healthy + manyAddresses(80)), want: []string{"servers-too-many", "server-unreachable"}},
 	{name: "a long negative TTL", edit: func(z *lab.Zone) { z.Negative = 86400 }, want: []string{"negative-ttl-long"}},
 
 	{name: "a parent's server has another DS record", hooks: map[string]lab.Hook{"b.nic.test.": otherDS}, want: []string{"parent-servers-differ"}},
@@ -384,6 +390,15 @@ func many(n int) string {
 	var out strings.Builder
 	for i := range n {
 		fmt.Fprintf(&out, "@ CAA 0 issue \"a-rather-long-name-of-a-ca-%d.invalid\"\n", i)
+	}
+	return out.String()
+}
+
+// manyAddresses are of the second server, at which nobody listens.
+func manyAddresses(n int) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, "ns2 A 127.255.254.%d\n", 1+i)
 	}
 	return out.String()
 }

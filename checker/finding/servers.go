@@ -64,6 +64,7 @@ var serverRules = []rule{
 	{"single-server", Info, "RFC 2182 5", "have a second name server, in another network", perZone(func(s Survey) (hit, bool) {
 		return hitf(s.Zone.Name, "%s has a single name server", bare(s.Zone.Name)), len(s.Zone.Servers) == 1 && len(s.by) == 1
 	})},
+	{"servers-too-many", Warning, "RFC 1034 5.3.3, CVE-2022-2795", "have fewer name servers, with fewer addresses: resolvers look for 20 of a zone, and some for 13, whatever the others would say", perZone(serversTooMany)},
 	{"address-reserved", Error, "RFC 6890 2.2", "give the name server an address that the Internet reaches", addressReserved},
 	{"negative-ttl-long", Info, "RFC 2308 5, RFC 9077 3", "keep the SOA's minimum at an hour or less", perZone(negativeTTLLong)},
 }
@@ -330,6 +331,17 @@ func addressReserved(c *Case) []hit {
 		}
 	}
 	return hits
+}
+
+func serversTooMany(s Survey) (hit, bool) {
+	h := hitf(s.Zone.Name, "%s has more name servers, or they have more addresses, than a resolver tries", bare(s.Zone.Name))
+	if n := s.LeftOut.Servers; n > 0 {
+		h = h.seen(fmt.Sprintf("%d name servers were not looked for", n))
+	}
+	if n := s.LeftOut.Addresses; n > 0 {
+		h = h.seen(fmt.Sprintf("%d addresses were not asked", n))
+	}
+	return h, len(h.evidence) > 0
 }
 
 // maxNegative, in seconds, is how long a denial of CAA may live after its cause before it is told. A

@@ -88,7 +88,7 @@ type Resolver struct {
 	places    map[string]*place
 	answers   map[Question]*found
 	addresses map[string][]netip.Addr
-	surveyed  map[*Zone][]Address
+	surveyed  map[*Zone]surveyed
 }
 
 // New returns a Resolver that has asked nothing yet. An error says what is wrong with hints or anchors.
@@ -101,7 +101,7 @@ func New(cfg Config) (*Resolver, error) {
 	r := &Resolver{
 		cfg: cfg, anchors: anchors, limits: newLimiter(cfg.Concurrency, cfg.Rate), network: new(network), known: new(reputation),
 		places: map[string]*place{}, answers: map[Question]*found{}, addresses: map[string][]netip.Addr{},
-		surveyed: map[*Zone][]Address{},
+		surveyed: map[*Zone]surveyed{},
 	}
 	r.start = &Zone{Name: ".", resolver: r}
 	if !cfg.Only.IsValid() {

@@ -49,9 +49,10 @@ type place struct {
 
 // task is one look-up of a caller, with all those that it needs on the way.
 type task struct {
-	left  *atomic.Int32 // questions that may still be asked
-	depth int           // of look-ups for addresses within look-ups
-	stack []string      // the name servers whose addresses are being looked up
+	left   *atomic.Int32 // questions that may still be asked
+	nested bool          // it looks for a name server's address
+	depth  int           // of look-ups for addresses within look-ups
+	stack  []string      // the name servers whose addresses are being looked up
 }
 
 func newTask() *task {
