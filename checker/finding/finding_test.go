@@ -268,6 +268,9 @@ var worlds = []world{
 	{name: "a denial of another name that hides CAA", at: "d.example.test.", edit: func(z *lab.Zone) {
 		z.Text, z.Unlinked = healthy+`d CAA 0 issue "letsencrypt.org"`, "d.example.test."
 	}, want: []string{"denial-hides-caa"}, also: []string{"denial-bogus"}},
+	{name: "a denial of another name that hides an alias", at: "d.example.test.", edit: func(z *lab.Zone) {
+		z.Text, z.Unlinked = healthy+"d CNAME www", "d.example.test."
+	}, want: []string{"denial-hides-caa"}, also: []string{"denial-bogus"}},
 	{name: "signatures that end before the cache forgets", edit: shifted(-30*day, 200*time.Second), want: []string{"signature-outlives-not-its-ttl"}, also: []string{"signature-expires-soon"}},
 	{name: "signatures that nobody renews", edit: shifted(-29*day, day), want: []string{"signature-expires-soon"}},
 	{name: "signatures that begin now", edit: shifted(0, 20*day), want: []string{"signature-without-leeway"}},
