@@ -542,6 +542,11 @@ func TestText(t *testing.T) {
 			t.Errorf("%s and %s make %v, want %d records", tt.a, tt.b, sets, want)
 		}
 	}
+	for rrtype, empty := range dns.TypeToRR { // no field of any type is one that cannot be set
+		rr := empty()
+		rr.Header().Name, rr.Header().Rrtype = "example.", rrtype
+		_ = Text(rr)
+	}
 }
 
 // A zone's own denials are those that it signs, and an SOA record is of the zone that it names (RFC 4035 5.3.1, RFC 2308 3).

@@ -149,7 +149,7 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 			c := z.child(ctx, t, name, z.Servers, seen)
 			c.upon = true
 			return c, false, z.resolver.withoutTrust(ctx, c)
-		case len(servers) > 0 && !(apex && z.asksOthers()):
+		case len(servers) > 0 && (!apex || z.resolver.OneServer()):
 			c := z.child(ctx, t, name, servers, seen)
 			return c, false, z.resolver.withoutTrust(ctx, c)
 		case apex && own == nil:
@@ -176,9 +176,6 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 	}
 	return z, false, nil // servers that know no NS may know the rest
 }
-
-// asksOthers reports whether another server of the zone may say what one has not.
-func (z *Zone) asksOthers() bool { return !z.resolver.cfg.Only.IsValid() }
 
 // deadCut is the zone at a name for which a resolver has no NS records, as where the servers that it asks for them are
 // dead, but a denial of DS, which the zone above gives: so it is proved to be unsigned (RFC 4035 5.2). nil for none.
