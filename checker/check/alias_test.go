@@ -7,6 +7,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/check"
+	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/checker/subject"
@@ -92,6 +93,52 @@ func TestOneServerDeniesAlongAnAlias(t *testing.T) {
 			_, zone, _ := strings.Cut(strings.TrimSuffix(tt.server, "."), ".")
 			if tt.want == verdict.AtRisk && !strings.Contains(got.Detail, "."+zone+" (127.") {
 				t.Errorf("it does not say whose answer: %s", got.Detail)
+			}
+		})
+	}
+}
+
+// A name that is an alias for other types than CAA is at risk where the alias would decide otherwise: a resolver that has
+// met the alias follows it for CAA, too (RFC 1034 3.6.2, 5.3.3).
+func TestCAABesideAnAlias(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		what, issuer string
+		target       string // of the alias
+		caa          []string
+		want         verdict.Outcome
+	}{
+		{"CAA permits, and the alias denies", "ca.example", "locked.prov.test.", []string{`0 issue "ca.example"`}, verdict.AtRisk},
+		{"CAA denies, and the alias permits", "ca.example", "x.prov.test.", []string{`0 issue ";"`}, verdict.AtRisk},
+		{"both permit", "ca.example", "x.prov.test.", []string{`0 issue "ca.example"`, `0 issue "other.example"`}, verdict.MayIssue},
+		{"both deny", "third.example", "x.prov.test.", []string{`0 issue "other.example"`}, verdict.LockedOut},
+		{"the alias leads nowhere, and the name above permits", "ca.example", "gone.prov.test.", []string{`0 issue "ca.example"`}, verdict.MayIssue},
+		{"the alias leads nowhere, and the name above denies", "other.example", "gone.prov.test.", []string{`0 issue "other.example"`}, verdict.AtRisk},
+		{"the alias's look-up fails", "ca.example", "loop.own.test.", []string{`0 issue "ca.example"`}, verdict.AtRisk},
+	}
+	for _, tt := range tests {
+		t.Run(tt.what, func(t *testing.T) {
+			t.Parallel()
+			var records []string
+			for _, record := range tt.caa {
+				records = append(records, "flat.own.test. CAA "+record)
+			}
+			hook := says("flat.own.test.", records...)
+			var zones []lab.Zone
+			for _, z := range aliasZones {
+				if z.Unsigned = z.Name != "test."; z.Name == "own.test." {
+					z.Text += "flat CNAME " + tt.target + "\nloop CNAME loop\n"
+				}
+				zones = append(zones, z)
+			}
+			l := lab.New(t, map[string]lab.Hook{"ns1.own.test.": hook, "ns2.own.test.": hook}, zones...)
+			r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, NoIPv6: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := outcome(t, check.Run(t.Context(), r, check.Jobs([]subject.Subject{{Name: "flat.own.test."}}, []string{tt.issuer}, guard.Requirement{}), check.Options{At: today}))
+			if got.Outcome != tt.want || (got.Reason == finding.CAABesideCNAME) != (tt.want == verdict.AtRisk) {
+				t.Errorf("got %v (%s): %s, want %v", got.Outcome, got.Reason, got.Detail, tt.want)
 			}
 		})
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/checker/climb"
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/report"
@@ -229,10 +228,10 @@ func (j Job) unlisted(domain string) bool {
 	})
 }
 
-// doubt asks what becomes of a verdict when a CA's resolver comes upon one server or another, on the way up or on
-// the way along an alias.
+// doubt asks what becomes of a verdict when a CA's resolver comes upon one server or another, on the way up, on the
+// way along an alias, or on the way down, or upon an alias that it remembers.
 func doubt(ctx context.Context, r *resolve.Resolver, v verdict.Verdict, seen *finding.Case, at time.Time) verdict.Verdict {
-	rest := above(ctx, r, v.Climb)
+	rest := v.Climb.Above(ctx, r)
 	for o, turn := range seen.PerServer() {
 		for _, step := range v.Climb.Steps {
 			answer, diverted := r.Divert(ctx, step.Answer, turn)
@@ -242,6 +241,19 @@ func doubt(ctx context.Context, r *resolve.Resolver, v verdict.Verdict, seen *fi
 			if other, differs := differs(v, verdict.Decide(v.Climb.Replace(rest, step.Name, answer), v.Requirement, at), server(o)); differs {
 				return other
 			}
+		}
+	}
+	for _, a := range seen.Aliases {
+		other := verdict.Decide(a.Climb, v.Requirement, at)
+		if changed, differs := differs(v, other, a.Server); differs {
+			changed.Reason = finding.CAABesideCNAME
+			changed.Detail = fmt.Sprintf("%s has %s for an alias of %s, and not when it is asked for CAA: %s as it answers for CAA (%s), %s by the alias (%s)", a.Server, bare(a.Name), bare(a.Target), v.Outcome, v.Reason, other.Outcome, other.Reason)
+			return changed
+		}
+	}
+	for _, o := range seen.Others {
+		if other, differs := differs(v, verdict.Decide(o.Climb, v.Requirement, at), o.Server); differs {
+			return other
 		}
 	}
 	return v
@@ -261,15 +273,6 @@ func differs(v, other verdict.Verdict, server string) (verdict.Verdict, bool) {
 	}
 	v.Outcome = verdict.AtRisk
 	return v, true
-}
-
-// above are the steps that a climb would have made had it not ended.
-func above(ctx context.Context, r *resolve.Resolver, way climb.Climb) []climb.Step {
-	last := way.Last()
-	if parent := dnssec.Parent(last.Name); parent != "." {
-		return climb.Up(ctx, r, parent).Steps
-	}
-	return nil
 }
 
 func server(o resolve.Observation) string {

@@ -95,6 +95,14 @@ func (c Climb) Zones() []*resolve.Zone {
 	return out
 }
 
+// Above are the steps that the climb would have made had it not ended.
+func (c Climb) Above(ctx context.Context, r Looker) []Step {
+	if parent := dnssec.Parent(c.Last().Name); parent != "." {
+		return Up(ctx, r, parent).Steps
+	}
+	return nil
+}
+
 // Replace is the climb as it would have been had one of its steps been answered otherwise; the rest stands. It
 // is not continued beyond what was asked: rest holds the steps above that the climb did not need.
 func (c Climb) Replace(rest []Step, step string, answer resolve.Answer) Climb {

@@ -500,3 +500,79 @@ func TestOctets(t *testing.T) {
 		}
 	}
 }
+
+// Names in RDATA compare without case, whatever the type (RFC 4343; RFC 4034 6.2, RFC 6840 5.1).
+func TestText(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		a, b string
+		same bool
+	}{
+		{"www.example. 300 IN CNAME Www.eXample.", "WWW.example. 60 IN CNAME www.example.", true},
+		{"example. DNAME A.example.", "example. DNAME a.example.", true},
+		{"example. NS NS.example.", "example. NS ns.example.", true},
+		{"example. MX 10 Mail.example.", "example. MX 10 mail.example.", true},
+		{"example. MX 10 mail.example.", "example. MX 20 mail.example.", false},
+		{"example. SOA Ns.example. Mail.example. 1 2 3 4 5", "example. SOA ns.example. mail.example. 1 2 3 4 5", true},
+		{"example. PTR Www.example.", "example. PTR www.example.", true},
+		{"example. SRV 1 2 3 Www.example.", "example. SRV 1 2 3 www.example.", true},
+		{"example. HTTPS 1 Www.example.", "example. HTTPS 1 www.example.", true},
+		{"example. NSEC Www.example. A", "example. NSEC www.example. A", true},
+		{"example. HIP 2 200100107B1A74DF365639CC39F1D578 AwEAAQ== Rvs.example.", "example. HIP 2 200100107B1A74DF365639CC39F1D578 AwEAAQ== rvs.example.", true},
+		{`example. CAA 0 issue "CA.example"`, `example. CAA 0 issue "ca.example"`, false},
+		{`example. TXT "A"`, `example. TXT "a"`, false},
+	}
+	for _, tt := range tests {
+		a, err := dns.NewRR(tt.a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := dns.NewRR(tt.b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same := Text(a) == Text(b); same != tt.same {
+			t.Errorf("%s and %s: %q and %q", tt.a, tt.b, Text(a), Text(b))
+		}
+		want := 1
+		if !tt.same {
+			want = 2
+		}
+		if sets := RRsets([]dns.RR{a, b}); len(sets) != 1 || len(sets[0].RRs) != want {
+			t.Errorf("%s and %s make %v, want %d records", tt.a, tt.b, sets, want)
+		}
+	}
+	for rrtype, empty := range dns.TypeToRR { // no field of any type is one that cannot be set
+		rr := empty()
+		rr.Header().Name, rr.Header().Rrtype = "example.", rrtype
+		_ = Text(rr)
+	}
+}
+
+// A zone's own denials are those that it signs, and an SOA record is of the zone that it names (RFC 4035 5.3.1, RFC 2308 3).
+func TestOf(t *testing.T) {
+	t.Parallel()
+	own, other, child := newSigner(t, "example."), newSigner(t, "other."), newSigner(t, "c.example.")
+	var authority []RRset
+	for _, of := range []struct {
+		by      signer
+		records string
+	}{
+		{own, "example. SOA ns.example. mail.example. 1 2 3 4 60"}, {own, "a.example. NSEC c.example. A RRSIG NSEC"},
+		{other, "other. SOA ns.other. mail.other. 1 2 3 4 60"}, {other, "a.other. NSEC b.other. A RRSIG NSEC"},
+		{child, "c.example. SOA ns.c.example. mail.c.example. 1 2 3 4 60"}, {child, "c.example. NSEC d.c.example. NS SOA RRSIG NSEC"},
+	} {
+		authority = append(authority, of.by.sign(t, zone(t, of.records))...)
+	}
+	authority = append(authority, RRsets(zone(t, "b.example. NSEC c.example. A RRSIG NSEC\nd.example. SOA ns. mail. 1 2 3 4 60\nb.other. NSEC c.other. A"))...)
+	var got []string
+	for _, set := range Of("example.", authority) {
+		got = append(got, set.Name+" "+dns.TypeToString[set.Type])
+	}
+	if want := []string{"example. SOA", "a.example. NSEC", "b.example. NSEC"}; !slices.Equal(got, want) { // the last may be anybody's
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if len(authority) != 9 || authority[8].Name != "b.other." {
+		t.Errorf("the section was changed: %v", authority)
+	}
+}

@@ -2,6 +2,7 @@ package dnssec
 
 import (
 	"encoding/hex"
+	"slices"
 	"strconv"
 
 	"github.com/miekg/dns"
@@ -56,10 +57,36 @@ func RRsets(section []dns.RR) []RRset {
 	}
 	for i := range sets {
 		if len(sets[i].RRs) > 1 {
-			sets[i].RRs = dns.Dedup(sets[i].RRs, nil)
+			sets[i].RRs = once(sets[i].RRs)
 		}
 	}
 	return sets
+}
+
+// once leaves records out that have come before.
+func once(rrs []dns.RR) []dns.RR {
+	known := map[string]bool{}
+	return slices.DeleteFunc(rrs, func(rr dns.RR) bool {
+		text := Text(rr)
+		before := known[text]
+		known[text] = true
+		return before
+	})
+}
+
+// Of are the RRsets of an authority section that are a zone's own denials. A server that has the target of an alias, or
+// a resolver, sends along what the target's zone denies: that is signed by the other zone's keys, and proves nothing of
+// this one (RFC 4035 5.3.1).
+func Of(zone string, authority []RRset) []RRset {
+	return slices.DeleteFunc(slices.Clone(authority), func(set RRset) bool {
+		switch {
+		case set.Type == dns.TypeSOA && set.Name != zone, !dns.IsSubDomain(zone, set.Name):
+			return true
+		case len(set.Sigs) == 0: // whose it is, nobody says
+			return false
+		}
+		return !slices.ContainsFunc(set.Sigs, func(sig *dns.RRSIG) bool { return dns.CanonicalName(sig.SignerName) == zone })
+	})
 }
 
 // Find returns the RRset of a name and type that has records.

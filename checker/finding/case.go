@@ -21,6 +21,8 @@ type Case struct {
 	Climb   climb.Climb
 	Surveys []Survey // of the zones that hold the climb's names and their aliases' targets, the nearest first
 	Cuts    []Cut    // of every zone that the climb rests on, but those below the root
+	Others  []Other  // what a CA's resolver finds that comes upon a server by which the zones are others
+	Aliases []Alias
 	Mail    []Mailbox
 	Now     time.Time
 	At      time.Time // the day whose rules hold
@@ -31,14 +33,15 @@ type Case struct {
 
 // Survey is what every address of a zone's name servers said.
 type Survey struct {
-	Zone *resolve.Zone
-	Seen []resolve.Observation
-	read []resolve.Reading // of Seen; validating is what takes time, and every rule reads
-	by   []address         // Seen by server and address
-	NS   resolve.Answer    // the zone's own name servers, by its own word
-	// Denials is what its servers said over UDP to questions whose denial may tell of CAA.
-	Denials []resolve.Observation
-	denied  []resolve.Reading
+	Zone    *resolve.Zone
+	Seen    []resolve.Observation
+	read    []resolve.Reading // of Seen; validating is what takes time, and every rule reads
+	by      []address         // Seen by server and address
+	NS      resolve.Answer    // the zone's own name servers, by its own word
+	LeftOut resolve.LeftOut   // of its name servers
+	// Beside is what its servers said over UDP to questions for other types than CAA, at the names and beside them.
+	Beside []resolve.Observation
+	beside []resolve.Reading
 	// Sizes is what its servers said over UDP to questions that offered other EDNS sizes.
 	Sizes []resolve.Observation
 }
@@ -51,6 +54,23 @@ type Cut struct {
 	NS   []resolve.Observation // over UDP
 	ds   []resolve.Reading
 	ns   []resolve.Reading
+}
+
+// Other is the climb of a resolver that has come upon one server of a zone, which delegates otherwise than the others do, or
+// answers itself for what they delegate.
+type Other struct {
+	Server string // and its zone, for people
+	Climb  climb.Climb
+}
+
+// Alias is the climb of a resolver that follows an alias which a server has for one type, and not for CAA: it follows those
+// that it remembers, whatever it is asked for (RFC 1034 3.6.2, 5.3.3).
+type Alias struct {
+	Name   string
+	Server string
+	Type   uint16 // for which it is an alias
+	Target string
+	Climb  climb.Climb
 }
 
 // Mailbox is a mail address of an iodef or contactemail property, and whether mail can reach it.
@@ -259,7 +279,7 @@ func content(set dnssec.RRset) string {
 			out = append(out, fmt.Sprintf("%d %s %q", caa.Flag, strings.ToLower(caa.Tag), caa.Value))
 			continue
 		}
-		out = append(out, strings.TrimPrefix(rr.String(), rr.Header().String()))
+		out = append(out, dnssec.Text(rr))
 	}
 	slices.Sort(out)
 	return strings.Join(out, ", ")

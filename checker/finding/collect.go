@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -24,6 +25,13 @@ type Collector struct {
 
 	mu    sync.Mutex
 	asked map[asking]*observed
+	upon  map[server]*resolve.Resolver
+}
+
+// server is one address of a zone's.
+type server struct {
+	zone *resolve.Zone
+	addr netip.AddrPort
 }
 
 // asking is one question to a zone's servers, and how it is put.
@@ -49,7 +57,7 @@ type observed struct {
 
 // NewCollector returns a Collector that has asked nothing yet.
 func NewCollector(r *resolve.Resolver) *Collector {
-	return &Collector{Resolver: r, missing: fmt.Sprintf("caacheck-%08x", rand.Uint32()), asked: map[asking]*observed{}}
+	return &Collector{Resolver: r, missing: fmt.Sprintf("caacheck-%08x", rand.Uint32()), asked: map[asking]*observed{}, upon: map[server]*resolve.Resolver{}}
 }
 
 // Collect asks every address of every server of the zones of a climb.
@@ -60,6 +68,7 @@ func (k *Collector) Collect(ctx context.Context, c climb.Climb) *Case {
 		out.Surveys = append(out.Surveys, k.survey(ctx, zn.zone, zn.names, c.Name))
 	}
 	out.Cuts = k.cuts(ctx, c)
+	out.Others, out.Aliases = k.others(ctx, out), k.aliases(ctx, out)
 	out.Mail = k.mailboxes(ctx, c)
 	out.Private = k.private()
 	return out
@@ -96,12 +105,12 @@ func namesByZone(c climb.Climb) []zoneNames {
 }
 
 func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []string, own string) Survey {
-	s := Survey{Zone: zone}
+	s := Survey{Zone: zone, LeftOut: k.Resolver.LeftOut(ctx, zone)}
 	add := func(name string, rrtype uint16) {
 		o := k.ask(ctx, asking{zone, resolve.Question{Name: name, Type: rrtype}, bothWays}, name == own)
 		s.Seen, s.read = append(s.Seen, o.seen...), append(s.read, o.read...)
-		if rrtype == dns.TypeCAA && slices.ContainsFunc(o.read, func(r resolve.Reading) bool { return r.Kind == resolve.Data }) {
-			k.denials(ctx, &s, name, own)
+		if rrtype == dns.TypeCAA {
+			k.beside(ctx, &s, name, own, slices.ContainsFunc(o.read, func(r resolve.Reading) bool { return r.Kind == resolve.Data }))
 		}
 	}
 	add(zone.Name, dns.TypeSOA)
@@ -139,14 +148,19 @@ func (k *Collector) cuts(ctx context.Context, c climb.Climb) []Cut {
 // resolvers remember.
 var denialTypes = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeHTTPS}
 
-// denials asks what makes a signed zone's servers deny at a name that has CAA, below it and beside it.
-func (k *Collector) denials(ctx context.Context, s *Survey, name, own string) {
-	if s.Zone.Trust.Status != dnssec.Secure {
-		return
-	}
+// beside asks for other types than CAA. At the name of the case, and at one that has CAA, that is for addresses: by them it may
+// be an alias. Where the zone is signed, a name that has CAA is asked for what makes servers deny there, below it and
+// beside it.
+func (k *Collector) beside(ctx context.Context, s *Survey, name, own string, has bool) {
 	add := func(q resolve.Question, own bool) {
 		o := k.ask(ctx, asking{s.Zone, q, overUDP}, own)
-		s.Denials, s.denied = append(s.Denials, o.seen...), append(s.denied, o.read...)
+		s.Beside, s.beside = append(s.Beside, o.seen...), append(s.beside, o.read...)
+	}
+	if !has || s.Zone.Trust.Status != dnssec.Secure {
+		if has || name == own {
+			add(resolve.Question{Name: name, Type: dns.TypeA}, name == own)
+		}
+		return
 	}
 	for _, rrtype := range denialTypes {
 		add(resolve.Question{Name: name, Type: rrtype}, name == own)

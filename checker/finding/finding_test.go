@@ -201,8 +201,21 @@ var worlds = []world{
 	{name: "the zone names a server more, which does not serve it", edit: text(healthy + "@ NS ns1.provider.test.\n"), more: []lab.Zone{
 		{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}},
 	}, want: []string{"delegation-differs", "server-lame"}},
+	{name: "CAA beside an alias that leads to another", at: "shop.example.test.", edit: flattening("shop"), hooks: flattened(`shop.example.test. CAA 0 issue "letsencrypt.org"`), more: []lab.Zone{provider}, want: []string{"caa-beside-cname", "zone-unsigned"}},
+	{name: "CAA beside an alias that leads to the same", at: "shop.example.test.", edit: flattening("shop"), hooks: flattened(`shop.example.test. CAA 0 issue "sectigo.com"`), more: []lab.Zone{provider}, want: []string{"zone-unsigned"}},
+	{name: "no CAA beside an alias that leads to some", at: "shop.example.test.", edit: flattening("shop"), hooks: flattened(), more: []lab.Zone{provider}, want: []string{"caa-beside-cname", "zone-unsigned"}},
+	{name: "CAA beside an alias for addresses alone", at: "shop.example.test.", edit: flattening("addresses"), hooks: onAddresses, more: []lab.Zone{provider}, want: []string{"caa-beside-cname", "zone-unsigned"}},
+	{name: "no CAA beside an alias for addresses alone", at: "bare.example.test.", edit: flattening("addresses"), hooks: onAddresses, more: []lab.Zone{provider}, want: []string{"caa-beside-cname", "zone-unsigned"}},
+	{name: "CAA beside an alias, at an alias's target", at: "to.example.test.", edit: flattening("shop"), hooks: flattened(`shop.example.test. CAA 0 issue "letsencrypt.org"`), more: []lab.Zone{provider}, want: []string{"caa-beside-cname", "zone-unsigned"}},
+	{name: "an alias for CAA, and addresses beside it", at: "shop.example.test.", edit: flattening("shop"), hooks: addressed, more: []lab.Zone{provider}, want: []string{"zone-unsigned", "governed-by-alias"}},
 	{name: "a single server", edit: func(z *lab.Zone) { z.Servers = z.Servers[:1] }, want: []string{"single-server"}},
 	{name: "addresses that the Internet does not reach", mend: func(c *finding.Case) { c.Private = false }, want: []string{"address-reserved"}},
+	{name: "more name servers than anybody asks", edit: func(z *lab.Zone) {
+		for i := range 25 {
+			z.Servers = append(z.Servers, fmt.Sprintf("ns%d.example.test.", 10+i))
+		}
+	}, want: []string{"servers-too-many"}},
+	{name: "more addresses than anybody asks", edit: text(healthy + manyAddresses(80)), want: []string{"servers-too-many", "server-unreachable"}},
 	{name: "a long negative TTL", edit: func(z *lab.Zone) { z.Negative = 86400 }, want: []string{"negative-ttl-long"}},
 
 	{name: "a parent's server has another DS record", hooks: map[string]lab.Hook{"b.nic.test.": otherDS}, want: []string{"parent-servers-differ"}},
@@ -254,6 +267,9 @@ var worlds = []world{
 	{name: "denials of HTTPS that hide CAA", edit: func(z *lab.Zone) { z.LiesFor = dns.TypeHTTPS }, want: []string{"denial-hides-caa"}},
 	{name: "a denial of another name that hides CAA", at: "d.example.test.", edit: func(z *lab.Zone) {
 		z.Text, z.Unlinked = healthy+`d CAA 0 issue "letsencrypt.org"`, "d.example.test."
+	}, want: []string{"denial-hides-caa"}, also: []string{"denial-bogus"}},
+	{name: "a denial of another name that hides an alias", at: "d.example.test.", edit: func(z *lab.Zone) {
+		z.Text, z.Unlinked = healthy+"d CNAME www", "d.example.test."
 	}, want: []string{"denial-hides-caa"}, also: []string{"denial-bogus"}},
 	{name: "signatures that end before the cache forgets", edit: shifted(-30*day, 200*time.Second), want: []string{"signature-outlives-not-its-ttl"}, also: []string{"signature-expires-soon"}},
 	{name: "signatures that nobody renews", edit: shifted(-29*day, day), want: []string{"signature-expires-soon"}},
@@ -322,6 +338,71 @@ var worlds = []world{
 	{name: "healthy, with two mail addresses and a contact", edit: text(mailHost + "www CAA 0 iodef \"mailto:pki%40example.test,b@example.test?subject=CAA\"\nwww CAA 0 contactemail \"pki@example.test\"\n")},
 }
 
+// provider has a name that another CA may issue for.
+var provider = lab.Zone{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}, Text: "x CAA 0 issue \"sectigo.com\"\n"}
+
+// flattening is a zone with a name whose servers say of it what they like: shop, an alias, or addresses, none.
+func flattening(kind string) func(*lab.Zone) {
+	return func(z *lab.Zone) {
+		z.Unsigned, z.Text = true, healthy+"to CNAME shop\n"
+		if kind == "shop" {
+			z.Text += "shop CNAME x.provider.test.\n"
+			return
+		}
+		z.Text += "shop CAA 0 issue \"letsencrypt.org\"\nbare TXT x\n"
+	}
+}
+
+// onBoth is what both servers of the zone do.
+func onBoth(hook lab.Hook) map[string]lab.Hook {
+	return map[string]lab.Hook{first: hook, second: hook}
+}
+
+// flattened has servers answer CAA with records of their own where there is an alias, and deny it without any.
+func flattened(records ...string) map[string]lab.Hook {
+	return onBoth(func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if q.Qtype != dns.TypeCAA || dns.CanonicalName(q.Name) != "shop.example.test." {
+			return m
+		}
+		m = m.Copy()
+		m.Answer, m.Ns = nil, nil
+		for _, record := range records {
+			m.Answer = append(m.Answer, rr(record))
+		}
+		if len(records) == 0 {
+			m.Ns = []dns.RR{rr(zone + " 60 SOA . . 1 2 3 4 60")}
+		}
+		return m
+	})
+}
+
+// onAddresses has servers answer questions for addresses alone with an alias.
+var onAddresses = onBoth(func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+	name := dns.CanonicalName(q.Name)
+	if q.Qtype == dns.TypeA && (name == "shop.example.test." || name == "bare.example.test.") {
+		m = m.Copy()
+		m.Answer, m.Ns = []dns.RR{rr(name + " CNAME x.provider.test.")}, nil
+	}
+	return m
+})
+
+// addressed has servers answer for addresses where there is an alias.
+var addressed = onBoth(func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+	if q.Qtype == dns.TypeA && dns.CanonicalName(q.Name) == "shop.example.test." {
+		m = m.Copy()
+		m.Answer, m.Ns = []dns.RR{rr("shop.example.test. A 192.0.2.1")}, nil
+	}
+	return m
+})
+
+func rr(text string) dns.RR {
+	rr, err := dns.NewRR(text)
+	if err != nil {
+		panic(err)
+	}
+	return rr
+}
+
 func many(n int) string {
 	var out strings.Builder
 	for i := range n {
@@ -335,6 +416,15 @@ func servers(n int) string {
 	var out strings.Builder
 	for i := range n {
 		fmt.Fprintf(&out, "@ NS ns.elsewhere%d.test.\n", i)
+	}
+	return out.String()
+}
+
+// manyAddresses are of the second server, at which nobody listens.
+func manyAddresses(n int) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, "ns2 A 127.255.254.%d\n", 1+i)
 	}
 	return out.String()
 }

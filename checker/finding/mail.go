@@ -12,6 +12,10 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
+// maxMailboxes is how many mail addresses are looked up: nobody needs more, and each is a question or three to somebody
+// whom the RRset's owner names.
+const maxMailboxes = 20
+
 // mailboxes looks up whether mail can reach the addresses of the Relevant RRset.
 func (k *Collector) mailboxes(ctx context.Context, c climb.Climb) []Mailbox {
 	var out []Mailbox
@@ -19,7 +23,7 @@ func (k *Collector) mailboxes(ctx context.Context, c climb.Climb) []Mailbox {
 	for _, p := range last.RRset {
 		for _, address := range mailAddresses(p) {
 			domain, ok := mailDomain(address)
-			if !ok {
+			if !ok || len(out) == maxMailboxes {
 				continue
 			}
 			m := Mailbox{Tag: strings.ToLower(p.Tag), Address: address, Owner: last.GovernedBy(), MX: k.Resolver.Lookup(ctx, domain, dns.TypeMX)}

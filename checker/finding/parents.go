@@ -43,7 +43,7 @@ func parentServersDiffer(c *Case) []hit {
 			hits = append(hits, h)
 		}
 	}
-	return hits
+	return append(hits, cutsThatDiffer(c)...)
 }
 
 // viewOfDS is what one server says of DS records, "" for nothing.
@@ -74,13 +74,51 @@ func viewOfNS(zone *resolve.Zone, o resolve.Observation, r resolve.Reading) stri
 	case r.Kind != resolve.Referral || r.Target != zone.Name:
 		return ""
 	}
-	ns, _ := dnssec.Find(dnssec.RRsets(o.Msg.Ns), zone.Name, dns.TypeNS)
+	return namesOf(r.Servers)
+}
+
+func namesOf(servers []resolve.Server) string {
 	var names []string
-	for _, rr := range ns.RRs {
-		names = append(names, bare(dns.CanonicalName(rr.(*dns.NS).Ns)))
+	for _, s := range servers {
+		names = append(names, bare(s.Name))
 	}
 	slices.Sort(names)
 	return strings.Join(names, ", ")
+}
+
+// cutsThatDiffer are delegations that some servers of a zone give at a name for which others answer themselves.
+func cutsThatDiffer(c *Case) []hit {
+	var hits []hit
+	for _, survey := range c.Surveys {
+		views := map[string]*merged{} // by the name asked for
+		var order []string
+		for i, o := range survey.Seen {
+			r := survey.read[i]
+			if o.Type != dns.TypeCAA || o.Truncated || r.Kind == resolve.Failed {
+				continue
+			}
+			if views[o.Name] == nil {
+				views[o.Name] = new(merged)
+				order = append(order, o.Name)
+			}
+			view := "no delegation"
+			if r.Kind == resolve.Referral {
+				view = bare(r.Target) + " delegated to " + namesOf(r.Servers)
+			}
+			views[o.Name].add(o.Name, view, where(o))
+		}
+		for _, name := range order {
+			if len(views[name].hits) < 2 {
+				continue
+			}
+			h := hitf(name, "the servers of %s do not agree on whether %s is delegated: what a CA finds depends on which one it asks", bare(survey.Zone.Name), bare(name))
+			for _, v := range views[name].hits {
+				h = h.seen(v.text + ": " + strings.Join(v.evidence, ", "))
+			}
+			hits = append(hits, h)
+		}
+	}
+	return hits
 }
 
 // parentServerFails is an address of a parent's servers that gives nothing for DS, or nothing over UDP.

@@ -8,8 +8,10 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
 // maxUDP is what an answer over UDP may have at most on every path (RFC 9715).
@@ -44,6 +46,7 @@ var serverRules = []rule{
 	{"caa-refused", Error, "RFC 8659 3, RFC 3597 5", "update the server, or what stands in front of it: a type that it does not know has no data, and is no error", caaRefused},
 	{"caa-dropped", Error, "RFC 8659 3, RFC 8482 1", "let the firewall or load balancer in front of the server pass questions of every type", caaDropped},
 	{"servers-differ", Error, "BR 3.2.2.9, RFC 1034 4.3.5", "find out why the secondary is stale: its transfers, its NOTIFY, its serial", serversDiffer},
+	{string(CAABesideCNAME), Error, "RFC 1034 3.6.2, RFC 2181 10.1", "let the name be an alias whatever it is asked for, or have addresses of its own beside its CAA: a resolver that remembers the alias follows it for CAA, too", caaBesideCNAME},
 	{"serials-differ", Info, "RFC 1034 4.3.5", "if they stay different, look at the secondary's transfers", serialsDiffer},
 	{"case-not-kept", Warning, "RFC 1034 3.1, draft-vixie-dnsext-dns0x20", "update the server: a resolver that mixes case against forgery takes its answers for forged", perAddress(func(a address) (string, bool) {
 		n, _ := a.count(resolve.UDP, func(o resolve.Observation) bool { return o.Msg != nil && !o.CaseKept })
@@ -61,6 +64,7 @@ var serverRules = []rule{
 	{"single-server", Info, "RFC 2182 5", "have a second name server, in another network", perZone(func(s Survey) (hit, bool) {
 		return hitf(s.Zone.Name, "%s has a single name server", bare(s.Zone.Name)), len(s.Zone.Servers) == 1 && len(s.by) == 1
 	})},
+	{"servers-too-many", Warning, "RFC 1034 5.3.3, CVE-2022-2795", "have fewer name servers, with fewer addresses: resolvers look for 20 of a zone, and some for 13, whatever the others would say", perZone(serversTooMany)},
 	{"address-reserved", Error, "RFC 6890 2.2", "give the name server an address that the Internet reaches", addressReserved},
 	{"negative-ttl-long", Info, "RFC 2308 5, RFC 9077 3", "keep the SOA's minimum at an hour or less", perZone(negativeTTLLong)},
 }
@@ -137,11 +141,14 @@ func serversDiffer(c *Case) []hit {
 		if s.Kind == resolve.Failed || s.Kind == resolve.Referral || s.Truncated {
 			continue
 		}
-		text := s.Kind.String()
-		if s.Kind == resolve.Data || s.Kind == resolve.Alias {
+		var text string
+		switch s.Kind {
+		case resolve.Data:
 			text = content(s.RRset)
-		} else if s.Kind == resolve.NoName {
-			text = resolve.NoData.String() // to a CA it is the same
+		case resolve.Alias: // by CNAME or DNAME is the same to a CA
+			text = "alias of " + bare(s.Target)
+		default: // whether the name exists, too
+			text = resolve.NoData.String()
 		}
 		seen := views[s.Name]
 		if seen == nil {
@@ -169,6 +176,35 @@ func serversDiffer(c *Case) []hit {
 		hits = append(hits, h)
 	}
 	return hits
+}
+
+// CAABesideCNAME is the code of a name that is an alias for other types and not for CAA, and the reason of a verdict
+// that hangs on it.
+const CAABesideCNAME issuance.Reason = "caa-beside-cname"
+
+// caaBesideCNAME is such a name, where the alias leads to another Relevant RRset than the name itself.
+func caaBesideCNAME(c *Case) []hit {
+	var hits []hit
+	for _, a := range c.Aliases {
+		own, other := c.Climb.Last(), a.Climb.Last()
+		if own.Failed() == other.Failed() && content(own.Answer.RRset) == content(other.Answer.RRset) {
+			continue
+		}
+		h := hitf(a.Name, "%s is an alias of %s, but not when it is asked for CAA: who may issue depends on what a CA's resolver was asked before", bare(a.Name), bare(a.Target))
+		hits = append(hits, h.seen("CAA at "+a.Server+": "+view(own), typeName(a.Type)+" at "+a.Server+": alias of "+bare(a.Target)+": "+view(other)))
+	}
+	return hits
+}
+
+// view is the Relevant RRset that a climb ended with, for people.
+func view(last climb.Step) string {
+	switch {
+	case last.Failed():
+		return "the look-up fails at " + bare(last.Name)
+	case len(last.RRset) == 0:
+		return "no CAA"
+	}
+	return content(last.Answer.RRset) + " at " + bare(last.GovernedBy())
 }
 
 func serialsDiffer(c *Case) []hit {
@@ -295,6 +331,17 @@ func addressReserved(c *Case) []hit {
 		}
 	}
 	return hits
+}
+
+func serversTooMany(s Survey) (hit, bool) {
+	h := hitf(s.Zone.Name, "%s has more name servers, or they have more addresses, than a resolver tries", bare(s.Zone.Name))
+	if n := s.LeftOut.Servers; n > 0 {
+		h = h.seen(fmt.Sprintf("%d name servers were not looked for", n))
+	}
+	if n := s.LeftOut.Addresses; n > 0 {
+		h = h.seen(fmt.Sprintf("%d addresses were not asked", n))
+	}
+	return h, len(h.evidence) > 0
 }
 
 // maxNegative, in seconds, is how long a denial of CAA may live after its cause before it is told. A

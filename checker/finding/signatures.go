@@ -58,7 +58,8 @@ func bogusFor(reasons ...dnssec.Reason) func(*Case) []hit {
 }
 
 // denialHidesCAA looks at denials of other types and names: where one proves, rightly signed, that a name with
-// CAA has none or does not exist, a resolver with RFC 8198 answers from it, and a CA climbs past the RRset.
+// CAA, or with an alias that leads to some, has none or does not exist, a resolver with RFC 8198 answers from it, and a CA
+// climbs past the RRset.
 func denialHidesCAA(c *Case) []hit {
 	var m merged
 	for _, s := range c.Surveys {
@@ -84,7 +85,7 @@ func denialHidesCAA(c *Case) []hit {
 					if denier.Name != name {
 						what = "another name"
 					}
-					m.add(name, "the denial of "+what+" proves that "+bare(name)+" has no CAA, and it has: a resolver that remembers the denial hides the RRset",
+					m.add(name, "the denial of "+what+" proves that "+bare(name)+" has no CAA, and it has, by itself or as an alias: a resolver that remembers the denial hides the RRset",
 						fmt.Sprintf("%s %s: %s at %s", bare(denier.Name), typeName(denier.Type), summary(proof.Evidence), denier.where()))
 				}
 			}
@@ -107,12 +108,12 @@ func mayHide(authority []dns.RR, name string) bool {
 	})
 }
 
-// withCAA are the names at which a server has CAA that validates.
+// withCAA are the names at which a server has CAA, or an alias, that validates.
 func (s Survey) withCAA() []string {
 	var out []string
 	for i, o := range s.Seen {
 		r := s.read[i]
-		if o.Type == dns.TypeCAA && r.Kind == resolve.Data && r.Result.Status != dnssec.Bogus && !slices.Contains(out, o.Name) {
+		if o.Type == dns.TypeCAA && (r.Kind == resolve.Data || r.Kind == resolve.Alias) && r.Result.Status != dnssec.Bogus && !slices.Contains(out, o.Name) {
 			out = append(out, o.Name)
 		}
 	}
@@ -122,7 +123,7 @@ func (s Survey) withCAA() []string {
 // deniers yields the answers that deny.
 func (s Survey) deniers() iter.Seq[said] {
 	return func(yield func(said) bool) {
-		seen, read := slices.Concat(s.Seen, s.Denials), slices.Concat(s.read, s.denied)
+		seen, read := slices.Concat(s.Seen, s.Beside), slices.Concat(s.read, s.beside)
 		for i, o := range seen {
 			if r := read[i]; !o.Truncated && (r.Kind == resolve.NoData || r.Kind == resolve.NoName) && !yield(said{o, r, s.Zone}) {
 				return
@@ -286,7 +287,8 @@ func nsec3Iterations(is func(uint16) bool) func(*Case) []hit {
 				continue
 			}
 			for _, rr := range s.Msg.Ns {
-				if nsec3, ok := rr.(*dns.NSEC3); ok && is(nsec3.Iterations) {
+				nsec3, ok := rr.(*dns.NSEC3)
+				if ok && is(nsec3.Iterations) && dnssec.Parent(dns.CanonicalName(nsec3.Hdr.Name)) == s.zone.Name { // not of an alias's target
 					m.add(s.zone.Name, fmt.Sprintf("denials of %s hash %d times more", bare(s.zone.Name), nsec3.Iterations), s.where())
 				}
 			}

@@ -36,6 +36,7 @@ var remedies = map[issuance.Reason]string{
 	"lookup-failed-unsigned": `let the zone's servers answer for CAA at that name, without data where there is none; --observations FILE has what each of them said`,
 	"denial-without-soa":     `let every server send the zone's SOA record along when it denies (RFC 2308 3)`,
 	"one-server-denies":      `let every server of the zone say the same: look at that one's transfers, and at how old its data are`,
+	"caa-beside-cname":       `let the name be an alias whatever it is asked for, or have addresses of its own beside its CAA (RFC 1034 3.6.2)`,
 
 	// This machine.
 	"not-found-out":      `check again; if it stays, ask from another network, or by --resolver`,

@@ -13,6 +13,13 @@ import (
 // maxServers is how many addresses of a zone one question tries; a resolver gives up no later.
 const maxServers = 8
 
+// maxNameServers is how many name servers of a zone are looked for. No zone needs more, and one that names a thousand of
+// somebody else's names has whoever asks for them do the harm (NXNSAttack). BIND 9.18 looks for 20, and later ones for 13.
+const maxNameServers = 20
+
+// maxNested is the same for a zone that has a name server's own name, which another zone needs: BIND 9.18 looks for 5.
+const maxNested = 5
+
 // Address is one address of one name server of a zone.
 type Address struct {
 	Server string
@@ -28,7 +35,7 @@ func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observatio
 	return func(yield func(Observation) bool) {
 		r := z.resolver
 		q.recurse, q.buffer, q.zone = r.cfg.Recursive, r.cfg.Buffer, z.Name
-		asked, silent := 0, true
+		asked, silent, most := 0, true, t.mostServers()
 		for a := range z.reach(ctx, t) {
 			if t.left.Add(-1) < 0 {
 				yield(z.nothing(q, TooMany, "the look-up has asked its last question"))
@@ -57,7 +64,7 @@ func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observatio
 			switch {
 			case ctx.Err() != nil:
 				failure = Cancelled
-			case t.left.Load() < 0: // they were spent on looking for one
+			case t.left.Load() < 0, len(z.withoutGlue()) > most: // there may be one among those that were not looked for
 				failure = TooMany
 			}
 			yield(z.nothing(q, failure, "no name server of "+z.Name+" has an address"))
@@ -129,10 +136,8 @@ func (z *Zone) reach(ctx context.Context, t *task) iter.Seq[Address] {
 				return
 			}
 		}
-		for _, s := range z.Servers {
-			if len(s.Addrs) > 0 {
-				continue
-			}
+		glueless := z.withoutGlue()
+		for _, s := range glueless[:min(len(glueless), t.mostServers())] {
 			for _, a := range r.ordered(r.at(s.Name, r.addressesOf(ctx, t, s.Name))) {
 				if !yield(a) {
 					return
@@ -140,6 +145,19 @@ func (z *Zone) reach(ctx context.Context, t *task) iter.Seq[Address] {
 			}
 		}
 	}
+}
+
+// mostServers is how many name servers of a zone a task looks for.
+func (t *task) mostServers() int {
+	if t.nested {
+		return maxNested
+	}
+	return maxNameServers
+}
+
+// withoutGlue are the name servers whose addresses have to be looked up.
+func (z *Zone) withoutGlue() []Server {
+	return slices.DeleteFunc(slices.Clone(z.Servers), func(s Server) bool { return len(s.Addrs) > 0 })
 }
 
 // outOfReach reports whether a name server of the zone has an address that cannot be asked from here.
@@ -200,7 +218,7 @@ func (r *Resolver) addressesOf(ctx context.Context, t *task, server string) []ne
 	if t.depth == maxDepth || slices.Contains(t.stack, server) {
 		return nil
 	}
-	within := &task{left: t.left, depth: t.depth + 1, stack: append(slices.Clone(t.stack), server)}
+	within := &task{left: t.left, nested: true, depth: t.depth + 1, stack: append(slices.Clone(t.stack), server)}
 	var addrs []netip.Addr
 	complete := true
 	for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {

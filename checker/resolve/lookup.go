@@ -80,6 +80,11 @@ func (e *LookupError) Trust() dnssec.Result {
 //
 // An answer is remembered, as zones are; a failure is not.
 func (r *Resolver) Lookup(ctx context.Context, name string, rrtype uint16) Answer {
+	return r.lookUp(ctx, newTask(), name, rrtype)
+}
+
+// lookUp is Lookup as a part of a task, whose questions it shares.
+func (r *Resolver) lookUp(ctx context.Context, t *task, name string, rrtype uint16) Answer {
 	key := Question{dns.CanonicalName(name), rrtype}
 	for {
 		r.mu.Lock()
@@ -88,7 +93,7 @@ func (r *Resolver) Lookup(ctx context.Context, name string, rrtype uint16) Answe
 			known = &found{done: make(chan struct{})}
 			r.answers[key] = known
 			r.mu.Unlock()
-			return r.answer(ctx, key, known)
+			return r.answer(ctx, t, key, known)
 		}
 		r.mu.Unlock()
 		select {
@@ -110,8 +115,8 @@ type found struct {
 
 // answer looks up what nobody else is looking up. A failure is taken out before anybody sees it, so
 // that whoever waited asks for himself.
-func (r *Resolver) answer(ctx context.Context, key Question, f *found) Answer {
-	f.answer = r.lookup(ctx, newTask(), key.Name, key.Type)
+func (r *Resolver) answer(ctx context.Context, t *task, key Question, f *found) Answer {
+	f.answer = r.lookup(ctx, t, key.Name, key.Type)
 	if f.answer.Result.Status == dnssec.Bogus && ctx.Err() != nil { // it may lack what another question would have brought
 		f.answer = f.answer.fail(&LookupError{Failure: Cancelled, Name: key.Name, Type: key.Type, Zone: f.answer.Zone})
 	}

@@ -35,6 +35,7 @@ type Reading struct {
 	Kind    Kind
 	RRset   dnssec.RRset  // of Data; of Alias, the CNAME or DNAME
 	Target  string        // of Alias; of Referral, the zone
+	Servers []Server      // of Referral
 	Result  dnssec.Result // of all but Failed and Referral
 	LeftOut dnssec.Result // of Alias, Bogus: a denial that came along without a signature; zero where none did
 	Failure Failure       // of Failed
@@ -55,7 +56,8 @@ func (z *Zone) read(o Observation, name string, rrtype uint16, alias dnssec.Stat
 		return Reading{Failure: o.Failure}
 	}
 	if to := z.referral(o.Msg, name); to != "" {
-		return Reading{Kind: Referral, Target: to}
+		ns, _ := dnssec.Find(dnssec.RRsets(o.Msg.Ns), to, dns.TypeNS)
+		return Reading{Kind: Referral, Target: to, Servers: serversIn(ns, dnssec.RRsets(o.Msg.Extra))}
 	}
 	if !z.speaks(o) {
 		return Reading{Failure: Lame}
@@ -86,8 +88,9 @@ func (z *Zone) verify(set dnssec.RRset, authority []dnssec.RRset) dnssec.Result 
 	return proveWildcard(dnssec.NewDenial(z.Keys, authority, now), set, result)
 }
 
-// verifyAlias validates a CNAME or DNAME. The denials that come along are those of its target, too. As
-// unbound does, it leaves those out that have no signature, and believes nothing beside one that is wrong.
+// verifyAlias validates a CNAME or DNAME. The denials that come along may be those of its target, too, which has its own
+// question if it lies in another zone. As unbound does, it leaves those out that have no signature, and believes nothing
+// beside one that is wrong.
 func (z *Zone) verifyAlias(set dnssec.RRset, authority []dnssec.RRset) (result, leftOut dnssec.Result) {
 	if z.Trust.Status != dnssec.Secure {
 		return z.Trust, leftOut
@@ -97,7 +100,7 @@ func (z *Zone) verifyAlias(set dnssec.RRset, authority []dnssec.RRset) (result, 
 	if result.Status != dnssec.Secure {
 		return result, leftOut
 	}
-	denial := dnssec.NewDenial(z.Keys, authority, now)
+	denial := dnssec.NewDenial(z.Keys, dnssec.Of(z.Name, authority), now)
 	leftOut = denial.Flaw()
 	denial = denial.Signed()
 	switch flaw := denial.Flaw(); {

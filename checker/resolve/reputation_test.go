@@ -42,7 +42,7 @@ func TestSilentAddressesAreLeftAlone(t *testing.T) {
 func TestResolversAreNotLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ recursive, answered, want bool }{{false, true, true}, {true, true, false}, {true, false, true}} {
-		r := &Resolver{cfg: Config{Recursive: tt.recursive}}
+		r := &Resolver{cfg: Config{Recursive: tt.recursive}, known: new(reputation)}
 		if tt.answered {
 			r.known.answer(gateAddr, UDP)
 		}
@@ -56,7 +56,7 @@ func TestResolversAreNotLeftAlone(t *testing.T) {
 // A transport by which an address never answers is left alone by itself.
 func TestSilentTransportsAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	r := new(Resolver)
+	r := &Resolver{known: new(reputation)}
 	r.known.answer(gateAddr, UDP)
 	r.known.mute(gateAddr, TCP, giveUpAfter)
 	for transport, want := range map[Transport]bool{UDP: false, TCP: true} {

@@ -81,14 +81,14 @@ type Resolver struct {
 	start   *Zone
 	anchors map[string][]*dns.DS
 	limits  *limiter
-	network network
-	known   reputation
+	network *network
+	known   *reputation
 
 	mu        sync.Mutex
 	places    map[string]*place
 	answers   map[Question]*found
 	addresses map[string][]netip.Addr
-	surveyed  map[*Zone][]Address
+	surveyed  map[*Zone]surveyed
 }
 
 // New returns a Resolver that has asked nothing yet. An error says what is wrong with hints or anchors.
@@ -99,9 +99,9 @@ func New(cfg Config) (*Resolver, error) {
 		return nil, err
 	}
 	r := &Resolver{
-		cfg: cfg, anchors: anchors, limits: newLimiter(cfg.Concurrency, cfg.Rate),
+		cfg: cfg, anchors: anchors, limits: newLimiter(cfg.Concurrency, cfg.Rate), network: new(network), known: new(reputation),
 		places: map[string]*place{}, answers: map[Question]*found{}, addresses: map[string][]netip.Addr{},
-		surveyed: map[*Zone][]Address{},
+		surveyed: map[*Zone]surveyed{},
 	}
 	r.start = &Zone{Name: ".", resolver: r}
 	if !cfg.Only.IsValid() {

@@ -15,12 +15,32 @@ type Question struct {
 	Type uint16
 }
 
-// Addresses are all of a zone's name servers, those that the delegation names and those that the zone
-// does, each with every address that glue or its own records give; one that has none is listed without. They are
-// looked up once.
+// maxSurveyed is how many addresses a survey asks: more than the root has, of both families, twice.
+const maxSurveyed = 64
+
+// surveyed is what is asked in surveys of a zone.
+type surveyed struct {
+	addrs []Address
+	left  LeftOut
+}
+
+// LeftOut is how many of a zone's name servers were not looked for, and how many of the others' addresses are not asked,
+// since they are more than anybody needs.
+type LeftOut struct{ Servers, Addresses int }
+
+// Addresses are a zone's name servers, those that the delegation names and those that the zone does, each with every
+// address that glue or its own records give; one that has none is listed without. They are looked up once. Of more than
+// a zone can need some are left out.
 func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
+	return r.surveyOf(ctx, z).addrs
+}
+
+// LeftOut says what Addresses leaves out.
+func (r *Resolver) LeftOut(ctx context.Context, z *Zone) LeftOut { return r.surveyOf(ctx, z).left }
+
+func (r *Resolver) surveyOf(ctx context.Context, z *Zone) surveyed {
 	if r.cfg.Only.IsValid() {
-		return []Address{{Addr: r.cfg.Only}}
+		return surveyed{addrs: []Address{{Addr: r.cfg.Only}}}
 	}
 	r.mu.Lock()
 	known, ok := r.surveyed[z]
@@ -37,15 +57,23 @@ func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
 	return out
 }
 
-// findAddresses is not certain of them where the network was lost meanwhile: another time there may be more.
-func (r *Resolver) findAddresses(ctx context.Context, z *Zone) (out []Address, certain bool) {
-	servers, certain := r.allServers(ctx, z)
+// findAddresses is not certain of them where the network was lost meanwhile: another time there may be more. All that it
+// looks up for a zone costs no more questions than one look-up may.
+func (r *Resolver) findAddresses(ctx context.Context, z *Zone) (out surveyed, certain bool) {
+	t := newTask()
+	servers, certain := r.allServers(ctx, t, z)
+	t.nested = true
+	if out.left.Servers = len(servers) - maxNameServers; out.left.Servers > 0 {
+		slices.SortStableFunc(servers, func(a, b Server) int { return min(len(b.Addrs), 1) - min(len(a.Addrs), 1) }) // what can be asked first
+		servers = servers[:maxNameServers]
+	}
+	out.left.Servers = max(out.left.Servers, 0)
 	for _, s := range servers {
 		addrs := slices.Clone(s.Addrs)
 		var failed *LookupError
 		if z.Parent != nil { // the root's are hints, and asked too often as it is
 			for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-				answer := r.Lookup(ctx, s.Name, rrtype)
+				answer := r.lookUp(ctx, t, s.Name, rrtype)
 				addrs = append(addrs, addressesIn(answer.RRset)...)
 				if answer.Err != nil && (failed == nil || answer.Err.offline()) {
 					failed = answer.Err
@@ -57,8 +85,12 @@ func (r *Resolver) findAddresses(ctx context.Context, z *Zone) (out []Address, c
 		if len(at) == 0 {
 			at = []Address{lacking(s.Name, len(addrs) > 0, failed)}
 		}
-		out, certain = append(out, at...), certain && !failed.offline()
+		out.addrs, certain = append(out.addrs, at...), certain && !failed.offline()
 	}
+	if out.left.Addresses = len(out.addrs) - maxSurveyed; out.left.Addresses > 0 {
+		out.addrs = out.addrs[:maxSurveyed]
+	}
+	out.left.Addresses = max(out.left.Addresses, 0)
 	return out, certain
 }
 
@@ -76,12 +108,12 @@ func lacking(server string, leftOut bool, failed *LookupError) Address {
 }
 
 // allServers are the delegation's and those of the zone's own NS RRset, if that could be asked for.
-func (r *Resolver) allServers(ctx context.Context, z *Zone) (out []Server, certain bool) {
+func (r *Resolver) allServers(ctx context.Context, t *task, z *Zone) (out []Server, certain bool) {
 	if z.Parent == nil {
 		return z.Servers, true
 	}
 	out = slices.Clone(z.Servers)
-	own := r.Lookup(ctx, z.Name, dns.TypeNS)
+	own := r.lookUp(ctx, t, z.Name, dns.TypeNS)
 	for _, s := range serversIn(own.RRset, nil) {
 		if !slices.ContainsFunc(out, func(known Server) bool { return known.Name == s.Name }) {
 			out = append(out, s)

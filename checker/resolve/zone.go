@@ -36,6 +36,7 @@ type Zone struct {
 	Seen []Observation // what establishing it took: NS, DS and DNSKEY
 
 	resolver *Resolver
+	upon     bool // one of its servers alone is asked, for whatever that has
 }
 
 // place is what is known of a name: the zone that it lies in, and whether it exists at all.
@@ -48,9 +49,10 @@ type place struct {
 
 // task is one look-up of a caller, with all those that it needs on the way.
 type task struct {
-	left  *atomic.Int32 // questions that may still be asked
-	depth int           // of look-ups for addresses within look-ups
-	stack []string      // the name servers whose addresses are being looked up
+	left   *atomic.Int32 // questions that may still be asked
+	nested bool          // it looks for a name server's address
+	depth  int           // of look-ups for addresses within look-ups
+	stack  []string      // the name servers whose addresses are being looked up
 }
 
 func newTask() *task {
@@ -126,9 +128,11 @@ func (r *Resolver) find(ctx context.Context, t *task, name string, p *place) {
 }
 
 // cut looks whether a zone begins at a name, which lies in z or does not exist. The question is for NS:
-// its answer is a referral, or the apex's own where one server has both zones.
+// its answer is a referral, or the apex's own where one server has both zones. Such a server does not say what is
+// delegated, and the zone may be dead where it is: so the others are asked, too, until one refers.
 func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missing bool, failure *LookupError) {
 	var seen []Observation
+	var own []Server // by the apex's word
 	for o := range z.ask(ctx, t, question{name: name, rrtype: dns.TypeNS}) {
 		seen = append(seen, o)
 		if o.Failure != "" {
@@ -139,17 +143,29 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 		if !apex && len(answer) == 0 {
 			ns, _ = dnssec.Find(authority, name, dns.TypeNS)
 		}
+		servers := serversIn(ns, dnssec.RRsets(o.Msg.Extra))
 		switch {
-		case len(ns.RRs) > 0:
-			c := z.child(ctx, t, name, serversIn(ns, dnssec.RRsets(o.Msg.Extra)), seen)
+		case apex && z.upon:
+			c := z.child(ctx, t, name, z.Servers, seen)
+			c.upon = true
 			return c, false, z.resolver.withoutTrust(ctx, c)
-		case o.Rcode == dns.RcodeNameError:
+		case len(servers) > 0 && (!apex || z.resolver.OneServer()):
+			c := z.child(ctx, t, name, servers, seen)
+			return c, false, z.resolver.withoutTrust(ctx, c)
+		case apex && own == nil:
+			own = servers
+		case own != nil: // others know nothing of what one of them serves
+		case o.Rcode == dns.RcodeNameError && len(answer) == 0: // after an alias, it is the target that does not exist
 			return z, true, nil
 		case z.speaks(o):
 			return z, false, nil
 		}
 	}
-	if fatal(seen) {
+	switch {
+	case own != nil:
+		c := z.child(ctx, t, name, own, seen)
+		return c, false, z.resolver.withoutTrust(ctx, c)
+	case fatal(seen):
 		return nil, false, &LookupError{Failure: z.resolver.blame(ctx, seen, lastFailure(seen)), Name: name, Type: dns.TypeNS, Zone: z, Seen: seen}
 	}
 	switch c := z.deadCut(ctx, t, name, seen); {
