@@ -8,6 +8,7 @@ package guard
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/steps"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
@@ -138,12 +140,57 @@ type check struct {
 	defaults map[string]*policy.Zone // the served zones that `default` makes
 	keys     map[string]string       // the policy's own name of an Issuer Domain Name
 	faults   map[property][]*refused // of properties that deny by themselves
-	denied   []denial
-	lacking  map[property][]string // by place and tag, the issuers that a denied requirement asks for there
-	refusals map[string]*refused   // by place and cause, so that a cause is told once
-	warned   map[Warning]bool      // without their texts
+	denied   []*denials
+	causes   map[cause]*denials   // the same, by what is said of them
+	lacking  map[property]*lack   // by place and tag, the issuers that a denied requirement asks for there
+	refusals map[string]*refused  // by place and cause, so that a cause is told once
+	warned   map[Warning]bool     // without their texts
+	read     map[writing]bool     // properties, once for all names that inherit them
+	proved   map[proof]bool       // issuances that are permitted, once for all names that have the RRset
+	grants   map[asked]*granted   // what the RRsets of denials grant
+	bounds   map[boundOf][]string // what they bind issuers to
+	omitted  struct{ refusals, warnings int }
+	work     *steps.Counter
 	report   Report
 }
+
+// cause is a denial without the name that it is about: names that are denied for one cause are told together.
+type cause struct {
+	requirement Requirement // without the name, and without its place where the refusal has another
+	rrset       *issuance.Property
+	src         *policy.Source
+	tag         string
+	decision    issuance.Decision
+	atOwner     bool
+	apex        string // of zones, whose place a refusal may have
+}
+
+// denials are those of one cause: the first, and the names of all.
+type denials struct {
+	denial
+	names []string
+}
+
+// lack is the issuers that a grant lacks, each once.
+type lack struct {
+	keys []string
+	has  map[string]bool
+}
+
+// writing is a property as it was written, which nodes inherit.
+type writing struct {
+	src *policy.Source
+	issuance.Property
+}
+
+// proof is an issuance at any name that has an RRset. Equal RRsets of a policy are one.
+type proof struct {
+	rrset       *issuance.Property
+	requirement Requirement // without name, places and origin
+}
+
+// most is how many refusals are kept, and how many warnings.
+const most = policy.MaxErrors
 
 // refused is a Refusal in the making.
 type refused struct {
@@ -159,8 +206,15 @@ type property struct {
 
 // Check proves every required issuance and reads every property as real CAs do.
 func Check(p *policy.Snapshot, o Options) Report {
-	c := &check{policy: p, options: o, defaults: map[string]*policy.Zone{}, keys: map[string]string{},
-		faults: map[property][]*refused{}, lacking: map[property][]string{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
+	report, _ := CheckContext(context.Background(), p, o)
+	return report
+}
+
+// CheckContext is Check until the context ends, whose error is then the error.
+func CheckContext(ctx context.Context, p *policy.Snapshot, o Options) (Report, error) {
+	c := &check{policy: p, options: o, work: steps.Of(ctx), defaults: map[string]*policy.Zone{}, keys: map[string]string{},
+		faults: map[property][]*refused{}, causes: map[cause]*denials{}, lacking: map[property]*lack{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
+		read: map[writing]bool{}, proved: map[proof]bool{}, grants: map[asked]*granted{}, bounds: map[boundOf][]string{},
 		report: Report{Refusals: []Refusal{}, Warnings: []Warning{}}}
 	for _, name := range o.Zones {
 		if z := p.ZoneOrDefault(name); z != nil && z.FromDefault {
@@ -179,10 +233,18 @@ func Check(p *policy.Snapshot, o Options) Report {
 	own := Requirements(p)
 	for _, r := range slices.Concat(own, o.Operator, inherited(own, o.Previous)) {
 		r.Domain = exact(r.Domain)
+		if !c.work.Take(1) {
+			return Report{}, c.work.Err()
+		}
 		c.require(r)
 	}
 	for _, d := range c.denied {
-		c.refuse(c.explain(d))
+		if !c.work.Take(1) {
+			break
+		}
+		refusal := c.explain(d.denial)
+		refusal.Names = d.names
+		c.refuse(refusal)
 	}
 	for _, r := range c.refusals {
 		c.report.Refusals = append(c.report.Refusals, r.Refusal)
@@ -190,7 +252,19 @@ func Check(p *policy.Snapshot, o Options) Report {
 	slices.SortFunc(c.report.Refusals, func(a, b Refusal) int {
 		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Cause, b.Cause))
 	})
-	return c.report
+	c.tellOmitted()
+	return c.report, c.work.Err()
+}
+
+// tellOmitted says how much was found that is not kept.
+func (c *check) tellOmitted() {
+	if n := len(c.report.Refusals); c.omitted.refusals > 0 {
+		c.report.Refusals = append(c.report.Refusals, Refusal{Pos: c.report.Refusals[n-1].Pos, Code: "more-refusals",
+			Cause: fmt.Sprintf("and more refusals than the %d that are kept", most), Remedy: "fix those first, then look again"})
+	}
+	if n := len(c.report.Warnings); c.omitted.warnings > 0 {
+		c.report.Warnings = append(c.report.Warnings, Warning{c.report.Warnings[n-1].Pos, "more-warnings", fmt.Sprintf("and more warnings than the %d that are kept", most)})
+	}
 }
 
 // exact is the Issuer Domain Name in the octets that CAs compare, and that the policy emits.
@@ -254,6 +328,9 @@ func (r Requirement) issuance() Requirement {
 func (c *check) refuse(r Refusal) *refused {
 	key := r.Pos.String() + r.Code + r.Cause
 	known := c.refusals[key]
+	if known == nil && c.full() {
+		return &refused{Refusal: r, named: map[string]bool{}}
+	}
 	if known == nil {
 		known = &refused{Refusal: r, named: map[string]bool{}}
 		known.Names = nil
@@ -261,6 +338,16 @@ func (c *check) refuse(r Refusal) *refused {
 	}
 	known.name(r.Names...)
 	return known
+}
+
+// full reports whether no more refusals are kept, and counts the one that is not. What it would say need not
+// be made then.
+func (c *check) full() bool {
+	if len(c.refusals) < most {
+		return false
+	}
+	c.omitted.refusals++
+	return true
 }
 
 func (r *refused) name(names ...string) {
@@ -275,6 +362,10 @@ func (r *refused) name(names ...string) {
 // warn tells a warning once for each place and code: nodes inherit it a hundred thousand times.
 func (c *check) warn(pos policy.Position, code, format string, args ...any) {
 	if w := (Warning{Pos: pos, Code: code}); !c.warned[w] {
+		if len(c.warned) >= most {
+			c.omitted.warnings++
+			return
+		}
 		c.warned[w] = true
 		w.Text = fmt.Sprintf(format, args...)
 		c.report.Warnings = append(c.report.Warnings, w)
@@ -310,10 +401,19 @@ func (c *check) require(r Requirement) {
 	}
 	node := z.Closest(r.Name)
 	asked, rrset := r, node.RRset
+	known := proof{requirement: r.issuance()}
+	known.requirement.Name = ""
+	if len(rrset) > 0 {
+		known.rrset = &rrset[0]
+	}
+	if c.proved[known] || !c.work.Take(len(rrset)) {
+		return
+	}
 	for range len(rrset) + 1 {
 		req := request(asked, []string{asked.Domain}, rrset)
 		decision, _ := issuance.Everywhere(rrset, req)
 		if decision.Permitted {
+			c.proved[known] = known.rrset != nil && &rrset[0] == known.rrset && asked == r
 			return
 		}
 		c.deny(denial{r, node, node.Sources[decision.Index], req.DecidingTag(rrset), decision})
@@ -323,7 +423,7 @@ func (c *check) require(r Requirement) {
 			rrset = slices.Clone(rrset)
 			rrset[decision.Index].Flags = 0
 		case issuance.AccountMismatch:
-			asked.Account = bound(issuance.RRset{property}, property.Tag, r.Domain, "accounturi")[0]
+			asked.Account = boundIn(issuance.RRset{property}, property.Tag, r.Domain, "accounturi")[0]
 		default:
 			return
 		}
@@ -338,10 +438,39 @@ func (c *check) deny(d denial) {
 		}
 		return
 	}
-	c.denied = append(c.denied, d)
-	if key, _ := c.key(d.Requirement); !slices.Contains(c.lacking[d.place()], key) {
-		c.lacking[d.place()] = append(c.lacking[d.place()], key)
+	why := d.cause()
+	if known := c.causes[why]; known != nil {
+		known.names = append(known.names, d.String())
+		return
 	}
+	if len(c.causes) >= most {
+		c.omitted.refusals++
+		return
+	}
+	c.causes[why] = &denials{d, []string{d.String()}}
+	c.denied = append(c.denied, c.causes[why])
+	place := d.place()
+	if c.lacking[place] == nil {
+		c.lacking[place] = &lack{has: map[string]bool{}}
+	}
+	c.lacking[place].add(c.key(d.Requirement))
+}
+
+func (l *lack) add(key, _ string) {
+	if !l.has[key] {
+		l.has[key] = true
+		l.keys = append(l.keys, key)
+	}
+}
+
+// cause is what the refusal of a denial says, without the name.
+func (d denial) cause() cause {
+	r := d.Requirement
+	r.Name = ""
+	if r.Origin == Certificates {
+		r.Pos = policy.Position{} // said of the other origins only
+	}
+	return cause{r, &d.node.RRset[0], d.src, d.tag, d.decision, d.src.Owner == d.Name, d.node.Zone.Name}
 }
 
 // request is the requirement as a CA that answers to the names would hold it against the RRset. One that
