@@ -273,7 +273,7 @@ func exact(domain string) string { return strings.ToLower(strings.TrimSuffix(dom
 // Requirements are the policy's certificates, one for each account and method that the issuer
 // declares and the certificate leaves open.
 func Requirements(p *policy.Snapshot) []Requirement {
-	var out []Requirement
+	out := make([]Requirement, 0, len(p.Certificates))
 	for _, cert := range p.Certificates {
 		r := Requirement{Name: cert.Name, Wildcard: cert.Wildcard, Domain: exact(cert.Issuer.Domain), IssuerKey: cert.Issuer.Key,
 			Type: cert.Type, Account: cert.Account, Method: cert.Method, Pos: cert.Pos, Origin: Certificates}

@@ -37,8 +37,9 @@ type compiler struct {
 	members   map[*string]map[string]bool // of long lists, by their first entry
 	values    map[valuesOf][]string       // what issuers emit that no grant narrows
 	addressed map[*Zone]map[string]bool   // the servers that a zone has addresses of
-	published int                         // octets of CAA records so far
-	issuances int                         // required so far
+	published tally                       // octets of CAA records
+	issuances tally                       // required
+	proofs    tally                       // of those
 }
 
 // valuesOf is an issuer where its accounts and methods bind, or where they do not.
@@ -73,6 +74,7 @@ var policyRows = map[string]row[sections]{
 func Compile(f *File) (*Snapshot, error) {
 	c := &compiler{reader: newReader(f), issuers: map[string]*Issuer{}, used: map[*Issuer]bool{}, interned: map[[sha256.Size]byte]issuance.RRset{},
 		members: map[*string]map[string]bool{}, values: map[valuesOf][]string{}, addressed: map[*Zone]map[string]bool{},
+		published: tally{limitPublished, f.size, 0}, issuances: tally{limitIssuances, f.size, 0}, proofs: tally{limitProofs, f.size, 0},
 		snap: &Snapshot{File: f.name, ZonesPos: f.pos(f.root), zones: map[string]*Zone{}}, root: &spec{owner: "the file", pos: f.pos(f.root)}}
 	var s sections
 	fields(c, f.root, "the policy", policyRows, &s)
@@ -91,7 +93,7 @@ func Compile(f *File) (*Snapshot, error) {
 	c.checkNameservers()
 	c.checkChallenges()
 	c.checkUse()
-	if err := c.err(); err != nil {
+	if err := cmp.Or(c.work.Err(), c.err()); err != nil {
 		return nil, err
 	}
 	c.digest()
@@ -126,7 +128,7 @@ func (c *compiler) checkNames(s *sections) bool {
 		}
 	}
 	if n > MaxNames {
-		c.wrong(s.zones, "%s", limitNames.over())
+		c.wrong(s.zones, "%s", limitNames.over(c.size))
 	}
 	return n <= MaxNames
 }
@@ -398,16 +400,12 @@ func (c *compiler) intern(rrset issuance.RRset) issuance.RRset {
 
 // publish counts what is emitted, and reports whether there may be that much.
 func (c *compiler) publish(octets int, pos Position) bool {
-	before := c.published
-	c.published += octets
-	if before <= MaxPublished && c.published > MaxPublished {
-		c.add(pos, "%s", limitPublished.over())
-	}
-	return c.published <= MaxPublished
+	c.count(&c.published, octets, pos)
+	return c.published.within()
 }
 
 // mayEmit takes steps and reports whether more records may be made.
-func (c *compiler) mayEmit(steps int) bool { return c.work.Take(steps) && c.published <= MaxPublished }
+func (c *compiler) mayEmit(steps int) bool { return c.work.Take(steps) && c.published.within() }
 
 // has reports whether a list holds an entry. A long one is looked at once.
 func (c *compiler) has(list []string, entry string) bool {
@@ -642,12 +640,28 @@ func (c *compiler) requires(cert *Certificate) bool {
 			n *= max(1, len(cert.Issuer.Methods))
 		}
 	}
-	before := c.issuances
-	c.issuances += n
-	if before <= MaxIssuances && c.issuances > MaxIssuances {
-		c.add(cert.Pos, "%s", limitIssuances.over())
+	records := 1
+	if node := c.governing(cert.Name); node != nil {
+		records += len(node.RRset)
 	}
-	return c.issuances <= MaxIssuances
+	c.count(&c.issuances, n, cert.Pos)
+	c.count(&c.proofs, n*records, cert.Pos)
+	return c.issuances.within() && c.proofs.within()
+}
+
+// governing is the node whose RRset a name has, nil where there is none.
+func (c *compiler) governing(name string) *Node {
+	if z := c.snap.Covering(name); z != nil && z.apex != nil {
+		return z.Closest(name)
+	}
+	return c.snap.fallback
+}
+
+// count adds to a tally, and refuses what goes over its limit.
+func (c *compiler) count(t *tally, n int, pos Position) {
+	if t.add(n) {
+		c.add(pos, "%s", t.limit.over(t.size))
+	}
 }
 
 var certificateTypes = map[string]issuance.CertificateType{

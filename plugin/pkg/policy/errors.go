@@ -94,8 +94,8 @@ func (s *errorSink) add(pos Position, format string, args ...any) {
 // full reports whether no more errors are kept.
 func (s *errorSink) full() bool { return len(s.errors) >= MaxErrors }
 
-// count is how many errors there were so far.
-func (s *errorSink) count() int { return len(s.errors) + s.omitted }
+// found is how many errors there were so far.
+func (s *errorSink) found() int { return len(s.errors) + s.omitted }
 
 func (s *errorSink) err() error {
 	if len(s.errors) == 0 {

@@ -95,7 +95,7 @@ func unreadable(name string, data []byte) (Position, string) {
 		return positionAt(name, data, at), "a YAML directive (%TAG); the language needs none"
 	}
 	if entries(data) > MaxEntries {
-		return Position{name, 1, 1}, limitEntries.over()
+		return Position{name, 1, 1}, limitEntries.over(len(data))
 	}
 	if at := bytes.IndexByte(data, 0); at >= 0 {
 		return positionAt(name, data, at), "a NUL octet; the file is damaged or no text"

@@ -43,7 +43,7 @@ type row[T any] func(c *compiler, into *T, key, v *yaml.Node)
 
 // fields hands each value of a mapping to the row that its key names, and reports whether all was fine.
 func fields[T any](c *compiler, n *yaml.Node, what string, rows map[string]row[T], into *T) bool {
-	before := c.count()
+	before := c.found()
 	if n.Kind != yaml.MappingNode {
 		hint := ""
 		if n.Tag == "!!null" {
@@ -67,7 +67,7 @@ func fields[T any](c *compiler, n *yaml.Node, what string, rows map[string]row[T
 		}
 		c.wrong(key, "unknown key %s in %s%s", kind(key), what, c.meant(key.Value, known))
 	}
-	return c.count() == before
+	return c.found() == before
 }
 
 // pairs iterates over a mapping whose keys are the user's. Keys are texts whatever they look like,
