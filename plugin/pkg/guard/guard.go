@@ -483,7 +483,7 @@ func request(r Requirement, names []string, rrset issuance.RRset) issuance.Reque
 		return base
 	}
 	tag := base.DecidingTag(rrset)
-	best, permitted := base, false
+	best, permitted, tried := base, false, map[issuingBy]bool{}
 	for _, p := range slices.Backward(rrset) {
 		v, err := issuance.ParseIssueValue(p.Value)
 		if !strings.EqualFold(p.Tag, tag) || err != nil || !slices.Contains(names, strings.ToLower(v.Domain)) {
@@ -498,6 +498,11 @@ func request(r Requirement, names []string, rrset issuance.RRset) issuance.Reque
 				req.Method = usable(parameter.Value, r.Wildcard)
 			}
 		}
+		by := issuingBy{req.Account, req.Method}
+		if tried[by] || len(tried) == mostTried {
+			continue
+		}
+		tried[by] = true
 		decision, _ := issuance.Everywhere(rrset, req)
 		if decision.Permitted && Fault(r, req) == "" {
 			return req
@@ -508,6 +513,13 @@ func request(r Requirement, names []string, rrset issuance.RRset) issuance.Reque
 	}
 	return best
 }
+
+// issuingBy is an account and a method that an RRset names.
+type issuingBy struct{ account, method string }
+
+// mostTried is how many accounts and methods are tried for a requirement that leaves them open. An RRset that
+// names more is one that resolvers do not take, and each costs a look at all of it.
+const mostTried = 100
 
 // suitable are those of some methods by which a name can be validated; all where none can.
 func suitable(methods []string, wildcard bool) []string {

@@ -15,12 +15,13 @@ import (
 )
 
 // What an octet of a policy may cost, however it is written: steps of the judgement, and octets allocated. A
-// usual policy takes a tenth of it. Beside that, any policy may cost something at first.
+// usual policy takes a twentieth of it. Beside that, any policy may cost something at first: what the limits of products
+// leave free.
 const (
 	stepsPerOctet  = 60
-	octetsPerOctet = 1500
+	octetsPerOctet = 2500
 	stepsAtFirst   = 2 << 20
-	octetsAtFirst  = 96 << 20
+	octetsAtFirst  = 160 << 20
 )
 
 // effort is what judging a policy took.

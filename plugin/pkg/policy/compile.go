@@ -40,6 +40,13 @@ type compiler struct {
 	published tally                       // octets of CAA records
 	issuances tally                       // required
 	proofs    tally                       // of those
+	proved    map[provedAt]bool           // the proofs that are counted
+}
+
+// provedAt is what a certificate requires, wherever there is an RRset. Equal RRsets are one.
+type provedAt struct {
+	rrset *issuance.Property
+	Certificate
 }
 
 // valuesOf is an issuer where its accounts and methods bind, or where they do not.
@@ -74,7 +81,7 @@ var policyRows = map[string]row[sections]{
 func Compile(f *File) (*Snapshot, error) {
 	c := &compiler{reader: newReader(f), issuers: map[string]*Issuer{}, used: map[*Issuer]bool{}, interned: map[[sha256.Size]byte]issuance.RRset{},
 		members: map[*string]map[string]bool{}, values: map[valuesOf][]string{}, addressed: map[*Zone]map[string]bool{},
-		published: tally{limitPublished, f.size, 0}, issuances: tally{limitIssuances, f.size, 0}, proofs: tally{limitProofs, f.size, 0},
+		published: tally{limitPublished, f.size, 0}, issuances: tally{limitIssuances, f.size, 0}, proofs: tally{limitProofs, f.size, 0}, proved: map[provedAt]bool{},
 		snap: &Snapshot{File: f.name, ZonesPos: f.pos(f.root), zones: map[string]*Zone{}}, root: &spec{owner: "the file", pos: f.pos(f.root)}}
 	var s sections
 	fields(c, f.root, "the policy", policyRows, &s)
@@ -640,12 +647,16 @@ func (c *compiler) requires(cert *Certificate) bool {
 			n *= max(1, len(cert.Issuer.Methods))
 		}
 	}
-	records := 1
-	if node := c.governing(cert.Name); node != nil {
-		records += len(node.RRset)
-	}
 	c.count(&c.issuances, n, cert.Pos)
-	c.count(&c.proofs, n*records, cert.Pos)
+	if node := c.governing(cert.Name); node != nil && len(node.RRset) > 0 {
+		// Names with equal RRsets are proved once.
+		once := *cert
+		once.Name, once.Pos = "", Position{}
+		if key := (provedAt{&node.RRset[0], once}); !c.proved[key] {
+			c.proved[key] = true
+			c.count(&c.proofs, n*len(node.RRset), cert.Pos)
+		}
+	}
 	return c.issuances.within() && c.proofs.within()
 }
 

@@ -52,7 +52,7 @@ var (
 		Why: "500 for each of 250,000 names", Do: "declare fewer accounts and properties, or say them at the names that need them and not in default"}
 	limitIssuances = Limit{Name: "issuances", Most: MaxIssuances, Free: 20_000, Each: 2, Unit: "required issuances",
 		Why: "a certificate counts once for each account and method of its issuer that it leaves open, and each is proved", Do: "name the account and the method in certificates"}
-	limitProofs = Limit{Name: "proofs", Most: MaxProofs, Free: 1_000_000, Each: 32, Unit: "records that required issuances are held against",
+	limitProofs = Limit{Name: "proofs", Most: MaxProofs, Free: 250_000, Each: 4, Unit: "records that required issuances are held against, equal RRsets once",
 		Why: "each required issuance is held against each record of its name, in three readings; so many take some seconds", Do: "name the account and the method in certificates, or declare fewer accounts"}
 	limitErrors = Limit{Name: "errors", Most: MaxErrors, Unit: "errors, refusals or warnings kept",
 		Why: "more are one mistake made often", Do: "fix the first ones and look again"}

@@ -433,16 +433,24 @@ func (s *spec) emit() *set {
 	if s.set != nil {
 		return s.set
 	}
-	s.set = &set{}
+	all, n := make([]*words, 0, len(grantTags)+4), 0
 	for _, g := range s.grants {
 		if g != nil {
-			s.put(&g.words)
+			all = append(all, &g.words)
 		}
 	}
 	for _, w := range []*words{s.report, s.email, s.phone, s.properties} {
 		if w != nil {
-			s.put(w)
+			all = append(all, w)
 		}
+	}
+	for _, w := range all {
+		n += len(w.properties)
+	}
+	// Grown one by one they would take three times the memory, for each of a hundred thousand names.
+	s.set = &set{rrset: make(issuance.RRset, 0, n), sources: make([]*Source, 0, n)}
+	for _, w := range all {
+		s.put(w)
 	}
 	return s.set
 }
