@@ -198,14 +198,14 @@ func (l *loader) noticeRestless(now time.Time) {
 
 func bareName(name string) string { return strings.TrimSuffix(name, ".") }
 
-// half says why a text may be half of one that is still being written; "" where nothing speaks for it, or
-// where nothing is served that it could be held against.
-func half(text []byte, p *policy.Snapshot, served *good) string {
-	if served == nil || bytes.Equal(text, served.text) {
+// half says why an accepted text may be half of one that is still being written; "" where nothing speaks for it,
+// where nothing is served that it could be held against, and where it is refused anyway.
+func (v verdict) half(served *good) string {
+	if v.err != nil || served == nil || bytes.Equal(v.text, served.text) {
 		return ""
 	}
 	for _, sign := range halves {
-		if why := sign(text, p, served); why != "" {
+		if why := sign(v.text, v.policy, served); why != "" {
 			return why
 		}
 	}

@@ -149,7 +149,7 @@ func TestHalves(t *testing.T) {
 			if c.waits == "" {
 				return
 			}
-			if why := half([]byte(c.text), mustLoad(t, c.text), before); !strings.Contains(why, c.waits) {
+			if why := (verdict{text: []byte(c.text), policy: mustLoad(t, c.text)}).half(before); !strings.Contains(why, c.waits) {
 				t.Errorf("it waits because %s", why)
 			}
 			if kept, err := s.state.load(); err != nil || string(kept) != c.served {
@@ -256,11 +256,11 @@ func TestNoPrefixIsTaken(t *testing.T) {
 				continue
 			}
 			valid++
-			if half(prefix, p, served) == "" {
+			if (verdict{text: prefix, policy: p}).half(served) == "" {
 				t.Fatalf("the first %d of %d octets are taken:\n%s", end, len(text), prefix)
 			}
 			edited := slices.Concat([]byte("# edited\n"), prefix)
-			if half(edited, p, servedMarked) == "" {
+			if (verdict{text: edited, policy: p}).half(servedMarked) == "" {
 				t.Fatalf("the first %d of %d octets of an edited text are taken, without its mark:\n%s", end, len(text), prefix)
 			}
 		}
@@ -351,6 +351,23 @@ func TestAStartOnAHalf(t *testing.T) {
 	s := newSite(t, half, "unsigned")
 	if len(s.serving.Load().zones) != 1 {
 		t.Error("without a last good policy the file is served")
+	}
+}
+
+// What is refused at a start is refused, whatever it would be else, and the last good policy is served.
+func TestAStartOnARefusedFile(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"not read": "version: 2\n", "not YAML": "version: [\n", "half, and refused": strings.TrimSuffix(wholePolicy, "\n") + "x", "refused by the guard": strings.Replace(wholePolicy, "issue: [le, dc]", "issue: [dc]", 1),
+		"over a limit": "version: 1\nzones:\n" + strings.Repeat("- a\n", policy.MaxEntries) + "\n",
+	} {
+		s := newSite(t, wholePolicy, "unsigned\nstate $DIR/state")
+		good := s.revision()
+		s.write(text)
+		again := s.another(s.cfg)
+		if err := again.start(); err != nil || again.serving.Load().policy.Revision != good || again.trouble == "" || again.status.Load().waits {
+			t.Errorf("%s: %v, trouble %q", name, err, again.trouble)
+		}
 	}
 }
 

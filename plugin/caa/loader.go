@@ -114,7 +114,7 @@ func (l *loader) start() error {
 
 // startJudged starts with the file's policy, unless it must wait or is refused.
 func (l *loader) startJudged(v verdict, kept *good, from string) error {
-	if why := half(v.text, v.policy, kept); v.err == nil && why != "" {
+	if why := v.half(kept); why != "" {
 		if next, err := l.serveKept(kept); err == nil {
 			l.announce(from, next)
 			l.hold(v.text, why)
@@ -563,10 +563,7 @@ func (l *loader) consider() {
 
 // decide brings a judged policy of the file into service, or says why not.
 func (l *loader) decide(v verdict) {
-	why := ""
-	if v.err == nil {
-		why = half(v.text, v.policy, l.good.Load())
-	}
+	why := v.half(l.good.Load())
 	if why != "" && !l.held.rested(v.text, &l.source, l.now()) {
 		l.hold(v.text, why)
 		return
