@@ -383,6 +383,11 @@ func TestARestartOnAHalf(t *testing.T) {
 	if err := again.start(); err != nil || again.serving.Load().policy.Revision != good || again.held == nil {
 		t.Fatalf("%v, revision %s, want %s", err, again.serving.Load().policy.Revision, good)
 	}
+	// A restart gives up what an earlier one required, as ever.
+	s.write("version: 1\nzones: {example.org: {nameservers: [{name: ns.example.net}], issue: none}}\n")
+	if again := s.another(s.cfg); again.start() != nil || again.held == nil {
+		t.Errorf("a restart that gives up an issuer: held %v", again.held)
+	}
 	// What is refused makes the restart fail, as ever: the instance before goes on.
 	s.write("version: [")
 	if err := s.another(s.cfg).start(); err == nil {
@@ -491,6 +496,28 @@ func TestAStartServesWhileItJudges(t *testing.T) {
 				t.Errorf("taken %v, trouble %q", taken, again.trouble)
 			}
 		})
+	}
+	// A half that has rested is judged once more, and that is not begun again at each look.
+	s := newSite(t, wholePolicy, "unsigned")
+	s.write(wholePolicy[:strings.Index(wholePolicy, "      secret")])
+	s.looks(rest - 2*time.Second)
+	guarded := newSlow()
+	s.loader.check = guarded.check
+	s.clock = s.clock.Add(10 * time.Second)
+	s.consider()
+	judged := <-guarded.began
+	for range 5 {
+		s.clock = s.clock.Add(2 * time.Second)
+		s.consider()
+	}
+	if judged.Err() != nil {
+		t.Fatal("the judging ended, though the file is the same")
+	}
+	close(guarded.goOn)
+	good := s.revision()
+	s.decide(<-s.verdicts())
+	if s.revision() == good {
+		t.Error("the half that has rested is not served")
 	}
 	// Without a last good policy the start waits for the file's.
 	cfg, _ := configure(t, wholePolicy, "unsigned")

@@ -85,7 +85,11 @@ func newLoaderOn(cfg *config, of keyring.Config) (*loader, error) {
 // be a half, or takes long to be judged. Without either the server does not start.
 func (l *loader) start() error {
 	kept, from := l.lastServed()
-	if err := l.read(kept); err != nil {
+	replaced := kept
+	if kept != nil && kept.restarted {
+		replaced = nil // what an earlier start required was never held against a restart
+	}
+	if err := l.read(replaced); err != nil {
 		return l.startWith(kept, from, err)
 	}
 	var patience <-chan time.Time
@@ -552,7 +556,7 @@ func (l *loader) consider() {
 	now := l.now()
 	news := l.source.news(now)
 	l.noticeRestless(now)
-	if !news && !l.held.over(&l.source, now) {
+	if !news && (l.judging != nil || !l.held.over(&l.source, now)) {
 		return
 	}
 	if err := l.read(l.good.Load()); err != nil && !errors.Is(err, errUnsettled) { // that is news again when it rests
