@@ -143,7 +143,7 @@ type check struct {
 	denied   []*denials
 	causes   map[cause]*denials   // the same, by what is said of them
 	lacking  map[property]*lack   // by place and tag, the issuers that a denied requirement asks for there
-	refusals map[string]*refused  // by place and cause, so that a cause is told once
+	refusals map[string]*refused  // by place and cause, so that a cause is reported once
 	warned   map[Warning]bool     // without their texts
 	read     map[writing]bool     // properties, once for all names that inherit them
 	proved   map[proof]bool       // issuances that are permitted, once for all names that have the RRset
@@ -154,7 +154,7 @@ type check struct {
 	report   Report
 }
 
-// cause is a denial without the name that it is about: names that are denied for one cause are told together.
+// cause is a denial without the name that it is about: names that are denied for one cause are reported together.
 type cause struct {
 	requirement Requirement // without the name, and without its place where the refusal has another
 	rrset       *issuance.Property
