@@ -144,7 +144,7 @@ func ask(ctx context.Context, args []string, std stdio) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	jobs, err := o.jobs(names, std.in)
+	jobs, err := o.jobs(ctx, names, std.in)
 	if err != nil {
 		return 0, err
 	}
@@ -247,7 +247,7 @@ func (o options) date() (time.Time, error) {
 var kinds = map[string]issuance.CertificateType{"tls": issuance.TLS, "smime": issuance.SMIME, "vmc": issuance.VMC}
 
 // jobs are what the names and the policy ask for.
-func (o options) jobs(args []string, stdin io.Reader) ([]check.Job, error) {
+func (o options) jobs(ctx context.Context, args []string, stdin io.Reader) ([]check.Job, error) {
 	kind, ok := kinds[o.kind]
 	if !ok {
 		return nil, fmt.Errorf("--type %q is none: tls, smime or vmc", o.kind)
@@ -273,7 +273,7 @@ func (o options) jobs(args []string, stdin io.Reader) ([]check.Job, error) {
 	if len(o.issuers) > 0 || o.account != "" || o.method != "" || o.kind != "tls" {
 		return nil, fmt.Errorf("--policy says for whom: leave --issuer, --account, --method and --type out")
 	}
-	p, err := load(o.policy)
+	p, err := load(ctx, o.policy)
 	if err != nil {
 		return nil, err
 	}
@@ -335,12 +335,56 @@ func (o options) remarks(jobs []check.Job) []string {
 	return out
 }
 
-func load(file string) (*policy.Snapshot, error) {
-	data, err := os.ReadFile(file)
+// load reads a policy. A signal ends it.
+func load(ctx context.Context, file string) (*policy.Snapshot, error) {
+	return unlessEnded(ctx, func() (*policy.Snapshot, error) {
+		data, err := readPolicy(file)
+		if err != nil {
+			return nil, err
+		}
+		return loadText(ctx, file, data)
+	})
+}
+
+// readPolicy reads a policy's text, and no more of it than a policy may have and an octet.
+func readPolicy(name string) ([]byte, error) {
+	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	p, err := policy.Load(file, data)
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, policy.MaxSize+1))
+}
+
+// errEnded is that of a command that a signal ended before it had a result.
+var errEnded = errors.New("ended by a signal before the result was there")
+
+// unlessEnded is the result of f, or errEnded as soon as the context ends: f may wait for a pipe that nobody
+// writes to. What it does then is lost with the process.
+func unlessEnded[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		v, err := f()
+		done <- result{v, err}
+	}()
+	select {
+	case r := <-done:
+		if ctx.Err() != nil && errors.Is(r.err, ctx.Err()) {
+			r.err = errEnded
+		}
+		return r.v, r.err
+	case <-ctx.Done():
+		var none T
+		return none, errEnded
+	}
+}
+
+func loadText(ctx context.Context, file string, data []byte) (*policy.Snapshot, error) {
+	p, err := policy.LoadContext(ctx, file, data)
 	if err != nil {
 		return nil, errors.Join(errors.New("the policy has mistakes:"), err)
 	}

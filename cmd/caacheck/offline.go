@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +31,7 @@ func lint(ctx context.Context, args []string, std stdio) (int, error) {
 	if len(rest) != 1 {
 		return 0, fmt.Errorf("lint takes one policy file: caacheck lint FILE")
 	}
-	data, err := os.ReadFile(rest[0])
+	data, err := unlessEnded(ctx, func() ([]byte, error) { return readPolicy(rest[0]) })
 	if err != nil {
 		return 0, err
 	}
@@ -46,11 +45,9 @@ func lint(ctx context.Context, args []string, std stdio) (int, error) {
 		return 0, err
 	}
 	defer files.cleanUp(ctx)()
-	found := guard.Report{Refusals: []guard.Refusal{}, Warnings: []guard.Warning{}}
-	if p, err := policy.Load(rest[0], data); err != nil {
-		found.Refusals = mistakes(err)
-	} else {
-		found = guard.Check(p, guard.Options{Zones: []string{guard.Unlisted}, At: time.Now()})
+	found, err := unlessEnded(ctx, func() (guard.Report, error) { return judge(ctx, rest[0], data) })
+	if err != nil {
+		return 0, err
 	}
 	code := report.ExitFine
 	if len(found.Refusals) > 0 {
@@ -65,6 +62,18 @@ func lint(ctx context.Context, args []string, std stdio) (int, error) {
 	}
 	err = files.save(write)
 	return code, errors.Join(err, toStandardOutput(std.out, write[instead]))
+}
+
+// judge is what the guard says of a policy's text. The error is the context's.
+func judge(ctx context.Context, file string, data []byte) (guard.Report, error) {
+	p, err := policy.LoadContext(ctx, file, data)
+	switch {
+	case ctx.Err() != nil:
+		return guard.Report{}, ctx.Err()
+	case err != nil:
+		return guard.Report{Refusals: mistakes(err), Warnings: []guard.Warning{}}, nil
+	}
+	return guard.CheckContext(ctx, p, guard.Options{Zones: []string{guard.Unlisted}, At: time.Now()})
 }
 
 // mistakes are a policy's that is not even read, as refusals.
@@ -107,7 +116,7 @@ func writeLint(w io.Writer, found guard.Report) error {
 }
 
 // explain says what a policy means for one name.
-func explain(_ context.Context, args []string, std stdio) (int, error) {
+func explain(ctx context.Context, args []string, std stdio) (int, error) {
 	var asJSON bool
 	rest, err := parse(newFlags(&asJSON), args)
 	if err != nil {
@@ -116,7 +125,7 @@ func explain(_ context.Context, args []string, std stdio) (int, error) {
 	if len(rest) != 2 {
 		return 0, fmt.Errorf("explain takes a policy file and a name: caacheck explain FILE NAME")
 	}
-	p, err := load(rest[0])
+	p, err := load(ctx, rest[0])
 	if err != nil {
 		return 0, err
 	}
@@ -177,7 +186,7 @@ func writeExplanation(w io.Writer, e review.Explanation) error {
 }
 
 // diff says who gains and who loses permission. Losing it is what somebody has to have meant.
-func diff(_ context.Context, args []string, std stdio) (int, error) {
+func diff(ctx context.Context, args []string, std stdio) (int, error) {
 	var asJSON bool
 	rest, err := parse(newFlags(&asJSON), args)
 	if err != nil {
@@ -186,15 +195,20 @@ func diff(_ context.Context, args []string, std stdio) (int, error) {
 	if len(rest) != 2 {
 		return 0, fmt.Errorf("diff takes two policy files: caacheck diff OLD NEW")
 	}
-	before, err := load(rest[0])
+	before, err := load(ctx, rest[0])
 	if err != nil {
 		return 0, err
 	}
-	after, err := load(rest[1])
+	after, err := load(ctx, rest[1])
 	if err != nil {
 		return 0, err
 	}
-	changes := append([]review.Change{}, review.Diff(before, after, time.Now())...)
+	changes, err := unlessEnded(ctx, func() ([]review.Change, error) {
+		return append([]review.Change{}, review.Diff(before, after, time.Now())...), nil
+	})
+	if err != nil {
+		return 0, err
+	}
 	code := report.ExitFine
 	for _, c := range changes {
 		if len(c.Lost) > 0 {

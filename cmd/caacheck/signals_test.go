@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -153,5 +154,49 @@ func TestReaderGone(t *testing.T) {
 			t.Errorf("%v: %v: %s", args, err, &stderr)
 		}
 		w.Close()
+	}
+}
+
+// The first signal ends the commands that only read policies, whatever they are at: a pipe that nobody writes to,
+// or a judgement that takes long.
+func TestOfflineEndsAtTheFirstSignal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program, pipe := built(t, dir), filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"lint", pipe}, {"explain", pipe, "www.example.test"}, {"diff", pipe, pipe}} {
+		var stderr strings.Builder
+		cmd := exec.Command(program, args...)
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// Opening the pipe for writing waits for its reader, so the signal comes while it is read.
+		w, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // the test's own time-out is for a command that does not end
+		w.Close()
+		if code := cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(stderr.String(), "ended by a signal") {
+			t.Errorf("%v: exit %d: %s", args, code, &stderr)
+		}
+	}
+	policy := filepath.Join(dir, "policy.yaml")
+	if err := os.WriteFile(policy, []byte("version: 1\nzones: {example.test: {issue: none}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, args := range [][]string{{"lint", policy}, {"explain", policy, "www.example.test"}, {"diff", policy, policy}} {
+		var out, stderr strings.Builder
+		if code := run(ctx, args, stdio{strings.NewReader(""), &out, &stderr}); code != 2 || out.Len() > 0 {
+			t.Errorf("%v after a signal: exit %d: %s%s", args, code, &out, &stderr)
+		}
 	}
 }

@@ -90,7 +90,7 @@ func (o watchOptions) prepare(ctx context.Context, names []string) (p prepared, 
 	if p.at, err = o.date(); err != nil {
 		return p, err
 	}
-	if p.jobs, err = o.jobs(names, strings.NewReader("")); err != nil {
+	if p.jobs, err = o.jobs(ctx, names, strings.NewReader("")); err != nil {
 		return p, err
 	}
 	cfg, notes, err := o.config(ctx)

@@ -512,27 +512,6 @@ func TestReloadAndLastGood(t *testing.T) {
 	}
 }
 
-// A file that is written in place is taken only when it has rested for a whole look.
-func TestHalfWrittenFileIsNotTaken(t *testing.T) {
-	t.Parallel()
-	h, dir := build(t, testPolicy, "key auto $DIR/keys", nil)
-	l := h.loader
-	file := filepath.Join(dir, "caa.yaml")
-	good := l.serving.Load().policy.Revision
-	half := strings.Replace(testPolicy, "certificates: [{names: [www.example.org], issuer: le}]\n", "", 1)
-	if err := os.WriteFile(file, []byte(half), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	l.look()
-	if l.serving.Load().policy.Revision != good {
-		t.Fatal("taken while it may still be written")
-	}
-	l.look()
-	if l.serving.Load().policy.Revision == good {
-		t.Error("not taken after it rested")
-	}
-}
-
 // Any question that CoreDNS lets through gets one answer that can be packed, and no panic.
 func FuzzRequest(f *testing.F) {
 	for _, r := range []*dns.Msg{question("www.example.org.", dns.TypeCAA), question("_acme-challenge.x.example.org.", dns.TypeTXT), question("example.org.", dns.TypeANY)} {

@@ -2,6 +2,7 @@ package caa
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,7 +29,7 @@ var (
 	nextDesc       = describe("key_next_event_timestamp_seconds", "When the first of a zone's keys goes on, as far as it is known.", "zone")
 	troubleDesc    = describe("key_trouble", "1 for each thing that is amiss with a zone's keys or their DS, by its code.", "zone", "code")
 	parentDesc     = describe("parent_servers", "Servers of a zone's parent that were asked for its DS, by outcome: answered, failed.", "zone", "outcome")
-	staleDesc      = describe("policy_stale", "1 while an earlier policy is served because the file was refused or cannot be read.", "file")
+	staleDesc      = describe("policy_stale", "1 while an earlier policy is served than the file has: the file was refused, cannot be read, or waits.", "file")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -85,6 +86,19 @@ func (c *collector) remove(l *loader) {
 	c.retired[l.cfg.file] = sum
 }
 
+// goodOf is what a block serves that reads the same file for the same zones: when CoreDNS restarts, what the
+// instance serves that is about to be replaced. nil when there is none.
+func (c *collector) goodOf(cfg *config) *good {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for l := range c.loaders {
+		if l.cfg.file == cfg.file && slices.Equal(l.cfg.zones, cfg.zones) {
+			return l.good.Load()
+		}
+	}
+	return nil
+}
+
 // restarting notes who is at work before a new instance starts.
 func (c *collector) restarting() {
 	c.mu.Lock()
@@ -114,6 +128,7 @@ type fileState struct {
 	revisions map[string]bool
 	loaded    time.Time // of the block that has the oldest
 	refusals  int       // of the block that has most
+	waits     bool      // in some block
 	required  map[string]map[sight]int
 }
 
@@ -164,7 +179,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		show(loadedDesc, prometheus.GaugeValue, float64(s.loaded.Unix()), file)
 		show(refusalsDesc, prometheus.GaugeValue, float64(s.refusals), file)
-		show(staleDesc, prometheus.GaugeValue, float64(min(s.refusals, 1)), file)
+		stale := 0.0
+		if s.refusals > 0 || s.waits {
+			stale = 1
+		}
+		show(staleDesc, prometheus.GaugeValue, stale, file)
 		for issuer, byState := range s.required {
 			for _, what := range sights {
 				show(requiredDesc, prometheus.GaugeValue, float64(byState[what]), file, issuer, string(what))
@@ -229,7 +248,7 @@ func (c *collector) states() (map[string]counts, map[string]*fileState, map[stri
 		}
 		s.entries += stats.Kept
 		s.revisions[l.serving.Load().policy.Revision] = true
-		s.refusals = max(s.refusals, status.refusals)
+		s.refusals, s.waits = max(s.refusals, status.refusals), s.waits || status.waits
 		s.see(l.sights.Load())
 		if status.loaded.Before(s.loaded) {
 			s.loaded = status.loaded

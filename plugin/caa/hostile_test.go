@@ -101,10 +101,12 @@ func checkHostile(t *testing.T, next plugin.Handler, text []byte) {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			l.source.news()
+		if err := l.read(l.good.Load()); err != nil {
+			t.Fatal(err)
 		}
-		a, err := l.load(l.serving.Load().policy)
+		v := <-l.judging.done
+		l.judging = nil
+		a, err := l.serveFile(v)
 		if err != nil {
 			l.complain(err)
 			checkRefusal(t, err, file)

@@ -23,6 +23,10 @@ import (
 // reminder is how often a refused policy is told again while an earlier one is served.
 const reminder = 10 * time.Minute
 
+// startPatience is how long a start waits for the file to be judged while there is a last good policy to serve:
+// what took no longer was judged before anybody's resolver has asked twice.
+const startPatience = 2 * time.Second
+
 // loader brings the policy file into service, once at the start and again whenever it changes:
 // text, policy, guard, serving, swap. Whatever fails on the way leaves served what was served.
 type loader struct {
@@ -36,6 +40,7 @@ type loader struct {
 	source  source
 	serving atomic.Pointer[serving]
 	status  atomic.Pointer[status]
+	good    atomic.Pointer[good]                     // what is served, with its text
 	sights  atomic.Pointer[map[string]map[sight]int] // by issuer, at the last self-check; nil before it
 	stop    chan struct{}                            // closed at the end of the watch
 
@@ -45,6 +50,12 @@ type loader struct {
 	siblings  *siblings              // those of all blocks of the Corefile, this one included
 	closer    func(name string) *CAA // that of the block which answers for a name in this one's place (blocks.go)
 	borrowers borrowers
+
+	check    func(context.Context, *policy.Snapshot, guard.Options) (guard.Report, error)
+	patience time.Duration // of a start with the judgement of the file
+	judging  *judgement    // of the file's text, nil when there is none under way
+	held     *held         // a text of the file that may be a half, nil when there is none
+	noticed  time.Time     // when it was logged that the file does not rest
 
 	mu       sync.Mutex     // held while another serving is made: the policy changes, and so do the keys
 	trouble  terminal.Lines // the problem logged last; "" while the file is the policy served
@@ -57,7 +68,8 @@ type loader struct {
 // status is what the metrics show of a loader beside its serving. Immutable.
 type status struct {
 	loaded   time.Time // when the policy that is served was accepted
-	refusals int       // of the file as it lies on disk; 0 when it is the policy served
+	refusals int       // of the file as it lies on disk; 0 when it is the policy served, or waits
+	waits    bool      // the file on disk waits: it is being judged or may be a half, or does not rest
 }
 
 func newLoader(cfg *config) (*loader, error) { return newLoaderOn(cfg, cfg.keyring()) }
@@ -72,45 +84,105 @@ func newLoaderOn(cfg *config, of keyring.Config) (*loader, error) {
 		return nil, err
 	}
 	l := &loader{cfg: cfg, keys: keys, state: state, now: time.Now, source: source{path: cfg.file},
-		signer: zonesign.NewSigner(zonesign.Config{}), stop: make(chan struct{})}
+		signer: zonesign.NewSigner(zonesign.Config{}), check: guard.CheckContext, patience: startPatience, stop: make(chan struct{})}
 	l.siblings = newSiblings(l) // until the other blocks are known
 	return l, nil
 }
 
-// start brings the first policy into service: the file's or, when that is refused, the last good
-// one. Without either the server does not start.
+// start brings the first policy into service: the file's or the last good one, when the file's is refused, may
+// be a half, or takes long to be judged. Without either the server does not start.
 func (l *loader) start() error {
-	text, kept, err := l.lastServed()
+	kept, from := l.lastServed()
+	replaced := kept
+	if kept != nil && kept.restarted {
+		replaced = nil // what an earlier start required was never held against a restart
+	}
+	if err := l.read(replaced); err != nil {
+		return l.startWith(kept, from, err)
+	}
+	var patience <-chan time.Time
+	if kept != nil {
+		timer := time.NewTimer(l.patience)
+		defer timer.Stop()
+		patience = timer.C
+	}
+	select {
+	case v := <-l.judging.done:
+		l.judging = nil
+		return l.startJudged(v, kept, from)
+	case <-patience:
+	}
+	next, err := l.serveKept(kept)
 	if err != nil {
-		log.Warningf("The last good policy in %s is of no use: %v", l.state.path, err)
+		v := <-l.judging.done
+		l.judging = nil
+		return l.startJudged(v, nil, "")
 	}
-	next, refused := l.load(kept)
-	if refused == nil {
-		l.announce(l.cfg.file, next)
-		return nil
+	log.Infof("%s has been judged for %v and is not done: %s is served meanwhile", l.cfg.file, l.patience, from)
+	l.announce(from, next)
+	l.waits(true, 0)
+	return nil
+}
+
+// startJudged starts with the file's policy, unless it must wait or is refused.
+func (l *loader) startJudged(v verdict, kept *good, from string) error {
+	if why := v.half(kept); why != "" {
+		if next, err := l.serveKept(kept); err == nil {
+			l.announce(from, next)
+			l.hold(v.text, why)
+			return nil
+		}
 	}
-	if kept == nil {
+	next, err := l.serveFile(v)
+	l.wait(v, err)
+	if err != nil {
+		return l.startWith(kept, from, err)
+	}
+	l.announce(l.cfg.file, next)
+	return nil
+}
+
+// startWith starts with the last good policy, for the file's was refused.
+func (l *loader) startWith(kept *good, from string, refused error) error {
+	if kept == nil || kept.restarted {
 		return refused
 	}
-	// What the last good policy itself requires was proved when it was accepted; the operator's
-	// lines may be new, so it is proved again.
-	next, err = l.serve(kept, nil, text, false)
+	next, err := l.serveKept(kept)
 	if err != nil {
 		return errors.Join(refused, fmt.Errorf("and the last good policy, %s, is of no help:", l.state.path), err)
 	}
-	l.announce("the last good policy, "+l.state.path, next)
+	l.announce(from, next)
 	l.complain(refused)
 	return nil
 }
 
-// lastServed is the policy kept in the state folder, nil when there is none.
-func (l *loader) lastServed() ([]byte, *policy.Snapshot, error) {
-	text, err := l.state.load()
-	if err != nil || text == nil {
-		return nil, nil, err
+// serveKept serves the last good policy. What it requires itself was proved when it was accepted; the operator's
+// lines may be new, so it is proved again.
+func (l *loader) serveKept(kept *good) (accepted, error) {
+	v := l.prove(context.Background(), verdict{text: kept.text, policy: kept.policy}, nil)
+	if v.err != nil {
+		return accepted{}, v.err
 	}
-	p, err := policy.Load(l.state.path, text)
-	return text, p, err
+	return l.serve(v, false)
+}
+
+// lastServed is the last good policy, and what to call it: that kept in the state folder or, without one, what
+// the block serves that a restart by CoreDNS itself is about to replace. nil when there is none.
+func (l *loader) lastServed() (kept *good, from string) {
+	text, err := l.state.load()
+	if err == nil && text != nil {
+		var p *policy.Snapshot
+		if p, err = policy.Load(l.state.path, text); err == nil {
+			return &good{text: text, policy: p}, "the last good policy, " + l.state.path
+		}
+	}
+	if err != nil {
+		log.Warningf("The last good policy in %s is of no use: %v", l.state.path, err)
+	}
+	if before := live.goodOf(l.cfg); before != nil {
+		return &good{text: before.text, policy: before.policy, restarted: true}, "the policy from before the restart"
+	}
+	return nil, ""
 }
 
 // accepted is a policy that came into service, with what is to be told of it.
@@ -124,55 +196,117 @@ type unreadable struct{ error }
 
 func (u unreadable) Unwrap() error { return u.error }
 
-// load reads the file and serves it unless it is refused. previous is the policy that it replaces.
-func (l *loader) load(previous *policy.Snapshot) (accepted, error) {
-	l.waiting = nil
-	text, err := l.source.read()
-	if err != nil {
-		return accepted{}, unreadable{err}
-	}
-	p, err := policy.Load(l.cfg.file, text)
-	if err != nil {
-		return accepted{}, err
-	}
-	next, err := l.serve(p, previous, text, true)
-	l.wait(p, text, err)
-	return next, err
+// judgement is one that is under way.
+type judgement struct {
+	end  context.CancelFunc
+	done chan verdict // takes the one verdict, whether somebody waits for it or not
 }
 
-// serve brings a policy into service that the guard accepts and, if it is the file's, keeps its text.
-func (l *loader) serve(p, previous *policy.Snapshot, text []byte, keep bool) (accepted, error) {
+// verdict is a text of the policy file with what was judged of it.
+type verdict struct {
+	text   []byte
+	policy *policy.Snapshot
+	zones  []*policy.Zone
+	report guard.Report
+	err    error // why it is refused; the others are not to be used then
+
+	previous *policy.Snapshot    // the policy that it replaces, nil for none
+	operator []guard.Requirement // what the server's issuer lines require under it
+}
+
+// read reads the file and has it judged, instead of what is being judged. previous is the policy that it
+// replaces, nil for none.
+func (l *loader) read(previous *good) error {
+	text, err := l.source.read(l.now())
+	if errors.Is(err, errUnsettled) {
+		return unreadable{err}
+	}
+	l.endJudging()
+	l.waiting = nil
+	if err != nil {
+		return unreadable{err}
+	}
+	var replaced *policy.Snapshot
+	if previous != nil {
+		replaced = previous.policy
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	j := &judgement{cancel, make(chan verdict, 1)}
+	go func() {
+		defer cancel()
+		j.done <- l.judge(ctx, text, replaced)
+	}()
+	l.judging = j
+	return nil
+}
+
+// endJudging ends the judgement that is under way, if one is: a newer text is there, or nobody waits.
+func (l *loader) endJudging() {
+	if l.judging != nil {
+		l.judging.end()
+		<-l.judging.done
+		l.judging = nil
+	}
+}
+
+// judge reads a text and proves it. previous is the policy that it replaces.
+func (l *loader) judge(ctx context.Context, text []byte, previous *policy.Snapshot) verdict {
+	p, err := policy.LoadContext(ctx, l.cfg.file, text)
+	if err != nil {
+		return verdict{text: text, err: err}
+	}
+	return l.prove(ctx, verdict{text: text, policy: p}, previous)
+}
+
+// prove is the guard's part of a verdict.
+func (l *loader) prove(ctx context.Context, v verdict, previous *policy.Snapshot) verdict {
+	l.mu.Lock()
+	v.zones, v.err = l.zones(v.policy)
+	l.mu.Unlock()
+	if v.err != nil {
+		return v
+	}
+	v.previous, v.operator = previous, l.cfg.requirements(l.guarded(v.policy, v.zones))
+	v.report, v.err = l.check(ctx, v.policy, guard.Options{Zones: l.cfg.zones, Operator: v.operator, Previous: previous, At: l.now()})
+	if v.err == nil {
+		v.err = v.report.Err()
+	}
+	return v
+}
+
+// serveFile brings the file's policy into service if it is accepted, and keeps its text.
+func (l *loader) serveFile(v verdict) (accepted, error) {
+	if v.err != nil {
+		return accepted{}, v.err
+	}
+	return l.serve(v, true)
+}
+
+// serve brings a policy into service that the guard has accepted and, if it is the file's, keeps its text.
+func (l *loader) serve(v verdict, keep bool) (accepted, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	zones, err := l.zones(p)
+	if err := l.ring().Prepare(context.Background(), v.zones); err != nil {
+		return accepted{}, err
+	}
+	next, err := l.layOut(v.policy, v.zones)
 	if err != nil {
 		return accepted{}, err
 	}
-	operator := l.cfg.requirements(l.guarded(p, zones))
-	report := guard.Check(p, guard.Options{Zones: l.cfg.zones, Operator: operator, Previous: previous, At: l.now()})
-	if err := report.Err(); err != nil {
-		return accepted{}, err
-	}
-	if err := l.ring().Prepare(context.Background(), zones); err != nil {
-		return accepted{}, err
-	}
-	next, err := l.layOut(p, zones)
-	if err != nil {
-		return accepted{}, err
-	}
-	if err := errors.Join(l.compatible(next), l.nodesAtAliases(next), l.withoutData(next, previous, operator)); err != nil {
+	if err := errors.Join(l.compatible(next), l.nodesAtAliases(next), l.withoutData(next, v.previous, v.operator)); err != nil {
 		return accepted{}, err
 	}
 	if keep {
-		if err := l.state.save(text); err != nil {
+		if err := l.state.save(v.text); err != nil {
 			// The policy is good and must be served; a restart with a bad one would not have it.
 			log.Errorf("The policy is served, but it could not be kept as the last good one: %v", err)
 		}
 	}
 	l.put(next)
+	l.good.Store(&good{text: v.text, policy: v.policy})
 	l.status.Store(&status{loaded: l.now()})
-	l.trouble = ""
-	return accepted{next, report}, nil
+	l.trouble, l.held = "", nil
+	return accepted{next, v.report}, nil
 }
 
 // layOut makes a serving of a policy, with the keys as they are now and the zones that have appeared below.
@@ -386,33 +520,78 @@ func (l *loader) watch() {
 	for {
 		select {
 		case <-l.stop:
+			l.endJudging()
 			return
+		case v := <-l.verdicts():
+			l.judging = nil
+			l.decide(v)
 		case <-tick.C:
 			l.remind()
 			l.retry()
-			if l.cfg.reload > 0 {
-				l.look()
+			if l.cfg.reload > 0 || l.held != nil {
+				l.consider()
 			}
 		}
 	}
 }
 
-// look loads the file if it has changed and rests.
+// verdicts is where the verdict comes from that is waited for, nil when none is.
+func (l *loader) verdicts() <-chan verdict {
+	if l.judging == nil {
+		return nil
+	}
+	return l.judging.done
+}
+
+// look loads the file if it has changed and rests, and waits until it is judged.
 func (l *loader) look() {
-	if !l.source.news() {
+	l.consider()
+	if l.judging != nil {
+		v := <-l.judging.done
+		l.judging = nil
+		l.decide(v)
+	}
+}
+
+// consider has the file judged if it has changed and rests, or has rested for so long that it is no half.
+func (l *loader) consider() {
+	now := l.now()
+	news := l.source.news(now)
+	l.noticeRestless(now)
+	if !news && (l.judging != nil || !l.held.over(&l.source, now)) {
 		return
 	}
-	next, err := l.load(l.serving.Load().policy)
-	switch {
-	case errors.Is(err, errUnsettled):
-		return // it is news again when it rests
-	case err != nil:
+	if err := l.read(l.good.Load()); err != nil && !errors.Is(err, errUnsettled) { // that is news again when it rests
+		l.held = nil
 		l.complain(err)
-	default:
-		reloadCount.WithLabelValues(l.cfg.file, "accepted").Inc()
-		l.announce(l.cfg.file, next)
-		l.reportUnserved()
 	}
+}
+
+// decide brings a judged policy of the file into service, or says why not.
+func (l *loader) decide(v verdict) {
+	why := v.half(l.good.Load())
+	if why != "" && !l.held.rested(v.text, &l.source, l.now()) {
+		l.hold(v.text, why)
+		return
+	}
+	next, err := l.serveFile(v)
+	l.wait(v, err)
+	if err != nil {
+		l.held = nil
+		l.complain(err)
+		return
+	}
+	if why != "" {
+		log.Warningf("%s has rested for %v and is served from now on, though %s", l.cfg.file, rest, why)
+	}
+	l.accept(next)
+}
+
+// accept reports a changed policy of the file that is served now.
+func (l *loader) accept(next accepted) {
+	reloadCount.WithLabelValues(l.cfg.file, "accepted").Inc()
+	l.announce(l.cfg.file, next)
+	l.reportUnserved()
 }
 
 // complain tells of a policy file that is not served.
@@ -423,8 +602,13 @@ func (l *loader) complain(err error) {
 	}
 	l.trouble, l.told = brief(string(terminal.Text(err))), l.now()
 	reloadCount.WithLabelValues(l.cfg.file, outcome).Inc()
-	l.status.Store(&status{loaded: l.status.Load().loaded, refusals: refusals(err)})
+	l.waits(false, refusals(err))
 	l.tell()
+}
+
+// waits has the metrics show whether the file on disk waits, and how often it was refused.
+func (l *loader) waits(waits bool, refusals int) {
+	l.status.Store(&status{loaded: l.status.Load().loaded, refusals: refusals, waits: waits})
 }
 
 func (l *loader) tell() {

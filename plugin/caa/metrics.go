@@ -24,7 +24,7 @@ var (
 	}, []string{"server", "zone"})
 	reloadCount = promauto.NewCounterVec(prometheus.CounterOpts{
 		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_reloads_total",
-		Help: "Changes of the policy file that were looked at, by outcome: accepted, refused, unreadable.",
+		Help: "Changes of the policy file that were looked at, by outcome: accepted, refused, unreadable, waiting.",
 	}, []string{"file", "outcome"})
 )
 

@@ -251,7 +251,7 @@ func TestPluginsForZonesToCome(t *testing.T) {
 	h.loader.above = []plugin.Handler{configured(t, line, h)}
 	wantProblem(t, line, h.loader, "")
 	write(t, h.loader.cfg.file, neighbourPolicy+"default: {issue: [le]}\n")
-	if _, err := h.loader.load(h.loader.serving.Load().policy); err != nil || len(h.loader.warned) != 1 {
+	if _, err := reload(h.loader, h.loader.serving.Load().policy); err != nil || len(h.loader.warned) != 1 {
 		t.Errorf("got %v, %q", err, h.loader.warned)
 	}
 	wantProblem(t, line, h.loader, "rule 1 of rewrite answers x.old.example.net CAA with x.example.net CAA: that may make")
@@ -259,7 +259,7 @@ func TestPluginsForZonesToCome(t *testing.T) {
 	wantProblem(t, "rewrite type A AAAA", h.loader, "!rule 1 of rewrite")
 	h.loader.above[0] = configured(t, line, h)
 	write(t, h.loader.cfg.file, strings.Replace(neighbourPolicy, "zones: {", "zones: {example.net: {issue: [le], nameservers: [{name: ns.example.com}]}, ", 1))
-	if _, err := h.loader.load(h.loader.serving.Load().policy); err == nil || !strings.Contains(err.Error(), "rule 1 of rewrite answers x.old.example.net CAA") {
+	if _, err := reload(h.loader, h.loader.serving.Load().policy); err == nil || !strings.Contains(err.Error(), "rule 1 of rewrite answers x.old.example.net CAA") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
@@ -15,6 +16,9 @@ type source struct {
 	path string
 	last stamp // of the state that was dealt with last, whether it was served, refused or unreadable
 	seen stamp // at the last look
+
+	since    time.Time // the look that saw that state first
+	restless time.Time // the first of the last looks of which each saw another state; zero while the file rests
 }
 
 // stamp identifies one state of a file, links followed: a Kubernetes ConfigMap changes by a swap of
@@ -58,11 +62,20 @@ func (s stamp) equal(other stamp) bool {
 // news reports whether the file is in a new state and rests in it, that is, was in the same one at
 // the look before: half a policy may well be a valid one, and an editor that deletes a file to
 // write it anew has not taken it away.
-func (s *source) news() bool {
+func (s *source) news(at time.Time) bool { return s.look(at) && !s.seen.equal(s.last) }
+
+// look reports whether the file is as it was at the look before.
+func (s *source) look(at time.Time) (rests bool) {
 	now := stampOf(s.path)
-	rests := now.equal(s.seen)
-	s.seen = now
-	return rests && !now.equal(s.last)
+	if rests = now.equal(s.seen); rests {
+		s.restless = time.Time{}
+		return true
+	}
+	s.seen, s.since = now, at
+	if s.restless.IsZero() {
+		s.restless = at
+	}
+	return false
 }
 
 // again makes the state that was dealt with news once more.
@@ -72,9 +85,9 @@ var errUnsettled = errors.New("the file is being written")
 
 // read returns the file's content, and takes its state for dealt with. While somebody writes to it
 // the error is errUnsettled, and the state stays news.
-func (s *source) read() ([]byte, error) {
-	s.last = stampOf(s.path)
-	s.seen = s.last
+func (s *source) read(at time.Time) ([]byte, error) {
+	s.look(at)
+	s.last = s.seen
 	if s.last.info != nil && !s.last.info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: s.path, Err: fmt.Errorf("it is not a regular file but %s", s.last.info.Mode().Type())}
 	}
@@ -89,7 +102,8 @@ func (s *source) read() ([]byte, error) {
 		return nil, err
 	}
 	if !s.last.equal(stampOfOpen(file)) {
-		s.last, s.seen = stamp{}, stamp{}
+		s.last = stamp{}
+		s.look(at)
 		return nil, errUnsettled
 	}
 	return data, nil

@@ -23,7 +23,7 @@ import (
 // policy after a start, for which nothing else could be served.
 
 const (
-	// dataRetry is how often a policy that was refused for want of data is judged again.
+	// dataRetry is how often a policy that was refused for want of data is tried again.
 	dataRetry = 10 * time.Second
 	// probedNames is how many names of a zone are asked for, beside its SOA. Plugins such as hosts and template
 	// have data of names, and no SOA.
@@ -35,22 +35,21 @@ type missingData struct{ error }
 
 func (m missingData) Unwrap() error { return m.error }
 
-// waiting is a policy that was refused for want of data.
+// waiting is a policy that the guard has accepted, and that was refused for want of data.
 type waiting struct {
-	policy *policy.Snapshot
-	text   []byte
-	tried  time.Time
+	verdict
+	tried time.Time
 }
 
-// wait keeps a policy to be judged again, if it is data that it was refused for.
-func (l *loader) wait(p *policy.Snapshot, text []byte, refused error) {
+// wait keeps a policy to be tried again, if it is data that it was refused for.
+func (l *loader) wait(v verdict, refused error) {
 	l.waiting = nil
 	if errors.As(refused, new(missingData)) {
-		l.waiting = &waiting{p, text, l.now()}
+		l.waiting = &waiting{v, l.now()}
 	}
 }
 
-// retry judges again the policy that waits for data, when it is time to.
+// retry tries the policy again that waits for data, when it is time to.
 func (l *loader) retry() {
 	if l.waiting != nil && l.now().Sub(l.waiting.tried) >= dataRetry {
 		l.retryNow()
@@ -64,16 +63,14 @@ func (l *loader) retryNow() {
 	if w == nil {
 		return
 	}
-	next, err := l.serve(w.policy, l.serving.Load().policy, w.text, true)
-	l.wait(w.policy, w.text, err)
+	next, err := l.serve(w.verdict, true)
+	l.wait(w.verdict, err)
 	switch {
 	case l.waiting != nil:
 	case err != nil:
 		l.complain(err)
 	default:
-		reloadCount.WithLabelValues(l.cfg.file, "accepted").Inc()
-		l.announce(l.cfg.file, next)
-		l.reportUnserved()
+		l.accept(next)
 	}
 }
 

@@ -3,6 +3,7 @@ package caa
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
 // Policies of one block for corp.example and data.example, whose next plugin serves the latter.
@@ -124,7 +126,7 @@ func TestReloadWithoutData(t *testing.T) {
 			h.loader.next = c.next
 			write(t, h.loader.cfg.file, c.after)
 			was := h.loader.serving.Load()
-			_, err := h.loader.load(was.policy)
+			_, err := reload(h.loader, was.policy)
 			switch {
 			case c.want == "" && err != nil:
 				t.Errorf("refused: %v", err)
@@ -207,7 +209,7 @@ func TestWithoutDataSaysWhere(t *testing.T) {
 	t.Parallel()
 	h := buildIn(t, ".", corpComplete, "unsigned", onlyData(code(dns.RcodeRefused, nil)))
 	write(t, h.loader.cfg.file, corpOverlay)
-	_, err := h.loader.load(h.loader.serving.Load().policy)
+	_, err := reload(h.loader, h.loader.serving.Load().policy)
 	var refused *guard.Error
 	if !errors.As(err, &refused) || len(refused.Report.Refusals) != 1 {
 		t.Fatalf("got %v", err)
@@ -216,4 +218,16 @@ func TestWithoutDataSaysWhere(t *testing.T) {
 	if r.Code != "no-data" || r.Pos.Line != 6 || strings.Join(r.Names, " ") != "corp.example vpn.corp.example" || !strings.Contains(r.Remedy, "nameservers") {
 		t.Errorf("got %+v", r)
 	}
+}
+
+// reload judges the policy file as it is now, and serves it if it is accepted.
+func reload(l *loader, previous *policy.Snapshot) (accepted, error) {
+	text, err := os.ReadFile(l.cfg.file)
+	if err != nil {
+		return accepted{}, err
+	}
+	v := l.judge(context.Background(), text, previous)
+	next, err := l.serveFile(v)
+	l.wait(v, err)
+	return next, err
 }

@@ -164,7 +164,7 @@ func (c *check) explainNone(d denial) Refusal {
 		cause += " overrides issue for wildcards (RFC 8659 4.3)"
 	}
 	_, declare := c.key(d.Requirement)
-	edit := &Edit{Pos: d.place().pos, Op: Set, Key: d.tag, Value: listed(c.lacking[d.place()])}
+	edit := &Edit{Pos: d.place().pos, Op: Set, Key: d.tag, Value: listed(c.lacking[d.place()].keys)}
 	remedy := declare + edit.String()
 	switch {
 	case d.fromDefault():
@@ -181,7 +181,7 @@ func (c *check) explainNone(d denial) Refusal {
 
 // explainOthers: other issuers may issue.
 func (c *check) explainOthers(d denial) Refusal {
-	others, narrowed := d.granted()
+	others, narrowed := c.granted(d)
 	cause := fmt.Sprintf(": %s %s names only %s", d.tag, d.where(), few(others))
 	if d.src.Owner != "default" && d.src.Owner != d.node.Zone.Name {
 		cause += ", and replaces what stands above (RFC 8659 3)"
@@ -189,7 +189,7 @@ func (c *check) explainOthers(d denial) Refusal {
 	key, declare := c.key(d.Requirement)
 	edit, where := &Edit{Pos: d.src.Pos, Op: Add, Key: d.tag, Value: key}, " there"
 	if d.fromDefault() && !narrowed {
-		edit = &Edit{Pos: d.place().pos, Op: Set, Key: d.tag, Value: listed(append(others, c.lacking[d.place()]...))}
+		edit = &Edit{Pos: d.place().pos, Op: Set, Key: d.tag, Value: listed(slices.Concat(others, c.lacking[d.place()].keys))}
 		where = " in the zone " + bare(d.node.Zone.Name)
 	}
 	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: declare + edit.String() + where, Edit: doable(edit, declare)}
@@ -197,14 +197,43 @@ func (c *check) explainOthers(d denial) Refusal {
 
 // granted are the issuers that the node's properties of the deciding tag name, and whether one of them
 // is narrowed there.
-func (d denial) granted() (keys []string, narrowed bool) {
-	for i, src := range d.node.Sources {
-		if d.node.RRset[i].Tag == d.tag && src.Issuer != nil && !slices.Contains(keys, src.Issuer.Key) {
-			keys = append(keys, src.Issuer.Key)
-			narrowed = narrowed || src.OwnAccounts || src.OwnMethods
+func (c *check) granted(d denial) (keys []string, narrowed bool) {
+	key := asked{first(d.node.RRset), d.src, d.tag}
+	known := c.grants[key]
+	if known == nil {
+		known = &granted{}
+		seen := map[*policy.Issuer]bool{}
+		c.work.Take(len(d.node.RRset))
+		for i, src := range d.node.Sources {
+			if d.node.RRset[i].Tag == d.tag && src.Issuer != nil && !seen[src.Issuer] {
+				seen[src.Issuer] = true
+				known.keys = append(known.keys, src.Issuer.Key)
+				known.narrowed = known.narrowed || src.OwnAccounts || src.OwnMethods
+			}
 		}
+		c.grants[key] = known
 	}
-	return keys, narrowed
+	return known.keys, known.narrowed
+}
+
+// asked is an RRset, equal ones being one, with a source in it, since equal RRsets may come from several
+// places, and the tag that decided.
+type asked struct {
+	rrset *issuance.Property
+	src   *policy.Source
+	tag   string
+}
+
+// granted are issuers, and whether one of them is narrowed.
+type granted struct {
+	keys     []string
+	narrowed bool
+}
+
+// boundOf is what an RRset binds an issuer to.
+type boundOf struct {
+	rrset                  *issuance.Property
+	tag, domain, parameter string
 }
 
 func listed(keys []string) string { return "[" + strings.Join(keys, ", ") + "]" }
@@ -250,7 +279,7 @@ type binding struct {
 
 // widen adds what is required to the list that lacks it.
 func (c *check) widen(d denial, b binding) Refusal {
-	bound := bound(d.node.RRset, d.tag, d.judged.Request.Issuers, b.parameter)
+	bound := c.boundAt(d, b.parameter)
 	cause := fmt.Sprintf("%s: %s %s %s %s (%s)", b.how, d.tag, d.where(), b.verb, few(bound), b.rfc)
 	edit := &Edit{Pos: d.src.Pos, Op: Add, Key: b.list, Value: quoted(b.required)}
 	first, where := "", "there"
@@ -267,9 +296,22 @@ func (c *check) widen(d denial, b binding) Refusal {
 	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: remedy, Edit: doable(edit, first)}
 }
 
-// bound are the values of a parameter that the RRset gives an issuer, under one of its names.
-func bound(rrset issuance.RRset, tag string, names []string, parameter string) []string {
-	var out []string
+// boundAt are the values of a parameter that the RRset of a denial gives the issuer, looked for once for all names that
+// have the RRset.
+func (c *check) boundAt(d denial, parameter string) []string {
+	key := boundOf{first(d.node.RRset), d.tag, d.Domain, parameter}
+	bound, known := c.bounds[key]
+	if !known {
+		c.work.Take(len(d.node.RRset))
+		bound = boundIn(d.node.RRset, d.tag, d.judged.Request.Issuers, parameter)
+		c.bounds[key] = bound
+	}
+	return bound
+}
+
+// boundIn are the values of a parameter that the RRset gives an issuer, under one of its names, each once.
+func boundIn(rrset issuance.RRset, tag string, names []string, parameter string) []string {
+	out, seen := []string{}, map[string]bool{}
 	for _, p := range rrset {
 		v, err := issuance.ParseIssueValue(p.Value)
 		if p.Tag != tag || err != nil || !slices.Contains(names, v.Domain) {
@@ -281,7 +323,8 @@ func bound(rrset issuance.RRset, tag string, names []string, parameter string) [
 				values = strings.Split(given.Value, ",")
 			}
 			for _, value := range values {
-				if given.Tag == parameter && !slices.Contains(out, value) {
+				if given.Tag == parameter && !seen[value] {
+					seen[value] = true
 					out = append(out, value)
 				}
 			}
@@ -305,7 +348,7 @@ func (c *check) explainUnknownMethod(d denial) Refusal {
 func (c *check) explainNoWildcard(d denial) Refusal {
 	const cause = ": no CA validates a wildcard by %s (BR 3.2.2.4)"
 	if d.Method == "" {
-		granted := bound(issuance.RRset{d.node.RRset[d.judged.Index]}, d.tag, d.judged.Request.Issuers, "validationmethods")
+		granted := boundIn(issuance.RRset{d.node.RRset[d.judged.Index]}, d.tag, d.judged.Request.Issuers, "validationmethods")
 		return c.addMethod(d, fmt.Sprintf(cause+", and %s %s allows nothing else", strings.Join(granted, " or "), d.tag, d.where()))
 	}
 	methods := []string{d.Method}
@@ -354,8 +397,17 @@ func (c *check) misnamed(r Requirement, reason issuance.Reason, meant string) Re
 // explainProperty: a property written by hand decides, and has no fault but that.
 func (c *check) explainProperty(d denial) Refusal {
 	key, declare := c.key(d.Requirement)
-	return Refusal{Pos: d.src.Pos, Cause: fmt.Sprintf(": the property %s %q %s does not let it", d.tag, d.node.RRset[d.judged.Index].Value, d.where()),
+	return Refusal{Pos: d.src.Pos, Cause: fmt.Sprintf(": the property %s %q %s does not let it", d.tag, shortened(d.node.RRset[d.judged.Index].Value), d.where()),
 		Remedy: fmt.Sprintf("%stake the property away and write %s: [%s] instead", declare, d.tag, key)}
+}
+
+// shortened is a value as far as a message needs it.
+func shortened(value string) string {
+	const enough = 1000
+	if len(value) <= enough {
+		return value
+	}
+	return value[:enough] + "..."
 }
 
 // few names the first of many.

@@ -14,6 +14,9 @@ import (
 // issuers checks the names and accounts that the policy declares.
 func (c *check) issuers() {
 	for _, issuer := range c.policy.Issuers {
+		if !c.work.Take(1 + len(issuer.Accounts) + len(issuer.Methods)) {
+			return
+		}
 		name := exact(issuer.Domain)
 		if name != issuer.Domain {
 			c.refuseDomain(issuer, "issuer-name-not-exact", fmt.Sprintf("the issuer %s is written %q, and CAs compare the Issuer Domain Name byte for byte", issuer.Key, issuer.Domain), name, "")
@@ -68,6 +71,10 @@ func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entr
 // unknownIssuer refuses a name that the directory does not have: a slip, or newer than the directory.
 func (c *check) unknownIssuer(issuer *policy.Issuer, name string) {
 	const code, unlisted = "issuer-unknown", "for a private CA or one newer than the directory"
+	if c.full() {
+		return // a name is not looked for that nobody reads
+	}
+	c.work.Take(lookFor)
 	cause := fmt.Sprintf("%s is not in the directory of public CAs", name)
 	if near := issuers.Meant(name); near != "" {
 		c.refuseDomain(issuer, code, cause, near, "; or add unlisted: true "+unlisted)
@@ -77,6 +84,9 @@ func (c *check) unknownIssuer(issuer *policy.Issuer, name string) {
 	c.refuse(Refusal{Pos: issuer.DomainPos, Code: code, Cause: cause, Edit: edit,
 		Remedy: fmt.Sprintf("%s %s; or write the Issuer Domain Name that the CA's documents give", edit, unlisted)})
 }
+
+// lookFor is some of the steps that it takes to find the name that was meant for one.
+const lookFor = 1000
 
 func preferred(entry issuers.Entry) []string {
 	var names []string
@@ -117,6 +127,7 @@ func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry
 // method that somebody means to use, or without any that a CA is known to have. Beside one that is known, or of an
 // issuer that is unlisted, another one may be newer than what we know.
 func (c *check) methods(labels []string, pos func(int) policy.Position, unlisted bool, refuse func(Refusal)) {
+	known := slices.ContainsFunc(labels, issuance.KnownMethod)
 	for i, label := range labels {
 		if issuance.KnownMethod(label) {
 			continue
@@ -128,7 +139,7 @@ func (c *check) methods(labels []string, pos func(int) policy.Position, unlisted
 			c.warn(pos(i), string(MethodUnknown), "%s; write %s, if that is meant", cause, meant)
 		case meant != "":
 			refuse(Refusal{Pos: pos(i), Code: string(MethodUnknown), Cause: cause, Remedy: fmt.Sprintf("did you mean %s?", meant)})
-		case unlisted || slices.ContainsFunc(labels, issuance.KnownMethod):
+		case unlisted || known:
 			c.warn(pos(i), string(MethodUnknown), "%s", cause)
 		default:
 			refuse(Refusal{Pos: pos(i), Code: string(MethodUnknown), Cause: cause, Remedy: knownMethods})
@@ -161,9 +172,15 @@ func (c *check) properties() {
 }
 
 func (c *check) node(node *policy.Node, name string) {
+	if !c.work.Take(len(node.RRset)) {
+		return
+	}
 	c.size(node, name)
 	for i, p := range node.RRset {
-		c.property(p, node.Sources[i])
+		if at := (writing{node.Sources[i], p}); !c.read[at] {
+			c.read[at] = true
+			c.property(p, node.Sources[i])
+		}
 	}
 }
 
@@ -301,7 +318,7 @@ func (c *check) critical(p issuance.Property, src *policy.Source) {
 // value checks an issue-value that the user wrote by hand.
 func (c *check) value(p issuance.Property, src *policy.Source) {
 	refuse := func(code issuance.Reason, cause, remedy string) {
-		c.fault(p, src, Refusal{Pos: src.Pos, Code: string(code), Cause: fmt.Sprintf("the value %q of %s %s", p.Value, p.Tag, cause), Remedy: remedy})
+		c.fault(p, src, Refusal{Pos: src.Pos, Code: string(code), Cause: fmt.Sprintf("the value %q of %s %s", shortened(p.Value), p.Tag, cause), Remedy: remedy})
 	}
 	instead := fmt.Sprintf("take the property away and write the issuer under %s, with accounts and methods", p.Tag)
 	v, err := issuance.ParseIssueValue(p.Value)

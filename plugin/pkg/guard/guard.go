@@ -8,6 +8,7 @@ package guard
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/steps"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
@@ -147,13 +149,60 @@ type check struct {
 	unlisted     map[string]bool              // the names of issuers that are unlisted
 	misnames     map[string]bool              // the names of issuers that are refused for their names
 	long         map[policy.Position]*refused // of nodes with too many records
-	denied       []denial
-	lacking      map[writtenProperty][]string // by place and tag, the issuers that a denied requirement asks for there
-	refusals     map[string]*refused          // by place and cause, so that a cause is told once
-	warned       map[Warning]bool             // without their texts
-	guesses      int                          // how often it was looked for a zone that somebody misspelt
-	report       Report
+
+	denied   []*denials
+	causes   map[cause]*denials        // the same, by what is said of them
+	lacking  map[writtenProperty]*lack // by place and tag, the issuers that a denied requirement asks for there
+	refusals map[string]*refused       // by place and cause, so that a cause is reported once
+	warned   map[Warning]bool          // without their texts
+	guesses  int                       // how often it was looked for a zone that somebody misspelt
+	read     map[writing]bool          // properties, once for all names that inherit them
+	proved   map[proof]bool            // issuances that are permitted, once for all names that have the RRset
+	grants   map[asked]*granted        // what the RRsets of denials grant
+	bounds   map[boundOf][]string      // what they bind issuers to
+	omitted  struct{ refusals, warnings int }
+	work     *steps.Counter
+	report   Report
 }
+
+// cause is a denial without the name that it is about: names that are denied for one cause are reported together.
+type cause struct {
+	requirement Requirement // without the name, and without its place where the refusal has another
+	rrset       *issuance.Property
+	src         *policy.Source
+	tag         string
+	reason      issuance.Reason
+	index       int
+	atOwner     bool
+	apex        string // of zones, whose place a refusal may have
+}
+
+// denials are those of one cause: the first, and the names of all.
+type denials struct {
+	denial
+	names []string
+}
+
+// lack is the issuers that a grant lacks, each once.
+type lack struct {
+	keys []string
+	has  map[string]bool
+}
+
+// writing is a property as it was written, which nodes inherit.
+type writing struct {
+	src *policy.Source
+	issuance.Property
+}
+
+// proof is an issuance at any name that has an RRset. Equal RRsets of a policy are one.
+type proof struct {
+	rrset       *issuance.Property
+	requirement Requirement // without name and place
+}
+
+// most is how many refusals are kept, and how many warnings.
+const most = policy.MaxErrors
 
 // refused is a Refusal in the making.
 type refused struct {
@@ -178,8 +227,16 @@ const NothingRequired = "nothing-required"
 
 // Check proves every required issuance and reads every property as real CAs do.
 func Check(p *policy.Snapshot, o Options) Report {
-	c := &check{policy: p, options: o, defaults: map[string]*policy.Zone{}, keys: map[string]string{},
-		faults: map[writtenProperty][]*refused{}, issuerFaults: map[issuerFault][]*refused{}, declared: map[string]*policy.Issuer{}, unlisted: map[string]bool{}, misnames: map[string]bool{}, long: map[policy.Position]*refused{}, lacking: map[writtenProperty][]string{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
+	report, _ := CheckContext(context.Background(), p, o)
+	return report
+}
+
+// CheckContext is Check until the context ends, whose error is then the error.
+func CheckContext(ctx context.Context, p *policy.Snapshot, o Options) (Report, error) {
+	c := &check{policy: p, options: o, work: steps.Of(ctx), defaults: map[string]*policy.Zone{}, keys: map[string]string{},
+		faults: map[writtenProperty][]*refused{}, issuerFaults: map[issuerFault][]*refused{}, declared: map[string]*policy.Issuer{}, unlisted: map[string]bool{},
+		misnames: map[string]bool{}, long: map[policy.Position]*refused{}, causes: map[cause]*denials{}, lacking: map[writtenProperty]*lack{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
+		read: map[writing]bool{}, proved: map[proof]bool{}, grants: map[asked]*granted{}, bounds: map[boundOf][]string{},
 		report: Report{Refusals: []Refusal{}, Warnings: []Warning{}}}
 	for _, name := range o.Zones {
 		if z := p.ZoneOrDefault(name); z != nil && z.FromDefault {
@@ -206,10 +263,18 @@ func Check(p *policy.Snapshot, o Options) Report {
 	}
 	for _, r := range slices.Concat(own, Vouching(p, o.Operator), inherited(own, o.Previous, o.At)) {
 		r.Domain = exact(r.Domain)
+		if !c.work.Take(1) {
+			return Report{}, c.work.Err()
+		}
 		c.require(r)
 	}
 	for _, d := range c.denied {
-		c.refuse(c.explain(d))
+		if !c.work.Take(1) {
+			break
+		}
+		refusal := c.explain(d.denial)
+		refusal.Names = d.names
+		c.refuse(refusal)
 	}
 	for _, r := range c.refusals {
 		c.report.Refusals = append(c.report.Refusals, r.Refusal)
@@ -220,7 +285,19 @@ func Check(p *policy.Snapshot, o Options) Report {
 	slices.SortFunc(c.report.Refusals, func(a, b Refusal) int {
 		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Cause, b.Cause))
 	})
-	return c.report
+	c.tellOmitted()
+	return c.report, c.work.Err()
+}
+
+// tellOmitted says how much was found that is not kept.
+func (c *check) tellOmitted() {
+	if n := len(c.report.Refusals); c.omitted.refusals > 0 {
+		c.report.Refusals = append(c.report.Refusals, Refusal{Pos: c.report.Refusals[n-1].Pos, Code: "more-refusals",
+			Cause: fmt.Sprintf("and more refusals than the %d that are kept", most), Remedy: "fix those first, then look again"})
+	}
+	if n := len(c.report.Warnings); c.omitted.warnings > 0 {
+		c.report.Warnings = append(c.report.Warnings, Warning{c.report.Warnings[n-1].Pos, "more-warnings", fmt.Sprintf("and more warnings than the %d that are kept", most)})
+	}
 }
 
 // onlyDefault warns of a name that default protects, if its zone is served, and that is near a zone of the file.
@@ -237,7 +314,7 @@ func exact(domain string) string { return strings.ToLower(strings.TrimSuffix(dom
 // declares and the certificate leaves open. Of methods those count by which the name can be validated, if there
 // are any: nobody asks by the others.
 func Requirements(p *policy.Snapshot) []Requirement {
-	var out []Requirement
+	out := make([]Requirement, 0, len(p.Certificates))
 	for _, cert := range p.Certificates {
 		r := Requirement{Name: cert.Name, Wildcard: cert.Wildcard, Domain: exact(cert.Issuer.Domain), IssuerKey: cert.Issuer.Key,
 			Type: cert.Type, Account: cert.Account, Method: cert.Method, Pos: cert.Pos, Origin: Certificates, Unlisted: cert.Issuer.Unlisted}
@@ -265,9 +342,13 @@ func open(named string, declared []string) []string {
 
 // Vouching are an operator's requirements as a policy knows their issuers: it may call one unlisted.
 func Vouching(p *policy.Snapshot, operator []Requirement) []Requirement {
+	unlisted := map[string]bool{}
+	for _, issuer := range p.Issuers {
+		unlisted[exact(issuer.Domain)] = unlisted[exact(issuer.Domain)] || issuer.Unlisted
+	}
 	out := slices.Clone(operator)
 	for i, r := range out {
-		out[i].Unlisted = Unlisting(p, r.Domain)
+		out[i].Unlisted = unlisted[exact(r.Domain)]
 	}
 	return out
 }
@@ -326,6 +407,9 @@ func (r Requirement) impossible(at time.Time) bool {
 func (c *check) refuse(r Refusal) *refused {
 	key := r.Pos.String() + r.Code + r.Cause
 	known := c.refusals[key]
+	if known == nil && c.full() {
+		return &refused{Refusal: r, named: map[string]bool{}}
+	}
 	if known == nil {
 		known = &refused{Refusal: r, named: map[string]bool{}}
 		known.Names = nil
@@ -333,6 +417,16 @@ func (c *check) refuse(r Refusal) *refused {
 	}
 	known.name(r.Names...)
 	return known
+}
+
+// full reports whether no more refusals are kept, and counts the one that is not. What it would say need not
+// be made then.
+func (c *check) full() bool {
+	if len(c.refusals) < most {
+		return false
+	}
+	c.omitted.refusals++
+	return true
 }
 
 func (r *refused) name(names ...string) {
@@ -347,6 +441,10 @@ func (r *refused) name(names ...string) {
 // warn tells a warning once for each place and code: nodes inherit it a hundred thousand times.
 func (c *check) warn(pos policy.Position, code, format string, args ...any) {
 	if w := (Warning{Pos: pos, Code: code}); !c.warned[w] {
+		if len(c.warned) >= most {
+			c.omitted.warnings++
+			return
+		}
 		c.warned[w] = true
 		w.Text = fmt.Sprintf(format, args...)
 		c.report.Warnings = append(c.report.Warnings, w)
@@ -393,9 +491,14 @@ func (c *check) require(r Requirement) {
 		return
 	}
 	asked, rrset := r, node.RRset
+	known := proof{first(rrset), r.anywhere()}
+	if c.proved[known] || !c.work.Take(len(rrset)) {
+		return
+	}
 	for range len(rrset) + 1 {
 		made := Judge(asked, rrset, c.options.At)
 		if made.Outcome == MayIssue {
+			c.proved[known] = known.rrset != nil && first(rrset) == known.rrset && asked == r
 			return
 		}
 		c.deny(newDenial(r, node, made))
@@ -406,7 +509,7 @@ func (c *check) require(r Requirement) {
 			rrset[made.Index].Flags = 0
 		case issuance.AccountMismatch:
 			p := rrset[made.Index]
-			asked.Account = bound(issuance.RRset{p}, p.Tag, made.Request.Issuers, "accounturi")[0]
+			asked.Account = boundIn(issuance.RRset{p}, p.Tag, made.Request.Issuers, "accounturi")[0]
 		default:
 			return
 		}
@@ -425,8 +528,51 @@ func (c *check) deny(d denial) {
 	if len(known) > 0 {
 		return
 	}
-	c.denied = append(c.denied, d)
-	if key, _ := c.key(d.Requirement); !slices.Contains(c.lacking[d.place()], key) {
-		c.lacking[d.place()] = append(c.lacking[d.place()], key)
+	why := d.cause()
+	if known := c.causes[why]; known != nil {
+		known.names = append(known.names, d.String())
+		return
 	}
+	if len(c.causes) >= most {
+		c.omitted.refusals++
+		return
+	}
+	c.causes[why] = &denials{d, []string{d.String()}}
+	c.denied = append(c.denied, c.causes[why])
+	place := d.place()
+	if c.lacking[place] == nil {
+		c.lacking[place] = &lack{has: map[string]bool{}}
+	}
+	c.lacking[place].add(c.key(d.Requirement))
+}
+
+func (l *lack) add(key, _ string) {
+	if !l.has[key] {
+		l.has[key] = true
+		l.keys = append(l.keys, key)
+	}
+}
+
+// cause is what the refusal of a denial says, without the name.
+func (d denial) cause() cause {
+	r := d.Requirement
+	r.Name = ""
+	if r.Origin == Certificates && doubts[d.judged.Reason] == nil {
+		r.Pos = policy.Position{} // not said, nor where the refusal is
+	}
+	return cause{r, first(d.node.RRset), d.src, d.tag, d.judged.Reason, d.judged.Index, d.src != nil && d.src.Owner == d.Name, d.node.Zone.Name}
+}
+
+// first tells RRsets of a policy apart, since equal ones are one: it is the first property, nil where there is none.
+func first(rrset issuance.RRset) *issuance.Property {
+	if len(rrset) == 0 {
+		return nil
+	}
+	return &rrset[0]
+}
+
+// anywhere is the requirement without its name, and without where it was written and what the policy calls its issuer.
+func (r Requirement) anywhere() Requirement {
+	r.Name, r.Pos, r.IssuerKey = "", policy.Position{}, ""
+	return r
 }

@@ -231,7 +231,7 @@ func (r Requirement) request(rrset issuance.RRset, at time.Time) issuance.Reques
 		return base
 	}
 	tag := base.DecidingTag(rrset)
-	best, permitted := base, false
+	best, permitted, tried := base, false, map[issuingBy]bool{}
 	for _, p := range slices.Backward(rrset) {
 		v, err := issuance.ParseIssueValue(p.Value)
 		if !strings.EqualFold(p.Tag, tag) || err != nil || !slices.Contains(base.Issuers, strings.ToLower(v.Domain)) {
@@ -246,6 +246,11 @@ func (r Requirement) request(rrset issuance.RRset, at time.Time) issuance.Reques
 		if labels := labelsOf(v); r.Method == "" && len(labels) > 0 {
 			req.Method = r.usable(labels)[0]
 		}
+		by := issuingBy{req.Account, req.Method}
+		if tried[by] || len(tried) == mostTried {
+			continue
+		}
+		tried[by] = true
 		decision, _ := issuance.Everywhere(rrset, req)
 		if decision.Permitted && r.fault(req, p, at) == "" {
 			return req
@@ -256,6 +261,13 @@ func (r Requirement) request(rrset issuance.RRset, at time.Time) issuance.Reques
 	}
 	return best
 }
+
+// issuingBy is an account and a method that an RRset names.
+type issuingBy struct{ account, method string }
+
+// mostTried is how many accounts and methods are tried for a requirement that leaves them open. An RRset that
+// names more is one that resolvers do not take, and each costs a look at all of it.
+const mostTried = MostRecords
 
 // alsoKnownAs are the other names that an issuer's CA honours, where there is one such CA.
 func alsoKnownAs(domain string) []string {

@@ -30,9 +30,30 @@ type compiler struct {
 	used      map[*Issuer]bool // named in some grant
 	fallback  *spec
 	challenge []challengeUse
-	interned  map[string]issuance.RRset // equal sets are one: most nodes of a large policy say the same
-	key       []byte                    // of the set that is looked for there
-	guesses   int                       // names in no zone for which a misspelt zone was looked for
+	interned  map[[sha256.Size]byte]issuance.RRset // by digest: equal sets are one, for most nodes of a large policy say the same
+	key       []byte                               // of the set that is looked for there
+	guesses   int                                  // names in no zone for which a misspelt zone was looked for
+
+	known     []string                    // the keys of issuers, made when a message needs them
+	members   map[*string]map[string]bool // of long lists, by their first entry
+	values    map[valuesOf][]string       // what issuers emit that no grant narrows
+	addressed map[*Zone]map[string]bool   // the servers that a zone has addresses of
+	published tally                       // octets of CAA records
+	issuances tally                       // required
+	proofs    tally                       // of those
+	proved    map[provedAt]bool           // the proofs that are counted
+}
+
+// provedAt is what a certificate requires, wherever there is an RRset. Equal RRsets are one.
+type provedAt struct {
+	rrset *issuance.Property
+	Certificate
+}
+
+// valuesOf is an issuer where its accounts and methods bind, or where they do not.
+type valuesOf struct {
+	issuer *Issuer
+	bound  bool
 }
 
 type challengeUse struct {
@@ -59,11 +80,16 @@ var policyRows = map[string]row[sections]{
 
 // Compile checks a policy and builds its Snapshot. The error is an ErrorList.
 func Compile(f *File) (*Snapshot, error) {
-	c := &compiler{reader: reader{File: f}, issuers: map[string]*Issuer{}, used: map[*Issuer]bool{}, interned: map[string]issuance.RRset{},
+	c := &compiler{reader: newReader(f), issuers: map[string]*Issuer{}, used: map[*Issuer]bool{}, interned: map[[sha256.Size]byte]issuance.RRset{},
+		members: map[*string]map[string]bool{}, values: map[valuesOf][]string{}, addressed: map[*Zone]map[string]bool{},
+		published: tally{limitPublished, f.size, 0}, issuances: tally{limitIssuances, f.size, 0}, proofs: tally{limitProofs, f.size, 0}, proved: map[provedAt]bool{},
 		snap: &Snapshot{File: f.name, ZonesPos: f.pos(f.root), zones: map[string]*Zone{}}, root: &spec{owner: "the file", pos: f.pos(f.root)}}
 	var s sections
 	fields(c, f.root, "the policy", policyRows, &s)
 	c.checkSections(&s)
+	if !c.checkNames(&s) {
+		return nil, c.err()
+	}
 	for _, section := range []struct {
 		node *yaml.Node
 		read func(*yaml.Node)
@@ -75,7 +101,7 @@ func Compile(f *File) (*Snapshot, error) {
 	c.checkNameservers()
 	c.checkChallenges()
 	c.checkUse()
-	if err := c.err(); err != nil {
+	if err := cmp.Or(c.work.Err(), c.err()); err != nil {
 		return nil, err
 	}
 	c.digest()
@@ -93,6 +119,26 @@ func (c *compiler) checkSections(s *sections) {
 	if s.zones == nil && s.fallback == nil {
 		c.wrong(c.File.root, "the policy has neither zones nor default, so it says nothing")
 	}
+}
+
+// checkNames refuses more zones and names than there may be, before anything is made of them.
+func (c *compiler) checkNames(s *sections) bool {
+	if s.zones == nil || s.zones.Kind != yaml.MappingNode {
+		return true
+	}
+	n := len(s.zones.Content) / 2
+	for i := 1; i < len(s.zones.Content); i += 2 {
+		zone := s.zones.Content[i]
+		for j := 1; zone.Kind == yaml.MappingNode && j < len(zone.Content); j += 2 {
+			if zone.Content[j-1].Value == "names" {
+				n += len(zone.Content[j].Content) / 2
+			}
+		}
+	}
+	if n > MaxNames {
+		c.wrong(s.zones, "%s", limitNames.over(c.size))
+	}
+	return n <= MaxNames
 }
 
 func (c *compiler) readVersion(n *yaml.Node) {
@@ -158,15 +204,16 @@ func (c *compiler) issuer(n *yaml.Node) *Issuer {
 	if issuer := c.issuers[key]; issuer != nil {
 		return issuer
 	}
-	known := make([]string, len(c.snap.Issuers))
-	for i, issuer := range c.snap.Issuers {
-		known[i] = issuer.Key
-	}
-	if (key == "none" || key == "any") && len(known) > 0 {
+	if (key == "none" || key == "any") && len(c.snap.Issuers) > 0 {
 		c.wrong(n, "%s stands alone, not in a list; write it without the brackets", key)
 		return nil
 	}
-	c.wrong(n, "the issuer %q is not declared under issuers%s", shorten(key), meant(key, known))
+	if c.known == nil {
+		for _, issuer := range c.snap.Issuers {
+			c.known = append(c.known, issuer.Key)
+		}
+	}
+	c.wrong(n, "the issuer %q is not declared under issuers%s", shorten(key), c.meant(key, c.known))
 	return nil
 }
 
@@ -219,7 +266,9 @@ func (c *compiler) readZones(n *yaml.Node) {
 		}
 	})
 	for _, z := range all {
-		c.compileZone(z)
+		if c.mayEmit(1) {
+			c.compileZone(z)
+		}
 	}
 	slices.SortFunc(c.snap.Zones, func(a, b *Zone) int { return cmp.Compare(a.Name, b.Name) })
 }
@@ -254,6 +303,9 @@ func (c *compiler) compileZone(z *zoneSpec) {
 	specs := make(map[string]*spec, len(names)+1)
 	specs[z.zone.Name] = apex
 	for _, one := range names {
+		if !c.mayEmit(1) {
+			return
+		}
 		if first := z.zone.nodes[one.name]; first != nil {
 			c.wrong(one.key, "the name %s stands twice; the first is in line %d", shorten(one.key.Value), first.Pos.Line)
 			continue
@@ -275,11 +327,11 @@ func (c *compiler) nodeName(z *Zone, key *yaml.Node) (string, bool) {
 	text := key.Value
 	if text == "*" || strings.HasPrefix(text, "*.") {
 		base := strings.TrimPrefix(strings.TrimPrefix(text, "*"), ".")
-		where := fmt.Sprintf("at %q", base)
+		where := fmt.Sprintf("at %q", shorten(base))
 		if base == "" {
 			where = "at the zone itself"
 		}
-		c.wrong(key, "a node named %s is never asked: for a wildcard a CA asks CAA at the name without the `*.` (RFC 8659 3); write issuewild %s", text, where)
+		c.wrong(key, "a node named %s is never asked: for a wildcard a CA asks CAA at the name without the `*.` (RFC 8659 3); write issuewild %s", shorten(text), where)
 		return "", false
 	}
 	if text == "@" || text == "." {
@@ -328,7 +380,12 @@ func (c *compiler) node(z *Zone, name string, own, merged, parent *spec) *Node {
 }
 
 func (c *compiler) newNode(name string, s *spec) *Node {
-	node := &Node{Name: name, TTL: defaultTTL, Pos: s.pos, RRset: c.intern(s.emit().rrset), Sources: s.emit().sources}
+	set := s.emit()
+	c.work.Take(len(set.rrset))
+	if c.publish(set.octets, s.pos); !set.interned {
+		set.rrset, set.interned = c.intern(set.rrset), true
+	}
+	node := &Node{Name: name, TTL: defaultTTL, Pos: s.pos, RRset: set.rrset, Sources: set.sources}
 	if s.ttl != nil {
 		node.TTL = *s.ttl
 	}
@@ -341,11 +398,37 @@ func (c *compiler) intern(rrset issuance.RRset) issuance.RRset {
 	for _, p := range rrset {
 		c.key = fmt.Appendf(c.key, "%d %s %d %s", p.Flags, p.Tag, len(p.Value), p.Value)
 	}
-	if known, ok := c.interned[string(c.key)]; ok {
+	digest := sha256.Sum256(c.key)
+	if known, ok := c.interned[digest]; ok {
 		return known
 	}
-	c.interned[string(c.key)] = rrset
+	c.interned[digest] = rrset
 	return rrset
+}
+
+// publish counts what is emitted, and reports whether there may be that much.
+func (c *compiler) publish(octets int, pos Position) bool {
+	c.count(&c.published, octets, pos)
+	return c.published.within()
+}
+
+// mayEmit takes steps and reports whether more records may be made.
+func (c *compiler) mayEmit(steps int) bool { return c.work.Take(steps) && c.published.within() }
+
+// has reports whether a list holds an entry. A long one is looked at once.
+func (c *compiler) has(list []string, entry string) bool {
+	if len(list) <= fewValues {
+		return slices.Contains(list, entry)
+	}
+	known := c.members[&list[0]]
+	if known == nil {
+		known = make(map[string]bool, len(list))
+		for _, one := range list {
+			known[one] = true
+		}
+		c.members[&list[0]] = known
+	}
+	return known[entry]
 }
 
 var nameserverRows = map[string]row[Nameserver]{
@@ -355,12 +438,13 @@ var nameserverRows = map[string]row[Nameserver]{
 
 func (c *compiler) readAddresses(v *yaml.Node) []netip.Addr {
 	var out []netip.Addr
+	var seen distinct[netip.Addr]
 	for _, item := range c.list(v, "addresses") {
 		addr, err := netip.ParseAddr(item.Value)
 		switch {
 		case err != nil || addr.Zone() != "" || addr.Is4In6() || !isText(item):
 			c.wrong(item, "%s is not an IP address", kind(item))
-		case slices.Contains(out, addr):
+		case !seen.add(addr):
 			c.wrong(item, "%s stands twice in addresses", addr)
 		}
 		out = append(out, addr)
@@ -373,6 +457,7 @@ func (c *compiler) readAddresses(v *yaml.Node) []netip.Addr {
 
 func (c *compiler) readNameservers(n *yaml.Node, zone string) []Nameserver {
 	var out []Nameserver
+	var seen distinct[string]
 	for _, item := range c.list(n, "nameservers") {
 		ns := Nameserver{Pos: c.pos(item)}
 		if !fields(c, item, "a name server", nameserverRows, &ns) {
@@ -388,7 +473,7 @@ func (c *compiler) readNameservers(n *yaml.Node, zone string) []Nameserver {
 			c.wrong(item, "%s lies outside of the zone, whose answers cannot give its addresses; take them away", bare(ns.Name))
 		case strings.HasPrefix(ns.Name, acmeLabel):
 			c.wrong(item, "a name server cannot be called %s, which challenges use", bare(ns.Name))
-		case slices.ContainsFunc(out, func(other Nameserver) bool { return other.Name == ns.Name }):
+		case !seen.add(ns.Name):
 			c.wrong(item, "the name server %s stands twice", bare(ns.Name))
 		}
 		out = append(out, ns)
@@ -405,7 +490,7 @@ func (c *compiler) checkNameservers() {
 	for _, z := range c.snap.Zones {
 		for _, ns := range z.Nameservers {
 			holder := c.snap.Covering(ns.Name)
-			if ns.Name == "" || holder == nil || holder == z || !holder.PolicyOnly() || holder.addresses(ns.Name) {
+			if ns.Name == "" || holder == nil || holder == z || !holder.PolicyOnly() || c.addresses(holder, ns.Name) {
 				continue
 			}
 			c.add(ns.Pos, "%s lies in the zone %s, which this policy synthesises and which has no address of it; list it there with addresses, or name a server that another zone holds", bare(ns.Name), bare(holder.Name))
@@ -414,8 +499,16 @@ func (c *compiler) checkNameservers() {
 }
 
 // addresses reports whether a policy-only zone has addresses of a name.
-func (z *Zone) addresses(name string) bool {
-	return slices.ContainsFunc(z.Nameservers, func(ns Nameserver) bool { return ns.Name == name && len(ns.Addresses) > 0 })
+func (c *compiler) addresses(z *Zone, name string) bool {
+	known := c.addressed[z]
+	if known == nil {
+		known = make(map[string]bool, len(z.Nameservers))
+		for _, ns := range z.Nameservers {
+			known[ns.Name] = known[ns.Name] || len(ns.Addresses) > 0
+		}
+		c.addressed[z] = known
+	}
+	return known[name]
 }
 
 // checkChallenges refuses aliases into a zone that the policy itself synthesises: no TXT is there.
@@ -432,26 +525,37 @@ func (c *compiler) checkChallenges() {
 
 // checkUse tells of issuers that are declared and can issue nowhere.
 func (c *compiler) checkUse() {
+	var may func(*Issuer) bool // found out when an issuer needs it
 	for _, issuer := range c.snap.Issuers {
-		if !c.used[issuer] && !c.mayIssue(issuer) {
+		if c.used[issuer] {
+			continue
+		}
+		if may == nil {
+			may = c.mayIssue()
+		}
+		if !may(issuer) {
 			c.add(issuer.Pos, "the issuer %s is declared but may issue nowhere; name it in an issue, or take it away", shorten(issuer.Key))
 		}
 	}
 }
 
-// mayIssue reports whether an issuer that no grant names may issue all the same: where a set is open
-// to anyone, or a property is written out.
-func (c *compiler) mayIssue(issuer *Issuer) bool {
+// mayIssue says whether an issuer that no grant names may issue all the same: where a set is open to
+// anyone, or a property is written out. The sets are read once, for all issuers.
+func (c *compiler) mayIssue() func(*Issuer) bool {
+	named, open := map[string]bool{}, false
 	for _, rrset := range c.interned {
 		for _, req := range []issuance.Request{{}, {Wildcard: true}, {Type: issuance.SMIME}, {Type: issuance.VMC}} {
-			req.Issuers = []string{issuer.Domain}
-			d := issuance.Decide(rrset, req, issuance.Lax)
-			if d.Reason == issuance.Authorized || d.Reason == issuance.NoProperty && req.Type == issuance.TLS {
-				return true
+			if !c.work.Take(1 + len(rrset)) {
+				break
+			}
+			domains, anyone := issuance.Named(rrset, req, issuance.Lax)
+			open = open || anyone && len(rrset) > 0 && req.Type == issuance.TLS
+			for _, domain := range domains {
+				named[domain] = true
 			}
 		}
 	}
-	return false
+	return func(issuer *Issuer) bool { return open || named[strings.ToLower(issuer.Domain)] }
 }
 
 // certificateEntry is an entry of `certificates` while it is read.
@@ -514,7 +618,7 @@ func (c *compiler) certificate(cert Certificate, n *yaml.Node) {
 		return
 	}
 	if wildcard && cert.Type != issuance.TLS {
-		c.wrong(n, "only TLS certificates have wildcards; write %s", host)
+		c.wrong(n, "only TLS certificates have wildcards; write %s", shorten(host))
 		return
 	}
 	name, ok := c.domain(n, host, "the name")
@@ -522,6 +626,9 @@ func (c *compiler) certificate(cert Certificate, n *yaml.Node) {
 		return
 	}
 	cert.Name, cert.Wildcard, cert.Pos = name, wildcard, c.pos(n)
+	if !c.requires(&cert) {
+		return
+	}
 	if c.snap.Covering(name) == nil && c.fallback == nil {
 		meant := ""
 		if c.guesses++; c.guesses <= MaxGuesses {
@@ -529,10 +636,50 @@ func (c *compiler) certificate(cert Certificate, n *yaml.Node) {
 				meant = fmt.Sprintf("; did you mean a name in the zone %s (%v)?", strings.TrimSuffix(z.Name, "."), z.Pos)
 			}
 		}
-		c.wrong(n, "%s lies in no zone of the file, so it cannot be proved; list its zone, or take it away%s", text, meant)
+		c.wrong(n, "%s lies in no zone of the file, so it cannot be proved; list its zone, or take it away%s", shorten(text), meant)
 		return
 	}
 	c.snap.Certificates = append(c.snap.Certificates, cert)
+}
+
+// requires counts the issuances that a certificate requires, and reports whether there may be so many. What
+// it leaves open counts once for each account and method that its issuer declares, as the guard proves it.
+func (c *compiler) requires(cert *Certificate) bool {
+	n := 1
+	if cert.Issuer != nil && cert.Type == issuance.TLS {
+		if cert.Account == "" {
+			n *= max(1, len(cert.Issuer.Accounts))
+		}
+		if cert.Method == "" {
+			n *= max(1, len(cert.Issuer.Methods))
+		}
+	}
+	c.count(&c.issuances, n, cert.Pos)
+	if node := c.governing(cert.Name); node != nil && len(node.RRset) > 0 {
+		// Names with equal RRsets are proved once.
+		once := *cert
+		once.Name, once.Pos = "", Position{}
+		if key := (provedAt{&node.RRset[0], once}); !c.proved[key] {
+			c.proved[key] = true
+			c.count(&c.proofs, n*len(node.RRset), cert.Pos)
+		}
+	}
+	return c.issuances.within() && c.proofs.within()
+}
+
+// governing is the node whose RRset a name has, nil where there is none.
+func (c *compiler) governing(name string) *Node {
+	if z := c.snap.Covering(name); z != nil && z.apex != nil {
+		return z.Closest(name)
+	}
+	return c.snap.fallback
+}
+
+// count adds to a tally, and refuses what goes over its limit.
+func (c *compiler) count(t *tally, n int, pos Position) {
+	if t.add(n) {
+		c.add(pos, "%s", t.limit.over(t.size))
+	}
 }
 
 var certificateTypes = map[string]issuance.CertificateType{

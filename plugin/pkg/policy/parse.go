@@ -2,6 +2,8 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,14 +14,9 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/coredns-caa/caa/plugin/pkg/steps"
 )
-
-// MaxSize is the largest policy file that is read, in octets: four times what 100,000 names need.
-// More is a mistake, and its syntax tree would take a hundred times as much memory.
-const MaxSize = 16 << 20
-
-// maxDepth is deeper than the language ever nests.
-const maxDepth = 16
 
 // byteOrderMark begins files of some editors. It is none of the text, nor of its columns.
 var byteOrderMark = []byte("\uFEFF")
@@ -27,17 +24,25 @@ var byteOrderMark = []byte("\uFEFF")
 // File is a file's syntax tree.
 type File struct {
 	name string
+	size int // of its text, in octets
 	root *yaml.Node
+	work *steps.Counter
 }
 
 // Load parses and compiles a policy. The error is an ErrorList with everything that is wrong.
 func Load(name string, data []byte) (*Snapshot, error) {
-	file, unread := Parse(name, data)
+	return LoadContext(context.Background(), name, data)
+}
+
+// LoadContext is Load until the context ends, whose error is then the error.
+func LoadContext(ctx context.Context, name string, data []byte) (*Snapshot, error) {
+	work := steps.Of(ctx)
+	file, unread := parse(work, name, data)
 	if file == nil {
-		return nil, unread
+		return nil, cmp.Or(work.Err(), unread)
 	}
 	s, wrong := Compile(file)
-	if err := joined(unread, wrong); err != nil {
+	if err := cmp.Or(work.Err(), joined(unread, wrong)); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -46,13 +51,17 @@ func Load(name string, data []byte) (*Snapshot, error) {
 // Parse reads a policy file's text. The error is an ErrorList; a File beside it is what could be read
 // all the same, so that Compile can say what else is wrong.
 func Parse(name string, data []byte) (*File, error) {
+	return parse(steps.Of(context.Background()), name, data)
+}
+
+func parse(work *steps.Counter, name string, data []byte) (*File, error) {
 	var sink errorSink
 	if pos, message := unreadable(name, data); message != "" {
 		sink.add(pos, "%s", message)
 		return nil, sink.err()
 	}
 	data = bytes.TrimPrefix(data, byteOrderMark)
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder := yaml.NewDecoder(&whileWanted{bytes.NewReader(data), work})
 	var doc, second yaml.Node
 	if err := decoder.Decode(&doc); err != nil {
 		if errors.Is(err, io.EOF) {
@@ -66,7 +75,7 @@ func Parse(name string, data []byte) (*File, error) {
 		sink.add(Position{name, max(second.Line, 1), 1}, "the file holds more than one YAML document; keep one")
 		return nil, sink.err()
 	}
-	file := &File{name, doc.Content[0]}
+	file := &File{name, len(data), doc.Content[0], work}
 	file.checkYAML(&sink, file.root, 0)
 	return file, sink.err()
 }
@@ -82,6 +91,12 @@ func unreadable(name string, data []byte) (Position, string) {
 	if len(data) > MaxSize {
 		return Position{name, 1, 1}, fmt.Sprintf("the file is larger than %d MiB; split the policy over several servers", MaxSize>>20)
 	}
+	if at := directive(data); at >= 0 {
+		return positionAt(name, data, at), "a YAML directive (%TAG); the language needs none"
+	}
+	if entries(data) > MaxEntries {
+		return Position{name, 1, 1}, limitEntries.over(len(data))
+	}
 	if at := bytes.IndexByte(data, 0); at >= 0 {
 		return positionAt(name, data, at), "a NUL octet; the file is damaged or no text"
 	}
@@ -96,6 +111,55 @@ func unreadable(name string, data []byte) (Position, string) {
 		at += size
 	}
 	return Position{}, ""
+}
+
+// directive finds one that gives tags a long prefix, which the parser would then write out at each tag;
+// -1 when there is none.
+func directive(data []byte) int {
+	const tag = "%TAG"
+	if bytes.HasPrefix(data, []byte(tag)) {
+		return 0
+	}
+	for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+		if at := bytes.Index(data, []byte(end+tag)); at >= 0 {
+			return at + len(end)
+		}
+	}
+	return -1
+}
+
+// entries bounds the entries of lists and mappings in a text without parsing it: what could begin one is
+// counted, wherever it stands. The syntax tree has no more than three nodes for each.
+func entries(data []byte) int {
+	n := 0
+	for i, octet := range data {
+		switch octet {
+		case ',', '[', '{':
+			n++
+		case '-', '?', ':':
+			// In flow style a value may follow its quoted key at once, and a key its colon.
+			if i+1 == len(data) || strings.IndexByte(" \t\r\n,[]{}\"'&*!|>\xc2\xe2", data[i+1]) >= 0 ||
+				octet == ':' && i > 0 && strings.IndexByte("\"'}] \t\n", data[i-1]) >= 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// whileWanted is a text that ends with an error once nobody waits for what becomes of it.
+type whileWanted struct {
+	text io.Reader
+	work *steps.Counter
+}
+
+// Read implements io.Reader. Each octet is a step.
+func (w *whileWanted) Read(into []byte) (int, error) {
+	n, err := w.text.Read(into)
+	if !w.work.Take(n) {
+		return 0, w.work.Err()
+	}
+	return n, err
 }
 
 func positionAt(name string, data []byte, at int) Position {
@@ -129,22 +193,25 @@ func syntaxError(name string, data []byte, err error) (Position, string, string)
 	}
 	line := lines[pos.Line-1]
 	pos.Column = len(line) - len(bytes.TrimLeft(line, " ")) + 1
-	return pos, "%s", "not YAML: " + text
+	return pos, "%s", "not YAML: " + shorten(text)
 }
 
 // checkYAML refuses what YAML has and the language has not: anchors and aliases, with which a small
 // file becomes a large one, tags, merge keys, and keys that stand twice.
 func (f *File) checkYAML(sink *errorSink, n *yaml.Node, depth int) {
+	if !f.work.Take(1 + len(n.Content)) {
+		return
+	}
 	switch {
 	case n.Kind == yaml.AliasNode:
-		sink.add(f.pos(n), "an alias (*%s); write the value out, or put it into default", n.Value)
+		sink.add(f.pos(n), "an alias (*%s); write the value out, or put it into default", shorten(n.Value))
 		return
 	case n.Anchor != "":
-		sink.add(f.pos(n), "an anchor (&%s); write the value out, or put it into default", n.Anchor)
+		sink.add(f.pos(n), "an anchor (&%s); write the value out, or put it into default", shorten(n.Anchor))
 	case n.Style&yaml.TaggedStyle != 0:
-		sink.add(f.pos(n), "a YAML tag (%s); the language needs none", n.Tag)
+		sink.add(f.pos(n), "a YAML tag (%s); the language needs none", shorten(n.Tag))
 	case depth > maxDepth:
-		sink.add(f.pos(n), "nested more than %d deep", maxDepth)
+		sink.add(f.pos(n), "nested more than %d deep; %s", maxDepth, limitDepth.Do)
 		return
 	}
 	if n.Kind == yaml.MappingNode {

@@ -11,13 +11,27 @@ import (
 	"github.com/miekg/dns"
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/net/idna"
+
+	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
 
 // reader takes values out of YAML nodes and gathers what is wrong with them.
 type reader struct {
 	*File
 	errorSink
-	notes []Note
+	notes   []Note
+	speller spelling.Budget
+}
+
+// cellsPerOctet is how much looking for what somebody meant may cost, for each octet of the file: some
+// hundred words in a usual policy, and no more than the rest of the work in a file full of slips.
+const cellsPerOctet = 16
+
+// cellsAtLeast is what it may cost in any file: a hundred slips among a hundred words.
+const cellsAtLeast = 1 << 20
+
+func newReader(f *File) reader {
+	return reader{File: f, speller: spelling.NewBudget(cellsAtLeast+cellsPerOctet*f.size, func(n int) { f.work.Take(n) })}
 }
 
 func (r *reader) wrong(n *yaml.Node, format string, args ...any) {
@@ -29,7 +43,7 @@ type row[T any] func(c *compiler, into *T, key, v *yaml.Node)
 
 // fields hands each value of a mapping to the row that its key names, and reports whether all was fine.
 func fields[T any](c *compiler, n *yaml.Node, what string, rows map[string]row[T], into *T) bool {
-	before := len(c.errors)
+	before := c.found()
 	if n.Kind != yaml.MappingNode {
 		hint := ""
 		if n.Tag == "!!null" {
@@ -41,6 +55,9 @@ func fields[T any](c *compiler, n *yaml.Node, what string, rows map[string]row[T
 	var known []string // made when it is needed: a mapping may hold a million unknown keys
 	for i := 0; i < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
+		if !c.work.Take(1) {
+			return false
+		}
 		if read, ok := rows[key.Value]; ok && key.Kind == yaml.ScalarNode {
 			read(c, into, key, value)
 			continue
@@ -48,9 +65,9 @@ func fields[T any](c *compiler, n *yaml.Node, what string, rows map[string]row[T
 		if known == nil {
 			known = slices.Sorted(maps.Keys(rows))
 		}
-		c.wrong(key, "unknown key %s in %s%s", kind(key), what, meant(key.Value, known))
+		c.wrong(key, "unknown key %s in %s%s", kind(key), what, c.meant(key.Value, known))
 	}
-	return len(c.errors) == before
+	return c.found() == before
 }
 
 // pairs iterates over a mapping whose keys are the user's. Keys are texts whatever they look like,
@@ -62,6 +79,9 @@ func (r *reader) pairs(n *yaml.Node, what string, each func(key, value *yaml.Nod
 	}
 	for i := 0; i < len(n.Content); i += 2 {
 		key := n.Content[i]
+		if !r.work.Take(1) {
+			return
+		}
 		if key.Kind != yaml.ScalarNode || key.Value == "" || key.Tag == "!!null" {
 			r.wrong(key, "a key of %s is a name, not %s", what, kind(key))
 			continue
@@ -76,7 +96,41 @@ func (r *reader) list(n *yaml.Node, what string) []*yaml.Node {
 		r.wrong(n, "%s is a list, not %s; write [...]", what, kind(n))
 		return nil
 	}
+	if !r.work.Take(len(n.Content)) {
+		return nil
+	}
 	return n.Content
+}
+
+// distinct are values of which each is met once. Few are looked for one by one.
+type distinct[T comparable] struct {
+	few  []T
+	many map[T]bool
+}
+
+// fewValues is how many values are found sooner one by one than in a map.
+const fewValues = 8
+
+// add reports whether the value is new.
+func (d *distinct[T]) add(v T) bool {
+	if d.many == nil {
+		if slices.Contains(d.few, v) {
+			return false
+		}
+		if d.few = append(d.few, v); len(d.few) <= fewValues {
+			return true
+		}
+		d.many = make(map[T]bool, 2*len(d.few))
+		for _, known := range d.few {
+			d.many[known] = true
+		}
+		return true
+	}
+	if d.many[v] {
+		return false
+	}
+	d.many[v] = true
+	return true
 }
 
 // isText reports whether a scalar is a text to every reader of YAML and JSON.
@@ -88,7 +142,7 @@ func isText(n *yaml.Node) bool {
 func (r *reader) text(n *yaml.Node, what string) string {
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Tag != "!!null" && !isText(n):
-		r.wrong(n, "%s is a text, which %s is not unless it is quoted", what, n.Value)
+		r.wrong(n, "%s is a text, which %s is not unless it is quoted", what, shorten(n.Value))
 	case !isText(n) || n.Value == "":
 		r.wrong(n, "%s is a text, not %s", what, kind(n))
 	default:
@@ -116,9 +170,10 @@ func (r *reader) matching(n *yaml.Node, what string, g grammar) string {
 // texts reads a list of one text or more of a grammar, none of them twice.
 func (r *reader) texts(n *yaml.Node, what string, g grammar) []string {
 	var out []string
+	var seen distinct[string]
 	for _, item := range r.list(n, what) {
 		s := r.matching(item, "an entry of "+what, g)
-		if s != "" && slices.Contains(out, s) {
+		if s != "" && !seen.add(s) {
 			r.wrong(item, "%q stands twice in %s", shorten(s), what)
 		}
 		out = append(out, s)
@@ -204,9 +259,17 @@ func (r *reader) name(n *yaml.Node, what string) (string, bool) {
 // 2.1), and the underscore of service names.
 var hostPattern = regexp.MustCompile(`^[a-zA-Z0-9_.-]*$`)
 
+// longestText is more than a domain name can have in any spelling. Longer ones are not turned into A-labels,
+// which takes the square of their length.
+const longestText = 4 * 255
+
 // domain makes a name canonical. "" and false when it is none, which is told.
 func (r *reader) domain(n *yaml.Node, text, what string) (string, bool) {
 	ascii := text
+	if len(text) > longestText {
+		r.wrong(n, "%s %q is not a domain name: labels have 1 to 63 octets, names at most 255", what, shorten(text))
+		return "", false
+	}
 	if strings.ContainsFunc(text, func(c rune) bool { return c > 127 }) {
 		var err error
 		if ascii, err = profile.ToASCII(text); err != nil {

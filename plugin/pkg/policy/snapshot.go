@@ -178,6 +178,9 @@ func (z *Zone) PolicyOnly() bool { return len(z.Nameservers) > 0 }
 // Apex returns the node of the zone's own name.
 func (z *Zone) Apex() *Node { return z.apex }
 
+// Names is how many nodes the zone has besides its apex.
+func (z *Zone) Names() int { return max(0, len(z.nodes)-1) }
+
 // Node returns the node with exactly that name, or nil.
 func (z *Zone) Node(name string) *Node {
 	if name == z.Name {

@@ -46,17 +46,29 @@ type grant struct {
 
 // critical is a list of the tags that get the critical flag.
 type critical struct {
-	tags   []string
-	places []Position // parallel
+	tags    []string
+	places  []Position          // parallel
+	at      map[string]Position // the first place of each
+	sources map[*Source]*Source // those of properties that get the flag, made once for all that inherit them
 }
 
-func (c *critical) place(tag string) (Position, bool) {
-	if c != nil {
-		if i := slices.Index(c.tags, tag); i >= 0 {
-			return c.places[i], true
-		}
+// source is that of a property with the flag, nil where the list does not have its tag.
+func (c *critical) source(tag string, src *Source) *Source {
+	if c == nil {
+		return nil
 	}
-	return Position{}, false
+	place, ok := c.at[tag]
+	if !ok {
+		return nil
+	}
+	made := c.sources[src]
+	if made == nil {
+		critical := *src
+		critical.Critical = &place
+		made = &critical
+		c.sources[src] = made
+	}
+	return made
 }
 
 // challenge is the template of aliases, "" for none.
@@ -68,9 +80,15 @@ type challenge struct {
 
 // set is a complete RRset.
 type set struct {
-	rrset   issuance.RRset
-	sources []*Source
+	rrset    issuance.RRset
+	sources  []*Source
+	octets   int // of the records, as they are published
+	interned bool
 }
+
+// recordOctets is what a record needs in an answer beside its tag and value: the owner's name as a pointer,
+// type, class, TTL, lengths and flags.
+const recordOctets = 14
 
 // grantTags are the keys that grant, in the order in which their properties are emitted.
 var grantTags = [...]string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIssueMail, issuance.TagIssueVMC}
@@ -167,10 +185,34 @@ func (c *compiler) readGranted(into *words, n *yaml.Node, tag, owner string) {
 		methods = c.texts(g.methods, "methods", method)
 		c.narrow(g.methods, "method", method, g.issuer.Methods)
 	}
-	for _, value := range issueValues(g.issuer.Domain, accounts, methods) {
+	c.used[g.issuer] = true
+	for _, value := range c.issueValues(&g, accounts, methods, src) {
 		into.add(issuance.Property{Tag: tag, Value: value}, src)
 	}
-	c.used[g.issuer] = true
+}
+
+// issueValues are those of a granted issuer, none where they would be more than may be published. Those of
+// an issuer that is not narrowed are made once for all grants.
+func (c *compiler) issueValues(g *granted, accounts, methods []string, src *Source) []string {
+	octets := 0
+	for _, method := range methods {
+		octets += 1 + len(method)
+	}
+	octets = max(1, len(accounts)) * (recordOctets + len(src.Key) + len(g.issuer.Domain) + octets)
+	for _, account := range accounts {
+		octets += len(account)
+	}
+	if !c.publish(octets, src.Pos) || !c.work.Take(len(accounts)+len(methods)) {
+		return nil
+	}
+	if src.OwnAccounts || src.OwnMethods {
+		return issueValues(g.issuer.Domain, accounts, methods)
+	}
+	key := valuesOf{g.issuer, len(accounts)+len(methods) > 0}
+	if c.values[key] == nil {
+		c.values[key] = issueValues(g.issuer.Domain, accounts, methods)
+	}
+	return c.values[key]
 }
 
 // narrow refuses what the issuer does not declare: a node may only leave out.
@@ -182,8 +224,8 @@ func (c *compiler) narrow(list *yaml.Node, what string, g grammar, declared []st
 
 // declared checks that an account or method is one of those that the issuer declares, if any.
 func (c *compiler) declared(n *yaml.Node, what string, g grammar, declared []string) {
-	if isText(n) && g.pattern.MatchString(n.Value) && len(declared) > 0 && !slices.Contains(declared, n.Value) {
-		c.wrong(n, "the %s %s is not among those that the issuer declares; add it under issuers first%s", what, shorten(n.Value), meant(n.Value, declared))
+	if isText(n) && g.pattern.MatchString(n.Value) && len(declared) > 0 && !c.has(declared, n.Value) {
+		c.wrong(n, "the %s %s is not among those that the issuer declares; add it under issuers first%s", what, shorten(n.Value), c.meant(n.Value, declared))
 	}
 }
 
@@ -193,14 +235,14 @@ func issueValues(domain string, accounts, methods []string) []string {
 	if len(accounts) == 0 {
 		accounts = []string{""}
 	}
-	var out []string
+	joined, out := strings.Join(methods, ","), make([]string, 0, len(accounts))
 	for _, account := range accounts {
 		v := issuance.IssueValue{Domain: strings.TrimSuffix(domain, ".")}
 		if account != "" {
 			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "accounturi", Value: account})
 		}
 		if len(methods) > 0 {
-			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "validationmethods", Value: strings.Join(methods, ",")})
+			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "validationmethods", Value: joined})
 		}
 		out = append(out, v.String())
 	}
@@ -301,11 +343,13 @@ func (c *compiler) readTag(v *yaml.Node) string {
 
 // readCritical reads tags. An empty list takes back what is inherited.
 func (c *compiler) readCritical(v *yaml.Node) *critical {
-	out := &critical{}
+	out := &critical{at: map[string]Position{}, sources: map[*Source]*Source{}}
 	for _, item := range c.list(v, "critical") {
 		tag := c.readTag(item)
-		if slices.Contains(out.tags, tag) && tag != "" {
-			c.wrong(item, "%q stands twice in critical", tag)
+		if _, again := out.at[tag]; !again {
+			out.at[tag] = c.pos(item)
+		} else if tag != "" {
+			c.wrong(item, "%q stands twice in critical", shorten(tag))
 		}
 		out.tags, out.places = append(out.tags, tag), append(out.places, c.pos(item))
 	}
@@ -389,16 +433,24 @@ func (s *spec) emit() *set {
 	if s.set != nil {
 		return s.set
 	}
-	s.set = &set{}
+	all, n := make([]*words, 0, len(grantTags)+4), 0
 	for _, g := range s.grants {
 		if g != nil {
-			s.put(&g.words)
+			all = append(all, &g.words)
 		}
 	}
 	for _, w := range []*words{s.report, s.email, s.phone, s.properties} {
 		if w != nil {
-			s.put(w)
+			all = append(all, w)
 		}
+	}
+	for _, w := range all {
+		n += len(w.properties)
+	}
+	// Grown one by one they would take three times the memory, for each of a hundred thousand names.
+	s.set = &set{rrset: make(issuance.RRset, 0, n), sources: make([]*Source, 0, n)}
+	for _, w := range all {
+		s.put(w)
 	}
 	return s.set
 }
@@ -407,13 +459,12 @@ func (s *spec) emit() *set {
 func (s *spec) put(w *words) {
 	for i, p := range w.properties {
 		src := w.sources[i]
-		if place, ok := s.critical.place(p.Tag); ok {
+		if critical := s.critical.source(p.Tag, src); critical != nil {
 			p.Flags |= issuance.FlagCritical
-			made := *src
-			made.Critical = &place
-			src = &made
+			src = critical
 		}
 		s.set.rrset, s.set.sources = append(s.set.rrset, p), append(s.set.sources, src)
+		s.set.octets += recordOctets + len(p.Tag) + len(p.Value)
 	}
 }
 
@@ -425,9 +476,13 @@ func (c *compiler) checkCritical(s *spec, said *critical) {
 	if said == nil {
 		return
 	}
+	present := map[string]bool{}
+	for _, p := range s.emit().rrset {
+		present[p.Tag] = true // in lower case, as all that the compiler makes
+	}
 	for i, tag := range said.tags {
-		if tag != "" && !slices.Contains(standardTags, tag) && !s.emit().rrset.Has(tag) {
-			c.add(said.places[i], "critical: no property here has the tag %s%s", shorten(tag), meant(tag, standardTags))
+		if tag != "" && !slices.Contains(standardTags, tag) && !present[tag] {
+			c.add(said.places[i], "critical: no property here has the tag %s%s", shorten(tag), c.meant(tag, standardTags))
 		}
 	}
 }

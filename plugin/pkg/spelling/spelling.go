@@ -1,7 +1,10 @@
 // Package spelling finds what somebody meant who mistyped a word.
 package spelling
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // longestWord is the longest that somebody may have mistyped. Anything longer is no word of ours.
 const longestWord = 256
@@ -10,7 +13,35 @@ const longestWord = 256
 // their case; the first of several, "" for none. A slip is a letter too many, missing or wrong, or two neighbours
 // swapped.
 func Nearest(word string, candidates []string, slips func(candidate string) int) string {
-	if len(word) > longestWord {
+	return (&Budget{left: math.MaxInt}).Nearest(word, candidates, slips)
+}
+
+// Budget bounds what looking for words may cost: a file of a hundred thousand slips would otherwise have each
+// held against a hundred thousand words. Once it is spent, no word is found any longer.
+type Budget struct {
+	left  int // in cells of the tables that compare two words
+	spend func(cells int)
+}
+
+// NewBudget allows so many cells, and reports what is spent.
+func NewBudget(cells int, spend func(cells int)) Budget { return Budget{cells, spend} }
+
+// pay takes a cost from what is left, and reports whether it sufficed.
+func (b *Budget) pay(cells int) bool {
+	if b.left < cells {
+		b.left = 0
+		return false
+	}
+	b.left -= cells
+	if b.spend != nil {
+		b.spend(cells)
+	}
+	return true
+}
+
+// Nearest is the function of that name within the budget. A word that it did not suffice for has no nearest one.
+func (b *Budget) Nearest(word string, candidates []string, slips func(candidate string) int) string {
+	if len(word) > longestWord || !b.pay(len(candidates)) {
 		return ""
 	}
 	best, least := "", 0
@@ -19,7 +50,10 @@ func Nearest(word string, candidates []string, slips func(candidate string) int)
 		if max(len(c)-len(word), len(word)-len(c)) > allowed {
 			continue // so many letters are missing or too many
 		}
-		if d := distance(strings.ToLower(word), strings.ToLower(c)); d <= allowed && (best == "" || d < least) {
+		if !b.pay(len(word) * (2*allowed + 1)) {
+			return ""
+		}
+		if d := distance(strings.ToLower(word), strings.ToLower(c), allowed); d <= allowed && (best == "" || d < least) {
 			best, least = c, d
 		}
 	}
@@ -30,16 +64,27 @@ func Nearest(word string, candidates []string, slips func(candidate string) int)
 func AThird(word string) func(string) int { return func(string) int { return len(word)/3 + 1 } }
 
 // distance is the Damerau-Levenshtein distance, in its form that swaps no letters twice (optimal string
-// alignment).
-func distance(a, b string) int {
+// alignment). It is exact up to a most; beyond that it is more than the most. Of the table only the cells are
+// filled in that so few slips can reach: those near its diagonal.
+func distance(a, b string, most int) int {
+	beyond := most + 1
+	if max(len(a)-len(b), len(b)-len(a)) > most {
+		return beyond
+	}
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
 		before, last, row = last, row, before
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
+		from, to := max(1, i-most), min(len(b), i+most)
+		if row[from-1] = beyond; from == 1 {
+			row[0] = i
+		}
+		if to < len(b) {
+			row[to+1] = beyond // the next row looks there
+		}
+		for j := from; j <= to; j++ {
 			wrong := 1
 			if a[i-1] == b[j-1] {
 				wrong = 0

@@ -1,0 +1,195 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/coredns-caa/caa/plugin/pkg/policy/policygen"
+)
+
+// What is over a limit is refused with the limit and what to do; what is at it is not.
+func TestLimits(t *testing.T) {
+	lines := func(n int, line func(int) string) string {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString(line(i))
+		}
+		return b.String()
+	}
+	const head = "version: 1\nissuers: {le: {domain: letsencrypt.org}}\n"
+	for _, c := range []struct {
+		name     string
+		text     func(n int) string
+		most     int
+		want     string // of what is over it
+		ends     string
+		whatever bool // at the limit it is refused for something else
+	}{
+		{"size", func(n int) string { return "version: 1\ndefault: {issue: none}\n" + strings.Repeat("#", n-35) + "\n" }, MaxSize,
+			"1:1: the file is larger than 16 MiB; ", "split the policy over several servers", false},
+		{"entries", func(n int) string { return "version: 1\nzones:\n" + strings.Repeat("- a\n", n-2) }, MaxEntries,
+			"1:1: the policy has more than 1,500,000 entries of lists and mappings; ", "split the policy over several servers", true},
+		{"depth", func(n int) string {
+			return "version: " + strings.Repeat("[", n) + strings.Repeat("]", n) + "\nzones: {}\n"
+		}, maxDepth,
+			"1:26: nested more than 16 deep; ", "check the indentation and the brackets", true},
+		{"names", func(n int) string {
+			return head + "default: {issue: [le]}\nzones:\n  a.example:\n    names:\n" + lines(n-1, func(i int) string { return fmt.Sprintf("      h%d: {}\n", i) })
+		}, MaxNames, "5:3: the policy has more than 250,000 zones and names; ", "leave out names that say what their zone says, or split the policy over several servers", false},
+		{"issuances", func(n int) string {
+			return head + "zones: {a.example: {issue: [le]}}\ncertificates:\n- issuer: le\n  names:\n" + strings.Repeat("  - a.example\n", n)
+		}, MaxIssuances, "500007:5: the policy has more than 500,000 required issuances; ", "name the account and the method in certificates", false},
+		{"errors", func(n int) string {
+			return "version: 1\nzones: {}\n" + lines(n, func(i int) string { return fmt.Sprintf("k%d: 1\n", i) })
+		}, MaxErrors,
+			"1002:1: and 1 errors more, of which no more than the first 1000 are kept", "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			find := func(n int) string {
+				_, err := Load("caa.yaml", []byte(c.text(n)))
+				var list ErrorList
+				errors.As(err, &list)
+				for _, e := range list {
+					if text := e.Error(); strings.HasPrefix(text, "caa.yaml:"+c.want) && strings.HasSuffix(text, c.ends) {
+						return ""
+					}
+				}
+				return fmt.Sprintf("not %q but %.300v", c.want+c.ends, err)
+			}
+			if missing := find(c.most + 1); missing != "" {
+				t.Errorf("over the limit: %s", missing)
+			}
+			if _, err := Load("caa.yaml", []byte(c.text(c.most))); find(c.most) == "" || (err != nil) != c.whatever {
+				t.Errorf("at the limit: %.300v", err)
+			}
+		})
+	}
+}
+
+// The limits by the file's size are about products, and are there for small files, too.
+func TestLimitsBySize(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ shape, want string }{
+		{"accounts times names", "octets of CAA records, counted at each name that has them; declare fewer accounts"},
+		{"accounts times methods times certificates", "required issuances; name the account and the method in certificates"},
+		{"certificates of accounts, each with a set of its own", "records that required issuances are held against, equal RRsets once; name the account"},
+	} {
+		for _, shape := range policygen.Shapes {
+			if shape.Name != c.shape {
+				continue
+			}
+			if _, err := Load("caa.yaml", []byte(shape.Text(80_000))); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %.300v", c.shape, err)
+			}
+		}
+	}
+	// Twenty accounts and a thousand names that require each of them are no product to be afraid of.
+	var b strings.Builder
+	b.WriteString("version: 1\nissuers:\n  le:\n    domain: letsencrypt.org\n    methods: [dns-01, http-01]\n    accounts:\n")
+	for i := range 20 {
+		fmt.Fprintf(&b, "    - https://acme-v02.api.letsencrypt.org/acme/acct/%d\n", i)
+	}
+	b.WriteString("zones:\n  a.example:\n    issue: [le]\n    names:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&b, "      h%d: {issuewild: none}\n", i)
+	}
+	b.WriteString("certificates:\n- issuer: le\n  names:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&b, "  - h%d.a.example\n", i)
+	}
+	load(t, b.String())
+}
+
+// The manual's table has each limit, with its number.
+func TestLimitsAreDocumented(t *testing.T) {
+	t.Parallel()
+	manual, err := os.ReadFile("../../caa/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range Limits {
+		if row := fmt.Sprintf("| %s | %s %s | %s |", l.Name, grouped(l.Most), l.Unit, l.Why); !bytes.Contains(manual, []byte(row)) {
+			t.Errorf("the manual lacks the row\n%s", row)
+		}
+		if l.Do == "" || l.Why == "" {
+			t.Errorf("%s has no reason or no advice", l.Name)
+		}
+	}
+}
+
+// Whatever a text says, its tree has no more than three nodes for each entry that is counted beforehand.
+func TestEntriesBoundNodes(t *testing.T) {
+	t.Parallel()
+	var nodes func(n *yaml.Node) int
+	nodes = func(n *yaml.Node) int {
+		sum := 1
+		for _, child := range n.Content {
+			sum += nodes(child)
+		}
+		return sum
+	}
+	check := func(text []byte) {
+		t.Helper()
+		var doc yaml.Node
+		if yaml.Unmarshal(text, &doc) != nil {
+			return
+		}
+		if got, most := nodes(&doc), 4+3*entries(text); got > most {
+			t.Errorf("%d nodes, and %d entries counted:\n%.300s", got, entries(text), text)
+		}
+	}
+	for _, text := range []string{"a: b", "a:\n- b\n-\tc\n-\n- d: e\n", "{a: b, c: d}", "{a,b,c}", "[a: b, c: d]", "[\"a\":b,'c':d]", "{\"a\":b,\"c\":[d]}", "? a\n: b\n?\tc\n:\td\n", "- - - - a\n", "[[],[],{}]",
+		"{a :b, c : d}", "{? a : b, ? c}", "a: &b c\nd: *b\n", "- ? a\n  : - b\n    - c\n", "!!map {a: b}", "[a,,b]", "{\"a\"\n:b}", "{[a]:b}", "{{a: b}:c}", "-\u00a0a"} {
+		check([]byte(text))
+	}
+	for _, shape := range policygen.Shapes {
+		check([]byte(shape.Text(5_000)))
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	for seed := range uint64(300) {
+		check(policygen.Text(rand.New(rand.NewPCG(seed, 3)), policygen.Options{Damage: 0.1}))
+		random := make([]byte, r.IntN(40))
+		for i := range random {
+			random[i] = "ab:,-?[]{}\"'& \n\t*!"[r.IntN(18)]
+		}
+		check(random)
+	}
+}
+
+// The largest trees that are read take less than 400 MB while they are judged: 16 MiB of a flat list took two
+// gigabytes.
+func TestMemoryIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes the memory that it measures; run without -short")
+	}
+	for _, shape := range policygen.Shapes {
+		switch shape.Name {
+		case "a flat list", "a flat list in lines", "a flat mapping without values", "unknown keys", "a usual policy":
+		default:
+			continue
+		}
+		for _, size := range []int{4 << 20, MaxSize - 1000} {
+			text := []byte(shape.Text(size))
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			file, _ := Parse("caa.yaml", text)
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			if kept := int(after.HeapAlloc) - int(before.HeapAlloc); kept > 400<<20 {
+				t.Errorf("%s: the tree of %d octets takes %d MB", shape.Name, len(text), kept>>20)
+			} else {
+				t.Logf("%s: the tree of %d octets takes %d MB", shape.Name, len(text), kept>>20)
+			}
+			runtime.KeepAlive(file)
+		}
+	}
+}
