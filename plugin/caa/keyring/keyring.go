@@ -29,7 +29,8 @@ var log = clog.NewWithPlugin("caa")
 // Look, which is for one.
 type Keyring interface {
 	// Prepare gets ready for zones that are about to be served. Its error is why one of them cannot be,
-	// which may be that its parent's DS names none of its keys.
+	// which may be that its parent's DS names none of its keys. At a start, a zone of key auto whose keys are
+	// missing is no error: its Keys say that it is refused.
 	Prepare(ctx context.Context, zones []*policy.Zone) error
 	// Of returns the keys of one zone as they are now. The error is ErrNoKey where none is given for it.
 	Of(zone *policy.Zone) (*Keys, error)
@@ -45,6 +46,9 @@ type Keyring interface {
 type Keys struct {
 	Set *zonesign.KeySet // nil when unsigned
 	DS  []*dns.DS        // what a parent that is served by the same server has
+	// Refused is why the zone must not be answered for: its keys are missing, or nobody knows yet whether it had
+	// some. Nil where it is served.
+	Refused error
 
 	from   time.Time  // since when there is to be a DS, while that is to come
 	served *servedTTL // shared by all Keys of the zone
@@ -139,6 +143,7 @@ type Config struct {
 	Parent    Parent
 	Orphans   []string // zones that are served though the parent's DS names none of their keys
 	Cosigners []string // files with the DNSKEYs of other signers
+	Record    string   // the file that says which zones of Folder had which keys; "": none is kept
 
 	// Now, Ask and Notify are the clock and the ways to the parents; nil for those that there are. Ask returns for
 	// each zone what the servers of its parent have, all of it among Others. Notify tells the parent of a zone
@@ -219,6 +224,7 @@ const lookAtFiles = 2 * time.Second
 func Watch(k Keyring, stop <-chan struct{}, changed func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer running.add(k)()
 	go func() {
 		select {
 		case <-stop:

@@ -19,7 +19,7 @@ const shownKeys = 20
 
 // complaints are what is amiss with a zone, for people.
 func (r *rolling) complaints(name string, z *rollingZone, result *keyfolder.Result, failed error) (lines []string) {
-	if failed != nil {
+	if failed != nil && result.Lost == nil {
 		lines = append(lines, failed.Error())
 	}
 	lines = append(lines, result.Warnings...)
@@ -34,9 +34,22 @@ func (r *rolling) complaints(name string, z *rollingZone, result *keyfolder.Resu
 	return lines
 }
 
-// tell says what is amiss, once while it lasts.
-func (z *rollingZone) tell(name string, complaints []string) {
-	now := setOf(complaints)
+// severe are the complaints that are errors.
+func severe(name string, result *keyfolder.Result) (lines []string) {
+	if result.Lost != nil {
+		lines = append(lines, lostText(name, result))
+	}
+	return lines
+}
+
+// tell says what is amiss, and what is an error, once while it lasts.
+func (z *rollingZone) tell(name string, complaints []string, errors ...string) {
+	now := setOf(slices.Concat(complaints, errors))
+	for _, line := range errors {
+		if !z.told[line] {
+			log.Error(line)
+		}
+	}
 	for _, line := range complaints {
 		if !z.told[line] {
 			log.Warning(line)
@@ -57,6 +70,12 @@ func (r *rolling) Status() map[string]Status {
 		s := Status{Zone: z.last.Zone, Waits: z.last.Waits, Amiss: map[string]bool{}, Told: slices.Sorted(maps.Keys(z.told)), Said: z.said}
 		for _, refusal := range slices.Concat(z.last.Refusals, z.last.Warnings) {
 			s.Amiss[string(refusal.Code)] = true
+		}
+		if z.lost != "" {
+			s.Amiss[string(z.lost)] = true
+		}
+		if z.refused != nil {
+			s.Amiss[string(keyroll.ZoneRefused)] = true
 		}
 		out[name] = s
 	}

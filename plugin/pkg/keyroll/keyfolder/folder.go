@@ -157,8 +157,8 @@ type update struct {
 	report   *Report // as it is written
 	// fromMemory says that the state is the one that is held, and that its file is missing.
 	fromMemory bool
-	files    map[keyroll.ID]*keyFiles
-	result   Result
+	files      map[keyroll.ID]*keyFiles
+	result     Result
 }
 
 func (u *update) run() (err error) {
