@@ -165,7 +165,8 @@ type Restored struct {
 }
 
 // Restore writes what is held of zones into the folder, under its lock, where keys in use are missing there. It
-// makes the folder if need be. Nothing is overwritten: what differs is put aside under another name.
+// makes the folder if need be. Nothing is overwritten: what differs is put aside under another name, and so are keys
+// of such a zone that are not held.
 func (f *Folder) Restore(now time.Time, held map[string]*Held) (map[string]Restored, error) {
 	unlock, err := f.disk.lock(f.dir)
 	if err != nil {
@@ -196,6 +197,9 @@ func (u *update) restore() (r Restored) {
 		if h := u.held.keys[k.ID]; h != nil && r.Err == nil {
 			r.Err = u.restoreKey(h, &r)
 		}
+	}
+	if r.Err == nil {
+		r.Err = u.asideUnknown(&r)
 	}
 	if r.Err != nil {
 		return r // without the state, nothing that is in use could be taken for unused
@@ -232,6 +236,22 @@ func (u *update) restoreKey(h *keyFiles, r *Restored) error {
 			return err
 		}
 		if err := u.folder.disk.replace(path, u.stem, half.text, half.mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// asideUnknown puts the keys of the zone aside that are not held: those of another server, which would be taken for
+// unused ones of this zone.
+func (u *update) asideUnknown(r *Restored) error {
+	for _, file := range u.names[u.stem] {
+		base := strings.TrimSuffix(strings.TrimSuffix(file, ".key"), ".private")
+		known := slices.ContainsFunc(u.held.Zone().Keys, func(k keyroll.Key) bool { return base == u.stem+k.ID.String() })
+		if !strings.HasPrefix(file, u.stem) || base == file || known {
+			continue
+		}
+		if err := u.aside(filepath.Join(u.folder.dir, file), r); err != nil {
 			return err
 		}
 	}
