@@ -143,7 +143,7 @@ func TestKeysOutliveTheirFolder(t *testing.T) {
 				if _, refused, err := folder.Ask("example.org.", h.at, keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK, Urgent: true}); err != nil || refused != nil {
 					t.Fatal(refused, err)
 				}
-				h.run(t, 4*24*time.Hour, func() { parent.follow(t, h.CAA, "example.org."); h.wantSecure(t, parent, "example.org.") })
+				h.run(t, 2*24*time.Hour, func() { parent.follow(t, h.CAA, "example.org."); h.wantSecure(t, parent, "example.org.") })
 				if after := h.dnskeys(t); len(after) != 1 || slices.Equal(after, before) {
 					t.Errorf("the roll: %q after %q, %v", after, before, h.states("example.org."))
 				}
