@@ -124,7 +124,10 @@ func TestKeysOutliveTheirFolder(t *testing.T) {
 				folder := keyfolder.New(dir)
 				errand, err := folder.Send(keyfolder.Errand{Verb: keyfolder.Restore}, h.at)
 				must(t, err)
-				h.run(t, time.Minute, func() {})
+				for range 5 { // as the watch does
+					h.at = h.at.Add(2 * time.Second)
+					h.run(t, 0, func() {})
+				}
 				answer, err := folder.Answer(errand)
 				if err != nil || answer.Answered.IsZero() || len(answer.Failed) > 0 || !slices.Contains(answer.Zones, "example.org.") {
 					t.Fatalf("%+v, %v", answer, err)

@@ -217,22 +217,40 @@ func (r *rolling) patience(zones []string) time.Duration {
 	return patienceForParents
 }
 
+// errandGrace is for how long other servers on the folder may add what they hold of all zones: each looks every two
+// seconds.
+const errandGrace = 5 * time.Second
+
 // doErrands does what people ask of servers whose folder may have no state, and reports whether zones have other
 // keys.
-func (r *rolling) doErrands(ctx context.Context, errands []keyfolder.Errand) (changed bool) {
-	for _, e := range errands {
-		var done, other bool
-		switch e.Verb {
-		case keyfolder.Restore:
-			done, other = r.restore(&e)
-		case keyfolder.StartNew:
-			done, other = r.startNew(ctx, &e)
+func (r *rolling) doErrands(ctx context.Context, found []keyfolder.Errand) (changed bool) {
+	for _, e := range r.pending {
+		if is, err := r.folder.Answer(e); err == nil && is.Answered.IsZero() && !slices.ContainsFunc(found, func(o keyfolder.Errand) bool { return o.Zone == e.Zone }) {
+			found = append(found, is)
+		}
+	}
+	before := r.pending
+	r.pending = nil
+	for _, e := range found {
+		done := slices.ContainsFunc(before, func(o keyfolder.Errand) bool { return o.Verb == e.Verb && o.Asked.Equal(e.Asked) })
+		other := false
+		if !done {
+			switch e.Verb {
+			case keyfolder.Restore:
+				done, other = r.restore(&e)
+			case keyfolder.StartNew:
+				done, other = r.startNew(ctx, &e)
+			}
 		}
 		changed = changed || other
 		if !done {
 			continue // it is for another server
 		}
-		if err := r.folder.Reply(e, r.now()); err != nil {
+		last := e.Zone != "" || r.now().Sub(e.Asked) >= errandGrace
+		if !last {
+			r.pending = append(r.pending, e)
+		}
+		if err := r.folder.Reply(e, r.now(), last); err != nil {
 			log.Errorf("A request through %s is done, and could not be answered: %v", r.dir, err)
 		}
 	}
@@ -241,7 +259,6 @@ func (r *rolling) doErrands(ctx context.Context, errands []keyfolder.Errand) (ch
 
 // restore writes what is held in memory, by this block and others on the folder.
 func (r *rolling) restore(e *keyfolder.Errand) (done, changed bool) {
-	r.stepping.Lock()
 	held := map[string]*keyfolder.Held{}
 	for _, ring := range running.allOnFolder(r) {
 		for name, h := range ring.allHeld() {
@@ -251,13 +268,12 @@ func (r *rolling) restore(e *keyfolder.Errand) (done, changed bool) {
 		}
 	}
 	if len(held) == 0 {
-		r.stepping.Unlock()
 		return false, false
 	}
+	r.stepping.Lock()
 	restored, err := r.folder.Restore(r.now(), held)
 	r.stepping.Unlock()
 	e.Failed = map[string]string{}
-	var mine []string
 	for name := range held {
 		did := restored[name]
 		switch failed := errors.Join(err, did.Err); {
@@ -265,15 +281,12 @@ func (r *rolling) restore(e *keyfolder.Errand) (done, changed bool) {
 			e.Failed[name] = failed.Error()
 		case did.Wrote:
 			e.Zones = append(e.Zones, name)
-			mine = append(mine, name)
 			log.Infof("%s: the keys held in memory are written into %s", strings.TrimSuffix(name, "."), r.dir)
 		}
 		e.Aside = append(e.Aside, did.Aside...)
 	}
-	slices.Sort(e.Zones)
-	slices.Sort(e.Aside)
 	r.mu.Lock()
-	mine = slices.DeleteFunc(mine, func(name string) bool { return r.zones[name] == nil })
+	mine := slices.DeleteFunc(slices.Clone(e.Zones), func(name string) bool { return r.zones[name] == nil })
 	r.mu.Unlock()
 	if len(mine) == 0 {
 		return true, false

@@ -43,6 +43,7 @@ type rolling struct {
 	largest  func(*policy.Zone) uint32 // the largest TTL of all that a zone is known to hold
 	parents  *parents
 	now      func() time.Time
+	pending  []keyfolder.Errand // those of which this server has done its part, and others may do theirs
 
 	record  record
 	started bool // Prepare has been called: zones that come later are refused with the policy that has them

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,14 +97,37 @@ func (f *Folder) Remove(e Errand) error {
 	return f.disk.remove(path)
 }
 
-// Reply answers an errand.
-func (f *Folder) Reply(e Errand, now time.Time) error {
+// Reply adds to an errand what a server did, and with last answers it. Several servers may add to one at once.
+func (f *Folder) Reply(e Errand, now time.Time, last bool) error {
 	path, stem, err := f.errandPath(e.Zone)
 	if err != nil {
 		return err
 	}
-	e.Answered = now
-	return f.writeErrand(path, stem, e)
+	unlock, err := f.disk.lock(f.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	is, err := f.Answer(e)
+	if err != nil {
+		return err // whoever asked is gone
+	}
+	is.Refused = e.Refused
+	is.Zones, is.Aside = union(is.Zones, e.Zones), union(is.Aside, e.Aside)
+	if is.Failed == nil {
+		is.Failed = map[string]string{}
+	}
+	maps.Copy(is.Failed, e.Failed)
+	if last {
+		is.Answered = now
+	}
+	return f.writeErrand(path, stem, is)
+}
+
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Errands are those that wait for a server, as a look found them.

@@ -113,7 +113,7 @@ func TestErrands(t *testing.T) {
 		t.Error("old ones wait")
 	}
 	e.Refused = &keyroll.Refusal{Code: keyroll.DSAtParent, Servers: []string{"a"}}
-	if err := folder.Reply(e, epoch.Add(time.Second)); err != nil || waiting(epoch) != 1 {
+	if err := folder.Reply(e, epoch.Add(time.Second), true); err != nil || waiting(epoch) != 1 {
 		t.Errorf("%v, %d wait", err, waiting(epoch))
 	}
 	is, err := folder.Answer(e)
