@@ -41,7 +41,7 @@ func (r *rolling) heldOf(zones []string, said map[string][]keyroll.Observation) 
 	before := running.onFolder(r)
 	held, begin = map[string]*keyfolder.Held{}, map[string]error{}
 	for _, name := range zones {
-		if h := before.heldOfOne(name); h != nil {
+		if h := before.inMemory(name); h != nil {
 			held[name] = h
 		}
 	}
@@ -55,7 +55,7 @@ func (r *rolling) heldOf(zones []string, said map[string][]keyroll.Observation) 
 		case z == nil:
 		case z.held != nil:
 			held[name] = z.held
-		case z.anew:
+		case z.fresh:
 			delete(held, name)
 		case held[name] == nil:
 			if was := r.record.of(name); was != nil {
@@ -63,7 +63,7 @@ func (r *rolling) heldOf(zones []string, said map[string][]keyroll.Observation) 
 				break
 			}
 			if begin[name] = r.mayBegin(name, z, said, now); begin[name] == nil && gone {
-				begin[name] = errNoFolder
+				begin[name] = fmt.Errorf("%s is not served: %w", strings.TrimSuffix(name, "."), errNoFolder)
 			}
 		}
 	}
@@ -91,20 +91,20 @@ func (r *rolling) holdsAny() bool {
 // mayBegin says why a zone of which nothing is known may have no key made yet. It is called with the lock.
 func (r *rolling) mayBegin(name string, z *rollingZone, said map[string][]keyroll.Observation, now time.Time) error {
 	z.unasked = false
-	heard, asked := said[name]
-	if r.parents.source == nil || r.parents.orphans[name] || !asked || len(heard) == 0 {
+	replies, asked := said[name]
+	if r.parents.source == nil || r.parents.orphans[name] || !asked || len(replies) == 0 {
 		return nil
 	}
 	silent := 0
-	for _, o := range heard {
+	for _, o := range replies {
 		if o.Err != nil {
 			silent++
 		}
 	}
-	if refusals := keyroll.Check(nil, match(heard, nil)); len(refusals) > 0 {
-		return r.waysOut(name, &orphaned{name, refusals[0], allDS(heard)})
+	if refusals := keyroll.Check(nil, match(replies, nil)); len(refusals) > 0 {
+		return r.waysOut(name, &orphaned{name, refusals[0], allDS(replies)})
 	}
-	if silent < len(heard) {
+	if silent < len(replies) {
 		return nil
 	}
 	if z.since.IsZero() {
@@ -186,7 +186,9 @@ func (r *rolling) hold(name string, z *rollingZone, result *keyfolder.Result, fa
 		z.lost = keyroll.KeysUnreadable
 	}
 	if z.lost == "" && result.Held != nil {
-		z.held = result.Held
+		if z.held = result.Held; z.held.Empty() {
+			z.held = nil // its first key could not be written
+		}
 		r.record.note(name, r.dir, result.Held.Zone())
 	} else if z.held == nil || !z.held.HasKeys() {
 		z.held = result.Held // of an instance that this one takes over from
@@ -194,12 +196,20 @@ func (r *rolling) hold(name string, z *rollingZone, result *keyfolder.Result, fa
 	if z.unasked && len(result.Changes) > 0 {
 		log.Warningf("%s gets its first key though its parent could not be asked for %v whether it has a DS; if it has one, put the zone's old keys into %s and restart", strings.TrimSuffix(name, "."), patienceForNew, r.dir)
 	}
-	z.refused, z.since, z.anew, z.unasked = nil, time.Time{}, false, false
+	z.refused, z.since, z.fresh, z.unasked = nil, time.Time{}, false, false
 	if err := r.orphaned(name, z); z.notServed && err != nil && !followed(z.last.Zone.Keys) {
 		r.refuse(name, z, r.waysOut(name, err))
 	} else {
 		z.notServed = false
 	}
+}
+
+// saveRecord writes the record where it has changed. It is not done in each step: a zone that appears has one of its
+// own, and there may be ten thousand.
+func (r *rolling) saveRecord() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.record.save()
 }
 
 // lostText is why what is held is served, for people.
@@ -311,7 +321,7 @@ func (r *rolling) startNew(ctx context.Context, e *keyfolder.Errand) (done, chan
 		return true, false
 	}
 	r.mu.Lock()
-	z.anew, z.held = true, nil
+	z.fresh, z.held = true, nil
 	r.record.forget(e.Zone)
 	r.mu.Unlock()
 	log.Warningf("%s starts with the keys that %s has, or new ones: people asked for it", strings.TrimSuffix(e.Zone, "."), r.dir)
@@ -330,12 +340,12 @@ func (r *rolling) startNew(ctx context.Context, e *keyfolder.Errand) (done, chan
 }
 
 // refusesNew says why a zone must not start with new keys, by what its parent says.
-func (r *rolling) refusesNew(zone string, heard []keyroll.Observation) *keyroll.Refusal {
+func (r *rolling) refusesNew(zone string, replies []keyroll.Observation) *keyroll.Refusal {
 	if r.parents.source == nil || r.parents.orphans[zone] {
 		return nil
 	}
 	var with, silent []string
-	for _, o := range heard {
+	for _, o := range replies {
 		switch {
 		case o.Err != nil:
 			silent = append(silent, o.Server)
@@ -395,12 +405,22 @@ func (s *rings) onFolder(r *rolling) others { return s.allOnFolder(r)[1:] }
 
 type others []*rolling
 
-// heldOfOne is what one of them holds of a zone.
-func (o others) heldOfOne(zone string) *keyfolder.Held {
+// inMemory is what one of them holds of a zone.
+func (o others) inMemory(zone string) *keyfolder.Held {
 	for _, ring := range o {
-		if h := ring.allHeld()[zone]; h != nil {
+		if h := ring.inMemory(zone); h.HasKeys() {
 			return h
 		}
+	}
+	return nil
+}
+
+// inMemory is what is held of a zone, nil for nothing.
+func (r *rolling) inMemory(zone string) *keyfolder.Held {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if z := r.zones[zone]; z != nil {
+		return z.held
 	}
 	return nil
 }

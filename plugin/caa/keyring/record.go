@@ -19,11 +19,11 @@ const recordSuffix = ".keys.json"
 // record says which keys zones had, in a folder other than that of the keys, which may be lost. What is in it is
 // public. A restart refuses a zone whose keys are missing then, rather than make new ones.
 type record struct {
-	path  string // "": none is kept
-	zones map[string]recordedZone
-	older map[string]recordedZone // of other blocks, or of this one when it had other zones
-	dirty bool
-	told  string
+	path   string // "": none is kept
+	zones  map[string]recordedZone
+	older  map[string]recordedZone // of other blocks, or of this one when it had other zones
+	dirty  bool
+	logged string // the last error
 }
 
 type recordedZone struct {
@@ -134,12 +134,12 @@ func (r *record) save() {
 	if err == nil {
 		err = zonesign.ReplaceFile(r.path, strings.TrimSuffix(filepath.Base(r.path), recordSuffix), string(text)+"\n", 0o600)
 	}
-	told := ""
+	logged := ""
 	if r.dirty = err != nil; err != nil {
-		told = err.Error()
+		logged = err.Error()
 	}
-	if told != "" && told != r.told {
+	if logged != "" && logged != r.logged {
 		log.Errorf("Which keys the zones have could not be recorded, and a restart without their folder would not know of them: %v", err)
 	}
-	r.told = told
+	r.logged = logged
 }

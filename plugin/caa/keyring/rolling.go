@@ -46,7 +46,7 @@ type rolling struct {
 	pending  []keyfolder.Errand // those of which this server has done its part, and others may do theirs
 
 	record  record
-	started bool // Prepare has been called: zones that come later are refused with the policy that has them
+	started bool // Prepare has been called: zones that come later are refused with the policy that lists them
 
 	stepping sync.Mutex // held from reading the folder until what came of it is taken over
 	others   *cosigners
@@ -70,7 +70,7 @@ type rollingZone struct {
 	lost    keyroll.Code    // why what is held is served rather than what the folder has; "": it is not
 	refused error           // why the zone is not served; nil: it is, or was not stepped yet
 	since   time.Time       // when the parent of a new zone was asked first; zero: it is no new zone
-	anew    bool            // people want new keys whatever the record says
+	fresh   bool            // people want new keys whatever the record says
 	unasked bool            // it is new and may get a key though the parent is silent
 	// notServed says that the zone was refused at the start as the parent's DS names none of its keys.
 	notServed bool
@@ -141,6 +141,7 @@ func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
 		log.Warningf("%s has mode %04o: others can put their own keys there; chmod 0700 it", r.dir, info.Mode().Perm())
 	}
 	var errs []error
+	r.saveRecord()
 	reload := r.started || len(running.onFolder(r)) > 0
 	r.started = true
 	r.mu.Lock()
@@ -198,6 +199,7 @@ func (r *rolling) Look(ctx context.Context) (changed bool, next time.Time) {
 		}
 		changed = changed || len(news) > 0
 	}
+	r.saveRecord()
 	r.tellParents(ctx)
 	return changed, r.next()
 }
@@ -346,7 +348,6 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 		z.tell(name, r.complaints(name, z, result, failed), severe(name, result)...)
 	}
 	changes.flush(r.dir)
-	r.record.save()
 	return news, nil
 }
 

@@ -51,17 +51,20 @@ const (
 // ErrStanding is an errand of somebody else's that is not over.
 var ErrStanding = errors.New("somebody else has just asked for the same: wait until that is over")
 
-func (f *Folder) errandPath(zone string) (path, stem string, err error) {
+// errandStem begins the names of errands that are being written: whoever holds the lock leaves those alone.
+const errandStem = "request-"
+
+func (f *Folder) errandPath(zone string) (path string, err error) {
 	if zone == "" {
-		return filepath.Join(f.dir, allZones), "all", nil
+		return filepath.Join(f.dir, allZones), nil
 	}
-	stem, err = zonesign.KeyFileStem(zone)
-	return filepath.Join(f.dir, strings.TrimSuffix(stem, "+")+errandSuffix), stem, err
+	stem, err := zonesign.KeyFileStem(zone)
+	return filepath.Join(f.dir, strings.TrimSuffix(stem, "+")+errandSuffix), err
 }
 
 // Send writes an errand into the folder, which has to be there.
 func (f *Folder) Send(e Errand, now time.Time) (Errand, error) {
-	path, stem, err := f.errandPath(e.Zone)
+	path, err := f.errandPath(e.Zone)
 	if err != nil {
 		return e, err
 	}
@@ -72,12 +75,12 @@ func (f *Folder) Send(e Errand, now time.Time) (Errand, error) {
 		return e, fmt.Errorf("%s: %w", path, ErrStanding)
 	}
 	e.Version, e.Asked = stateVersion, now
-	return e, f.writeErrand(path, stem, e)
+	return e, f.writeErrand(path, e)
 }
 
 // Answer returns an errand as it is now. One whose file is gone, or another's, is an error.
 func (f *Folder) Answer(e Errand) (Errand, error) {
-	path, _, err := f.errandPath(e.Zone)
+	path, err := f.errandPath(e.Zone)
 	if err != nil {
 		return e, err
 	}
@@ -90,7 +93,7 @@ func (f *Folder) Answer(e Errand) (Errand, error) {
 
 // Remove takes an errand out of the folder.
 func (f *Folder) Remove(e Errand) error {
-	path, _, err := f.errandPath(e.Zone)
+	path, err := f.errandPath(e.Zone)
 	if err != nil {
 		return err
 	}
@@ -99,7 +102,7 @@ func (f *Folder) Remove(e Errand) error {
 
 // Reply adds to an errand what a server did, and with last answers it. Several servers may add to one at once.
 func (f *Folder) Reply(e Errand, now time.Time, last bool) error {
-	path, stem, err := f.errandPath(e.Zone)
+	path, err := f.errandPath(e.Zone)
 	if err != nil {
 		return err
 	}
@@ -121,7 +124,7 @@ func (f *Folder) Reply(e Errand, now time.Time, last bool) error {
 	if last {
 		is.Answered = now
 	}
-	return f.writeErrand(path, stem, is)
+	return f.writeErrand(path, is)
 }
 
 func union(a, b []string) []string {
@@ -173,12 +176,12 @@ func readErrand(path string) (e Errand, err error) {
 }
 
 // writeErrand leaves a file that others may read: there is no secret in it, and it may be root's.
-func (f *Folder) writeErrand(path, stem string, e Errand) error {
+func (f *Folder) writeErrand(path string, e Errand) error {
 	text, err := json.MarshalIndent(e, "", "\t")
 	if err != nil {
 		return err
 	}
-	return f.disk.replace(path, stem, string(text)+"\n", 0o644)
+	return f.disk.replace(path, errandStem, string(text)+"\n", 0o644)
 }
 
 // Restored is what a Restore did for one zone.

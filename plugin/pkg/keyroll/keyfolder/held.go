@@ -36,12 +36,15 @@ func Recorded(z keyroll.Zone) *Held { return &Held{decision: keyroll.Decision{Zo
 // Zone is the state that is held.
 func (h *Held) Zone() *keyroll.Zone { return &h.decision.Zone }
 
+// Empty reports whether nothing is known of the zone: neither keys nor that it is to have none.
+func (h *Held) Empty() bool { return len(h.decision.Zone.Keys) == 0 && !h.decision.Zone.Insecure }
+
 // HasKeys reports whether the keys themselves are held, rather than a record of them.
 func (h *Held) HasKeys() bool { return h != nil && h.keys != nil }
 
 // Missing reports whether the folder listed lacks a file of a key that caches may need.
 func (h *Held) Missing(list *Listing) bool {
-	return slices.ContainsFunc(h.decision.Zone.Keys, func(k keyroll.Key) bool {
+	return h.HasKeys() && slices.ContainsFunc(h.decision.Zone.Keys, func(k keyroll.Key) bool {
 		file := h.keys[k.ID]
 		return file != nil && k.Cached() && !list.hasKey(file.base)
 	})
