@@ -293,7 +293,8 @@ func (r *rolling) readCosigners() bool {
 }
 
 // step brings zones to where they are now, and names those whose keys are others. Its error is that of the
-// folder where nothing is held of the zones. Of one that fails it is told, and it is served as it was, or refused.
+// folder where nothing is held of the zones, or of zones that cannot be served with other signers. Of one whose files
+// fail it is logged, and it is served as it was, or refused.
 func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (news []string, err error) {
 	r.stepping.Lock()
 	defer r.stepping.Unlock()
@@ -319,6 +320,7 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 		}
 	}
 	var changes changeLog
+	var failures []error
 	for name, result := range results {
 		z := r.zones[name]
 		if z == nil {
@@ -334,7 +336,8 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 		}
 		changed, failed := r.take(name, z, result, ttls[name])
 		if failed != nil && z.keys == nil {
-			r.refuse(name, z, r.waysOut(name, fmt.Errorf("key auto: %w", failed)))
+			delete(r.zones, name) // the files are fine, and what they are published with is not
+			failures = append(failures, fmt.Errorf("key auto: %w", failed))
 			continue
 		}
 		r.hold(name, z, result, failed)
@@ -348,7 +351,7 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 		z.tell(name, r.complaints(name, z, result, failed), severe(name, result)...)
 	}
 	changes.flush(r.dir)
-	return news, nil
+	return news, errors.Join(failures...)
 }
 
 // takeTTLs are the largest TTLs of zones since their last step. A step that is not written gives them back.
