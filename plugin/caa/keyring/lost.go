@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coredns-caa/caa/plugin/caa/parent"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 )
@@ -97,7 +98,7 @@ func (r *rolling) mayBegin(name string, z *rollingZone, said map[string][]keyrol
 	}
 	silent := 0
 	for _, o := range replies {
-		if o.Err != nil {
+		if o.Err != nil && !errors.Is(o.Err, parent.ErrNoName) {
 			silent++
 		}
 	}
@@ -347,7 +348,7 @@ func (r *rolling) refusesNew(zone string, replies []keyroll.Observation) *keyrol
 	var with, silent []string
 	for _, o := range replies {
 		switch {
-		case o.Err != nil:
+		case o.Err != nil && !errors.Is(o.Err, parent.ErrNoName):
 			silent = append(silent, o.Server)
 		case len(o.Others) > 0:
 			with = append(with, o.Server)
