@@ -99,11 +99,12 @@ func (r *record) of(zone string) *keyroll.Zone {
 	return out
 }
 
-// note records a zone's keys of which caches may have something.
+// note records a zone's keys on which somebody may depend. One that is published alone is left out: another server on
+// the folder may have put an older state in its place before it saw it, and then nobody has it any more.
 func (r *record) note(zone, folder string, state *keyroll.Zone) {
 	var keys []recordedKey
 	for _, k := range state.Keys {
-		if k.Cached() {
+		if k.Cached() && k.State != keyroll.Published {
 			keys = append(keys, recordedKey{k.ID, k.Role, k.State})
 		}
 	}
