@@ -29,12 +29,20 @@ const (
 	Refused   Result = "refused"
 	Queued    Result = "queued" // no server has seen it yet
 	TakenBack Result = "taken back"
+
+	// Of what needs no state in the folder.
+	Done       Result = "done"
+	Failed     Result = "failed"
+	Unanswered Result = "unanswered" // by any server, and taken back
 )
 
 // Outcome is what became of a request.
 type Outcome struct {
 	Request
-	Result Result `json:"result"`
+	Result   Result   `json:"result"`
+	Zones    []string `json:"zones,omitempty"`    // for which it was done
+	Aside    []string `json:"aside,omitempty"`    // files that were there and differed, under their new names
+	Failures []string `json:"failures,omitempty"` // for people
 }
 
 // Ask writes a request into a folder, and waits for a server to answer. The report is of the zone as it is then.
@@ -141,9 +149,9 @@ func (z *Zone) plans(role keyroll.Role) bool {
 
 func (o *Outcome) exitCode() int {
 	switch o.Result {
-	case Refused:
+	case Refused, Failed:
 		return report.ExitMend
-	case Queued:
+	case Queued, Unanswered:
 		return report.ExitUnknown
 	}
 	return report.ExitFine

@@ -297,7 +297,7 @@ const missedHeartbeats = 3
 // amiss is what must be mended, by the server's word and by what the folder looks like.
 func amiss(v *keyfolder.View, now time.Time) (out []Amiss) {
 	for _, id := range v.Lost {
-		out = append(out, Amiss{Code: "key-files-missing", Keys: []keyroll.ID{id}, Cause: "the key is in use, and its files are not both here", Remedy: "put them back from a backup; no new key can take its place"})
+		out = append(out, Amiss{Code: "key-files-missing", Keys: []keyroll.ID{id}, Cause: "the key is in use, and its files are not both here", Remedy: "put them back, or have the server that still runs write what it holds with caacheck keys restore; no new key can take its place"})
 	}
 	r := v.Report
 	if r == nil {

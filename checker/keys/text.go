@@ -35,7 +35,7 @@ func (r *Report) WriteText(w io.Writer, lines bool) error {
 		}
 		r.Zones[i].write(&out, r.At, lines)
 	}
-	if len(r.Zones) == 0 {
+	if len(r.Zones) == 0 && r.Asked == nil {
 		fmt.Fprintf(&out, "there are no keys in %s\n", terminal.Clean(r.Folder))
 	}
 	if len(r.Zones) > 1 {
@@ -71,12 +71,18 @@ func (r *Report) summary() string {
 }
 
 func (o *Outcome) write(out *strings.Builder, r *Report) {
-	z := &r.Zones[0]
 	text := ""
 	switch o.Result {
+	case Done, Failed, Unanswered:
+		for _, line := range o.errandText(r.Folder) {
+			out.WriteString(wrap("", line, "    ") + "\n")
+		}
+		out.WriteString("\n")
+		return
 	case Refused:
 		text = fmt.Sprintf("refused to %s: %s; %s", o.What, o.Refused.about(), o.Refused.Remedy)
 	case Queued:
+		z := &r.Zones[0]
 		text = fmt.Sprintf("No server has taken up the request to %s yet. It stays in the folder for an hour: caacheck keys %s %s shows it, caacheck keys cancel %s %s takes it back. See whether a server runs on this folder.", o.What, r.Folder, z.Zone, r.Folder, z.Zone)
 	case TakenBack:
 		text = "taken back: " + o.What

@@ -76,6 +76,9 @@ var keyVerbs = map[string]keyVerb{
 		}
 		return keys.Ask(ctx, dir, zone, r, o.wait)
 	}},
+	"new": {"DIR ZONE", 2, func(ctx context.Context, o *keyOptions, dir, zone, _ string) (*keys.Report, error) {
+		return keys.StartNew(ctx, dir, zone, o.wait)
+	}},
 	"insecure": {"DIR ZONE", 2, asking(keyroll.GoInsecure)},
 	"secure":   {"DIR ZONE", 2, asking(keyroll.ComeBack)},
 	"cancel": {"DIR ZONE", 2, func(ctx context.Context, o *keyOptions, dir, zone, _ string) (*keys.Report, error) {
@@ -102,6 +105,9 @@ func keysOf(ctx context.Context, args []string, std stdio) (int, error) {
 	if name != "roll" && (o.role != 0 || o.urgent) {
 		return 0, errors.New("--ksk, --zsk, --csk and --urgent are for caacheck keys roll")
 	}
+	if name == "restore" {
+		return o.restore(ctx, rest[1:], std)
+	}
 	if !ok {
 		return o.show(ctx, rest, std)
 	}
@@ -122,21 +128,47 @@ func keysOf(ctx context.Context, args []string, std stdio) (int, error) {
 	return o.write(found, std, true)
 }
 
+func (o *keyOptions) restore(ctx context.Context, args []string, std stdio) (int, error) {
+	if len(args) == 0 {
+		return 0, errors.New("caacheck keys restore takes DIR [ZONE...]")
+	}
+	zones, err := parseZones(args[1:])
+	if err != nil {
+		return 0, err
+	}
+	found, err := keys.Restore(ctx, args[0], o.wait, zones...)
+	if err != nil {
+		return 0, err
+	}
+	return o.write(found, std, false)
+}
+
+func parseZones(names []string) (zones []string, err error) {
+	for _, name := range names {
+		zone, err := keys.ParseZone(name)
+		if err != nil {
+			return nil, err
+		}
+		zones = append(zones, zone)
+	}
+	return zones, nil
+}
+
 func (o *keyOptions) show(ctx context.Context, args []string, std stdio) (int, error) {
-	var zones []string
 	names := args
 	if isFolder(args[0]) {
 		names = args[1:]
 	}
-	for _, name := range names {
-		if err := notAWord(name); err != nil && !isFolder(args[0]) {
-			return 0, meant(err, name, "caacheck keys", keyVerbs)
+	if !isFolder(args[0]) {
+		for _, name := range names {
+			if err := notAWord(name); err != nil {
+				return 0, meant(err, name, "caacheck keys", keyVerbs)
+			}
 		}
-		zone, err := keys.ParseZone(name)
-		if err != nil {
-			return 0, err
-		}
-		zones = append(zones, zone)
+	}
+	zones, err := parseZones(names)
+	if err != nil {
+		return 0, err
 	}
 	if isFolder(args[0]) {
 		found, err := keys.FromFolder(args[0], time.Now(), zones...)
@@ -194,6 +226,13 @@ const keysHelp = `caacheck keys shows the keys of zones, and has a running serve
     caacheck keys insecure DIR ZONE   have the parent remove its DS, and then sign no more
     caacheck keys secure DIR ZONE     sign again, or after all
     caacheck keys cancel DIR ZONE     take back what was asked for and has not begun
+    caacheck keys restore DIR [ZONE...]
+                                      have a running server write the keys that it holds in memory into
+                                      the folder, which lost them and is there again, perhaps empty; what
+                                      is there and differs gets another name
+    caacheck keys new DIR ZONE        have the server of a zone whose keys are lost for good go on with
+                                      what the folder has, or with new keys; refused while the parent has
+                                      a DS, unless its caa block says orphan ZONE
 
 A folder is an argument that is there, or has a slash. What is asked for is written into the folder, where
 the next look of a server finds it; do it as the server's user. --wait DURATION is for how long to wait for

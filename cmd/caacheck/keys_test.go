@@ -63,6 +63,9 @@ func TestKeys(t *testing.T) {
 		{args: "roll --zsk $D example.org", code: 1, out: []string{"refused to roll the ZSK: the zone has no such key"}},
 		{args: "roll --zsk --json $D example.org", code: 1, out: []string{`"result": "refused"`, `"code": "no-such-key"`}},
 		{args: "retire $D example.org 013+00000", code: 1, out: []string{"refused to retire 013+00000"}},
+		{args: "restore $D --wait 1ms", code: 2, out: []string{"No server has answered the request to write the keys held in memory, and it is taken back"}},
+		{args: "restore --json $D example.org --wait 1ms", code: 2, out: []string{`"result": "unanswered"`}},
+		{args: "new $D example.org --wait 1ms", code: 2, out: []string{"No server has answered the request to start with new keys"}},
 		{args: "--help", code: 0, out: []string{"caacheck keys ds DIR ZONE", "Exit status"}},
 		{args: "$K", code: 0, out: []string{"example.org  not taken over", "CSK   -"}},
 		{args: "$B", code: 2, out: []string{"version 2", "use the one"}},
@@ -79,6 +82,10 @@ func TestKeys(t *testing.T) {
 		{args: "ds $D example.com", code: 2, err: "no keys of it"},
 		{args: "ds $D/nowhere example.org", code: 2, err: "no such file"},
 		{args: "roll $D/nowhere example.org", code: 2, err: "no such file"},
+		{args: "restore", code: 2, err: "caacheck keys restore takes DIR [ZONE...]"},
+		{args: "restore $D/nowhere", code: 2, err: "no such file"},
+		{args: "restore $D a..b", code: 2, err: "no zone's name"},
+		{args: "new $D", code: 2, err: "caacheck keys new takes DIR ZONE"},
 		{args: "roll $D example.com", code: 2, err: "no keys of it"},
 		{args: "roll $B example.org", code: 2, err: "version 2"},
 		{args: "roll $K example.org", code: 2, err: "no server has taken over its keys"},
@@ -106,6 +113,9 @@ func TestKeys(t *testing.T) {
 				t.Log(out)
 			}
 		})
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*.keyrequest")); err != nil || len(left) > 0 {
+		t.Errorf("requests are left: %q, %v", left, err)
 	}
 	for _, path := range []string{filepath.Join(dir, "nowhere"), filepath.Join(dir, "Kexample.com.keyroll")} {
 		if _, err := os.Stat(path); err == nil {

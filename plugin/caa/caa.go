@@ -86,6 +86,9 @@ func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 		return c.elsewhere(ctx, w, r, s, name)
 	}
 	limitSize(ctx, w, r)
+	if s.withoutKeys(z, name, q.Qtype) {
+		return c.refuse(w, r, c.notServed(z, metrics.WithServer(ctx)))
+	}
 	if !z.PolicyOnly() {
 		return c.overlay(ctx, w, r, s, z, name)
 	}
@@ -100,6 +103,25 @@ func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 		return code, fmt.Errorf("answer %s %s: %w", q.Name, dns.TypeToString[q.Qtype], err)
 	}
 	return dns.RcodeSuccess, c.write(ctx, w, r, m)
+}
+
+// withoutKeys reports whether a question is about a zone that must not be answered for: unsigned answers would be
+// bogus, and so would a denial of its DS by the zone above.
+func (s *serving) withoutKeys(z *zone, name string, qtype uint16) bool {
+	if z.Refused != nil {
+		return true
+	}
+	child := z
+	if qtype == dns.TypeDS {
+		child = s.find(name)
+	}
+	return child != nil && child.Name == name && child.Refused != nil
+}
+
+// notServed counts and is the answer for a zone whose keys are missing.
+func (c *CAA) notServed(z *zone, server string) refused {
+	z.meter.failed(server)
+	return refused{dns.RcodeServerFailure, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeNotReady, ExtraText: "the zone's keys are missing"}}
 }
 
 // refused is an answer without data, and why.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/metrics"
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/caa/keyring"
@@ -199,6 +200,8 @@ func (c *CAA) inside(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *s
 		return code, fmt.Errorf("the zone %s, which has appeared below: %w", apex, err)
 	case z == nil:
 		return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
+	case z.Refused != nil:
+		return c.refuse(w, r, c.notServed(z, metrics.WithServer(ctx)))
 	}
 	limitSize(ctx, w, r)
 	return c.overlay(ctx, w, r, s, z, name)

@@ -361,17 +361,18 @@ func TestOrphanedDS(t *testing.T) {
 	for name, c := range map[string]struct {
 		options string
 		dead    error
-		want    string // in this order, between dots: first how to serve the zone, last what orphan costs
+		want    string // the error of the start, in this order, between dots: first how to serve the zone, last what orphan costs
+		refused string // the same of a zone that is refused, while others are served
 	}{
-		"key auto": {"key auto $DIR/keys", nil, "example.org: its parent has a DS (key tag and algorithm 4711 13, at a.nic.example, b.nic.example), and no key that is served here matches it ... " +
+		"key auto": {"key auto $DIR/keys", nil, "", "example.org: its parent has a DS (key tag and algorithm 4711 13, at a.nic.example, b.nic.example), and no key that is served here matches it ... " +
 			"Serve it with the key that the DS names: put its files into ... (Kexample.org.+013+04711, .key and .private) ... have the parent remove the DS ... the TTL of the old DS (1h0m0s) is over ... orphan example.org ... stays bogus until"},
-		"key file":               {"$FILES", nil, "no key that is served here matches it ... Serve it with the key that the DS names: list its files in key file (Kexample.org.+013+04711 ... remove the DS ... orphan example.org ... stays bogus until"},
-		"unsigned":               {"unsigned", nil, "no key that is served here matches it ... list its files in key file, in place of unsigned ... remove the DS ... orphan example.org ... stays bogus until"},
-		"key auto, meant":        {"key auto $DIR/keys\norphan example.org", nil, ""},
-		"key file, meant":        {"$FILES\norphan example.org", nil, ""},
-		"unsigned, meant":        {"unsigned\norphan example.org", nil, ""},
-		"key auto, none answers": {"key auto $DIR/keys", errors.New("timeout"), ""},
-		"key file, none answers": {"$FILES", errors.New("timeout"), ""},
+		"key file":               {"$FILES", nil, "no key that is served here matches it ... Serve it with the key that the DS names: list its files in key file (Kexample.org.+013+04711 ... remove the DS ... orphan example.org ... stays bogus until", ""},
+		"unsigned":               {"unsigned", nil, "no key that is served here matches it ... list its files in key file, in place of unsigned ... remove the DS ... orphan example.org ... stays bogus until", ""},
+		"key auto, meant":        {"key auto $DIR/keys\norphan example.org", nil, "", ""},
+		"key file, meant":        {"$FILES\norphan example.org", nil, "", ""},
+		"unsigned, meant":        {"unsigned\norphan example.org", nil, "", ""},
+		"key auto, none answers": {"key auto $DIR/keys", errors.New("timeout"), "", ""},
+		"key file, none answers": {"$FILES", errors.New("timeout"), "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -387,12 +388,32 @@ func TestOrphanedDS(t *testing.T) {
 			case err != nil && (c.want == "" || !inOrder(err.Error(), c.want)):
 				t.Errorf("error %v, want %q", err, c.want)
 			}
-			if dir := cfg.keyDir; c.want != "" && dir != "" {
+			if dir := cfg.keyDir; c.refused != "" {
 				if keys, _ := filepath.Glob(filepath.Join(dir, "Kexample.org*.private")); len(keys) > 0 {
 					t.Errorf("keys were made: %q", keys)
 				}
 			}
-			if c.want == "" && h.loader.serving.Load().zones["example.org."].Set == nil != cfg.unsigned {
+			if c.want != "" {
+				return
+			}
+			if c.dead != nil && cfg.keyDir != "" {
+				if m := ask(t, h, question("example.org.", dns.TypeCAA), true); m.Rcode != dns.RcodeServerFailure {
+					t.Errorf("answered before its parent is asked: %v", m)
+				}
+				h.run(t, 2*time.Minute, func() {})
+			}
+			if c.refused != "" {
+				if m := ask(t, h, question("example.org.", dns.TypeCAA), true); m.Rcode != dns.RcodeServerFailure {
+					t.Errorf("answered: %v", m)
+				}
+				if m := ask(t, h, question("sub.example.org.", dns.TypeCAA), true); m.Rcode != dns.RcodeSuccess {
+					t.Errorf("another zone: %v", m)
+				}
+				status := h.status("example.org.")
+				if !status.Amiss["zone-refused"] || !inOrder(strings.Join(status.Told, " "), c.refused) {
+					t.Errorf("%v", status)
+				}
+			} else if h.loader.serving.Load().zones["example.org."].Set == nil != cfg.unsigned {
 				t.Error("signed and unsigned are confused")
 			}
 		})
@@ -527,8 +548,12 @@ func TestParentChanges(t *testing.T) {
 		t.Errorf("nobody is told: %v", status)
 	}
 	again.at = again.at.Add(3 * time.Hour)
-	if _, err := again.begin(nil, parent); err == nil || !strings.Contains(err.Error(), "no key that is served here matches it") {
-		t.Errorf("after a long stop: %v", err)
+	late := again.restart(t, nil, parent)
+	if told := late.status("example.org.").Told; len(told) != 1 || !strings.Contains(told[0], "no key that is served here matches it") {
+		t.Errorf("after a long stop: %v", told)
+	}
+	if m := ask(t, late, question("example.org.", dns.TypeCAA), true); m.Rcode != dns.RcodeServerFailure {
+		t.Errorf("after a long stop: %v", m)
 	}
 }
 

@@ -75,11 +75,12 @@ type status struct {
 func newLoader(cfg *config) (*loader, error) { return newLoaderOn(cfg, cfg.keyring()) }
 
 func newLoaderOn(cfg *config, of keyring.Config) (*loader, error) {
-	keys, err := keyring.Open(of)
+	state, err := newLastGood(cfg.stateDir, cfg.file, cfg.zones)
 	if err != nil {
 		return nil, err
 	}
-	state, err := newLastGood(cfg.stateDir, cfg.file, cfg.zones)
+	of.Record = state.keyRecord()
+	keys, err := keyring.Open(of)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ import (
 // unreadable file still serves. The zero value keeps nothing.
 type lastGood struct{ path string }
 
+const lastGoodSuffix = ".last-good.yaml"
+
 // newLastGood names the file after the policy file and the zones, for several blocks may share a
 // folder.
 func newLastGood(dir, policyFile string, zones []string) (lastGood, error) {
@@ -30,7 +32,15 @@ func newLastGood(dir, policyFile string, zones []string) (lastGood, error) {
 	}
 	digest := sha256.Sum256([]byte(absolute + "\n" + strings.Join(zones, "\n")))
 	base := strings.TrimSuffix(filepath.Base(policyFile), filepath.Ext(policyFile))
-	return lastGood{filepath.Join(dir, fmt.Sprintf("%s-%s.last-good.yaml", base, hex.EncodeToString(digest[:6])))}, nil
+	return lastGood{filepath.Join(dir, fmt.Sprintf("%s-%s%s", base, hex.EncodeToString(digest[:6]), lastGoodSuffix))}, nil
+}
+
+// keyRecord is the file beside it that says which zones had which keys; "" where nothing is kept.
+func (l lastGood) keyRecord() string {
+	if l.path == "" {
+		return ""
+	}
+	return strings.TrimSuffix(l.path, lastGoodSuffix) + ".keys.json"
 }
 
 // load returns the text kept, nil when there is none.

@@ -159,11 +159,20 @@ type site struct {
 	mu     sync.Mutex // while a server is down
 	procs  [2]*world.Process
 	extra  map[string]string // settings beside the shortest
+	// state is whether each server has a folder for its state.
+	state bool
 }
 
 func newSite(t *testing.T, parent netip.AddrPort) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), parent: parent, addrs: [2]netip.AddrPort{world.FreeAddr(t), world.FreeAddr(t)}, extra: map[string]string{}}
+	return s.begin()
+}
+
+// begin starts the servers.
+func (s *site) begin() *site {
+	t := s.t
+	t.Helper()
 	world.WriteFile(t, filepath.Join(s.dir, "policy.yaml"), rollPolicy)
 	world.WriteFile(t, filepath.Join(s.dir, "over.org"), fmt.Sprintf(overData, strings.Join(lines("n%d A 192.0.2.1", hosts), "\n")+"\n"))
 	for i := range s.procs {
@@ -175,10 +184,13 @@ func newSite(t *testing.T, parent netip.AddrPort) *site {
 func (s *site) start(i int) {
 	s.t.Helper()
 	var rolls strings.Builder
-	for _, settings := range []map[string]string{shortest, s.extra} {
-		for name, value := range settings {
-			fmt.Fprintf(&rolls, "        roll %s %s\n", name, value)
-		}
+	if s.state {
+		fmt.Fprintf(&rolls, "        state %s/state%d\n", s.dir, i)
+	}
+	settings := maps.Clone(shortest)
+	maps.Copy(settings, s.extra)
+	for name, value := range settings {
+		fmt.Fprintf(&rolls, "        roll %s %s\n", name, value)
 	}
 	s.procs[i] = world.CoreDNS(s.t, fmt.Sprintf(`.:%d {
     bind %s

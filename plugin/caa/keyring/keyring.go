@@ -30,7 +30,8 @@ var log = linelog.New("caa")
 // Look, which is for one.
 type Keyring interface {
 	// Prepare gets ready for zones that are about to be served. Its error is why one of them cannot be,
-	// which may be that its parent's DS names none of its keys.
+	// which may be that its parent's DS names none of its keys. At a start, a zone of key auto whose keys are
+	// missing is no error: its Keys say that it is refused.
 	Prepare(ctx context.Context, zones []*policy.Zone) error
 	// Of returns the keys of one zone as they are now. The error is ErrNoKey where none is given for it.
 	Of(zone *policy.Zone) (*Keys, error)
@@ -46,6 +47,9 @@ type Keyring interface {
 type Keys struct {
 	Set *zonesign.KeySet // nil when unsigned
 	DS  []*dns.DS        // what a parent that is served by the same server has
+	// Refused is why the zone must not be answered for: its keys are missing, or nobody knows yet whether it had
+	// some. Nil where it is served.
+	Refused error
 
 	publish []string   // what to do about the parent's DS, as Publish has it
 	served  *servedTTL // shared by all Keys of the zone
@@ -158,6 +162,7 @@ type Config struct {
 	Parent    Parent
 	Orphans   []string // zones that are served though the parent's DS names none of their keys
 	Cosigners []string // files with the DNSKEYs of other signers
+	Record    string   // the file that says which zones of Folder had which keys; "": none is kept
 
 	// Now, Ask and Notify are the clock and the ways to the parents; nil for those that there are. Ask returns for
 	// each zone what the servers of its parent have, all of it among Others. Notify tells the parent of a zone
@@ -239,6 +244,7 @@ const lookAtFiles = 2 * time.Second
 func Watch(k Keyring, stop <-chan struct{}, changed func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer running.add(k)()
 	go func() {
 		select {
 		case <-stop:

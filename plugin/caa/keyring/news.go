@@ -19,7 +19,7 @@ const shownKeys = 20
 
 // complaints are what is wrong with a zone, for people, each clean.
 func (r *rolling) complaints(name string, z *rollingZone, result *keyfolder.Result, failed error) (lines []string) {
-	if failed != nil {
+	if failed != nil && result.Lost == nil {
 		lines = append(lines, string(terminal.Text(failed)))
 	}
 	for _, warning := range result.Warnings {
@@ -36,9 +36,27 @@ func (r *rolling) complaints(name string, z *rollingZone, result *keyfolder.Resu
 	return lines
 }
 
-// tell says what is amiss, once while it lasts.
-func (z *rollingZone) tell(name string, now time.Time, complaints []string) {
-	lines := setOf(complaints)
+// severe are the complaints that are errors, each clean.
+func severe(name string, result *keyfolder.Result) (lines []string) {
+	if result.Lost != nil {
+		lines = append(lines, terminal.Clean(lostText(name, result)))
+	}
+	return lines
+}
+
+// tell logs what is wrong, and what is an error, once while it lasts. The first error is logged again now and then.
+func (z *rollingZone) tell(name string, now time.Time, complaints []string, errors ...string) {
+	lines := setOf(slices.Concat(complaints, errors))
+	z.alarm = ""
+	if len(errors) > 0 {
+		z.alarm = errors[0]
+	}
+	for _, line := range errors {
+		if !z.told[line] {
+			log.Error(terminal.Lines(line))
+			z.reminded = now
+		}
+	}
 	for _, line := range complaints {
 		if !z.told[line] {
 			log.Warning(terminal.Lines(line))
@@ -69,17 +87,20 @@ func (l *lasting) tell(now time.Time, text string, logged func(any), over string
 	l.text = text
 }
 
-// remind logs again which zones are bogus: a line of long ago is not seen.
+// remind logs again which zones are bogus, not served, or served from memory alone: a line of long ago is not seen.
 func (r *rolling) remind() {
 	now, shown, more := r.now(), 0, 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, z := range r.zones {
 		switch {
-		case z.bogus == "" || now.Sub(z.reminded) < reminder:
+		case z.bogus == "" && z.alarm == "" || now.Sub(z.reminded) < reminder:
 			continue
 		case shown == shownKeys:
 			more++
+		case z.alarm != "":
+			shown++
+			log.Error(terminal.Lines(z.alarm))
 		default:
 			shown++
 			log.Warning(z.bogus)
@@ -87,7 +108,7 @@ func (r *rolling) remind() {
 		z.reminded = now
 	}
 	if more > 0 {
-		log.Warningf("And %d zones more whose parent has a DS that no key in %s matches: caacheck keys shows all", more, r.dir)
+		log.Warningf("And %d zones more, with keys that the parent's DS does not name or that %s lacks: caacheck keys shows all", more, r.dir)
 	}
 }
 
@@ -108,6 +129,12 @@ func (r *rolling) Status() map[string]Status {
 		s.Told = append(s.Told, theirs...)
 		if len(theirs) > 0 {
 			s.Amiss[CosignerFile] = true
+		}
+		if z.lost != "" {
+			s.Amiss[string(z.lost)] = true
+		}
+		if z.refused != nil {
+			s.Amiss[string(keyroll.ZoneRefused)] = true
 		}
 		out[name] = s
 	}

@@ -43,6 +43,10 @@ type rolling struct {
 	largest  func(*policy.Zone) uint32 // the largest TTL of all that a zone is known to hold
 	parents  *parents
 	now      func() time.Time
+	pending  []keyfolder.Errand // those of which this server has done its part, and others may do theirs
+
+	record  record
+	started bool // Prepare has been called: zones that come later are refused with the policy that lists them
 
 	stepping sync.Mutex // held from reading the folder until what came of it is taken over
 	others   *cosigners
@@ -61,12 +65,21 @@ type rollingZone struct {
 	answered []keyroll.Observation // what each server of the parent said when it answered last
 	wake     time.Time
 	notify   time.Time       // when the parent is to be told of new CDS; zero: it need not be
-	told     map[string]bool // what is amiss, as it was said last
+	told     map[string]bool // what is wrong, as it was logged last
 	bogus    string          // what of it makes the zone bogus, which is logged again and again
+	alarm    string          // what of it is an error, likewise
 	reminded time.Time       // when that was
 	unfit    lasting         // why new keys of other signers are not published
 	theirs   []string        // what is wrong with files of other signers' keys
-	unlisted bool            // Retain did not name it the last time
+	held     *keyfolder.Held // what the last step came to, with all keys; after a start what the record says
+	lost     keyroll.Code    // why what is held is served rather than what the folder has; "": it is not
+	refused  error           // why the zone is not served; nil: it is, or was not stepped yet
+	since    time.Time       // when the parent of a new zone was asked first; zero: it is no new zone
+	fresh    bool            // people want new keys whatever the record says
+	unasked  bool            // it is new and may get a key though the parent is silent
+	// notServed says that the zone was refused at the start as the parent's DS names none of its keys.
+	notServed bool
+	unlisted  bool // Retain did not name it the last time
 }
 
 // silent reports whether one of the parent's servers did not answer when it was asked last.
@@ -76,7 +89,7 @@ func (z *rollingZone) silent() bool {
 
 func newRolling(cfg *Config, above *parents, others *cosigners) *rolling {
 	folder := keyfolder.New(cfg.Folder)
-	return &rolling{folder: folder, watcher: folder.Watch(), dir: cfg.Folder, settings: cfg.Roll, ttl: cfg.TTL, largest: cfg.Largest,
+	return &rolling{record: openRecord(cfg.Record), folder: folder, watcher: folder.Watch(), dir: cfg.Folder, settings: cfg.Roll, ttl: cfg.TTL, largest: cfg.Largest,
 		parents: above, others: others, now: cfg.Now, zones: map[string]*rollingZone{}}
 }
 
@@ -106,6 +119,9 @@ func (r *rolling) meet(zone *policy.Zone) *Keys {
 		r.zones[zone.Name] = z
 	}
 	z.served.expect(r.largest(zone))
+	if z.refused != nil {
+		return &Keys{Refused: z.refused, served: z.served}
+	}
 	return z.keys
 }
 
@@ -130,12 +146,19 @@ func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
 		log.Warningf("%s has mode %04o: others can put their own keys there; chmod 0700 it", r.dir, info.Mode().Perm())
 	}
 	var errs []error
+	r.saveRecord()
+	reload := r.started || len(running.onFolder(r)) > 0
+	r.started = true
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, name := range zones {
 		z := r.zones[name]
-		if err := r.orphaned(name, z, z.last.Refusals); err != nil && !r.parents.orphans[name] && !followed(z.last.Zone.Keys) {
-			errs = append(errs, err)
+		if err := r.orphaned(name, z, z.last.Refusals); err != nil && z.refused == nil && !r.parents.orphans[name] && !followed(z.last.Zone.Keys) {
+			z.notServed = true
+			r.refuse(name, z, r.waysOut(name, err))
+		}
+		if reload && z.refused != nil && !z.awaitsParent() {
+			errs = append(errs, z.refused) // what is served stays served
 			delete(r.zones, name)
 		}
 	}
@@ -172,13 +195,16 @@ func (r *rolling) Retain(zones []string) {
 
 // Look steps each zone whose time has come, or whose state somebody else wrote.
 func (r *rolling) Look(ctx context.Context) (changed bool, next time.Time) {
-	for zones := range slices.Chunk(r.due(), zonesAtOnce) {
-		news, err := r.step(zones, r.parents.ask(ctx, patienceForParents, r.toAsk(zones)))
+	list := r.watcher.Look()
+	changed = r.doErrands(ctx, r.folder.Errands(list, r.now()))
+	for zones := range slices.Chunk(r.due(list), zonesAtOnce) {
+		news, err := r.step(zones, r.parents.ask(ctx, r.patience(zones), r.toAsk(zones)))
 		if err != nil {
 			log.Errorf("The keys are served as they are: %v", err)
 		}
 		changed = changed || len(news) > 0
 	}
+	r.saveRecord()
 	r.tellParents(ctx)
 	r.remind()
 	return changed, r.next()
@@ -222,7 +248,7 @@ func (z *rollingZone) idle(now time.Time, patience time.Duration) bool {
 		return k.State == keyroll.Unsure || k.NeedsParent() && now.Sub(k.Since) < patience
 	}
 	amiss := func(r keyroll.Refusal) bool { return r.Code != keyroll.ParentSlow }
-	return !slices.ContainsFunc(z.last.Zone.Keys, waits) && !slices.ContainsFunc(z.last.Refusals, amiss) && !slices.ContainsFunc(z.last.Warnings, amiss)
+	return z.lost == "" && z.refused == nil && !slices.ContainsFunc(z.last.Zone.Keys, waits) && !slices.ContainsFunc(z.last.Refusals, amiss) && !slices.ContainsFunc(z.last.Warnings, amiss)
 }
 
 // next is when there may be something to do.
@@ -242,13 +268,14 @@ func (r *rolling) next() time.Time {
 }
 
 // due lists the zones that are to be stepped.
-func (r *rolling) due() (zones []string) {
-	written, rekeyed := r.watcher.Written(), r.readCosigners()
+func (r *rolling) due(list *keyfolder.Listing) (zones []string) {
+	rekeyed := r.readCosigners()
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name, z := range r.zones {
-		if !now.Before(z.wake) || rekeyed || written(name) && r.folder.Differs(name, z.last.Zone) {
+		if !now.Before(z.wake) || rekeyed || list.Written(name) && r.folder.Differs(name, z.last.Zone) ||
+			list.Changed && (z.lost != "" || z.refused != nil || z.held.Missing(list)) {
 			zones = append(zones, name)
 		}
 	}
@@ -269,25 +296,36 @@ func (r *rolling) readCosigners() bool {
 }
 
 // step brings zones to where they are now, and names those whose keys are others. Its error is that of the
-// folder, or of zones of which nothing is known yet; of others it is told, and they are served as they are.
+// folder where nothing is held of the zones, or of zones that cannot be served with other signers. Of one whose files
+// fail it is logged, and it is served as it was, or refused.
 func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (news []string, err error) {
 	r.stepping.Lock()
 	defer r.stepping.Unlock()
 	now := r.now()
 	ttls, answered := r.takeTTLs(zones), r.recall(zones, said)
-	results, err := r.folder.Update(now, func(zone string, state keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
-		d := keyroll.Step(state, keyroll.Input{Now: now, Settings: r.settings, DataTTL: ttls[zone],
-			KeyTTL: time.Duration(r.ttl) * time.Second, Parent: r.observe(zone, &state, said[zone], keys), Found: found})
-		r.showParent(&d, said[zone], answered[zone], keys)
-		return d
+	held, begin := r.heldOf(zones, said)
+	results, err := r.folder.Do(now, &keyfolder.Work{
+		Held: held, Begin: func(zone string) bool { return begin[zone] == nil },
+		Said: func(zone string, keys []*dns.DNSKEY) []keyroll.Observation {
+			return r.observe(zone, held[zone].Zone(), said[zone], keys)
+		},
+		Decide: func(zone string, state keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
+			d := keyroll.Step(state, keyroll.Input{Now: now, Settings: r.settings, DataTTL: ttls[zone],
+				KeyTTL: time.Duration(r.ttl) * time.Second, Parent: r.observe(zone, &state, said[zone], keys), Found: found})
+			r.showParent(&d, said[zone], answered[zone], keys)
+			return d
+		},
 	}, zones...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
-		r.postpone(zones, ttls)
-		return nil, fmt.Errorf("key auto %s: %w", r.dir, err)
+		if results = r.withoutFolder(held, begin, zones, err); results == nil {
+			r.drop(zones)
+			return nil, fmt.Errorf("key auto %s: %w", r.dir, err)
+		}
 	}
 	var changes changeLog
+	var failures []error
 	for name, result := range results {
 		z := r.zones[name]
 		if z == nil {
@@ -296,24 +334,33 @@ func (r *rolling) step(zones []string, said map[string][]keyroll.Observation) (n
 		if heard, asked := said[name]; asked {
 			z.said, z.asked, z.answered = heard, now, answered[name]
 		}
-		changed, failed := r.take(name, z, result, ttls[name])
-		if failed != nil && z.keys == nil {
-			delete(r.zones, name)
-			err = errors.Join(err, fmt.Errorf("key auto: %w", failed))
+		was := z.refused
+		if r.refusedStep(name, z, result, begin[name]) {
+			z.served.see(uint32(ttls[name] / time.Second))
 			continue
 		}
-		if changed {
+		changed, failed := r.take(name, z, result, ttls[name])
+		if failed != nil && z.keys == nil {
+			delete(r.zones, name) // the files are fine, and what they are published with is not
+			failures = append(failures, fmt.Errorf("key auto: %w", failed))
+			continue
+		}
+		r.hold(name, z, result, failed)
+		if z.refused != nil {
+			continue
+		}
+		if changed || was != nil {
 			news = append(news, name)
 		}
 		changes.add(name, result, z.keys)
-		z.tell(name, now, r.complaints(name, z, result, failed))
+		z.tell(name, now, r.complaints(name, z, result, failed), severe(name, result)...)
 		z.bogus = ""
 		if err := r.orphaned(name, z, slices.Concat(z.last.Refusals, z.last.Warnings)); err != nil {
 			z.bogus = err.Error()
 		}
 	}
 	changes.flush(r.dir)
-	return news, err
+	return news, errors.Join(failures...)
 }
 
 // takeTTLs are the largest TTLs of zones since their last step. A step that is not written gives them back.
@@ -329,16 +376,10 @@ func (r *rolling) takeTTLs(zones []string) map[string]time.Duration {
 	return ttls
 }
 
-// postpone is for a folder that could not be read. It is called with the lock.
-func (r *rolling) postpone(zones []string, ttls map[string]time.Duration) {
+// drop forgets zones of which nothing is known, and whose folder cannot be read. It is called with the lock.
+func (r *rolling) drop(zones []string) {
 	for _, name := range zones {
-		z := r.zones[name]
-		if z == nil || z.keys == nil {
-			delete(r.zones, name)
-			continue
-		}
-		z.served.see(uint32(ttls[name] / time.Second))
-		z.wake = r.now().Add(tryAgain)
+		delete(r.zones, name)
 	}
 }
 

@@ -27,10 +27,15 @@ func read(m *dns.Msg, zone string) answer {
 	return answer{ds: set}
 }
 
+// ErrNoName is an answer of a server of the parent that there is no such name: the zone is not delegated yet.
+var ErrNoName = errors.New("it says NXDOMAIN")
+
 // answersAsParent says why a message is no answer of a server of the parent. One of the child's, which says
 // with authority that there is no DS (RFC 4035 3.1.4.1), must not be taken for the parent's.
 func answersAsParent(m *dns.Msg, zone string) error {
 	switch {
+	case m.Rcode == dns.RcodeNameError && m.Authoritative:
+		return ErrNoName
 	case m.Rcode != dns.RcodeSuccess:
 		return fmt.Errorf("it says %s", dns.RcodeToString[m.Rcode])
 	case !m.Authoritative:

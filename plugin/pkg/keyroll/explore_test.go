@@ -93,6 +93,12 @@ var scenarios = []scenario{
 	{"a ZSK is given up", settled(true), budget{zskUrgent: 1, retires: 1}},
 	{"a new algorithm is given up", settled(false), budget{algorithms: 1, retires: 1}},
 	{"a new algorithm of KSK and ZSK is given up", settled(true), budget{algorithms: 1, retires: 1}},
+	{"a folder is lost while a CSK rolls", settled(false), budget{urgent: 1, losses: 1, restarts: 1}},
+	{"a folder is lost while a ZSK rolls", settled(true), budget{zskUrgent: 1, losses: 1}},
+	{"a folder is lost while the algorithm changes", settled(false), budget{algorithms: 1, losses: 1}},
+	{"a folder is lost in a new zone", fresh, budget{losses: 1, restarts: 1}},
+	{"a folder is lost, insecure and back", settled(false), budget{insecure: 1, back: 1, losses: 1}},
+	{"an older folder comes while a CSK rolls", settled(false), budget{urgent: 1, backups: 1, losses: 2}},
 	{"everything", settled(false), budget{rolls: 1, algorithms: 1, insecure: 1, back: 1, ttls: 1, jumps: 2, crashes: 1, splits: 1}},
 }
 
@@ -185,6 +191,66 @@ var happenings = []func(*world) []event{
 	},
 	(*world).earlyDS,
 	(*world).backups,
+	(*world).losses,
+	func(w *world) []event {
+		if w.down {
+			return nil
+		}
+		return spend(&w.budget.restarts, event{"restart", func(w *world, _ *rules) { w.budget.restarts--; w.restart() }})
+	},
+}
+
+// foreign is the folder of another server.
+func (w *world) foreign() (folder, bool) {
+	for slot := slots/2 - 1; slot >= 0; slot-- {
+		if w.used()>>slot&1 == 0 {
+			return folder{zone: Zone{Seen: w.time(), Keys: []Key{{ID: slotID(slot), Role: CSK, State: Active, Since: w.time()}}}}, true
+		}
+	}
+	return folder{}, false
+}
+
+// losses of the folder, or of this zone's files in it, and what people do about them. With one that is away, no
+// other is lost.
+func (w *world) losses() []event {
+	if !w.holds {
+		return nil
+	}
+	if w.away != nil {
+		events := []event{{"the folder is back as it was", func(w *world, _ *rules) { w.comeBack() }}}
+		if !w.down {
+			events = append(events, event{"the server writes what it holds", func(w *world, _ *rules) { w.restore() }})
+		}
+		return events
+	}
+	if w.budget.losses <= 0 || !w.held.known() {
+		return nil
+	}
+	events := []event{
+		{"the folder is lost", func(w *world, _ *rules) { w.lose(folder{}) }},
+		{"the zone's key files are lost", func(w *world, _ *rules) {
+			gone := w.known()
+			w.lose(folder{w.zone, w.made})
+			w.gone = gone
+		}},
+	}
+	if foreign, ok := w.foreign(); ok {
+		events = append(events, event{"another server's folder appears", func(w *world, _ *rules) { w.lose(foreign) }})
+	}
+	if !w.down {
+		events = append(events, event{"the state alone is lost", func(w *world, _ *rules) {
+			files := slices.Concat(w.zone.Keys, w.made)
+			w.lose(folder{Zone{}, files})
+		}})
+	}
+	if w.saved != nil && w.now-w.savedAt < backupAge {
+		events = append(events, event{"an older folder appears", func(w *world, _ *rules) {
+			saved := folder{*w.saved, w.savedMade}
+			w.saved, w.savedMade = nil, nil
+			w.lose(saved)
+		}})
+	}
+	return events
 }
 
 // parentActs is the parent that looks for CDS, and finds a server that is up to date or one that lags.
@@ -251,6 +317,9 @@ func explore(s scenario, r *rules, limit int) (int, *found) {
 	first.budget = s.budget
 	if s.budget.jumps > 0 {
 		first.safety = jump
+	}
+	if first.holds = s.budget.losses > 0; first.holds {
+		first.held, first.heldMade = first.zone, first.made
 	}
 	text := first.encode()
 	origins := map[uint64]origin{fingerprint(text): {}}
@@ -366,6 +435,7 @@ func TestComesToRest(t *testing.T) {
 					return
 				}
 				w := decode(text)
+				w.repair()
 				for range ticks {
 					w.step(good, bothAnswer, false)
 					w.cooperate()

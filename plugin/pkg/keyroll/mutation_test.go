@@ -86,6 +86,18 @@ func kept(forget func(was Zone, is *Zone)) func(*rules) { return func(r *rules) 
 // unread leaves something out of what a server reads before it writes.
 func unread(read func(*Zone)) func(*rules) { return func(r *rules) { r.read = read } }
 
+// believes replaces the rule by which a state that is read is gone on from; nil leaves a case to it.
+func believes(rule func(held, read *Zone, has func(ID) bool) *Zone) func(*rules) {
+	return func(r *rules) {
+		r.hold = func(held, read *Zone, has func(ID) bool, said []Observation) (*Zone, *Refusal) {
+			if next := rule(held, read, has); next != nil {
+				return next, nil
+			}
+			return Reconcile(held, read, has, said)
+		}
+	}
+}
+
 func eachKey(z *Zone, f func(*Key)) {
 	z.Keys = slices.Clone(z.Keys)
 	for i := range z.Keys {
@@ -166,6 +178,21 @@ var mutations = []mutation{
 	{"that a roll has begun is not written", "a CSK rolls, or not", kept(func(was Zone, is *Zone) { is.AskedKSK = max(was.AskedKSK, is.AskedKSK) })},
 	{"that the zone is to be insecure is not written", "insecure", lost(func(z *Zone) { z.Insecure = false })},
 	{"answers are not written", "insecure", lost(func(z *Zone) { z.Answers = nil })},
+
+	// What is held is given up.
+	{"what is read is believed whatever it lacks", "a folder is lost while a CSK rolls", believes(func(_, read *Zone, _ func(ID) bool) *Zone { return read })},
+	{"a state is believed whose keys have no files", "an older folder comes while a CSK rolls", believes(func(_, read *Zone, _ func(ID) bool) *Zone {
+		if read.known() {
+			return read
+		}
+		return nil
+	})},
+	{"another's folder is believed by a zone without keys", "a folder is lost in a new zone", believes(func(held, read *Zone, _ func(ID) bool) *Zone {
+		if held.unsigned() {
+			return read
+		}
+		return nil
+	})},
 
 	// The world is seen wrongly.
 	{"TTLs are taken to be what is set, not what was served", "a CSK rolls at once, twice", seen(func(in *Input) { in.DataTTL, in.KeyTTL = loweredTTL*unit, loweredTTL*unit })},

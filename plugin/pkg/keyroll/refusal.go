@@ -25,6 +25,11 @@ const (
 	ParentSilent      Code = "parent-silent"       // a server of the parent could not be asked, and a key waits for it
 	ForeignDS         Code = "foreign-ds"          // a server of the parent names a key of which there is no file
 	ParentSlow        Code = "parent-slow"         // the parent does not follow CDS, or nobody sets the DS
+	KeysLost          Code = "keys-lost"           // held: the folder lacks keys in use, which are served from memory
+	KeysUnreadable    Code = "keys-unreadable"     // held: the zone's files cannot be read, and its keys are served from memory
+	FolderLost        Code = "folder-lost"         // held: the folder cannot be read, and the keys are served from memory
+	ZoneRefused       Code = "zone-refused"        // not served: its keys are missing, or nobody knows whether it had some
+	DSAtParent        Code = "ds-at-parent"        // refused: the parent has a DS, which new keys would not match
 )
 
 // Refusal is one reason why something is held or refused, or is amiss.
@@ -79,6 +84,11 @@ var refusals = map[Code][2]string{
 	ParentSilent:      {"a server of the parent could not be asked; keys wait until every one answers", "see whether it is reachable from here"},
 	ForeignDS:         {"the parent has a DS of a key that is not here", "have it removed, unless another signer of the zone owns it"},
 	ParentSlow:        {"the parent has not taken over the DS yet", "if it does not follow CDS, give it the DS by hand"},
+	KeysLost:          {"the folder lacks keys that are in use, which are served from memory", "do not restart the server: put the folder back as it was, or write what the server holds with caacheck keys restore"},
+	KeysUnreadable:    {"the zone's files cannot be read, and its keys are served from memory", "do not restart the server: repair the files, or write what the server holds with caacheck keys restore"},
+	FolderLost:        {"the folder cannot be read, and the keys are served from memory", "do not restart the server: put the folder back, or make it and write what the server holds with caacheck keys restore"},
+	ZoneRefused:       {"the zone is not served", "put the files of its keys back, or start with new keys by caacheck keys new"},
+	DSAtParent:        {"the parent has a DS, and new keys would not match it", "have the parent remove its DS and wait until caches have let go of it, or say orphan ZONE in the caa block"},
 }
 
 // Cause is why.

@@ -122,6 +122,7 @@ type budget struct {
 	callOffs                                                    int8
 	ttls, algorithms, splits                                    int8
 	early, backups, jumps, crashes                              int8
+	losses, restarts                                            int8 // with losses, the server holds what it serves
 }
 
 // world is all that may differ.
@@ -141,10 +142,21 @@ type world struct {
 	saved         *Zone // a backup
 	savedMade     []Key
 	savedAt       int
-	lax           bool  // caches may lack signatures by one of the algorithms, and RFC 6840 5.11 is relied on
-	full          bool  // more keys were made than this world has room for
-	broken        error // what the last step did with what people asked for, and should not have done
+	lax           bool // caches may lack signatures by one of the algorithms, and RFC 6840 5.11 is relied on
+	full          bool // more keys were made than this world has room for
+	holds         bool // the server holds what it served, and keeps a record for a restart
+	held          Zone
+	heldMade      []Key
+	gone          mask    // keys whose files are missing, while the state is there
+	away          *folder // what was in the folder before it was lost
+	broken        error   // what the last step did with what people asked for, and should not have done
 	budget        budget
+}
+
+// folder is the content of one that may be put in the place of another.
+type folder struct {
+	zone Zone
+	made []Key
 }
 
 func (w *world) time() time.Time { return epoch.Add(time.Duration(w.now+int(w.clock)) * unit) }
@@ -217,17 +229,35 @@ func known(keys []Key) (m mask) {
 // rules are how a server behaves; tests of the test make it behave worse.
 type rules struct {
 	machine machine
-	read    func(*Zone)                                     // what is not read of what is written
-	forget  func(was Zone, is *Zone)                        // what is not written
-	twist   func(*Input)                                    // what is seen wrongly
-	changes func(Change)                                    // told of each
-	visit   func(n int, text string, trace func() []string) // told of each state
+	read    func(*Zone)                                                                     // what is not read of what is written
+	forget  func(was Zone, is *Zone)                                                        // what is not written
+	twist   func(*Input)                                                                    // what is seen wrongly
+	hold    func(held, read *Zone, has func(ID) bool, said []Observation) (*Zone, *Refusal) // nil: Reconcile
+	changes func(Change)                                                                    // told of each
+	visit   func(n int, text string, trace func() []string)                                 // told of each state
+}
+
+func (r *rules) reconcile(held, read *Zone, has func(ID) bool, said []Observation) (*Zone, *Refusal) {
+	if r.hold != nil {
+		return r.hold(held, read, has, said)
+	}
+	return Reconcile(held, read, has, said)
 }
 
 // step runs the state machine once, as a server does: it reads, decides, writes and serves. A crash after
 // the write leaves the server down.
 func (w *world) step(r *rules, which asked, crash bool) Decision {
 	data, keys := w.ttls()
+	if w.holds {
+		next, lost := r.reconcile(&w.held, &w.zone, w.has, w.observe(which))
+		if lost != nil {
+			w.broken = nil // what is held stays served, or after a restart nothing is
+			return Decision{}
+		}
+		w.zone = *next
+		w.made = slices.DeleteFunc(slices.Clone(w.made), func(k Key) bool { return w.zone.key(k.ID) != nil })
+		w.dropGone()
+	}
 	was := w.zone
 	read := was
 	if r.read != nil {
@@ -256,9 +286,7 @@ func (w *world) step(r *rules, which asked, crash bool) Decision {
 		w.zone.Keys = slices.DeleteFunc(slices.Clone(w.zone.Keys), func(k Key) bool { return k.ID == id })
 	}
 	if crash {
-		w.down = true
-		w.dnskeys.stop(propagation)
-		w.data.stop(propagation)
+		w.restart()
 		return d
 	}
 	w.down = false
@@ -267,7 +295,58 @@ func (w *world) step(r *rules, which asked, crash bool) Decision {
 	for _, spec := range d.Make {
 		w.make(spec)
 	}
+	if w.holds {
+		w.held, w.heldMade = w.zone, w.made
+	}
 	return d
+}
+
+// has reports whether the folder has a key's files.
+func (w *world) has(id ID) bool { return (w.known()&^w.gone)>>id.Tag&1 == 1 }
+
+// repair is people who put the folder back and, where that has not all that is in use, ask for what the server
+// holds.
+func (w *world) repair() {
+	if w.away != nil {
+		w.comeBack()
+	}
+	if !w.holds {
+		return
+	}
+	if _, lost := Reconcile(&w.held, &w.zone, w.has, nil); lost != nil {
+		w.restore()
+	}
+}
+
+// dropGone forgets keys without files that nobody has seen, as package keyfolder does.
+func (w *world) dropGone() {
+	gone := func(k Key) bool { return w.gone>>k.ID.Tag&1 == 1 }
+	w.zone.Keys = slices.DeleteFunc(slices.Clone(w.zone.Keys), gone)
+	w.made, w.gone = slices.DeleteFunc(slices.Clone(w.made), gone), 0
+}
+
+// lose has the folder replaced by another; what it had can come back.
+func (w *world) lose(other folder) {
+	w.budget.losses--
+	w.away = &folder{w.zone, w.made}
+	w.zone, w.made = other.zone, other.made
+}
+
+// comeBack undoes a loss.
+func (w *world) comeBack() {
+	w.zone, w.made, w.away, w.gone = w.away.zone, w.away.made, nil, 0
+}
+
+// restore is a running server that writes what it holds.
+func (w *world) restore() {
+	w.zone, w.made, w.away, w.gone = w.held, w.heldMade, nil, 0
+}
+
+// restart ends the server, and with it what it served.
+func (w *world) restart() {
+	w.down = true
+	w.dnskeys.stop(propagation)
+	w.data.stop(propagation)
 }
 
 // obeyed says what became of requests, other than that each was answered once and done, or left alone.
@@ -331,6 +410,18 @@ func (w *world) ask(r Request) { w.zone, _, _ = w.zone.Ask(r, w.time()) }
 
 // make puts a key into the folder.
 func (w *world) make(spec Spec) {
+	used := w.used()
+	for slot := range slots {
+		if id := slotID(slot); used>>slot&1 == 0 && id.Algorithm == spec.Algorithm {
+			w.made = append(slices.Clone(w.made), Key{ID: id, Role: spec.Role, Times: Times{Created: w.time()}})
+			return
+		}
+	}
+	w.full = true
+}
+
+// used are the keys that a cache, a copy or somebody's memory may have.
+func (w *world) used() mask {
 	used := w.known() | w.master
 	for _, vs := range []versions{w.dnskeys, w.data, w.ds} {
 		for _, v := range vs {
@@ -340,13 +431,13 @@ func (w *world) make(spec Spec) {
 	if w.saved != nil {
 		used |= known(w.saved.Keys) | known(w.savedMade)
 	}
-	for slot := range slots {
-		if id := slotID(slot); used>>slot&1 == 0 && id.Algorithm == spec.Algorithm {
-			w.made = append(slices.Clone(w.made), Key{ID: id, Role: spec.Role, Times: Times{Created: w.time()}})
-			return
-		}
+	if w.holds {
+		used |= known(w.held.Keys) | known(w.heldMade)
 	}
-	w.full = true
+	if w.away != nil {
+		used |= known(w.away.zone.Keys) | known(w.away.made)
+	}
+	return used
 }
 
 // follow is the parent that finds CDS on a server of the zone, up to date or not.
@@ -455,8 +546,19 @@ func (w *world) encode() string {
 		e.zone(w.saved)
 		e.keys(w.savedMade)
 	}
+	e.bools(w.holds)
+	if w.holds {
+		e.zone(&w.held)
+		e.keys(w.heldMade)
+		e.masks(w.gone)
+		e.bools(w.away != nil)
+		if w.away != nil {
+			e.zone(&w.away.zone)
+			e.keys(w.away.made)
+		}
+	}
 	b := &w.budget
-	e.put(b.rolls, b.urgent, b.zskRolls, b.zskUrgent, b.retires, b.insecure, b.back, b.callOffs, b.ttls, b.algorithms, b.splits, b.early, b.backups, b.jumps, b.crashes)
+	e.put(b.rolls, b.urgent, b.zskRolls, b.zskUrgent, b.retires, b.insecure, b.back, b.callOffs, b.ttls, b.algorithms, b.splits, b.early, b.backups, b.jumps, b.crashes, b.losses, b.restarts)
 	return string(e.out)
 }
 
@@ -475,8 +577,14 @@ func decode(text string) world {
 		saved := d.zone()
 		w.saved, w.savedMade = &saved, d.keys()
 	}
+	if w.holds = d.next() == 1; w.holds {
+		w.held, w.heldMade, w.gone = d.zone(), d.keys(), d.mask()
+		if d.next() == 1 {
+			w.away = &folder{d.zone(), d.keys()}
+		}
+	}
 	b := &w.budget
-	for _, field := range []*int8{&b.rolls, &b.urgent, &b.zskRolls, &b.zskUrgent, &b.retires, &b.insecure, &b.back, &b.callOffs, &b.ttls, &b.algorithms, &b.splits, &b.early, &b.backups, &b.jumps, &b.crashes} {
+	for _, field := range []*int8{&b.rolls, &b.urgent, &b.zskRolls, &b.zskUrgent, &b.retires, &b.insecure, &b.back, &b.callOffs, &b.ttls, &b.algorithms, &b.splits, &b.early, &b.backups, &b.jumps, &b.crashes, &b.losses, &b.restarts} {
 		*field = d.next()
 	}
 	return w

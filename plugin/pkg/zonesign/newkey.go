@@ -107,6 +107,18 @@ func generate(dir, zone, stem string, flags uint16, algorithm uint8, now time.Ti
 	return madeKey{base, privateFile(dnskey, secret, now), publicFile(dnskey, now)}, nil
 }
 
+// Files are the contents of a key's two files, without times, for a key that was read from such files: its private
+// half is in memory, and they may have been lost.
+func (k *Key) Files() (private, public string) {
+	dnskey := dns.Copy(k.DNSKEY).(*dns.DNSKEY)
+	dnskey.Hdr.Ttl = fileTTL
+	does := "zone"
+	if k.SEP() {
+		does = "key"
+	}
+	return dnskey.PrivateKeyString(k.Signer), fmt.Sprintf("; This is a %s-signing key, keyid %d, for %s\n%s\n", does, k.Tag(), dnskey.Hdr.Name, dnskey)
+}
+
 // keyBits is the length of keys that are made: RSA's is the least that RFC 8624 leaves at ease.
 func keyBits(algorithm uint8) int {
 	if algorithm == dns.RSASHA256 {

@@ -36,6 +36,26 @@ type Result struct {
 	Keys     map[keyroll.ID]*zonesign.Key // those that Sets names
 	Warnings []string                     // what is dangerous about the files, for people
 	Err      error
+	Lost     *keyroll.Refusal // why what is held is served and nothing was written; Err says the same for people
+	Held     *Held            // to hand to the next Update; nil where nothing was read
+	New      bool             // nothing is known of the zone, and no key was made, as Work.Begin wanted it
+}
+
+// Work is what an Update is to do.
+type Work struct {
+	Decide Decide
+	// Held is what is held of zones, in memory or in a record.
+	Held map[string]*Held
+	// Said is what the parent says of a zone whose folder has these keys; nil: nothing.
+	Said func(zone string, keys []*dns.DNSKEY) []keyroll.Observation
+	// Begin reports whether keys may be made for a zone that has none and of which nothing is known; nil: for
+	// every zone. A folder that is missing is made for such a zone alone.
+	Begin func(zone string) bool
+}
+
+// begins reports whether keys may be made for a new zone.
+func (w *Work) begins(zone string) bool {
+	return w.Held[zone] == nil && (w.Begin == nil || w.Begin(zone))
 }
 
 // Decide makes a step of a zone. Found are keys in the folder that the zone does not have; keys are those
@@ -48,10 +68,21 @@ var ErrKeyLost = errors.New("the key is in use and its files are gone: put them 
 // writers is how many zones are worked on at once: a disk syncs many files in the time of one.
 const writers = 16
 
-// Update runs a step of each zone and writes what comes of it. The folder is read once for all, of which there
+// Update is Do for zones of which nothing is held.
+func (f *Folder) Update(now time.Time, decide Decide, zones ...string) (map[string]*Result, error) {
+	return f.Do(now, &Work{Decide: decide}, zones...)
+}
+
+// Do runs a step of each zone and writes what comes of it. The folder is read once for all, of which there
 // may be ten thousand. One that cannot be written is served as its state says. The error is that of the folder;
 // each zone has one of its own.
-func (f *Folder) Update(now time.Time, decide Decide, zones ...string) (map[string]*Result, error) {
+func (f *Folder) Do(now time.Time, work *Work, zones ...string) (map[string]*Result, error) {
+	if !slices.ContainsFunc(zones, work.begins) {
+		// Or an empty folder would be where one is to be mounted or moved back.
+		if _, err := os.Stat(f.dir); err != nil {
+			return nil, err
+		}
+	}
 	unlock, err := f.disk.lock(f.dir)
 	readOnly := false
 	switch {
@@ -72,7 +103,7 @@ func (f *Folder) Update(now time.Time, decide Decide, zones ...string) (map[stri
 	group.SetLimit(writers)
 	for i, zone := range zones {
 		group.Go(func() error {
-			results[i] = f.update(&update{names: names, now: now, readOnly: readOnly, zone: dns.CanonicalName(zone)}, decide)
+			results[i] = f.update(&update{work: work, held: work.Held[zone], names: names, now: now, readOnly: readOnly, zone: dns.CanonicalName(zone)})
 			return nil
 		})
 	}
@@ -99,11 +130,11 @@ func (f *Folder) list() (map[string][]string, error) {
 	return names, nil
 }
 
-func (f *Folder) update(u *update, decide Decide) *Result {
+func (f *Folder) update(u *update) *Result {
 	var err error
 	u.folder = f
 	if u.path, u.stem, err = f.statePath(u.zone); err == nil {
-		err = u.run(decide)
+		err = u.run()
 	}
 	if err != nil {
 		u.result.Err = fmt.Errorf("keys of %s in %s: %w", u.zone, f.dir, err)
@@ -114,6 +145,8 @@ func (f *Folder) update(u *update, decide Decide) *Result {
 // update is one zone's Update under way.
 type update struct {
 	folder   *Folder
+	work     *Work
+	held     *Held // nil for none
 	zone     string
 	now      time.Time
 	readOnly bool
@@ -122,32 +155,52 @@ type update struct {
 	names    map[string][]string // of the folder's files, by stem
 	state    keyroll.Zone
 	report   *Report // as it is written
-	files    map[keyroll.ID]*keyFiles
-	result   Result
+	// fromMemory says that the state is the one that is held, and that its file is missing.
+	fromMemory bool
+	files      map[keyroll.ID]*keyFiles
+	result     Result
 }
 
-func (u *update) run(decide Decide) (err error) {
-	file, err := readStateFile(u.path, u.zone)
-	if err != nil {
+func (u *update) run() (err error) {
+	if err := u.read(); err != nil {
+		u.holdOn(keyroll.Refusal{Code: keyroll.KeysUnreadable})
 		return err
 	}
-	u.state, u.report = file.State, file.Report
-	if err := u.readKeys(); err != nil {
-		return err
+	if lost := u.reconcile(); lost != nil {
+		u.holdOn(*lost)
+		return &LostError{*lost}
 	}
 	dropped, err := u.dropUnused()
 	if err != nil {
 		return err
 	}
 	written := u.state
-	d := decide(u.zone, written, u.found(nil), u.dnskeys())
-	if err := u.write(&d, decide, d.Write || dropped); err != nil {
+	if u.result.New = u.isNew() && !u.work.begins(u.zone); u.result.New {
+		return nil
+	}
+	d := u.work.Decide(u.zone, written, u.found(nil), u.dnskeys())
+	if err := u.write(&d, d.Write || dropped || u.fromMemory); err != nil {
 		u.serve(asWritten(written, d, u.now))
 		return err
 	}
 	u.serve(d)
 	u.writeTimes()
 	return nil
+}
+
+// read reads the state and all keys of the zone.
+func (u *update) read() error {
+	file, err := readStateFile(u.path, u.zone)
+	if err != nil {
+		return err
+	}
+	u.state, u.report = file.State, file.Report
+	return u.readKeys()
+}
+
+// isNew reports whether the folder has nothing of the zone: neither a key nor that it is to have none.
+func (u *update) isNew() bool {
+	return len(u.state.Keys) == 0 && len(u.files) == 0 && !u.state.Insecure
 }
 
 // retryAfter is when to try again what could not be written.
@@ -165,13 +218,13 @@ func asWritten(written keyroll.Zone, d keyroll.Decision, now time.Time) keyroll.
 
 // write makes the keys that a decision asks for and decides again, deletes those that may go, and writes the
 // state, and the report with it.
-func (u *update) write(d *keyroll.Decision, decide Decide, write bool) error {
+func (u *update) write(d *keyroll.Decision, write bool) error {
 	if len(d.Make) > 0 {
 		made, err := u.make(*d)
 		if err != nil {
 			return err
 		}
-		again := decide(u.zone, d.Zone, u.found(made), u.dnskeys())
+		again := u.work.Decide(u.zone, d.Zone, u.found(made), u.dnskeys())
 		again.Changes = append(d.Changes, again.Changes...)
 		again.Refusals = append(d.Refusals, again.Refusals...)
 		*d, write = again, true
@@ -364,4 +417,5 @@ func (u *update) serve(d keyroll.Decision) {
 	for _, id := range slices.Concat(d.Sets.DNSKEY, d.Sets.Data) {
 		u.result.Keys[id] = u.files[id].key
 	}
+	u.result.Held = newHeld(d, u.files)
 }

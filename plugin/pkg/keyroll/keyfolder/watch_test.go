@@ -13,7 +13,7 @@ func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	s := newServer(t, dir)
 	watcher := s.folder.Watch()
-	if watcher.Written()(zone) {
+	if watcher.Look().Written(zone) {
 		t.Error("written before anybody wrote")
 	}
 	s.until(time.Hour)
@@ -40,11 +40,11 @@ func TestWatch(t *testing.T) {
 		{"somebody asks for a roll", func() { s.ask(keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK}) }, true, true},
 	} {
 		c.do()
-		written := watcher.Written()
-		if got := written(zone); got != c.written {
+		list := watcher.Look()
+		if got := list.Written(zone); got != c.written {
 			t.Errorf("%s: written is %v", c.name, got)
 		}
-		if written("example.net.") {
+		if list.Written("example.net.") {
 			t.Errorf("%s: another zone was written", c.name)
 		}
 		if got := s.folder.Differs(zone, s.last.Zone); got != c.differs {

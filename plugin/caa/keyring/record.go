@@ -1,0 +1,146 @@
+package keyring
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
+)
+
+// recordSuffix ends the names of records: in one folder each block has one.
+const recordSuffix = ".keys.json"
+
+// record says which keys zones had, in a folder other than that of the keys, which may be lost. What is in it is
+// public. A restart refuses a zone whose keys are missing then, rather than make new ones.
+type record struct {
+	path   string // "": none is kept
+	zones  map[string]recordedZone
+	older  map[string]recordedZone // of other blocks, or of this one when it had other zones
+	dirty  bool
+	logged string // the last error
+}
+
+type recordedZone struct {
+	Folder string        `json:"folder"`
+	Seen   time.Time     `json:"seen"` // when that was first so
+	Keys   []recordedKey `json:"keys"`
+}
+
+type recordedKey struct {
+	Key   keyroll.ID    `json:"key"`
+	Role  keyroll.Role  `json:"role"`
+	State keyroll.State `json:"state"`
+}
+
+// recordFile is a record as it is written.
+type recordFile struct {
+	Version int                     `json:"version"`
+	Zones   map[string]recordedZone `json:"zones"`
+}
+
+// openRecord reads a record, and those beside it. One that cannot be read is an error in the log: the parents' DS
+// still say which zones had keys.
+func openRecord(path string) record {
+	r := record{path: path, zones: map[string]recordedZone{}, older: map[string]recordedZone{}}
+	if path == "" {
+		return r
+	}
+	paths, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*"+recordSuffix)) // the pattern is right
+	for _, other := range paths {
+		zones, err := readRecord(other)
+		if err != nil {
+			log.Errorf("Which zones had keys is not known: %v; the parents' DS alone say it", err)
+			continue
+		}
+		for name, z := range zones {
+			if other == path {
+				r.zones[name] = z
+			} else if was, ok := r.older[name]; !ok || z.Seen.After(was.Seen) {
+				r.older[name] = z
+			}
+		}
+	}
+	return r
+}
+
+func readRecord(path string) (map[string]recordedZone, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var file recordFile
+	if err := json.Unmarshal(text, &file); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if file.Version != 1 {
+		return nil, fmt.Errorf("%s has version %d and this program reads 1", path, file.Version)
+	}
+	return file.Zones, nil
+}
+
+// of is the zone as it was recorded, nil where it is in no record.
+func (r *record) of(zone string) *keyroll.Zone {
+	z, ok := r.zones[zone]
+	if !ok {
+		if z, ok = r.older[zone]; !ok {
+			return nil
+		}
+	}
+	out := &keyroll.Zone{Seen: z.Seen}
+	for _, k := range z.Keys {
+		out.Keys = append(out.Keys, keyroll.Key{ID: k.Key, Role: k.Role, State: k.State})
+	}
+	return out
+}
+
+// note records a zone's keys on which somebody may depend. One that is published alone is left out: another server on
+// the folder may have put an older state in its place before it saw it, and then nobody has it any more.
+func (r *record) note(zone, folder string, state *keyroll.Zone) {
+	var keys []recordedKey
+	for _, k := range state.Keys {
+		if k.Cached() && k.State != keyroll.Published {
+			keys = append(keys, recordedKey{k.ID, k.Role, k.State})
+		}
+	}
+	if len(keys) == 0 {
+		r.forget(zone)
+		return
+	}
+	if was := r.zones[zone]; was.Folder != folder || !slices.Equal(was.Keys, keys) {
+		r.zones[zone], r.dirty = recordedZone{folder, state.Seen, keys}, true
+	}
+}
+
+// forget takes a zone out.
+func (r *record) forget(zone string) {
+	delete(r.older, zone)
+	if _, ok := r.zones[zone]; ok {
+		delete(r.zones, zone)
+		r.dirty = true
+	}
+}
+
+// save writes what has changed. An error is logged once while it lasts.
+func (r *record) save() {
+	if r.path == "" || !r.dirty {
+		return
+	}
+	text, err := json.MarshalIndent(recordFile{1, r.zones}, "", "\t")
+	if err == nil {
+		err = zonesign.ReplaceFile(r.path, strings.TrimSuffix(filepath.Base(r.path), recordSuffix), string(text)+"\n", 0o600)
+	}
+	logged := ""
+	if r.dirty = err != nil; err != nil {
+		logged = err.Error()
+	}
+	if logged != "" && logged != r.logged {
+		log.Errorf("Which keys the zones have could not be recorded, and a restart without their folder would not know of them: %v", err)
+	}
+	r.logged = logged
+}
