@@ -277,7 +277,7 @@ func TestStartWithoutKeys(t *testing.T) {
 				return
 			}
 			told := strings.Join(h.status("example.org.").Told, "\n")
-			for _, says := range []string{c.want, dir, "Put the files", "caacheck keys new"} {
+			for _, says := range []string{c.want, dir, "files", "caacheck keys new"} {
 				if !strings.Contains(told, says) {
 					t.Errorf("told %q, want %q", told, says)
 				}
