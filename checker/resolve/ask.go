@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/dnssec"
 )
 
 // maxServers is how many addresses of a zone one question tries; a resolver gives up no later.
@@ -138,13 +140,52 @@ func (z *Zone) reach(ctx context.Context, t *task) iter.Seq[Address] {
 		}
 		glueless := z.withoutGlue()
 		for _, s := range glueless[:min(len(glueless), t.mostServers())] {
-			for _, a := range r.ordered(r.at(s.Name, r.addressesOf(ctx, t, s.Name))) {
+			addrs := z.askedGlue(ctx, t, s.Name)
+			if len(addrs) == 0 {
+				addrs = r.addressesOf(ctx, t, s.Name)
+			}
+			for _, a := range r.ordered(r.at(s.Name, addrs)) {
 				if !yield(a) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// askedGlue are the addresses of a name server whose name is in the zone itself, and which came without glue: a server that has the
+// zone as well as the one above answers for its NS records rather than refer, and may leave addresses out then. It gives
+// them when it is asked (RFC 1034 4.3.2, step 6). Like glue they need no signature.
+func (z *Zone) askedGlue(ctx context.Context, t *task, server string) []netip.Addr {
+	r := z.resolver
+	if z.Parent == nil || !dns.IsSubDomain(z.Name, server) {
+		return nil
+	}
+	r.mu.Lock()
+	known := r.addresses[server]
+	r.mu.Unlock()
+	if len(known) > 0 {
+		return known
+	}
+	var addrs []netip.Addr
+	for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		for o := range z.Parent.ask(ctx, t, question{name: server, rrtype: rrtype}) {
+			if o.Failure != "" {
+				continue
+			}
+			set, _ := dnssec.Find(dnssec.RRsets(slices.Concat(o.Msg.Answer, o.Msg.Extra)), server, rrtype)
+			addrs = append(addrs, addressesIn(set)...)
+			if len(set.RRs) > 0 || o.Authoritative {
+				break
+			}
+		}
+	}
+	if len(addrs) > 0 {
+		r.mu.Lock()
+		r.addresses[server] = addrs
+		r.mu.Unlock()
+	}
+	return addrs
 }
 
 // mostServers is how many name servers of a zone a task looks for.

@@ -105,6 +105,41 @@ func TestLookup(t *testing.T) {
 }
 
 // What is wrong with a zone or its servers decides what becomes of its data (RFC 4035 5).
+// A child on its parent's server, which answers for the child's NS records and leaves the addresses out, as BIND does with
+// minimal-responses: the server gives them when it is asked (RFC 1034 4.3.2).
+func TestAChildOnItsParentsServerWithoutAddresses(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		what     string
+		unsigned bool
+		servers  []string
+	}{
+		{"one server", false, []string{"ns.child.test."}},
+		{"one server, unsigned", true, []string{"ns.child.test."}},
+		{"two servers, one of them the parent's", false, []string{"ns.child.test.", "ns2.child.test."}},
+	}
+	for _, test := range tests {
+		t.Run(test.what, func(t *testing.T) {
+			t.Parallel()
+			l := lab.New(t, nil, lab.Zone{Name: "test.", Servers: []string{"ns.child.test."}},
+				lab.Zone{Name: "child.test.", Servers: test.servers, Unsigned: test.unsigned, Text: `@ CAA 0 issue "ca.example"`})
+			r := resolver(t, l, nil)
+			if a := r.Lookup(t.Context(), "child.test.", dns.TypeCAA); a.Err != nil || values(a) != "ca.example" {
+				t.Fatalf("got %v, %v", values(a), a.Err)
+			}
+			zone, err := r.Zone(t.Context(), "child.test.")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range r.Addresses(t.Context(), zone) {
+				if !a.Addr.IsValid() {
+					t.Errorf("%s has no address: %s", a.Server, a.Why)
+				}
+			}
+		})
+	}
+}
+
 func TestLookupInABrokenWorld(t *testing.T) {
 	t.Parallel()
 	const record = `@ CAA 0 issue "ca.example"`

@@ -52,10 +52,33 @@ remote-control:
 // Knot starts CZ.NIC's knotd.
 func Knot(t testing.TB, addr netip.AddrPort, zones map[string]string) *Process {
 	t.Helper()
-	program := Program(t, "knotd")
-	dir := t.TempDir()
-	var conf strings.Builder
-	fmt.Fprintf(&conf, `server:
+	program, dir := Program(t, "knotd"), t.TempDir()
+	conf := knotConf(dir, addr, "") + "zone:\n"
+	for apex, text := range zones {
+		conf += fmt.Sprintf("  - domain: %q\n    file: %q\n", apex, zoneFile(t, dir, apex, text))
+	}
+	WriteFile(t, filepath.Join(dir, "knot.conf"), conf)
+	return start(t, addr, dir, "server started", program, "-c", filepath.Join(dir, "knot.conf"))
+}
+
+// KnotSecondary starts knotd for zones that it transfers from a primary, and waits until it has them all.
+func KnotSecondary(t testing.TB, addr, primary netip.AddrPort, zones []string) *Process {
+	t.Helper()
+	program, dir := Program(t, "knotd"), t.TempDir()
+	remote := fmt.Sprintf("remote:\n  - id: primary\n    address: %s@%d\n", primary.Addr(), primary.Port())
+	conf := knotConf(dir, addr, remote) + "zone:\n"
+	for _, apex := range zones {
+		conf += fmt.Sprintf("  - domain: %q\n    master: primary\n", apex)
+	}
+	WriteFile(t, filepath.Join(dir, "knot.conf"), conf)
+	p := start(t, addr, dir, "server started", program, "-c", filepath.Join(dir, "knot.conf"))
+	p.WaitLogs(t, "zone updated, ", len(zones))
+	return p
+}
+
+// knotConf is knotd's configuration, with remotes, but without its zones.
+func knotConf(dir string, addr netip.AddrPort, remotes string) string {
+	return fmt.Sprintf(`server:
     rundir: %q
     listen: %s@%d
     udp-workers: 1
@@ -66,19 +89,13 @@ database:
 log:
   - target: stderr
     any: info
-template:
+%stemplate:
   - id: default
     storage: %q
     semantic-checks: off
     zonefile-load: whole
     journal-content: none
-zone:
-`, dir, addr.Addr(), addr.Port(), dir, dir)
-	for apex, text := range zones {
-		fmt.Fprintf(&conf, "  - domain: %q\n    file: %q\n", apex, zoneFile(t, dir, apex, text))
-	}
-	WriteFile(t, filepath.Join(dir, "knot.conf"), conf.String())
-	return start(t, addr, dir, "server started", program, "-c", filepath.Join(dir, "knot.conf"))
+`, dir, addr.Addr(), addr.Port(), dir, remotes, dir)
 }
 
 func zoneFile(t testing.TB, dir, apex, text string) string {
@@ -122,10 +139,16 @@ const recursorServer = unboundBase + `    trust-anchor: "%s"
 // where each zone is served; that a zone is one, and signed, it learns from the parent.
 func Recursor(t testing.TB, anchor string, zones map[string][]netip.AddrPort) *Process {
 	t.Helper()
+	return recursor(t, anchor, zones, "")
+}
+
+// recursor is Recursor with further lines of its server clause, which win.
+func recursor(t testing.TB, anchor string, zones map[string][]netip.AddrPort, options string) *Process {
+	t.Helper()
 	program := Program(t, "unbound")
 	dir, addr := t.TempDir(), FreeAddr(t)
 	var conf strings.Builder
-	fmt.Fprintf(&conf, recursorServer, dir, addr.Addr(), addr.Port(), anchor)
+	fmt.Fprintf(&conf, recursorServer+options, dir, addr.Addr(), addr.Port(), anchor)
 	for zone, servers := range zones {
 		fmt.Fprintf(&conf, "stub-zone:\n    name: %q\n", zone)
 		for _, server := range servers {

@@ -21,9 +21,21 @@ func Named(t testing.TB, zones map[string]string) *Process {
 // named, that is 127.0.0.1 alone.
 func NamedAt(t testing.TB, addr netip.AddrPort, zones map[string]string) *Process {
 	t.Helper()
+	return named(t, addr, zones, "no")
+}
+
+// MinimalNamed is NamedAt with minimal-responses: what was not asked for is left out where the protocol does without it,
+// as addresses beside NS records that are not a referral.
+func MinimalNamed(t testing.TB, addr netip.AddrPort, zones map[string]string) *Process {
+	t.Helper()
+	return named(t, addr, zones, "yes")
+}
+
+func named(t testing.TB, addr netip.AddrPort, zones map[string]string, minimal string) *Process {
+	t.Helper()
 	program := Program(t, "named")
 	dir := t.TempDir()
-	conf := namedConf(dir, addr)
+	conf := strings.Replace(namedConf(dir, addr), "minimal-responses no;", "minimal-responses "+minimal+";", 1)
 	for apex, text := range zones {
 		file := filepath.Join(dir, "db."+apex)
 		WriteFile(t, file, text)
