@@ -2,6 +2,7 @@ package caa
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -13,14 +14,15 @@ import (
 // and answer NXDOMAIN for one type of a name that has another. A resolver that had met the alias would read
 // another CAA than one that had not; one that keeps denials (RFC 8198) would take every type for missing.
 //
-// So one more question, for CNAME, decides whether a name is an alias, and is remembered. That a name does not
-// exist nobody can know: its denial says that the type asked for is missing and claims every other, so that
-// nothing can be concluded from it. The same holds where several plugins share the names of a zone (hosts with
-// fallthrough over file): the last one denies a name that stands above one of another's.
+// So questions for an address, and for CNAME where there is none, decide whether a name is an alias, and what they
+// show is remembered. (etcd as external-dns fills it denies CNAME at its aliases, and an address where the target has
+// none of that family.) That a name does not exist nobody can know: its denial says that the type asked for is
+// missing and claims every other, so that nothing can be concluded from it. The same holds where several plugins
+// share the names of a zone (hosts with fallthrough over file): the last one denies a name that stands above one of
+// another's.
 
-// showsAlias are the types whose answers show an alias by themselves, though not always: etcd denies an address of
-// an alias whose target it cannot look up.
-var showsAlias = map[uint16]bool{dns.TypeA: true, dns.TypeAAAA: true, dns.TypeCNAME: true}
+// isAddress are the types whose answers show an alias, where its target has such an address.
+var isAddress = map[uint16]bool{dns.TypeA: true, dns.TypeAAAA: true}
 
 // nature is what was learned of a name: an alias or none. Immutable.
 type nature struct {
@@ -52,32 +54,61 @@ func (q *inquiry) forAllTypes(ctx context.Context, z *zone, name string, qtype u
 	return f, nil
 }
 
-// orAlias is what was found at a name, or the alias that it is to a question for CNAME.
+// orAlias is what was found at a name, or the alias that answers to questions for other types show.
 func (q *inquiry) orAlias(ctx context.Context, z *zone, name string, qtype uint16, f finding) (finding, error) {
-	known := q.known(name)
-	switch {
-	case known != nil:
-	case qtype == dns.TypeCNAME, showsAlias[qtype] && f.kind == exists:
-		known = q.learn(z, name, f)
-	case !showsAlias[qtype]:
-		there, err := q.askOnce(ctx, z, name, dns.TypeCNAME)
+	n := q.known(name)
+	if n == nil {
+		shows, err := q.whatShowsAlias(ctx, z, name, qtype, f)
 		switch {
 		case err != nil && f.kind == exists:
 			return f, nil // the data have been seen
 		case err != nil:
 			return f, err
-		case there.kind == cut && there.owner == name && qtype == dns.TypeDS:
+		case shows.kind == cut && shows.owner == name && qtype == dns.TypeDS:
 			f.kind, f.types = noType, atCut
 			return f, nil
-		case there.kind == cut, there.kind == alias: // of a name above
-			return there, nil
+		case shows.kind == cut, shows.kind == alias && shows.owner != name: // of a name above
+			return shows, nil
+		case isAddress[q.qtype] && (shows.kind == noName || shows.kind == noType):
+			return f, nil // not all was asked for
 		}
-		known = q.learn(z, name, there)
+		n = q.learn(z, name, shows)
 	}
-	if known != nil && known.alias != nil {
-		return z.read(name, qtype, &dns.Msg{Answer: []dns.RR{known.alias}})
+	if n.alias != nil {
+		return z.read(name, qtype, &dns.Msg{Answer: []dns.RR{n.alias}})
 	}
 	return f, nil
+}
+
+// whatShowsAlias is the answer that decides whether a name is an alias, starting from the one to qtype: one with the
+// alias, with an address, or with a cut, or else the last.
+func (q *inquiry) whatShowsAlias(ctx context.Context, z *zone, name string, qtype uint16, f finding) (finding, error) {
+	for asked, rest := qtype, q.furtherTypes(qtype, f); ; {
+		decided := f.kind == alias || f.kind == cut || f.kind == exists && (asked == dns.TypeCNAME || isAddress[asked])
+		if decided || len(rest) == 0 {
+			return f, nil
+		}
+		var err error
+		if asked, rest = rest[0], rest[1:]; asked == dns.TypeAAAA && f.kind == noName {
+			continue // as etcd denies names that it has nothing for
+		}
+		if f, err = q.askOnce(ctx, z, name, asked); err != nil {
+			return f, err
+		}
+	}
+}
+
+// furtherTypes are what to ask for, after qtype, until an answer shows whether a name is an alias. For most names that
+// are made up somebody asks for an address: there one question is enough, since nobody concludes from its answer
+// that the name is no alias.
+func (q *inquiry) furtherTypes(qtype uint16, f finding) []uint16 {
+	types := []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeCNAME}
+	if isAddress[q.qtype] {
+		if types = types[:2]; f.kind == noName {
+			return nil
+		}
+	}
+	return slices.DeleteFunc(types, func(t uint16) bool { return t == qtype })
 }
 
 // known is what was learned of a name, nil when nothing is remembered.

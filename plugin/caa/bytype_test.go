@@ -31,9 +31,15 @@ func byTypeAnswers() answers {
 	const soa = "!example.org. 60 IN SOA ns. h. 7 1 1 1 60"
 	return answers{
 		"www.example.org. A":     saying(0, "www.example.org. 60 IN CNAME web.example.org.", "web.example.org. 60 IN A 192.0.2.80"),
+		"web.example.org. A":     saying(0, "web.example.org. 60 IN A 192.0.2.80"),
 		"www.example.org. CNAME": saying(0, "www.example.org. 60 IN CNAME web.example.org."),
 		"app.example.org. A":     saying(0, "app.example.org. 60 IN A 192.0.2.1"),
 		"both.example.org. TXT":  saying(0, "both.example.org. 60 IN TXT heritage"),
+		"sub.example.org. TXT":   saying(0, "sub.example.org. 60 IN TXT heritage"), // as external-dns fills etcd
+		"sub.example.org. A":     saying(0, "sub.example.org. 60 IN CNAME web.example.org.", "web.example.org. 60 IN A 192.0.2.80"),
+		"sub.example.org. AAAA":  saying(0, soa),
+		"sub6.example.org. A":    saying(0, soa), // etcd denies the address that the target has not
+		"sub6.example.org. AAAA": saying(0, "sub6.example.org. 60 IN CNAME web.example.org.", "web.example.org. 60 IN AAAA 2001:db8::1"),
 		"both.example.org.":      saying(0, "both.example.org. 60 IN CNAME x.example.net."),
 		"example.org. SOA":       saying(0, soa[1:]),
 		"cut.example.org. DS":    saying(0, soa),
@@ -68,6 +74,12 @@ func TestAnswersByType(t *testing.T) {
 		{"nope.", dns.TypeCAA, `nope.CAA 0 issue "letsencrypt.org"`},
 		{"both.", dns.TypeTXT, "both.CNAME x.example.net."}, // as external-dns writes it: the alias is for all types
 		{"both.", dns.TypeCAA, "both.CNAME x.example.net."},
+		{"sub.", dns.TypeTXT, "sub.CNAME web.example.org.; " + soa + "web.NSEC CAA TYPE65280"},
+		{"sub.", dns.TypeCNAME, "sub.CNAME web.example.org."},
+		{"sub.", dns.TypeAAAA, "sub.CNAME web.example.org.; " + soa + "web.NSEC CAA TYPE65280"},
+		{"sub.", dns.TypeCAA, `sub.CNAME web.example.org.; web.CAA 0 issue "letsencrypt.org"`},
+		{"sub6.", dns.TypeCAA, `sub6.CNAME web.example.org.; web.CAA 0 issue "letsencrypt.org"`},
+		{"sub6.", dns.TypeA, "sub6.CNAME web.example.org.; web.A 192.0.2.80"},
 		{"cut.", dns.TypeDS, "SOA ns. h. 7 1 1 1 60; cut.NSEC NS"},
 		{"cut.", dns.TypeCAA, "not authoritative:; cut.NS ns.example.net.; cut.NSEC NS"},
 		{"x.cut.", dns.TypeCAA, "not authoritative:; cut.NS ns.example.net.; cut.NSEC NS"},
@@ -114,7 +126,8 @@ func TestQuestionsToTheNextPlugin(t *testing.T) {
 		{"file, an alias", whole, data, []string{"alias A"}, 1},
 		{"file, CAA", whole, data, []string{"www CAA"}, 1},
 		{"by type, a random name", surroundings{byType: true}, byTypeAnswers(), []string{"nope A"}, 1},
-		{"by type, CAA", surroundings{byType: true}, byTypeAnswers(), []string{"app CAA"}, 2},
+		{"by type, CAA", surroundings{byType: true}, byTypeAnswers(), []string{"app CAA"}, 1},
+		{"by type, CAA of a random name", surroundings{byType: true}, byTypeAnswers(), []string{"nope CAA"}, 2},
 		{"by type, CAA again", surroundings{byType: true}, byTypeAnswers(), []string{"app CAA", "app CAA"}, 1},
 		{"by type, CAA after an address", surroundings{byType: true}, byTypeAnswers(), []string{"app A", "app CAA"}, 1},
 		{"by type, no data", surroundings{byType: true}, byTypeAnswers(), []string{"app MX"}, 2},
@@ -146,6 +159,7 @@ func TestAliasIsForgotten(t *testing.T) {
 			t.Fatalf("got %s, want %s", got, alias)
 		}
 		delete(data, "www.example.org. CNAME")
+		delete(data, "www.example.org. A")
 		if got := caa(); got != alias {
 			t.Errorf("within the TTL: got %s, want %s", got, alias)
 		}

@@ -219,7 +219,7 @@ func (q *inquiry) hasHop(z *zone, f finding) bool {
 	if f.target != z.Name && recordsAt(f.extra.Answer, f.target, dns.TypeCNAME) != nil {
 		return true
 	}
-	plain := !ours(q.qtype) && !replaced[q.qtype] && q.qtype != dns.TypeDS && (!q.byType || showsAlias[q.qtype])
+	plain := !ours(q.qtype) && !replaced[q.qtype] && q.qtype != dns.TypeDS && (!q.byType || isAddress[q.qtype])
 	return plain && recordsAt(f.extra.Answer, f.target, q.qtype) != nil
 }
 
@@ -249,6 +249,9 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 	elsewhere := qtype == dns.TypeSOA && name != z.Name // etcd answers with the zone's, whatever the name
 	if ours(qtype) || replaced[qtype] || elsewhere {
 		asked = dns.TypeCAA // whose answer says whether the name exists
+		if q.byType {
+			asked = dns.TypeA // whose answer shows an alias
+		}
 	}
 	f, err := q.ask(ctx, z, name, asked)
 	var other *otherZone
@@ -302,7 +305,7 @@ func (q *inquiry) ask(ctx context.Context, z *zone, name string, qtype uint16) (
 // askOnce puts one question, and reads what its answer says by itself.
 func (q *inquiry) askOnce(ctx context.Context, z *zone, name string, qtype uint16) (finding, error) {
 	ask := q.below.ask
-	if forCAA := qtype == dns.TypeCAA || qtype == dns.TypeCNAME && ours(q.qtype); forCAA && z.knows(name) && !q.prompt {
+	if (qtype == dns.TypeCAA || ours(q.qtype)) && z.knows(name) && !q.prompt {
 		ask = q.below.askBriefly
 	}
 	m, err := ask(ctx, name, qtype)
