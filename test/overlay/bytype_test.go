@@ -152,8 +152,8 @@ var byTypeWorlds = []byTypeWorld{
 		s.behind = world.Etcd(t, externalDNS(s.orders)).Addr
 	}, lines: func(s *byTypeData) string {
 		return "    etcd {\n        endpoint http://" + s.behind.String() + "\n        no_apex_fallback\n    }\n"
-	}, names: []kindOfName{hiddenAlias("www"), {"app", map[uint16]string{
-		dns.TypeA: "%s A 192.0.2.1", dns.TypeTXT: `%s TXT "heritage=external-dns"`, dns.TypeCAA: "%s " + letsEncrypt,
+	}, names: []kindOfName{hiddenAlias("www"), addressOnly("app"), {"goto", map[uint16]string{ // a host with a text is an address or a text to the plugin, and no alias
+		dns.TypeTXT: `%s TXT "heritage=external-dns"`, dns.TypeCAA: "%s " + letsEncrypt,
 	}}}},
 }
 
@@ -166,7 +166,8 @@ func externalDNS(n int) map[string]string {
 	for i := range n {
 		values[fmt.Sprintf("/skydns/test/example/app%d/2c23e944", i)] = `{"host":"192.0.2.1","text":"heritage=external-dns","targetstrip":1}`
 		values[fmt.Sprintf("/skydns/test/example/a-app%d/00e24061", i)] = `{"text":"heritage=external-dns","targetstrip":1}`
-		values[fmt.Sprintf("/skydns/test/example/www%d/149a1668", i)] = `{"host":"web.example.test.","text":"heritage=external-dns","targetstrip":1}`
+		values[fmt.Sprintf("/skydns/test/example/www%d/149a1668", i)] = `{"host":"web.example.test","targetstrip":1}`
+		values[fmt.Sprintf("/skydns/test/example/goto%d/149a1668", i)] = `{"host":"web.example.test","text":"heritage=external-dns","targetstrip":1}`
 		values[fmt.Sprintf("/skydns/test/example/cname-www%d/3ee06812", i)] = `{"text":"heritage=external-dns","targetstrip":1}`
 	}
 	return values
