@@ -22,11 +22,16 @@ const patienceBelow = 1500 * time.Millisecond
 var prompt = []string{"auto", "cache", "dnssec", "file", "header", "hosts", "k8s_external", "kubernetes", "loadbalance", "minimal",
 	"secondary", "sign", "template", "transfer", "whoami"}
 
-// candid are the plugins that show an alias to whoever asks, whatever the type (RFC 1034 4.3.2 3a), or
-// hand on what those under them say. Others, such as etcd and kubernetes, show it to who asks for an
-// address or for CNAME, and tell everyone else that the name has no such type.
-var candid = []string{"auto", "cache", "dnssec", "file", "forward", "grpc", "header", "hosts", "loadbalance", "minimal", "secondary",
-	"sign", "transfer", "whoami"}
+// wholeNames are the plugins for which a name is an alias for all types or for none, and exists for all types
+// or for none (RFC 1034 3.6.2, 4.3.2; RFC 8020), or that pass on what the plugins after them answer. Of any
+// other one answer says nothing about the other types: etcd and kubernetes show an alias only to a question
+// for an address or for CNAME, template and etcd answer NXDOMAIN to a type that they do not know, and behind
+// forward and grpc may be any of them.
+var wholeNames = []string{"auto", "cache", "dnssec", "dynupdate", "file", "header", "hosts", "loadbalance", "minimal", "secondary", "sign",
+	"transfer", "whoami"}
+
+// passOn are the plugins that hold no data, and answer with what the plugins after them do.
+var passOn = []string{"cache", "dnssec", "header", "loadbalance", "minimal", "transfer"}
 
 // below asks the plugin under caa, on behalf of one query. It asks without DNSSEC, since what is signed
 // there is signed anew here, and returns whole messages or an error, whatever that plugin does: it may

@@ -41,7 +41,8 @@ type CAA struct {
 type surroundings struct {
 	transparent bool                  // none above looks into or changes a message: a packed answer may go as it is
 	prompt      bool                  // none below waits for a network
-	shy         bool                  // one below may hide an alias from who does not ask for it
+	byType      bool                  // a next plugin may answer one type of a name as if it knew no other
+	partial     bool                  // several next plugins have names of a zone, so that none of them knows all
 	stores      []transfer.Transferer // those below that can show all of a zone's data
 }
 

@@ -20,6 +20,10 @@ type finding struct {
 	soa    []dns.RR  // the zone's SOA, where the answer had it
 	extra  *dns.Msg  // the whole answer, for addresses of name servers and what lies outside the zone
 	types  existence // what a denial says beside that
+
+	// uncertain is a name of which plugins that answer by type know nothing of the type asked for: it may exist
+	// for another. So it has the kind noType, and its denial claims every other type.
+	uncertain bool
 }
 
 // kind is one of the things that data can say of a name and a type.

@@ -64,24 +64,35 @@ func storesOf(under []plugin.Handler) []transfer.Transferer {
 	return out
 }
 
-// census has the zone claim the odd types of its data. It reads the whole zone, so it is taken once for
-// each serial. A plugin that shows no data is believed as its answers come: a type is claimed once it
-// was seen.
+// census has the zone claim the odd types of its data, and notes the owners of DNAME. It reads the whole zone, so
+// it is taken once for each serial. A plugin that shows no data is believed as its answers come: a type is
+// claimed once it was seen.
 func (q *inquiry) census(z *zone) {
+	var dnames map[string]bool
 	for _, store := range q.stores {
 		records, err := store.Transfer(z.Name, 0)
 		if err != nil {
 			continue // it does not hold the zone
 		}
 		odd := map[uint16]bool{}
+		if dnames == nil {
+			dnames = map[string]bool{}
+		}
 		for rrs := range records {
 			for _, rr := range rrs {
-				if h := rr.Header(); isOdd(h.Rrtype) && h.Class == dns.ClassINET {
+				switch h := rr.Header(); {
+				case h.Class != dns.ClassINET:
+				case isOdd(h.Rrtype):
 					odd[h.Rrtype] = true
+				case h.Rrtype == dns.TypeDNAME:
+					dnames[lower(h.Name)] = true
 				}
 			}
 		}
 		z.claim(slices.Collect(maps.Keys(odd))...)
+	}
+	if dnames != nil && !q.byType && !q.partial {
+		z.dnames.Store(&dnames)
 	}
 }
 

@@ -24,7 +24,7 @@ func (c *CAA) overlay(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	qtype := r.Question[0].Qtype
 	growStack()
 	if passed(r) || z.Set == nil && qtype != dns.TypeCAA {
-		return c.unsigned(ctx, w, r, z, name)
+		return c.unsigned(ctx, w, r, s, z, name)
 	}
 	if depth, ok := ctx.Value(asking{c}).(int); ok {
 		return c.handOn(ctx, w, r, depth+1)
@@ -81,20 +81,37 @@ func growStack() byte {
 
 var sink uint8 // unknown to the compiler, which would else do without the room
 
-// unsigned passes on what the next plugin says, but for names that the policy gives existence.
-func (c *CAA) unsigned(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, z *zone, name string) (int, error) {
-	if passed(r) || !z.knows(name) {
+// unsigned passes on what the next plugin says of an unsigned zone. A name that the policy gives existence is not
+// denied, and a denial has the zone's SOA, for without it no resolver keeps the denial (RFC 2308 5).
+func (c *CAA) unsigned(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *serving, z *zone, name string) (int, error) {
+	if passed(r) || transfers[r.Question[0].Qtype] {
 		return plugin.NextOrFailure(pluginName, c.Next, ctx, w, r)
 	}
-	below := &capture{ResponseWriter: w}
-	code, err := plugin.NextOrFailure(pluginName, c.Next, ctx, below, r)
-	if below.msg == nil {
+	answer := &capture{ResponseWriter: w}
+	code, err := plugin.NextOrFailure(pluginName, c.Next, ctx, answer, r)
+	m := answer.msg
+	if m == nil {
 		return code, err // nothing was written, so the server writes the code
 	}
-	if m := below.msg; m.Rcode == dns.RcodeNameError && len(m.Answer) == 0 {
+	if m.Rcode == dns.RcodeNameError && len(m.Answer) == 0 && z.knows(name) {
 		m.Rcode = dns.RcodeSuccess // RFC 8020: what stands above a name exists
 	}
-	return dns.RcodeSuccess, w.WriteMsg(below.msg)
+	if deniesWithoutSOA(m) {
+		q := &inquiry{serving: s, below: newBelow(c.Next, w, r), surroundings: c.surroundings()}
+		soa := q.dataSOA(ctx, z)
+		soa.Hdr.Ttl = min(soa.Hdr.Ttl, soa.Minttl, z.ttl.negative)
+		m.Ns = append(m.Ns, soa)
+	}
+	return dns.RcodeSuccess, w.WriteMsg(m)
+}
+
+// deniesWithoutSOA reports whether a message is a denial that lacks the SOA; with NS it would be a referral
+// (RFC 2308 2.2).
+func deniesWithoutSOA(m *dns.Msg) bool {
+	denies := len(m.Answer) == 0 && (m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError)
+	return denies && !slices.ContainsFunc(m.Ns, func(rr dns.RR) bool {
+		return rr.Header().Rrtype == dns.TypeSOA || rr.Header().Rrtype == dns.TypeNS
+	})
 }
 
 // unanswerable is SERVFAIL with the reason (RFC 8914), never an unsigned answer or a denial.
@@ -202,7 +219,7 @@ func (q *inquiry) hasHop(z *zone, f finding) bool {
 	if f.target != z.Name && recordsAt(f.extra.Answer, f.target, dns.TypeCNAME) != nil {
 		return true
 	}
-	plain := !ours(q.qtype) && !replaced[q.qtype] && q.qtype != dns.TypeDS
+	plain := !ours(q.qtype) && !replaced[q.qtype] && q.qtype != dns.TypeDS && (!q.byType || isAddress[q.qtype])
 	return plain && recordsAt(f.extra.Answer, f.target, q.qtype) != nil
 }
 
@@ -233,6 +250,9 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 	elsewhere := qtype == dns.TypeSOA && name != z.Name // etcd answers with the zone's, whatever the name
 	if ours(qtype) || replaced[qtype] || elsewhere {
 		asked = dns.TypeCAA // whose answer says whether the name exists
+		if q.byType {
+			asked = dns.TypeA // whose answer shows an alias
+		}
 	}
 	f, err := q.ask(ctx, z, name, asked)
 	var other *otherZone
@@ -257,8 +277,10 @@ func (q *inquiry) find(ctx context.Context, z *zone, name string, qtype uint16) 
 		f.kind, f.owner = exists, name
 	case f.kind == exists && (elsewhere || replaced[qtype] && !signing[qtype]):
 		f.kind = noType
-	case f.kind == noType && qtype == dns.TypeDS:
+	case f.kind == noType && qtype == dns.TypeDS && !q.byType: // else the question for an alias has shown it
 		return q.findNoDS(ctx, z, name, f)
+	case f.kind == noType && qtype == dns.TypeSOA && name == z.Name:
+		f.kind, f.owner = exists, name // the zone's own where the data have none, as hosts: denials hold it
 	}
 	return f, nil
 }
@@ -275,15 +297,25 @@ func kindOf(rrs []dns.RR) kind {
 // with CAA (RFC 8482 4.1).
 func ours(qtype uint16) bool { return qtype == dns.TypeCAA || qtype == dns.TypeANY || signing[qtype] }
 
-// ask puts a question to the next plugin and reads the answer.
+// ask puts a question to the next plugin and reads the answer. Where plugins answer by type, or several share the
+// names, what the answer says is held against what the name is for all types.
 func (q *inquiry) ask(ctx context.Context, z *zone, name string, qtype uint16) (finding, error) {
+	f, err := q.askOnce(ctx, z, name, qtype)
+	if err != nil || !q.byType && !q.partial {
+		return f, err
+	}
+	return q.forAllTypes(ctx, z, name, qtype, f)
+}
+
+// askOnce puts one question, and reads what its answer says by itself.
+func (q *inquiry) askOnce(ctx context.Context, z *zone, name string, qtype uint16) (finding, error) {
 	ask := q.below.ask
-	if qtype == dns.TypeCAA && z.knows(name) && !q.prompt {
+	if (qtype == dns.TypeCAA || ours(q.qtype)) && z.knows(name) && !q.prompt {
 		ask = q.below.askBriefly
 	}
 	m, err := ask(ctx, name, qtype)
 	if errors.Is(err, errNobody) && q.alive(ctx, z) {
-		return finding{kind: noName}, nil
+		return finding{kind: noName, extra: new(dns.Msg)}, nil
 	}
 	if err != nil {
 		return finding{}, &lostBelow{name, qtype, err}
@@ -292,26 +324,15 @@ func (q *inquiry) ask(ctx context.Context, z *zone, name string, qtype uint16) (
 		return finding{}, &otherZone{apex}
 	}
 	f, err := z.read(name, qtype, m)
-	if err != nil {
+	switch {
+	case err != nil:
 		return f, &lostBelow{name, qtype, err}
-	}
-	if f.kind == noType && q.shy && qtype != dns.TypeCNAME && name != z.Name {
-		return q.askForAlias(ctx, z, name, qtype, f)
-	}
-	if f.kind == exists && qtype == dns.TypeCAA {
+	case f.kind == exists && qtype == dns.TypeCAA:
 		z.tellConflict(name)
+	case f.kind == exists && qtype == dns.TypeDNAME, f.kind == alias && f.set[0].Header().Rrtype == dns.TypeDNAME:
+		z.sawDNAME.Store(true)
 	}
 	return f, nil
-}
-
-// askForAlias makes sure that a name without a type is no alias. If it were one for addresses alone, a CA
-// would see the alias's CAA or the name's, whichever its resolver had heard of first.
-func (q *inquiry) askForAlias(ctx context.Context, z *zone, name string, qtype uint16, f finding) (finding, error) {
-	there, err := q.ask(ctx, z, name, dns.TypeCNAME)
-	if err != nil || there.kind != exists {
-		return f, err
-	}
-	return z.read(name, qtype, &dns.Msg{Answer: there.set})
 }
 
 // alive reports whether the next plugin has the zone at all: what a plugin says of one name while it

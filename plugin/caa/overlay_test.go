@@ -531,7 +531,7 @@ func TestNextPluginHidesAliases(t *testing.T) {
 		"www.example.org. CNAME": saying(0, "www.example.org. 60 IN CNAME x.example.net."),
 		"":                       saying(0, soa),
 	})
-	h.around.Store(&surroundings{shy: true})
+	h.around.Store(&surroundings{byType: true})
 	for _, c := range []struct {
 		name  string
 		qtype uint16

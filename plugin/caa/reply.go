@@ -2,7 +2,6 @@ package caa
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -73,6 +72,8 @@ func (q *inquiry) dataOf(z *zone, name string, f finding) (set zonesign.RRset, t
 		if z.named[name] != nil {
 			keep = zonesign.Kept
 		}
+	case q.qtype == dns.TypeSOA && len(f.set) == 0:
+		set = z.soa
 	default:
 		if isOdd(q.qtype) {
 			z.claim(q.qtype)
@@ -189,36 +190,58 @@ func (q *inquiry) existence(ctx context.Context, z *zone, name string, f finding
 	case z.signals[name] != nil:
 		return atSignal, nil
 	}
-	if q.qtype == dns.TypeDNAME {
-		return plain, nil
-	}
-	switch there, err := q.ask(ctx, z, name, dns.TypeDNAME); {
-	case err != nil && !z.knows(name):
+	has, err := q.hasDNAME(ctx, z, name, f)
+	if err != nil && !z.knows(name) {
 		return plain, err
-	case err == nil && there.kind == exists:
+	}
+	if has {
 		return dname, nil
 	}
 	return plain, nil
 }
 
+// hasDNAME reports whether a name that has not the type asked for has DNAME. The plugins that show their data have
+// shown all DNAMEs of the zone; over plugins that answer by type the question is put only where the zone is known
+// to have some: an NSEC that leaves DNAME out says nothing of the names under its owner (RFC 6672 5.3.4.1).
+func (q *inquiry) hasDNAME(ctx context.Context, z *zone, name string, f finding) (bool, error) {
+	switch all := z.dnames.Load(); {
+	case q.qtype == dns.TypeDNAME || f.uncertain:
+		return false, nil
+	case all != nil:
+		return (*all)[name], nil
+	case q.byType && !z.sawDNAME.Load():
+		return false, nil
+	}
+	there, err := q.askOnce(ctx, z, name, dns.TypeDNAME)
+	return err == nil && there.kind == exists, err
+}
+
 // soa is the zone's SOA, which the next plugin may give with the answer, or when asked, or not at all;
 // and the TTL of a denial: the lowest of the SOA's, its minimum (RFC 9077 3) and our own bound.
 func (q *inquiry) soa(ctx context.Context, z *zone, f finding) (set zonesign.RRset, ttl uint32, err error) {
-	rrs := f.soa
-	if len(rrs) == 0 {
-		if there, err := q.ask(ctx, z, z.Name, dns.TypeSOA); err == nil && there.kind == exists {
-			rrs = there.set
-		}
+	var soa *dns.SOA
+	if len(f.soa) > 0 {
+		soa, _ = f.soa[0].(*dns.SOA)
 	}
-	if len(rrs) == 0 {
+	if soa == nil {
+		soa = q.dataSOA(ctx, z)
+	}
+	if *soa == *z.ownSOA() {
 		return z.soa, z.ttl.negative, nil
-	}
-	soa, ok := rrs[0].(*dns.SOA)
-	if !ok {
-		return set, 0, errors.New("the SOA of the zone's data is none")
 	}
 	set, err = q.soaSet(z, soa)
 	return set, min(set.TTL, z.ttl.negative, soa.Minttl), err
+}
+
+// dataSOA is a copy of the SOA of a zone's data or, where they have none, as hosts, of our own.
+func (q *inquiry) dataSOA(ctx context.Context, z *zone) *dns.SOA {
+	if there, err := q.askOnce(ctx, z, z.Name, dns.TypeSOA); err == nil && there.kind == exists {
+		if soa, ok := there.set[0].(*dns.SOA); ok {
+			copied := *soa
+			return &copied
+		}
+	}
+	return z.ownSOA()
 }
 
 // putReferral leads to the servers of the zone below: NS and addresses as they are, for they are not

@@ -25,6 +25,7 @@ type serving struct {
 	signer    *zonesign.Signer
 	now       func() time.Time
 	transient *cache.Cache[*message]
+	natures   *cache.Cache[*nature] // of names in the data of plugins that answer by type
 	seed      maphash.Seed
 	keys      keyring.Keyring
 	ttl       ttls
@@ -35,7 +36,7 @@ type serving struct {
 // newServing lays out the zones that a block serves under a policy that the guard has accepted.
 func newServing(p *policy.Snapshot, zones []*policy.Zone, keys keyring.Keyring, ttl ttls, signer *zonesign.Signer, now func() time.Time) (*serving, error) {
 	s := &serving{policy: p, zones: make(map[string]*zone, len(zones)), signer: signer, now: now,
-		transient: cache.New[*message](transientAnswers), seed: maphash.MakeSeed(), keys: keys, ttl: ttl, discovers: p.Default() != nil}
+		transient: cache.New[*message](transientAnswers), natures: cache.New[*nature](transientAnswers), seed: maphash.MakeSeed(), keys: keys, ttl: ttl, discovers: p.Default() != nil}
 	for _, pz := range zones {
 		set, err := keys.Of(pz)
 		if err != nil {

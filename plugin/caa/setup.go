@@ -56,7 +56,7 @@ func setup(c *caddy.Controller) error {
 	c.OnStartup(func() error {
 		above, under := around(site.Handlers())
 		l.next, l.around = handler.Next, surroundings{
-			transparent: all(above, blind), prompt: all(under, prompt), shy: !all(under, candid), stores: storesOf(under)}
+			transparent: all(above, blind), prompt: all(under, prompt), byType: !all(under, wholeNames), partial: holders(under) > 1, stores: storesOf(under)}
 		handler.around.Store(&l.around)
 		l.closer, l.site = func(name string) *CAA { return others.closer(own, name) }, own.zones()
 		l.above, l.under, l.siblings = above, under, others.siblings()
@@ -99,6 +99,16 @@ func around(handlers []plugin.Handler) (above, under []plugin.Handler) {
 // all reports whether the name of every handler is one of those known.
 func all(handlers []plugin.Handler, known []string) bool {
 	return !slices.ContainsFunc(handlers, func(h plugin.Handler) bool { return !slices.Contains(known, h.Name()) })
+}
+
+// holders counts the handlers that may hold names of a zone.
+func holders(under []plugin.Handler) (n int) {
+	for _, h := range under {
+		if !slices.Contains(passOn, h.Name()) {
+			n++
+		}
+	}
+	return n
 }
 
 func listenHost(site *dnsserver.Config) string {

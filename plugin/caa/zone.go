@@ -32,20 +32,22 @@ type zone struct {
 	meter meter
 	*keyring.Keys
 	ttl      ttls
-	lender   *CAA                      // the block that answers for it, nil: this one
-	found    bool                      // in the next plugin's answers, and not in the policy
-	cuts     map[string][]dns.RR       // the zones below that are served here, too, with their DS
-	caa      map[*policy.Node][][]byte // each node's CAA RDATA in canonical order
-	existing map[string]bool           // the names that we give existence: nodes, signalling names, zones below, and what stands above them
-	signals  signalled                 // the zones whose keys are published here, too
-	named    map[string]*named         // the names that the policy names: their answers are never pushed out
-	soa      zonesign.RRset            // of an overlay, for when the data have none
-	ns       zonesign.RRset            // only in policy-only zones, as what follows
-	glue     []zonesign.RRset          // addresses of the name servers inside the zone
-	conflict sync.Once                 // tells that the data of an overlay have CAA
-	dataSOA  atomic.Pointer[packedSOA] // the last SOA of the data
-	claims   atomic.Pointer[claims]    // nil while the data are not known to have odd types
-	counting sync.Mutex                // held while a new SOA is taken in
+	lender   *CAA                            // the block that answers for it, nil: this one
+	found    bool                            // in the next plugin's answers, and not in the policy
+	cuts     map[string][]dns.RR             // the zones below that are served here, too, with their DS
+	caa      map[*policy.Node][][]byte       // each node's CAA RDATA in canonical order
+	existing map[string]bool                 // the names that we give existence: nodes, signalling names, zones below, and what stands above them
+	signals  signalled                       // the zones whose keys are published here, too
+	named    map[string]*named               // the names that the policy names: their answers are never pushed out
+	soa      zonesign.RRset                  // of an overlay, for when the data have none
+	ns       zonesign.RRset                  // only in policy-only zones, as what follows
+	glue     []zonesign.RRset                // addresses of the name servers inside the zone
+	conflict sync.Once                       // tells that the data of an overlay have CAA
+	dataSOA  atomic.Pointer[packedSOA]       // the last SOA of the data
+	claims   atomic.Pointer[claims]          // nil while the data are not known to have odd types
+	dnames   atomic.Pointer[map[string]bool] // the owners of DNAME in the data; nil where no plugin shows all of its data
+	sawDNAME atomic.Bool                     // whether an answer of the data had one
+	counting sync.Mutex                      // held while a new SOA is taken in
 }
 
 // named is a name that the policy names, with what exists there and the answers made so far.
@@ -70,8 +72,8 @@ func newZone(p *policy.Zone, keys *keyring.Keys, ttl ttls) (*zone, error) {
 	return z, z.buildApex()
 }
 
-// buildSOA makes the SOA. An overlay has no server to name but the zone itself.
-func (z *zone) buildSOA() (err error) {
+// ownSOA is the zone's SOA where no data have one. An overlay has no server to name but the zone itself.
+func (z *zone) ownSOA() *dns.SOA {
 	mname := z.Name
 	if z.PolicyOnly() {
 		mname = z.Nameservers[0].Name
@@ -80,9 +82,13 @@ func (z *zone) buildSOA() (err error) {
 	if _, ok := dns.IsDomainName(rname); !ok || len(rname) > 254 {
 		rname = z.Name // a zone name so long that no label fits above it
 	}
-	soa := &dns.SOA{Hdr: header(z.Name, dns.TypeSOA, z.ttl.negative), Ns: mname, Mbox: rname, Serial: z.Serial,
+	return &dns.SOA{Hdr: header(z.Name, dns.TypeSOA, z.ttl.negative), Ns: mname, Mbox: rname, Serial: z.Serial,
 		Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: z.ttl.negative}
-	if z.soa, err = zonesign.NewRRset(soa); err != nil {
+}
+
+// buildSOA makes the wire form of the zone's own SOA.
+func (z *zone) buildSOA() (err error) {
+	if z.soa, err = zonesign.NewRRset(z.ownSOA()); err != nil {
 		return fmt.Errorf("SOA of %s: %w", z.Name, err)
 	}
 	return nil

@@ -20,6 +20,8 @@ type backend struct {
 	wanted []construct
 	cached bool // TTLs are not those of the data: a cache counts them down
 	files  bool // the plugin file, or one that is made of it, looks names up
+	// uncertain is whether nobody can know that a name does not exist: the next plugins answer by type, or share names.
+	uncertain bool
 	// unsigned zones have their CAA from us, and all else from the next plugin as it is.
 	unsigned bool
 	// signedBy are dnssec-signzone's options for the data, where they are signed already, by another key.
@@ -51,13 +53,13 @@ var backends = []backend{
 	{name: "auto", files: true, wanted: constructs, lines: autoLines},
 	{name: "secondary", files: true, wanted: constructs, lines: secondaryLines},
 	{name: "secondary of signed zones", files: true, wanted: constructs, signedBy: withNSEC, lines: secondaryLines}, // CoreDNS takes no NSEC3
-	{name: "forward", wanted: forwarded, lines: forwardLines},
-	{name: "forward to signed zones", wanted: forwarded, signedBy: denials, lines: forwardLines},
-	{name: "forward under cache", wanted: forwarded, cached: true, lines: underCache(forwardLines)},
+	{name: "forward", uncertain: true, wanted: forwarded, lines: forwardLines},
+	{name: "forward to signed zones", uncertain: true, wanted: forwarded, signedBy: denials, lines: forwardLines},
+	{name: "forward under cache", uncertain: true, wanted: forwarded, cached: true, lines: underCache(forwardLines)},
 	// hosts has one TTL for all.
-	{name: "hosts over file", files: true, cached: true, wanted: only("hosts", "aliases inside", "cuts", "unassigned types", "aliases out"), lines: hostsLines},
+	{name: "hosts over file", files: true, uncertain: true, cached: true, wanted: only("hosts", "aliases inside", "cuts", "unassigned types", "aliases out"), lines: hostsLines},
 	{name: "file, unsigned", files: true, unsigned: true, wanted: constructs, lines: fileLines},
-	{name: "template", wanted: without("unassigned types", "a type that is never claimed"), lines: templateLines},
+	{name: "template", uncertain: true, wanted: without("unassigned types", "a type that is never claimed"), lines: templateLines},
 }
 
 // only are some of the constructs.
