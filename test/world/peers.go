@@ -15,49 +15,8 @@ import (
 var Validators = map[string]Resolver{
 	"unbound":           Unbound,
 	"knot-resolver":     KnotResolver,
-	"BIND":              NamedResolver,
+	"BIND":              BIND,
 	"PowerDNS Recursor": PowerDNSRecursor,
-}
-
-// NamedResolver starts BIND's named as a validating resolver that asks each zone's own servers.
-func NamedResolver(t testing.TB, zones ...Zone) *Process {
-	t.Helper()
-	program := Program(t, "named")
-	dir, addr := t.TempDir(), FreeAddr(t)
-	var conf, anchors strings.Builder
-	for _, z := range zones {
-		var servers strings.Builder
-		for _, server := range z.servers() {
-			fmt.Fprintf(&servers, "%s port %d; ", server.Addr(), server.Port())
-		}
-		fmt.Fprintf(&conf, "zone %q { type forward; forward only; forwarders { %s}; };\n", z.Name, servers.String())
-		for _, ds := range anchorDS(t, z) {
-			fmt.Fprintf(&anchors, "    %q static-ds %d %d %d %q;\n", z.Name, ds.KeyTag, ds.Algorithm, ds.DigestType, ds.Digest)
-		}
-	}
-	WriteFile(t, filepath.Join(dir, "named.conf"), fmt.Sprintf(`options {
-    directory %q;
-    listen-on port %d { %s; };
-    listen-on-v6 { none; };
-    query-source address 127.0.0.1;  // nothing leaves the machine
-    pid-file none;
-    session-keyfile none;
-    recursion yes;
-    allow-query { 127.0.0.0/8; };
-    dnssec-validation yes;
-    synth-from-dnssec yes;
-    trust-anchor-telemetry no;
-    root-key-sentinel no;
-    empty-zones-enable no;
-    zone-statistics none;
-};
-controls { };
-trust-anchors {
-%s};
-zone "." { type hint; file "hints"; };
-%s`, dir, addr.Port(), addr.Addr(), anchors.String(), conf.String()))
-	WriteFile(t, filepath.Join(dir, "hints"), ". 3600000 NS nowhere.\nnowhere. 3600000 A 127.0.0.1\n")
-	return start(t, addr, dir, "running\n", program, "-g", "-4", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
 }
 
 // PowerDNSRecursor starts PowerDNS Recursor, which asks each zone's own servers and validates.
