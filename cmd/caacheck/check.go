@@ -386,7 +386,7 @@ func unlessEnded[T any](ctx context.Context, f func() (T, error)) (T, error) {
 func loadText(ctx context.Context, file string, data []byte) (*policy.Snapshot, error) {
 	p, err := policy.LoadContext(ctx, file, data)
 	if err != nil {
-		return nil, errors.Join(errors.New("the policy has mistakes:"), err)
+		return nil, errors.Join(errors.New("the policy has mistakes"), err)
 	}
 	return p, nil
 }

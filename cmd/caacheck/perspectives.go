@@ -25,7 +25,7 @@ func (o options) set(cfg resolve.Config, self climb.Looker) (*perspective.Set, e
 	}
 	file, err := perspective.Parse(o.perspectives, data)
 	if err != nil {
-		return nil, errors.Join(errors.New("the perspectives file has mistakes:"), err)
+		return nil, errors.Join(errors.New("the perspectives file has mistakes"), err)
 	}
 	return file.Open(perspective.Options{Resolve: cfg, Self: self, Limit: o.patience})
 }

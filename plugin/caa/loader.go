@@ -150,7 +150,7 @@ func (l *loader) startWith(kept *good, from string, refused error) error {
 	}
 	next, err := l.serveKept(kept)
 	if err != nil {
-		return errors.Join(refused, fmt.Errorf("and the last good policy, %s, is of no help:", l.state.path), err)
+		return errors.Join(refused, fmt.Errorf("and the last good policy, %s, is of no help", l.state.path), err)
 	}
 	l.announce(from, next)
 	l.complain(refused)

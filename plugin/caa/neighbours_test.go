@@ -89,8 +89,8 @@ func validates(h *CAA, m *dns.Msg, q dns.Question) error {
 		}
 		return nil
 	}
-	for _, rr := range recordsAt(m.Ns, q.Name, dns.TypeNSEC) {
-		if has := bitmap(rr.(*dns.NSEC)); m.Rcode != dns.RcodeSuccess || strings.Contains(" "+has+" ", " "+dns.TypeToString[q.Qtype]+" ") {
+	if nsec := recordsAt(m.Ns, q.Name, dns.TypeNSEC); len(nsec) > 0 {
+		if has := bitmap(nsec[0].(*dns.NSEC)); m.Rcode != dns.RcodeSuccess || strings.Contains(" "+has+" ", " "+dns.TypeToString[q.Qtype]+" ") {
 			return errors.New("its denial does not prove it")
 		}
 		return nil
