@@ -79,7 +79,7 @@ func newLoaderOn(cfg *config, of keyring.Config) (*loader, error) {
 	if err != nil {
 		return nil, err
 	}
-	of.Record = state.keyRecord()
+	of.Record = state.keyRecord(of.Folder)
 	keys, err := keyring.Open(of)
 	if err != nil {
 		return nil, err

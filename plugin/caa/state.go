@@ -35,12 +35,14 @@ func newLastGood(dir, policyFile string, zones []string) (lastGood, error) {
 	return lastGood{filepath.Join(dir, fmt.Sprintf("%s-%s%s", base, hex.EncodeToString(digest[:6]), lastGoodSuffix))}, nil
 }
 
-// keyRecord is the file beside it that says which zones had which keys; "" where nothing is kept.
-func (l lastGood) keyRecord() string {
-	if l.path == "" {
+// keyRecord is the file beside it that says which zones had which keys in a folder; "" where nothing is kept. Blocks
+// with one policy, such as views, have folders of their own, and so have records of their own.
+func (l lastGood) keyRecord(folder string) string {
+	if l.path == "" || folder == "" {
 		return ""
 	}
-	return strings.TrimSuffix(l.path, lastGoodSuffix) + ".keys.json"
+	digest := sha256.Sum256([]byte(folder))
+	return strings.TrimSuffix(l.path, lastGoodSuffix) + "-" + hex.EncodeToString(digest[:6]) + ".keys.json"
 }
 
 // load returns the text kept, nil when there is none.

@@ -28,6 +28,9 @@ const (
 	patienceForNew = time.Minute
 	// askNew is how often it is asked.
 	askNew = 2 * time.Second
+	// lookForKeys is how often the keys of a zone that is not served are looked for: nobody waits for anything else, and
+	// a file that is overwritten in place changes nothing of its folder.
+	lookForKeys = 10 * time.Second
 )
 
 var (
@@ -170,7 +173,7 @@ func (r *rolling) refusedStep(name string, z *rollingZone, result *keyfolder.Res
 
 // refuse has a zone not served. It is called with the lock.
 func (r *rolling) refuse(name string, z *rollingZone, why error) {
-	z.refused, z.wake = why, r.now().Add(tryAgain)
+	z.refused, z.wake = why, r.now().Add(lookForKeys)
 	if z.awaitsParent() {
 		z.wake = r.now().Add(askNew)
 	}
@@ -196,6 +199,10 @@ func (r *rolling) hold(name string, z *rollingZone, result *keyfolder.Result, fa
 	} else if z.held == nil || !z.held.HasKeys() {
 		z.held = result.Held // of an instance that this one takes over from
 	}
+	if was := r.record.moved[name]; was != "" && len(result.Changes) > 0 {
+		log.Warningf("%s gets its first key in %s, and by a record in %s it had keys in %s, which is missing: if that folder has moved, stop, and put the zone's old keys into %[2]s", strings.TrimSuffix(name, "."), r.dir, filepath.Dir(r.record.path), was)
+	}
+	delete(r.record.moved, name)
 	if z.unasked && len(result.Changes) > 0 {
 		log.Warningf("%s gets its first key though its parent could not be asked for %v whether it has a DS; if it has one, put the zone's old keys into %s and restart", strings.TrimSuffix(name, "."), patienceForNew, r.dir)
 	}

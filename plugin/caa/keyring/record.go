@@ -21,7 +21,8 @@ const recordSuffix = ".keys.json"
 type record struct {
 	path   string // "": none is kept
 	zones  map[string]recordedZone
-	older  map[string]recordedZone // of other blocks, or of this one when it had other zones
+	older  map[string]recordedZone // of other blocks on the folder, or of this one when it had other zones
+	moved  map[string]string       // the folders, missing now, that zones had keys in by other records
 	dirty  bool
 	logged string // the last error
 }
@@ -44,10 +45,11 @@ type recordFile struct {
 	Zones   map[string]recordedZone `json:"zones"`
 }
 
-// openRecord reads a record, and those beside it. One that cannot be read is an error in the log: the parents' DS
-// still say which zones had keys.
-func openRecord(path string) record {
-	r := record{path: path, zones: map[string]recordedZone{}, older: map[string]recordedZone{}}
+// openRecord reads the record of a folder of keys, and those beside it. What they say of other folders says nothing of
+// this one: blocks such as views have keys of their own for a zone. One that cannot be read is an error in the log: the
+// parents' DS still say which zones had keys.
+func openRecord(path, folder string) record {
+	r := record{path: path, zones: map[string]recordedZone{}, older: map[string]recordedZone{}, moved: map[string]string{}}
 	if path == "" {
 		return r
 	}
@@ -59,9 +61,14 @@ func openRecord(path string) record {
 			continue
 		}
 		for name, z := range zones {
-			if other == path {
+			switch was, ok := r.older[name]; {
+			case other == path:
 				r.zones[name] = z
-			} else if was, ok := r.older[name]; !ok || z.Seen.After(was.Seen) {
+			case !sameFolder(z.Folder, folder):
+				if missing(z.Folder) {
+					r.moved[name] = z.Folder
+				}
+			case !ok || z.Seen.After(was.Seen):
 				r.older[name] = z
 			}
 		}

@@ -89,7 +89,7 @@ func (z *rollingZone) silent() bool {
 
 func newRolling(cfg *Config, above *parents, others *cosigners) *rolling {
 	folder := keyfolder.New(cfg.Folder)
-	return &rolling{record: openRecord(cfg.Record), folder: folder, watcher: folder.Watch(), dir: cfg.Folder, settings: cfg.Roll, ttl: cfg.TTL, largest: cfg.Largest,
+	return &rolling{record: openRecord(cfg.Record, cfg.Folder), folder: folder, watcher: folder.Watch(), dir: cfg.Folder, settings: cfg.Roll, ttl: cfg.TTL, largest: cfg.Largest,
 		parents: above, others: others, now: cfg.Now, zones: map[string]*rollingZone{}}
 }
 

@@ -38,22 +38,26 @@ func (l Logger) Warning(message any) { l.Warningf("%v", message) }
 func (l Logger) Error(message any) { l.Errorf("%v", message) }
 
 func each(log func(...any), format string, args []any) {
-	clean := make([]any, len(args))
+	out := make([]any, len(args))
 	for i, arg := range args {
 		switch arg := arg.(type) {
 		case terminal.Lines:
-			clean[i] = string(arg)
+			out[i] = string(arg)
 		case error:
-			clean[i] = string(terminal.Text(arg))
-		case fmt.Stringer:
-			clean[i] = terminal.Clean(arg.String())
-		case string:
-			clean[i] = terminal.Clean(arg)
+			out[i] = string(terminal.Text(arg))
 		default:
-			clean[i] = arg
+			out[i] = clean{arg}
 		}
 	}
-	for line := range strings.SplitSeq(fmt.Sprintf(format, clean...), "\n") {
+	for line := range strings.SplitSeq(fmt.Sprintf(format, out...), "\n") {
 		log(terminal.Clean(line))
 	}
+}
+
+// clean is an argument whose text is escaped after it is formatted, whatever the verb.
+type clean struct{ arg any }
+
+// Format implements fmt.Formatter.
+func (c clean) Format(f fmt.State, verb rune) {
+	fmt.Fprint(f, terminal.Clean(fmt.Sprintf(fmt.FormatString(f, verb), c.arg)))
 }

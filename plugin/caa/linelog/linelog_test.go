@@ -30,6 +30,8 @@ func TestEachLineIsOurs(t *testing.T) {
 	}{
 		{func(l Logger) { l.Infof("%s", forged) }, []string{"[INFO] plugin/caa: " + clean}},
 		{func(l Logger) { l.Warningf("%v", stringer{}) }, []string{"[WARNING] plugin/caa: " + clean}},
+		{func(l Logger) { l.Warningf("%s has mode %04o", "keys", os.FileMode(0o777)) }, []string{"[WARNING] plugin/caa: keys has mode 0777"}},
+		{func(l Logger) { l.Infof("%5d|%-4v|%q|%x", 42, true, "a\nb", []byte{1}) }, []string{`[INFO] plugin/caa:    42|true|"a\nb"|01`}},
 		{func(l Logger) { l.Error(forged) }, []string{"[ERROR] plugin/caa: " + clean}},
 		{func(l Logger) { l.Errorf("first\n%v", &os.PathError{Op: "open", Path: forged, Err: os.ErrNotExist}) },
 			[]string{"[ERROR] plugin/caa: first", "[ERROR] plugin/caa: open " + clean + ": file does not exist"}},

@@ -1,0 +1,57 @@
+package keyring
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+)
+
+// A record speaks for one folder of keys. Blocks that serve a zone with keys of their own, such as views, share the
+// folder `state`, and what one of them had is not missing from the other's.
+func TestRecordIsOfAFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	folder := func(name string) string {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	internal, external := folder("internal"), folder("external")
+	write := func(name, keys, zone string, tag uint16) {
+		r := openRecord(filepath.Join(dir, name+recordSuffix), keys)
+		r.note(zone, keys, &keyroll.Zone{Keys: []keyroll.Key{{ID: keyroll.ID{Algorithm: 13, Tag: tag}, Role: keyroll.CSK, State: keyroll.Active}}})
+		r.save()
+	}
+	write("a", internal, "example.org.", 1)
+	write("b", external, "example.org.", 2)
+	write("c", external, "example.net.", 3) // when the block had other zones
+	for _, c := range []struct {
+		record, folder, zone string
+		want                 uint16 // 0: nothing is known
+	}{
+		{"a", internal, "example.org.", 1},
+		{"b", external, "example.org.", 2},
+		{"a", internal, "example.net.", 0},
+		{"b", external, "example.net.", 3},
+		{"new", folder("new"), "example.org.", 0},
+	} {
+		r := openRecord(filepath.Join(dir, c.record+recordSuffix), c.folder)
+		var got uint16
+		if z := r.of(c.zone); z != nil {
+			got = z.Keys[0].ID.Tag
+		}
+		if got != c.want || len(r.moved) > 0 {
+			t.Errorf("%s, %s: got %d, want %d; moved %v", c.record, c.zone, got, c.want, r.moved)
+		}
+	}
+	if err := os.RemoveAll(internal); err != nil {
+		t.Fatal(err)
+	}
+	if r := openRecord(filepath.Join(dir, "new"+recordSuffix), folder("new")); r.moved["example.org."] != internal {
+		t.Errorf("a folder that is gone: %v", r.moved)
+	}
+}
