@@ -62,7 +62,7 @@ func TestNearest(t *testing.T) {
 	t.Parallel()
 	words := []string{"issuers", "issue", "ISSUEWILD", "iodef"}
 	for word, want := range map[string]string{
-		"issures": "issuers", "Issue": "issued", "isue": "issued", "issuewidl": "ISSUEWILD", "idoef": "iodef", "zones": "", "": "",
+		"issures": "issuers", "Issue": "issue", "isue": "issue", "issuewidl": "ISSUEWILD", "idoef": "iodef", "zones": "", "": "",
 	} {
 		if got := Nearest(word, words, AThird(word)); got != want {
 			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
