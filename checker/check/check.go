@@ -307,13 +307,14 @@ func drift(node *policy.Node, seen *finding.Case) []report.Drift {
 	return out
 }
 
+// sorted is an RRset as a set: in one order, and each property once (RFC 2181 5).
 func sorted(rrset issuance.RRset) issuance.RRset {
 	out := slices.Clone(rrset)
 	for i := range out {
 		out[i].Tag = strings.ToLower(out[i].Tag)
 	}
 	slices.SortFunc(out, func(a, b issuance.Property) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-	return out
+	return slices.Compact(out)
 }
 
 func bare(name string) string {

@@ -148,8 +148,7 @@ func (k *Collector) cuts(ctx context.Context, c climb.Climb) []Cut {
 // resolvers remember.
 var denialTypes = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeHTTPS}
 
-// beside asks for other types than CAA. At the name of the case, and at one that has CAA, that is for addresses: by them it may
-// be an alias. Where the zone is signed, a name that has CAA is asked for what makes servers deny there, below it and
+// beside asks for other types than CAA. At each name that a climb comes by that is for addresses: by them it may be an alias. Where the zone is signed, a name that has CAA is asked for what makes servers deny there, below it and
 // beside it.
 func (k *Collector) beside(ctx context.Context, s *Survey, name, own string, has bool) {
 	add := func(q resolve.Question, own bool) {
@@ -157,7 +156,7 @@ func (k *Collector) beside(ctx context.Context, s *Survey, name, own string, has
 		s.Beside, s.beside = append(s.Beside, o.seen...), append(s.beside, o.read...)
 	}
 	if !has || s.Zone.Trust.Status != dnssec.Secure {
-		if has || name == own {
+		if has || name != s.Zone.Name { // an apex is no alias
 			add(resolve.Question{Name: name, Type: dns.TypeA}, name == own)
 		}
 		return

@@ -32,13 +32,13 @@ var contentRules = []rule{
 	{"issuer-retired", Error, "CCADB, CAA identifiers", "name the CA by one of its present names: the old one lets nobody in", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
 		return e.Operators() + " honours the name " + domain + " no more", e.Status == issuers.Retired
 	})},
-	{"issuer-misspelt", Error, "CCADB, CAA identifiers", "write the name as the CA writes it; a private CA that is called so is fine, and --issuer asks for it", issuerMisspelt},
+	{"issuer-misspelt", Error, "CCADB, CAA identifiers", "write the name as the CA writes it; a private CA that is called so is fine, and --issuer asks for it", perIssuer(issuerMisspelt)},
 	{"issuer-unknown", Info, "CCADB, CAA identifiers", "see that it is spelled as the CA spells it; a private CA's name is fine", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
 		return "no public CA is known by the name " + domain, e.Status == issuers.Unknown && issuers.Misspelt(domain) == ""
 	})},
 	{"account-of-another-ca", Error, "RFC 8657 3", "write the URI of the account at the CA that the property names", perParameter("accounturi", anothersAccount)},
 	{"account-of-staging", Error, "RFC 8657 3", "register the ACME client at the production directory, and write that account's URI", stagingAccounts},
-	{"method-misspelt", Error, "RFC 8657 4, IANA ACME Validation Methods", "write the label as IANA's registry has it: CAs compare its octets", perParameter("validationmethods", misspeltMethods)},
+	{"method-misspelt", Error, "RFC 8657 4, IANA ACME Validation Methods", "write the label as IANA's registry has it: CAs compare its octets", misspeltMethods},
 	{"method-unknown", Warning, "RFC 8657 4, IANA ACME Validation Methods", "write the label as IANA's registry has it, such as dns-01, or one of the CA's own, which begins with ca-", perParameter("validationmethods", unknownMethods)},
 	{"parameter-capitals", Error, "RFC 8657 3 and 4, boulder#8614", "write the parameter's tag in lower case: Let's Encrypt ignores it as it is, which lets in any account or method, and other CAs issue to nobody", perValue(capitals)},
 	{"parameters-bind-later", Info, "RFC 8657, ballot SC-098v2", "see that account and method are those that renewals use, before they bind on 2027-03-15", parametersBindLater},
@@ -155,16 +155,18 @@ func perValue(is func(issuance.Property) (string, bool)) func(*Case) []hit {
 	})
 }
 
-// perIssuer is perValue for what the directory of public CAs knows of the name.
+// perIssuer is perValue for what the directory of public CAs knows of the name, where nobody vouches for it.
 func perIssuer(is func(e issuers.Entry, domain string) (string, bool)) func(*Case) []hit {
-	return perValue(func(p issuance.Property) (string, bool) {
-		v, err := issuance.ParseIssueValue(p.Value)
-		if err != nil || v.Domain == "" {
-			return "", false
-		}
-		domain := strings.ToLower(v.Domain)
-		return is(issuers.Lookup(domain), domain)
-	})
+	return func(c *Case) []hit {
+		return perValue(func(p issuance.Property) (string, bool) {
+			v, err := issuance.ParseIssueValue(p.Value)
+			domain := strings.ToLower(v.Domain)
+			if err != nil || domain == "" || slices.Contains(c.Vouched, domain) {
+				return "", false
+			}
+			return is(issuers.Lookup(domain), domain)
+		})(c)
+	}
 }
 
 // perParameter is perValue for each value of a parameter (RFC 8657).
@@ -226,12 +228,10 @@ func forProduction(p issuance.Property, domain string) bool {
 	})
 }
 
-// issuerMisspelt finds names that are meant for a public CA's, but for those that somebody says are meant as they are.
-func issuerMisspelt(c *Case) []hit {
-	return perIssuer(func(_ issuers.Entry, domain string) (string, bool) {
-		meant := issuers.Misspelt(domain)
-		return fmt.Sprintf("no public CA is known by the name %s; did you mean %s?", domain, meant), meant != "" && !slices.Contains(c.Vouched, domain)
-	})(c)
+// issuerMisspelt finds names that are meant for a public CA's.
+func issuerMisspelt(_ issuers.Entry, domain string) (string, bool) {
+	meant := issuers.Misspelt(domain)
+	return fmt.Sprintf("no public CA is known by the name %s; did you mean %s?", domain, meant), meant != ""
 }
 
 // capitals finds parameters that Let's Encrypt does not know by the tag that they have.
@@ -268,14 +268,16 @@ func tooManyRecords(c *Case) []hit {
 	return m.hits
 }
 
-func misspeltMethods(domain, list string) (string, bool) {
-	var out []string
-	for label := range strings.SplitSeq(list, ",") {
-		if meant := issuance.MeantMethod(label); meant != "" {
-			out = append(out, fmt.Sprintf("%s (did you mean %s?)", label, meant))
+func misspeltMethods(c *Case) []hit {
+	return perParameter("validationmethods", func(domain, list string) (string, bool) {
+		var out []string
+		for label := range strings.SplitSeq(list, ",") {
+			if meant := issuance.MeantMethod(label); meant != "" {
+				out = append(out, fmt.Sprintf("%s (did you mean %s?)", label, meant))
+			}
 		}
-	}
-	return fmt.Sprintf("%s is bound to validation methods that no CA is known to have: %s", domain, strings.Join(out, ", ")), len(out) > 0
+		return fmt.Sprintf("%s is bound to validation methods that no CA is known to have: %s", domain, strings.Join(out, ", ")), len(out) > 0 && !slices.Contains(c.Vouched, domain)
+	})(c)
 }
 
 func unknownMethods(domain, list string) (string, bool) {

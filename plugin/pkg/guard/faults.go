@@ -98,20 +98,43 @@ func preferred(entry issuers.Entry) []string {
 	return names
 }
 
+// foreignAccount is the refusal, without its place, of an account that is not the issuer's own.
+func foreignAccount(name, account string) (r Refusal, foreign bool) {
+	fault, ca := issuers.CheckAccount(name, account)
+	switch fault {
+	case issuers.AnotherCA:
+		return Refusal{Code: string(fault),
+			Cause:  fmt.Sprintf("the account %s belongs to %s, so %s would never match it", account, ca.Operator, name),
+			Remedy: fmt.Sprintf("write the account at %s; or, if the account is right, domain: %s", name, ca.Preferred)}, true
+	case issuers.Staging:
+		return Refusal{Code: string(fault),
+			Cause:  fmt.Sprintf("the account %s is one of the staging environment, and a production certificate never matches it", account),
+			Remedy: "register the ACME client at the production directory and write that account's URI"}, true
+	}
+	return Refusal{}, false
+}
+
+// accountsOf refuses an account that a grant gives an issuer and that is not its own.
+func (c *check) accountsOf(p issuance.Property, src *policy.Source) {
+	v, err := issuance.ParseIssueValue(p.Value)
+	if err != nil {
+		return
+	}
+	for _, account := range v.Values("accounturi") {
+		if r, foreign := foreignAccount(exact(v.Domain), account); foreign {
+			r.Pos = src.Pos
+			c.fault(p, src, r)
+		}
+	}
+}
+
 // accounts holds an issuer's account URIs against the CAs' known forms, and tells of parameters that
 // its CA does not process yet.
 func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry) {
 	for i, account := range issuer.Accounts {
-		fault, ca := issuers.CheckAccount(name, account)
-		switch fault {
-		case issuers.AnotherCA:
-			c.refuseIssuer(issuer, Refusal{Pos: issuer.AccountPos[i], Code: string(fault),
-				Cause:  fmt.Sprintf("the account %s belongs to %s, so %s would never match it", account, ca.Operator, name),
-				Remedy: fmt.Sprintf("write the account at %s; or, if the account is right, domain: %s", name, ca.Preferred)})
-		case issuers.Staging:
-			c.refuseIssuer(issuer, Refusal{Pos: issuer.AccountPos[i], Code: string(fault),
-				Cause:  fmt.Sprintf("the account %s is one of the staging environment, and a production certificate never matches it", account),
-				Remedy: "register the ACME client at the production directory and write that account's URI"})
+		if r, foreign := foreignAccount(name, account); foreign {
+			r.Pos = issuer.AccountPos[i]
+			c.refuseIssuer(issuer, r)
 		}
 	}
 	c.methods(issuer.Methods, func(i int) policy.Position { return issuer.MethodPos[i] }, issuer.Unlisted, func(r Refusal) { c.refuseIssuer(issuer, r) })
@@ -252,6 +275,9 @@ func (c *check) property(p issuance.Property, src *policy.Source) {
 	}
 	if slices.Contains(grants, p.Tag) && src.OwnMethods {
 		c.methodsOf(p, src)
+	}
+	if slices.Contains(grants, p.Tag) && src.OwnAccounts {
+		c.accountsOf(p, src)
 	}
 	if slices.Contains(grants, p.Tag) && src.Key == "properties" {
 		c.value(p, src)
