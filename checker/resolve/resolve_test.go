@@ -328,6 +328,28 @@ func TestOneServer(t *testing.T) {
 	}
 }
 
+// An anchor says that a zone begins at its name: where the server denies that, or fails, nothing below it is believed
+// without a signature (RFC 4035 4.3).
+func TestAnchoredZoneIsDenied(t *testing.T) {
+	t.Parallel()
+	for what, rcode := range map[string]int{"SERVFAIL": dns.RcodeServerFailure, "NXDOMAIN": dns.RcodeNameError, "no data": dns.RcodeSuccess} {
+		forge := func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+			m.Answer, m.Ns, m.Rcode = nil, nil, rcode
+			if q.Qtype == dns.TypeCAA {
+				m.Rcode, m.Answer = dns.RcodeSuccess, []dns.RR{&dns.CAA{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeCAA, Class: dns.ClassINET, Ttl: 60}, Tag: "issue", Value: "evil.example"}}
+			}
+			return m
+		}
+		l := lab.New(t, map[string]lab.Hook{"ns1.example.test.": forge}, world()...)
+		r := resolver(t, l, func(c *resolve.Config) {
+			c.Only, c.Anchors = l.AddrPort("ns1.example.test."), []dns.RR{l.DS("example.test.")}
+		})
+		if got := r.Lookup(t.Context(), "www.example.test.", dns.TypeCAA); got.Err == nil && got.Result.Status != dnssec.Bogus {
+			t.Errorf("%s: believed %q, %v", what, values(got), got.Result)
+		}
+	}
+}
+
 // Ten thousand look-ups at once need the zones on their way once.
 func TestLookupsShareZones(t *testing.T) {
 	t.Parallel()

@@ -155,6 +155,7 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 		case apex && own == nil:
 			own = servers
 		case own != nil: // others know nothing of what one of them serves
+		case len(z.resolver.anchors[name]) > 0: // which says that a zone begins here, whatever is denied
 		case o.Rcode == dns.RcodeNameError && len(answer) == 0: // after an alias, it is the target that does not exist
 			return z, true, nil
 		case z.speaks(o):
@@ -164,6 +165,9 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 	switch {
 	case own != nil:
 		c := z.child(ctx, t, name, own, seen)
+		return c, false, z.resolver.withoutTrust(ctx, c)
+	case len(z.resolver.anchors[name]) > 0 && stop(seen) == "":
+		c := z.child(ctx, t, name, z.Servers, seen)
 		return c, false, z.resolver.withoutTrust(ctx, c)
 	case fatal(seen):
 		return nil, false, &LookupError{Failure: z.resolver.blame(ctx, seen, lastFailure(seen)), Name: name, Type: dns.TypeNS, Zone: z, Seen: seen}

@@ -322,9 +322,14 @@ func (r *rolling) restore(e *keyfolder.Errand) (done, changed bool) {
 func (r *rolling) startNew(ctx context.Context, e *keyfolder.Errand) (done, changed bool) {
 	r.mu.Lock()
 	z := r.zones[e.Zone]
+	only := z != nil && z.lost != "" && z.held.HasKeys()
 	r.mu.Unlock()
-	if z == nil {
+	switch {
+	case z == nil:
 		return false, false
+	case only: // nobody else may have them
+		e.Failed = map[string]string{e.Zone: fmt.Sprintf("the server still holds the zone's keys, which %s lacks, and the zone is served with them: caacheck keys restore %[1]s writes them there. To give them up, stop the server first", r.dir)}
+		return true, false
 	}
 	said := r.parents.ask(ctx, patienceAtStart, []string{e.Zone})
 	if e.Refused = r.refusesNew(e.Zone, said[e.Zone]); e.Refused != nil {

@@ -470,7 +470,10 @@ func (c *check) zone(name string) *policy.Zone {
 // require proves one issuance.
 func (c *check) require(r Requirement) {
 	z := c.zone(r.Name)
-	if z == nil {
+	switch {
+	case z == nil && r.Origin != Operator && c.policy.Default() != nil && len(c.options.Zones) > 0:
+		return // it is outside the block's zones, and default governs it wherever its zone is served
+	case z == nil:
 		c.refuse(c.uncovered(r))
 		return
 	}
