@@ -79,9 +79,11 @@ func TestParentsDS(t *testing.T) {
 		t.Parallel()
 		folder := t.TempDir()
 		file := filepath.Join(folder, "policy.yaml")
-		world.WriteFile(t, file, strings.ReplaceAll(policyOnly, "example.org", "other.org"))
+		const head, line = "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones:\n", "  $ORIGIN: {nameservers: [{name: ns1.$ORIGIN, addresses: [127.0.0.1]}], issue: [le]}\n"
+		other, ours := strings.ReplaceAll(line, "$ORIGIN", "other.org"), strings.ReplaceAll(line, "$ORIGIN", "example.org")
+		world.WriteFile(t, file, head+other)
 		server := world.CoreDNS(t, ".:$PORT {\nbind $ADDR\nerrors\ncaa "+file+" . {\nkey auto "+folder+"/keys\nreload 100ms\nparent at "+another+"\n}\n}\n", nil)
-		world.WriteFile(t, file, policyOnly)
+		world.WriteFile(t, file, head+ours+other)
 		server.WaitLog(t, refusal)
 		if got := world.Ask(t, server.Addr, "host.other.org", dns.TypeCAA); len(got.Answer) == 0 {
 			t.Errorf("what was served is gone: %v", got)

@@ -18,9 +18,9 @@ func TestSignallingNames(t *testing.T) {
     caa $DIR/policy.yaml example.org example.net {
         key auto $DIR/keys
         ttl 1s
-        roll propagation 500ms
-        roll safety 500ms
-        roll heartbeat 500ms
+        roll propagation 3s
+        roll safety 3s
+        roll heartbeat 1s
         roll poll 1s
     }
 }

@@ -23,7 +23,7 @@ zones:
   corp.example:
     issue: [le]
 ` + nameservers
-	overlay := strings.Replace(complete, nameservers, "", 1)
+	overlay := strings.Replace(complete, nameservers, "    # no nameservers\n", 1) // else it would be the beginning of the other, and wait
 	const zone = "@ 300 IN SOA ns1 h 1 1 1 1 300\n@ 300 IN NS ns1\nns1 300 IN A 192.0.2.1\n"
 	folder := t.TempDir()
 	policy, data := filepath.Join(folder, "policy.yaml"), filepath.Join(folder, "db.corp.example")

@@ -121,7 +121,16 @@ type replacing struct {
 	t       *testing.T
 	foreign []string
 	last    []string
-	seen    map[string]bool
+
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+// keys is how many keys have been seen.
+func (r *replacing) keys() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.seen)
 }
 
 func (r *replacing) look(server netip.AddrPort, zone string) {
@@ -129,9 +138,13 @@ func (r *replacing) look(server netip.AddrPort, zone string) {
 	for _, rr := range exchange(server, zone, dns.TypeDNSKEY) {
 		if key, ok := rr.(*dns.DNSKEY); ok {
 			now = append(now, key.PublicKey)
-			r.seen[key.PublicKey] = true
 		}
 	}
+	r.mu.Lock()
+	for _, key := range now {
+		r.seen[key] = true
+	}
+	r.mu.Unlock()
 	if len(now) == 0 {
 		return // it is down, or refuses the zone
 	}
@@ -264,8 +277,8 @@ func TestKeysOutliveTheirFolder(t *testing.T) {
 	}
 	s.rest(func() {}, "", "CSK active 13")
 	for at, r := range watching {
-		if len(r.seen) > 1+rolls {
-			t.Errorf("%s: %d keys were served, and %d rolls were asked for", at, len(r.seen), rolls)
+		if n := r.keys(); n > 1+rolls {
+			t.Errorf("%s: %d keys were served, and %d rolls were asked for", at, n, rolls)
 		}
 	}
 }

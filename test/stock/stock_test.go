@@ -104,5 +104,5 @@ func TestBothPlugins(t *testing.T) {
 			t.Errorf("want one valid signature: %s\n%v", fault, m)
 		}
 	}
-	s.WaitLog(t, "take dnssec away")
+	s.WaitLog(t, "take dnssec out")
 }
