@@ -395,6 +395,41 @@ func TestARestartOnAHalf(t *testing.T) {
 	}
 }
 
+// A full or read-only state folder does not have the policy that is served. It is tried again until it has, and a restart
+// by CoreDNS itself holds the file against what is served, not against an older policy there.
+func TestAStateThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, wholePolicy, "unsigned\nstate $DIR/state")
+	state := s.cfg.stateDir
+	aside := state + ".aside"
+	if err := os.Rename(state, aside); err != nil {
+		t.Fatal(err)
+	}
+	// The second of two changes gives up what the first policy requires: a restart must not take it for a lock-out.
+	both := strings.Replace(wholePolicy, "issue: [le, dc]", "issue: [le, dc, se]", 1)
+	both = strings.Replace(both, "  dc: {domain: digicert.com}\n", "  dc: {domain: digicert.com}\n  se: {domain: sectigo.com}\n", 1)
+	s.write(both)
+	s.looks(time.Minute)
+	if s.serving.Load().policy.Revision == "" || s.unkept == nil {
+		t.Fatal("the change was not served, or was kept")
+	}
+	newest := s.revision()
+	if err := os.Rename(aside, state); err != nil {
+		t.Fatal(err)
+	}
+	live.add(s.loader)
+	again := s.another(s.cfg)
+	kept, from := again.lastServed()
+	live.remove(s.loader)
+	if kept == nil || kept.policy.Revision != newest || kept.restarted {
+		t.Errorf("a restart is held against %s: %+v, want revision %s", from, kept, newest)
+	}
+	s.keepAgain()
+	if kept, from := s.another(s.cfg).lastServed(); s.unkept != nil || kept == nil || kept.policy.Revision != newest {
+		t.Errorf("the state has %s: %+v, want revision %s", from, kept, newest)
+	}
+}
+
 // A file that is in another state at every look is reported, now and then, and taken when it rests.
 func TestRestless(t *testing.T) {
 	t.Parallel()

@@ -63,6 +63,9 @@ type loader struct {
 	unserved string         // what was logged last of zones that are not served here (unserved.go)
 	warned   []string       // what was logged last of other plugins (neighbours.go)
 	waiting  *waiting       // the file's policy while it is refused for want of data (zonedata.go)
+
+	unkept     []byte    // the text that is served, while it is not kept as the last good one
+	keepFailed time.Time // when it was logged that it could not be kept; zero when it could
 }
 
 // status is what the metrics show of a loader beside its serving. Immutable.
@@ -167,9 +170,12 @@ func (l *loader) serveKept(kept *good) (accepted, error) {
 	return l.serve(v, false)
 }
 
-// lastServed is the last good policy, and what to call it: that kept in the state folder or, without one, what
-// the block serves that a restart by CoreDNS itself is about to replace. nil when there is none.
+// lastServed is the last good policy, and what to call it: what the block serves that a restart by CoreDNS itself is
+// about to replace, since the state folder may not have it, or else the one kept there. nil when there is none.
 func (l *loader) lastServed() (kept *good, from string) {
+	if before := live.goodOf(l.cfg); before != nil {
+		return &good{text: before.text, policy: before.policy, restarted: l.state.path == ""}, "the policy from before the restart"
+	}
 	text, err := l.state.load()
 	if err == nil && text != nil {
 		var p *policy.Snapshot
@@ -179,9 +185,6 @@ func (l *loader) lastServed() (kept *good, from string) {
 	}
 	if err != nil {
 		log.Warningf("The last good policy in %s is of no use: %v", l.state.path, err)
-	}
-	if before := live.goodOf(l.cfg); before != nil {
-		return &good{text: before.text, policy: before.policy, restarted: true}, "the policy from before the restart"
 	}
 	return nil, ""
 }
@@ -298,16 +301,34 @@ func (l *loader) serve(v verdict, keep bool) (accepted, error) {
 		return accepted{}, err
 	}
 	if keep {
-		if err := l.state.save(v.text); err != nil {
-			// The policy is good and must be served; a restart with a bad one would not have it.
-			log.Errorf("The policy is served, but it could not be kept as the last good one: %v", err)
-		}
+		l.unkept = v.text
+		l.keepText()
 	}
 	l.put(next)
 	l.good.Store(&good{text: v.text, policy: v.policy})
 	l.status.Store(&status{loaded: l.now()})
 	l.trouble, l.held = "", nil
 	return accepted{next, v.report}, nil
+}
+
+// keepText keeps the text of the policy that is served as the last good one, if that is still to be done. Where it fails
+// the policy is served all the same, and it is tried again: a restart would otherwise hold the file against an older
+// policy, and could go back to that.
+func (l *loader) keepText() {
+	if l.unkept == nil {
+		return
+	}
+	err := l.state.save(l.unkept)
+	switch now := l.now(); {
+	case err == nil:
+		if !l.keepFailed.IsZero() {
+			log.Infof("The policy is kept as the last good one in %s again", l.state.path)
+		}
+		l.unkept, l.keepFailed = nil, time.Time{}
+	case l.keepFailed.IsZero() || now.Sub(l.keepFailed) >= reminder:
+		l.keepFailed = now
+		log.Errorf("The policy is served, but it could not be kept as the last good one, so that a restart may go back to an older one: %v; it is tried again", err)
+	}
 }
 
 // layOut makes a serving of a policy, with the keys as they are now and the zones that have appeared below.
@@ -528,12 +549,20 @@ func (l *loader) watch() {
 			l.decide(v)
 		case <-tick.C:
 			l.remind()
+			l.keepAgain()
 			l.retry()
 			if l.cfg.reload > 0 || l.held != nil {
 				l.consider()
 			}
 		}
 	}
+}
+
+// keepAgain tries again to keep the text that is served.
+func (l *loader) keepAgain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keepText()
 }
 
 // verdicts is where the verdict comes from that is waited for, nil when none is.
