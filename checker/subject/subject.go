@@ -81,8 +81,10 @@ func ParseFor(text string, kind issuance.CertificateType) (Subject, error) {
 	case err != nil:
 		return s, err
 	case kind == issuance.TLS:
-		if err := checkLabels(labels(s.Name), tlsRules); err != nil {
-			return Subject{}, fmt.Errorf("%q %w", text, err)
+		for _, label := range labels(s.Name) {
+			if err := issuance.CertificateLabel(label); err != nil {
+				return Subject{}, fmt.Errorf("%q %w", text, err)
+			}
 		}
 	case s.Wildcard:
 		return Subject{}, fmt.Errorf("%q is a wildcard, which TLS certificates alone have", text)
@@ -105,14 +107,6 @@ type labelRule struct {
 var labelRules = []labelRule{
 	{func(label string) bool { return strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") }, "is not a domain name: the label %q begins or ends with a hyphen (RFC 1123 2.1)"},
 	{func(label string) bool { return strings.HasPrefix(label, acePrefix) && !isALabel(label) }, "is no internationalised domain name: nothing is written %q (RFC 5890 2.3.2.1)"},
-}
-
-// tlsRules are those of names in TLS certificates beside.
-var tlsRules = []labelRule{
-	{func(label string) bool { return strings.Contains(label, "_") }, "cannot be in a TLS certificate: the label %q has an underscore (BR 7.1.2.7.12)"},
-	{func(label string) bool {
-		return len(label) > 3 && label[2:4] == "--" && !strings.HasPrefix(label, acePrefix)
-	}, "cannot be in a TLS certificate: the label %q is reserved, by its third and fourth hyphens (BR 7.1.2.7.12, RFC 5890 2.3.1)"},
 }
 
 func checkLabels(labels []string, rules []labelRule) error {

@@ -201,6 +201,7 @@ var invalids = []invalid{
 	{"critical: as a truth", "zone:    critical: true\n", `6:15: critical is a list, not "true"`, ""},
 
 	// certificates.
+	{"BR 7.1.2.7.12: an underscore in a certificate's name", "version: 1\nissuers: {le: {domain: a.b}}\nzones:\n  example.org: {issue: [le]}\ncertificates:\n  - {names: [vpn_1.example.org], issuer: le}\n", `6:14: vpn_1.example.org cannot be in a TLS certificate: the label "vpn_1" has an underscore`, "cross reference"},
 	{"certificate of no zone of the file", "version: 1\nissuers: {le: {domain: a.b}}\nzones:\n  example.org: {issue: [le]}\ncertificates:\n  - {names: [www.example.net], issuer: le}\n", "6:14: www.example.net lies in no zone of the file", "cross reference"},
 	{"certificate without names", "zone:    {}\ncertificates:\n  - {issuer: le}\n", "8:5: an entry of certificates has no names", ""},
 	{"certificate with an empty list of names", "zone:    {}\ncertificates:\n  - {issuer: le, names: []}\n", "8:25: an entry of certificates has no names", ""},

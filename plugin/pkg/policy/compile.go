@@ -625,6 +625,14 @@ func (c *compiler) certificate(cert Certificate, n *yaml.Node) {
 	if !ok {
 		return
 	}
+	if cert.Type == issuance.TLS {
+		for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
+			if err := issuance.CertificateLabel(label); err != nil {
+				c.wrong(n, "%s %v", shorten(text), err)
+				return
+			}
+		}
+	}
 	cert.Name, cert.Wildcard, cert.Pos = name, wildcard, c.pos(n)
 	if !c.requires(&cert) {
 		return
