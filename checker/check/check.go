@@ -179,8 +179,10 @@ func one(ctx context.Context, r *resolve.Resolver, collector *finding.Collector,
 		fault = way.Last().Answer.ResolverFault()
 	}
 	for _, req := range job.requirements(way) {
-		if req.Vouched() {
-			seen.Vouched = append(seen.Vouched, strings.ToLower(req.Domain))
+		if domain := strings.ToLower(req.Domain); req.Unlisted {
+			seen.Unlisted = append(seen.Unlisted, domain)
+		} else if req.Vouched() {
+			seen.Asked = append(seen.Asked, domain)
 		}
 		v := doubt(ctx, r, verdict.Decide(way, req, at), seen, at)
 		if fault != "" { // it says nothing about the name

@@ -18,15 +18,16 @@ import (
 
 // Case is all that was seen of one name.
 type Case struct {
-	Climb   climb.Climb
-	Surveys []Survey // of the zones that hold the climb's names and their aliases' targets, the nearest first
-	Cuts    []Cut    // of every zone that the climb rests on, but those below the root
-	Others  []Other  // what a CA's resolver finds that comes upon a server by which the zones are others
-	Aliases []Alias
-	Mail    []Mailbox
-	Now     time.Time
-	At      time.Time // the day whose rules hold
-	Vouched []string  // Issuer Domain Names that somebody asks for, or that a policy calls unlisted: they are meant
+	Climb    climb.Climb
+	Surveys  []Survey // of the zones that hold the climb's names and their aliases' targets, the nearest first
+	Cuts     []Cut    // of every zone that the climb rests on, but those below the root
+	Others   []Other  // what a CA's resolver finds that comes upon a server by which the zones are others
+	Aliases  []Alias
+	Mail     []Mailbox
+	Now      time.Time
+	At       time.Time // the day whose rules hold
+	Asked    []string  // Issuer Domain Names that somebody asks for: they are meant
+	Unlisted []string  // those that a policy calls unlisted: the directory does not know them
 	// Private says that the servers' addresses are not the Internet's: a test network's.
 	Private bool
 }

@@ -32,7 +32,7 @@ var contentRules = []rule{
 	{"issuer-retired", Error, "CCADB, CAA identifiers", "name the CA by one of its present names: the old one lets nobody in", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
 		return e.Operators() + " honours the name " + domain + " no more", e.Status == issuers.Retired
 	})},
-	{"issuer-misspelt", Error, "CCADB, CAA identifiers", "write the name as the CA writes it; a private CA that is called so is fine, and --issuer asks for it", perIssuer(issuerMisspelt)},
+	{"issuer-misspelt", Error, "CCADB, CAA identifiers", "write the name as the CA writes it; a private CA that is called so is fine, and --issuer asks for it", issuerMisspelt},
 	{"issuer-unknown", Info, "CCADB, CAA identifiers", "see that it is spelled as the CA spells it; a private CA's name is fine", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
 		return "no public CA is known by the name " + domain, e.Status == issuers.Unknown && issuers.Misspelt(domain) == ""
 	})},
@@ -155,13 +155,13 @@ func perValue(is func(issuance.Property) (string, bool)) func(*Case) []hit {
 	})
 }
 
-// perIssuer is perValue for what the directory of public CAs knows of the name, where nobody vouches for it.
+// perIssuer is perValue for what the directory of public CAs knows of the name, where no policy calls it unlisted.
 func perIssuer(is func(e issuers.Entry, domain string) (string, bool)) func(*Case) []hit {
 	return func(c *Case) []hit {
 		return perValue(func(p issuance.Property) (string, bool) {
 			v, err := issuance.ParseIssueValue(p.Value)
 			domain := strings.ToLower(v.Domain)
-			if err != nil || domain == "" || slices.Contains(c.Vouched, domain) {
+			if err != nil || domain == "" || slices.Contains(c.Unlisted, domain) {
 				return "", false
 			}
 			return is(issuers.Lookup(domain), domain)
@@ -228,10 +228,12 @@ func forProduction(p issuance.Property, domain string) bool {
 	})
 }
 
-// issuerMisspelt finds names that are meant for a public CA's.
-func issuerMisspelt(_ issuers.Entry, domain string) (string, bool) {
-	meant := issuers.Misspelt(domain)
-	return fmt.Sprintf("no public CA is known by the name %s; did you mean %s?", domain, meant), meant != ""
+// issuerMisspelt finds names that are meant for a public CA's, but for those that somebody says are meant as they are.
+func issuerMisspelt(c *Case) []hit {
+	return perIssuer(func(_ issuers.Entry, domain string) (string, bool) {
+		meant := issuers.Misspelt(domain)
+		return fmt.Sprintf("no public CA is known by the name %s; did you mean %s?", domain, meant), meant != "" && !slices.Contains(c.Asked, domain)
+	})(c)
 }
 
 // capitals finds parameters that Let's Encrypt does not know by the tag that they have.
@@ -276,7 +278,7 @@ func misspeltMethods(c *Case) []hit {
 				out = append(out, fmt.Sprintf("%s (did you mean %s?)", label, meant))
 			}
 		}
-		return fmt.Sprintf("%s is bound to validation methods that no CA is known to have: %s", domain, strings.Join(out, ", ")), len(out) > 0 && !slices.Contains(c.Vouched, domain)
+		return fmt.Sprintf("%s is bound to validation methods that no CA is known to have: %s", domain, strings.Join(out, ", ")), len(out) > 0 && !slices.Contains(c.Unlisted, domain)
 	})(c)
 }
 

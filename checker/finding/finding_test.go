@@ -314,7 +314,7 @@ var worlds = []world{
 	{name: "the CA's ACME server", edit: text(`www CAA 0 issue "acme-v02.api.letsencrypt.org"`), want: []string{"issuer-misspelt"}},
 	{name: "the CA's name alone", edit: text(`www CAA 0 issue "digicert"`), want: []string{"issuer-misspelt"}},
 	{name: "three letters off", edit: text(`www CAA 0 issue "letsenkripd.org"`), want: []string{"issuer-misspelt"}},
-	{name: "healthy, with a name that somebody asks for", edit: text(`www CAA 0 issue "letsencrypt.com"`), mend: func(c *finding.Case) { c.Vouched = []string{"letsencrypt.com"} }},
+	{name: "healthy, with a name that somebody asks for", edit: text(`www CAA 0 issue "letsencrypt.com"`), mend: func(c *finding.Case) { c.Asked = []string{"letsencrypt.com"} }},
 	{name: "a parameter with a capital", edit: text(`www CAA 0 issue "letsencrypt.org; AccountURI=https://acme-v02.api.letsencrypt.org/acme/acct/1"`), want: []string{"parameter-capitals", "readings-differ"}},
 	{name: "an empty label among methods", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=dns-01,"`), want: []string{"readings-differ", "method-unknown"}},
 	{name: "101 records", edit: text(strings.Replace(healthy, "www ", many(101)+"www ", 1)), at: zone, want: []string{"answer-large", "rrset-too-many-records"}, also: []string{"issuer-unknown"}},

@@ -115,7 +115,7 @@ func (o *Outcome) report(dir string, zones []string) (*Report, error) {
 func (o *Outcome) errandText(dir string) (lines []string) {
 	switch {
 	case o.Result == Unanswered:
-		lines = append(lines, fmt.Sprintf("No server has answered the request to %s, and it is taken back. A server holds keys only while it runs: see that one does, and that its key auto names %s.", o.What, dir))
+		lines = append(lines, fmt.Sprintf("No server has answered the request to %s, and it is taken back. A server holds keys only while it runs: see that one does, and that its key auto names %s. One that was started without the keys holds none, and does not answer: put them back from a backup, or start with new ones (caacheck keys new).", o.What, dir))
 	case o.Result == Done && len(o.Zones) == 0:
 		lines = append(lines, "nothing to do: all keys that the server holds are in "+dir)
 	case len(o.Zones) > 0:

@@ -36,7 +36,7 @@ func (r *Report) WriteText(w io.Writer, lines bool) error {
 		r.Zones[i].write(&out, r.At, lines)
 	}
 	if len(r.Zones) == 0 && r.Asked == nil {
-		fmt.Fprintf(&out, "there are no keys in %s\n", terminal.Clean(r.Folder))
+		fmt.Fprintf(&out, "there are no keys in %s\nA running server may hold some: caacheck keys restore has it write them.\n", terminal.Clean(r.Folder))
 	}
 	if len(r.Zones) > 1 {
 		fmt.Fprintf(&out, "\n%s\n", r.summary())

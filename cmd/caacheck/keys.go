@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,6 +136,9 @@ func (o *keyOptions) restore(ctx context.Context, args []string, std stdio) (int
 	zones, err := parseZones(args[1:])
 	if err != nil {
 		return 0, err
+	}
+	if _, err := os.Stat(args[0]); errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("%w: make the folder, with mode 0700 and the server's owner, and ask again", err)
 	}
 	found, err := keys.Restore(ctx, args[0], o.wait, zones...)
 	if err != nil {

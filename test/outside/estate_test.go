@@ -509,7 +509,8 @@ func (w *surroundings) judge(e *estate, how string, found *report.Report, views 
 // knot-resolver 5.6, forwarding, answers so for some aliases of unsigned zones. These are counted, and may be few.
 func (w *surroundings) failsItself(kind, found string) bool {
 	addr, ok := w.resolvers[kind]
-	if !ok || addr == w.unbound || !strings.Contains(strings.ToLower(found), "servfail") {
+	text := strings.ToLower(found) // a look-up that failed once and was answered when it was asked again is of the same kind
+	if !ok || addr == w.unbound || !strings.Contains(text, "servfail") && !strings.Contains(text, "at risk (lookup-failed-signed)") {
 		return false
 	}
 	w.total.add(servfail + kind)

@@ -97,7 +97,7 @@ func (p *parents) tellSilence(said map[string][]keyroll.Observation) {
 		delete(p.silent, zone)
 		for _, o := range of {
 			if o.Err != nil {
-				p.silent[zone], example = true, fmt.Sprintf("that of %s: %s: %v", strings.TrimSuffix(zone, "."), o.Server, o.Err)
+				p.silent[zone], example = true, fmt.Sprintf("that of %s: %s: %s", strings.TrimSuffix(zone, "."), o.Server, strings.ReplaceAll(o.Err.Error(), "\n", "; "))
 			}
 		}
 	}

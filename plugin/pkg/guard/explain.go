@@ -183,6 +183,9 @@ func (c *check) explainNone(d denial) Refusal {
 func (c *check) explainOthers(d denial) Refusal {
 	others, narrowed := c.granted(d)
 	cause := fmt.Sprintf(": %s %s names only %s", d.tag, d.where(), few(others))
+	if c.keys[d.Domain] != d.who() && slices.Contains(others, d.who()) {
+		cause += ", which is not " + d.Domain + " any more"
+	}
 	if d.src.Owner != "default" && d.src.Owner != d.node.Zone.Name {
 		cause += ", and replaces what stands above (RFC 8659 3)"
 	}
