@@ -216,6 +216,9 @@ func (z *Zone) child(ctx context.Context, t *task, name string, servers []Server
 	default:
 		ds, result := z.delegation(ctx, t, c)
 		c.trustBy(ctx, t, ds, &result)
+		if flaw := z.onTheWay(ctx, t, c); flaw.Status == dnssec.Bogus && c.Trust.Status != dnssec.Bogus {
+			c.Trust = flaw
+		}
 	}
 	return c
 }
@@ -235,6 +238,26 @@ func (z *Zone) delegation(ctx context.Context, t *task, c *Zone) ([]*dns.DS, dns
 		}
 	}
 	return nil, best
+}
+
+// onTheWay is what the zone proves of the names between it and a cut, which are no cuts themselves: validators go down
+// name by name, and ask for DS at each (RFC 4035 5.2). A zone with opt-out may leave such an empty non-terminal out of
+// its NSEC3 chain (RFC 5155 7.1), and a server then deny its DS without a proof: all below is bogus to them. The zero
+// value is that nothing is wrong.
+func (z *Zone) onTheWay(ctx context.Context, t *task, c *Zone) (flaw dnssec.Result) {
+	for name := dnssec.Parent(c.Name); name != z.Name && dns.IsSubDomain(z.Name, name) && flaw.Status != dnssec.Bogus; name = dnssec.Parent(name) {
+		for o := range z.ask(ctx, t, question{name: name, rrtype: dns.TypeDS}) {
+			if o.Failure != "" || o.Rcode != dns.RcodeSuccess || len(o.Msg.Answer) > 0 {
+				continue
+			}
+			c.Seen = append(c.Seen, o)
+			if flaw = dnssec.NewDenial(z.Keys, dnssec.RRsets(o.Msg.Ns), z.resolver.Now()).NoDS(name); flaw.Status != dnssec.Bogus {
+				break
+			}
+			flaw.Detail = "no DS at " + name + ", above " + c.Name + ": " + flaw.Detail
+		}
+	}
+	return flaw
 }
 
 func (z *Zone) readDS(m *dns.Msg, name string) ([]*dns.DS, dnssec.Result) {
