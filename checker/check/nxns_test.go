@@ -38,6 +38,27 @@ func contacts(address string, n int) string {
 	return out.String()
 }
 
+// Name servers in the zone itself that came without glue are looked for at the parent's, and no more: each by way of the
+// others, in every order, took the parent's servers 1,600 questions.
+func TestNameServersWithoutGlueAreNoMaze(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 3, 5, 10} {
+		var asked atomic.Int32
+		count := func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+			asked.Add(1)
+			return m
+		}
+		l := lab.New(t, map[string]lab.Hook{"a.nic.test.": count}, lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}, Text: delegations("lost", "ns%d.lost", n)})
+		found := checkOne(t, l, "www.lost.test.")
+		if got := int(asked.Load()); got > 60+12*n {
+			t.Errorf("%d name servers: the parent's was asked %d times", n, got)
+		}
+		if outcome := found.Names[0].Verdicts[0].Outcome; outcome == verdict.MayIssue {
+			t.Errorf("%d name servers: %v", n, outcome)
+		}
+	}
+}
+
 // A delegation is no lever: however many name servers it names, and wherever they lie, whoever holds those names is asked
 // no more than a few hundred times (RFC 1034 5.3.3; NXNSAttack, CVE-2020-8616). A name whose look-up was given up for that
 // could not be found out, and a zone that has many name servers and no fault may be issued for.

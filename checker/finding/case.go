@@ -23,6 +23,7 @@ type Case struct {
 	Cuts     []Cut    // of every zone that the climb rests on, but those below the root
 	Others   []Other  // what a CA's resolver finds that comes upon a server by which the zones are others
 	Aliases  []Alias
+	Targets  map[string]resolve.Answer // CAA at the targets of the aliases that servers answer CAA with
 	Mail     []Mailbox
 	Now      time.Time
 	At       time.Time // the day whose rules hold

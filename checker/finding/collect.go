@@ -68,7 +68,7 @@ func (k *Collector) Collect(ctx context.Context, c climb.Climb) *Case {
 		out.Surveys = append(out.Surveys, k.survey(ctx, zn.zone, zn.names, c.Name))
 	}
 	out.Cuts = k.cuts(ctx, c)
-	out.Others, out.Aliases = k.others(ctx, out), k.aliases(ctx, out)
+	out.Others, out.Aliases, out.Targets = k.others(ctx, out), k.aliases(ctx, out), k.targets(ctx, out)
 	out.Mail = k.mailboxes(ctx, c)
 	out.Private = k.private()
 	return out
@@ -125,6 +125,19 @@ func (k *Collector) survey(ctx context.Context, zone *resolve.Zone, names []stri
 		s.NS = k.Resolver.Lookup(ctx, zone.Name, dns.TypeNS)
 	}
 	return s
+}
+
+// targets looks up what each alias leads to that a server has for CAA: several may lead to the same.
+func (k *Collector) targets(ctx context.Context, c *Case) map[string]resolve.Answer {
+	out := map[string]resolve.Answer{}
+	for s := range c.answers(dns.TypeCAA) {
+		if s.Kind == resolve.Alias && s.Result.Status != dnssec.Bogus {
+			if _, known := out[s.Target]; !known {
+				out[s.Target] = k.Resolver.Lookup(ctx, s.Target, dns.TypeCAA)
+			}
+		}
+	}
+	return out
 }
 
 // cuts asks the servers of parents. Where one server is asked for all, it is not theirs.

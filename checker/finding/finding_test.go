@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,6 +210,7 @@ var worlds = []world{
 	{name: "CAA beside an alias for addresses alone", at: "shop.example.test.", edit: flattening("addresses"), hooks: onAddresses, more: []lab.Zone{provider}, want: []string{"caa-beside-cname", "zone-unsigned"}},
 	{name: "no CAA beside an alias for addresses alone", at: "bare.example.test.", edit: flattening("addresses"), hooks: onAddresses, more: []lab.Zone{provider}, want: []string{"caa-beside-cname", "zone-unsigned"}},
 	{name: "CAA beside an alias, at an alias's target", at: "to.example.test.", edit: flattening("shop"), hooks: flattened(`shop.example.test. CAA 0 issue "letsencrypt.org"`), more: []lab.Zone{provider}, want: []string{"caa-beside-cname", "zone-unsigned"}},
+	{name: "aliases in turn to targets without CAA", at: "shop.example.test.", edit: func(z *lab.Zone) { z.Unsigned = true }, hooks: inTurn(), want: []string{"zone-unsigned"}, also: []string{"governed-by-alias"}},
 	{name: "an alias for CAA, and addresses beside it", at: "shop.example.test.", edit: flattening("shop"), hooks: addressed, more: []lab.Zone{provider}, want: []string{"zone-unsigned", "governed-by-alias"}},
 	{name: "a single server", edit: func(z *lab.Zone) { z.Servers = z.Servers[:1] }, want: []string{"single-server"}},
 	{name: "addresses that the Internet does not reach", mend: func(c *finding.Case) { c.Private = false }, want: []string{"address-reserved"}},
@@ -358,6 +360,20 @@ func flattening(kind string) func(*lab.Zone) {
 // onBoth is what both servers of the zone do.
 func onBoth(hook lab.Hook) map[string]lab.Hook {
 	return map[string]lab.Hook{first: hook, second: hook}
+}
+
+// inTurn has servers answer with one alias or another, as weighted records are.
+func inTurn() map[string]lab.Hook {
+	var n atomic.Int32
+	return onBoth(func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if dns.CanonicalName(q.Name) != "shop.example.test." {
+			return m
+		}
+		m = m.Copy()
+		m.Rcode, m.Ns = dns.RcodeSuccess, nil
+		m.Answer = []dns.RR{rr(fmt.Sprintf("%s 60 CNAME e%d.example.test.", q.Name, n.Add(1)%2))}
+		return m
+	})
 }
 
 // flattened has servers answer CAA with records of their own where there is an alias, and deny it without any.

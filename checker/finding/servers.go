@@ -132,7 +132,8 @@ func caaDropped(c *Case) []hit {
 // serversDiffer compares what the addresses say to each CAA question.
 func serversDiffer(c *Case) []hit {
 	type view struct {
-		text string
+		text string // for people
+		what string // to a CA
 		by   []string
 	}
 	views := map[string][]view{}
@@ -141,23 +142,28 @@ func serversDiffer(c *Case) []hit {
 		if s.Kind == resolve.Failed || s.Kind == resolve.Referral || s.Truncated {
 			continue
 		}
-		var text string
+		text := resolve.NoData.String() // whether the name exists, too
+		what := text
 		switch s.Kind {
 		case resolve.Data:
 			text = content(s.RRset)
-		case resolve.Alias: // by CNAME or DNAME is the same to a CA
+			what = text
+		case resolve.Alias: // by CNAME or DNAME, and to which target, is the same to a CA if the CAA there is
 			text = "alias of " + bare(s.Target)
-		default: // whether the name exists, too
-			text = resolve.NoData.String()
+			if at, known := c.Targets[s.Target]; !known || at.Err != nil {
+				what = text
+			} else if at.Kind == resolve.Data {
+				what = content(at.RRset)
+			}
 		}
 		seen := views[s.Name]
 		if seen == nil {
 			order = append(order, s.Name)
 		}
-		i := slices.IndexFunc(seen, func(v view) bool { return v.text == text })
+		i := slices.IndexFunc(seen, func(v view) bool { return v.what == what })
 		if i < 0 {
 			i = len(seen)
-			seen = append(seen, view{text: text})
+			seen = append(seen, view{text: text, what: what})
 		}
 		if by := s.where(); !slices.Contains(seen[i].by, by) {
 			seen[i].by = append(seen[i].by, by)

@@ -141,7 +141,8 @@ func (z *Zone) reach(ctx context.Context, t *task) iter.Seq[Address] {
 		glueless := z.withoutGlue()
 		for _, s := range glueless[:min(len(glueless), t.mostServers())] {
 			addrs := z.askedGlue(ctx, t, s.Name)
-			if len(addrs) == 0 {
+			inside := z.Parent != nil && dns.IsSubDomain(z.Name, s.Name)
+			if len(addrs) == 0 && !(inside && t.nested) { // to look for one such by way of another leads nowhere, by many ways
 				addrs = r.addressesOf(ctx, t, s.Name)
 			}
 			for _, a := range r.ordered(r.at(s.Name, addrs)) {
@@ -162,17 +163,19 @@ func (z *Zone) askedGlue(ctx context.Context, t *task, server string) []netip.Ad
 		return nil
 	}
 	r.mu.Lock()
-	known := r.addresses[server]
+	known, asked := r.addresses[server], r.glueless[server]
 	r.mu.Unlock()
-	if len(known) > 0 {
+	if len(known) > 0 || asked {
 		return known
 	}
 	var addrs []netip.Addr
+	answered := false
 	for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		for o := range z.Parent.ask(ctx, t, question{name: server, rrtype: rrtype}) {
 			if o.Failure != "" {
 				continue
 			}
+			answered = true
 			set, _ := dnssec.Find(dnssec.RRsets(slices.Concat(o.Msg.Answer, o.Msg.Extra)), server, rrtype)
 			addrs = append(addrs, addressesIn(set)...)
 			if len(set.RRs) > 0 || o.Authoritative {
@@ -180,11 +183,12 @@ func (z *Zone) askedGlue(ctx context.Context, t *task, server string) []netip.Ad
 			}
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(addrs) > 0 {
-		r.mu.Lock()
 		r.addresses[server] = addrs
-		r.mu.Unlock()
 	}
+	r.glueless[server] = answered && len(addrs) == 0
 	return addrs
 }
 

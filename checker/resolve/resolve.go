@@ -88,6 +88,7 @@ type Resolver struct {
 	places    map[string]*place
 	answers   map[Question]*found
 	addresses map[string][]netip.Addr
+	glueless  map[string]bool // name servers of which the servers of the zone above have no address
 	surveyed  map[*Zone]surveyed
 }
 
@@ -100,7 +101,7 @@ func New(cfg Config) (*Resolver, error) {
 	}
 	r := &Resolver{
 		cfg: cfg, anchors: anchors, limits: newLimiter(cfg.Concurrency, cfg.Rate), network: new(network), known: new(reputation),
-		places: map[string]*place{}, answers: map[Question]*found{}, addresses: map[string][]netip.Addr{},
+		places: map[string]*place{}, answers: map[Question]*found{}, addresses: map[string][]netip.Addr{}, glueless: map[string]bool{},
 		surveyed: map[*Zone]surveyed{},
 	}
 	r.start = &Zone{Name: ".", resolver: r}

@@ -15,7 +15,7 @@ func (r *Resolver) Upon(z *Zone, o Observation) *Resolver {
 	defer r.mu.Unlock()
 	out := &Resolver{
 		cfg: r.cfg, start: r.start, anchors: r.anchors, limits: r.limits, network: r.network, known: r.known,
-		places: map[string]*place{}, answers: map[Question]*found{}, addresses: maps.Clone(r.addresses), surveyed: map[*Zone]surveyed{},
+		places: map[string]*place{}, answers: map[Question]*found{}, addresses: maps.Clone(r.addresses), glueless: map[string]bool{}, surveyed: map[*Zone]surveyed{},
 	}
 	for name, p := range r.places {
 		select {
