@@ -243,7 +243,8 @@ func (r Requirement) request(rrset issuance.RRset, at time.Time) issuance.Reques
 				req.Account = account
 			}
 		}
-		if labels := labelsOf(v); r.Method == "" && len(labels) > 0 {
+		labels := slices.DeleteFunc(labelsOf(v), func(label string) bool { return label == "" }) // some CAs skip an empty one
+		if r.Method == "" && len(labels) > 0 {
 			req.Method = r.usable(labels)[0]
 		}
 		by := issuingBy{req.Account, req.Method}

@@ -55,7 +55,7 @@ func nearest(domain string, among func(name string) bool) string {
 		if len(known) < ownLabel || !among(byLabel()[known]) {
 			return -1
 		}
-		return slips(known, label) - 1
+		return max(slips(known, label)-2, 0) // another top-level domain is a slip of its own
 	})]
 }
 
@@ -67,7 +67,9 @@ func slips(label, another string) int {
 	switch {
 	case n < ownLabel:
 		return 0
-	case n < 8 || another == "" || another[0] != label[0]:
+	case another == "" || another[0] != label[0] && n < 8: // disco is no cisco
+		return 0
+	case n < 8 || another[0] != label[0]:
 		return 1
 	case n < 11:
 		return 2

@@ -138,6 +138,7 @@ func TestOrdinaryNamesAreNotMisspelt(t *testing.T) {
 		alibaba.com huawei.com xiaomi.com tata.com infosys.com petrobras.com.br mercadolibre.com shopify.com stripe.com paypal.com
 		visma.com vista.com delta.com costco.com target.com walmart.com ikea.com lego.com adidas.com puma.com
 		ca.example.org pki.example.com acme.example.net step-ca.example.org vault.corp.example smallstep.com ejbca.org dogtag.internal
+		disco.com intrust.net netrust.net certisign.com.br
 		root-ca.lan ca01.ad.contoso.com certs.bank.example rootca.test
 	`)
 	if len(names) < 130 {
