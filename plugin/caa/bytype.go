@@ -89,9 +89,7 @@ func (q *inquiry) whatShowsAlias(ctx context.Context, z *zone, name string, qtyp
 			return f, nil
 		}
 		var err error
-		if asked, rest = rest[0], rest[1:]; asked == dns.TypeAAAA && f.kind == noName {
-			continue // as etcd denies names that it has nothing for
-		}
+		asked, rest = rest[0], rest[1:]
 		if f, err = q.askOnce(ctx, z, name, asked); err != nil {
 			return f, err
 		}

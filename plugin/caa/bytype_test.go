@@ -38,7 +38,8 @@ func byTypeAnswers() answers {
 		"sub.example.org. TXT":   saying(0, "sub.example.org. 60 IN TXT heritage"), // as external-dns fills etcd
 		"sub.example.org. A":     saying(0, "sub.example.org. 60 IN CNAME web.example.org.", "web.example.org. 60 IN A 192.0.2.80"),
 		"sub.example.org. AAAA":  saying(0, soa),
-		"sub6.example.org. A":    saying(0, soa), // etcd denies the address that the target has not
+		"six.example.org. AAAA":  saying(0, "six.example.org. 60 IN CNAME x.example.net."), // as a template for AAAA alone
+		"sub6.example.org. A":    saying(0, soa),                                           // etcd denies the address that the target has not
 		"sub6.example.org. AAAA": saying(0, "sub6.example.org. 60 IN CNAME web.example.org.", "web.example.org. 60 IN AAAA 2001:db8::1"),
 		"both.example.org.":      saying(0, "both.example.org. 60 IN CNAME x.example.net."),
 		"example.org. SOA":       saying(0, soa[1:]),
@@ -78,6 +79,7 @@ func TestAnswersByType(t *testing.T) {
 		{"sub.", dns.TypeCNAME, "sub.CNAME web.example.org."},
 		{"sub.", dns.TypeAAAA, "sub.CNAME web.example.org.; " + soa + "web.NSEC CAA TYPE65280"},
 		{"sub.", dns.TypeCAA, `sub.CNAME web.example.org.; web.CAA 0 issue "letsencrypt.org"`},
+		{"six.", dns.TypeCAA, "six.CNAME x.example.net."},
 		{"sub6.", dns.TypeCAA, `sub6.CNAME web.example.org.; web.CAA 0 issue "letsencrypt.org"`},
 		{"sub6.", dns.TypeA, "sub6.CNAME web.example.org.; web.A 192.0.2.80"},
 		{"cut.", dns.TypeDS, "SOA ns. h. 7 1 1 1 60; cut.NSEC NS"},
@@ -127,7 +129,7 @@ func TestQuestionsToTheNextPlugin(t *testing.T) {
 		{"file, CAA", whole, data, []string{"www CAA"}, 1},
 		{"by type, a random name", surroundings{byType: true}, byTypeAnswers(), []string{"nope A"}, 1},
 		{"by type, CAA", surroundings{byType: true}, byTypeAnswers(), []string{"app CAA"}, 1},
-		{"by type, CAA of a random name", surroundings{byType: true}, byTypeAnswers(), []string{"nope CAA"}, 2},
+		{"by type, CAA of a random name", surroundings{byType: true}, byTypeAnswers(), []string{"nope CAA"}, 3},
 		{"by type, CAA again", surroundings{byType: true}, byTypeAnswers(), []string{"app CAA", "app CAA"}, 1},
 		{"by type, CAA after an address", surroundings{byType: true}, byTypeAnswers(), []string{"app A", "app CAA"}, 1},
 		{"by type, no data", surroundings{byType: true}, byTypeAnswers(), []string{"app MX"}, 2},

@@ -249,6 +249,7 @@ func TestStartWithoutKeys(t *testing.T) {
 		{"a record alone", "", false, false, false, "by the record"},
 		{"a record, and a parent that is silent", "", false, true, false, "by the record"},
 		{"a DS alone", "", true, false, true, "its parent has a DS"},
+		{"a record of which half was written", "", false, false, false, "cannot be read"},
 		{"neither", "", false, false, true, ""},
 		{"a record, and orphan", "orphan example.org", true, false, false, "by the record"},
 		{"no record, and orphan", "orphan example.org", true, false, true, ""},
@@ -258,6 +259,11 @@ func TestStartWithoutKeys(t *testing.T) {
 			parent := &registry{}
 			h := keeping(t, parent, c.options)
 			dir, before := h.loader.cfg.keyDir, h.dnskeys(t)
+			if c.want == "cannot be read" {
+				records, err := filepath.Glob(filepath.Join(h.loader.cfg.stateDir, "*.keys.json"))
+				must(t, err)
+				must(t, os.Truncate(records[0], 100))
+			}
 			if c.forget {
 				removeFiles(t, h.loader.cfg.stateDir, "*.keys.json")
 			}
@@ -287,7 +293,7 @@ func TestStartWithoutKeys(t *testing.T) {
 				return
 			}
 			told := strings.Join(h.status("example.org.").Told, "\n")
-			for _, says := range []string{c.want, dir, "files", "caacheck keys new"} {
+			for _, says := range []string{c.want, "example.org is not served"} {
 				if !strings.Contains(told, says) {
 					t.Errorf("told %q, want %q", told, says)
 				}
@@ -394,4 +400,20 @@ func TestReloadWithoutFolder(t *testing.T) {
 		t.Errorf("%q, want %q", got, before)
 	}
 	again.wantSecure(t, parent, "example.org.")
+}
+
+// A broken key file that is no key of the zone is a warning: it keeps no zone from being served.
+func TestStrayKeyFile(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h := keeping(t, parent, "")
+	before := h.dnskeys(t)
+	for _, ending := range []string{".key", ".private"} {
+		must(t, os.WriteFile(filepath.Join(h.loader.cfg.keyDir, "Kexample.org.+013+00002"+ending), nil, 0o600))
+	}
+	h.run(t, time.Hour, func() { h.wantSecure(t, parent, "example.org.") })
+	h = h.restart(t, nil, parent)
+	if got, told := h.dnskeys(t), strings.Join(h.status("example.org.").Told, "\n"); !slices.Equal(got, before) || !strings.Contains(told, "is not used: remove it") {
+		t.Errorf("%q, want %q; %s", got, before, told)
+	}
 }

@@ -533,12 +533,13 @@ func count(names []string) string {
 
 // watch looks at the file until the loader is stopped.
 func (l *loader) watch() {
-	interval := l.cfg.reload
-	if interval == 0 {
-		interval = defaultReload
+	interval := defaultReload // what waits is looked after as often, however seldom the file is looked at
+	if l.cfg.reload > 0 {
+		interval = min(interval, l.cfg.reload)
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
+	looked := l.now()
 	for {
 		select {
 		case <-l.stop:
@@ -551,7 +552,9 @@ func (l *loader) watch() {
 			l.remind()
 			l.keepAgain()
 			l.retry()
-			if l.cfg.reload > 0 || l.held != nil {
+			due := l.cfg.reload > 0 && l.now().Sub(looked) >= l.cfg.reload-interval/2
+			if due || l.held != nil {
+				looked = l.now()
 				l.consider()
 			}
 		}

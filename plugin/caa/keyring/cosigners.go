@@ -3,6 +3,7 @@ package keyring
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -205,13 +206,26 @@ const (
 	maxForeign = 32
 )
 
+// readAtMost reads the first octets of a file.
+func readAtMost(name string, n int64) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, n))
+}
+
 // read reads the DNSKEY records of the file, which has the syntax of zone files, such as another server's answer. It is
 // whole if its last line has an end.
 func (f *cosignerFile) read() (info fs.FileInfo, keys map[string][]*zonesign.Key, whole bool, err error) {
 	if info, err = os.Stat(f.name); err != nil { // before it is read, so that a later change is seen
 		return nil, nil, false, err
 	}
-	text, err := os.ReadFile(f.name)
+	if !info.Mode().IsRegular() { // a pipe would be waited for
+		return nil, nil, false, fmt.Errorf("it is not a regular file but %s", info.Mode().Type())
+	}
+	text, err := readAtMost(f.name, maxCosigner+1)
 	switch {
 	case err != nil:
 		return nil, nil, false, err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -156,5 +157,30 @@ func TestLasting(t *testing.T) {
 		if l.tell(now, c.text, func(any) { logged = true }, "over"); logged != c.logged {
 			t.Errorf("%d, %q: logged %v", i, c.text, logged)
 		}
+	}
+}
+
+// A pipe is not waited for, and of a file of any size no more is read than a cosigner's may have.
+func TestCosignerFileIsBounded(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "other.key")
+	f := newCosigners([]string{name}, func(string) bool { return true }).files[0]
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := f.read(); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a pipe: %v", err)
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(name, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := f.read(); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Errorf("a terabyte: %v", err)
 	}
 }

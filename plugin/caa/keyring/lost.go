@@ -53,6 +53,7 @@ func (r *rolling) heldOf(zones []string, said map[string][]keyroll.Observation) 
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.record.again()
 	gone := r.holdsAny() && missing(r.dir)
 	for _, name := range zones {
 		z := r.zones[name]
@@ -67,7 +68,11 @@ func (r *rolling) heldOf(zones []string, said map[string][]keyroll.Observation) 
 				held[name] = keyfolder.Recorded(*was)
 				break
 			}
-			if begin[name] = r.mayBegin(name, z, said, now); begin[name] == nil && gone {
+			begin[name] = r.mayBegin(name, z, said, now)
+			if begin[name] == nil && r.record.broken != nil {
+				begin[name] = fmt.Errorf("%s is not served: the record of which zones had keys cannot be read, so that it may have had some: %w. Put it back, or remove it if the zone is new", strings.TrimSuffix(name, "."), r.record.broken)
+			}
+			if begin[name] == nil && gone {
 				begin[name] = fmt.Errorf("%s is not served: %w", strings.TrimSuffix(name, "."), errNoFolder)
 			}
 		}
@@ -411,6 +416,22 @@ func (s *rings) allOnFolder(r *rolling) []*rolling {
 		if other != r && sameFolder(other.dir, r.dir) {
 			all = append(all, other)
 		}
+	}
+	return all
+}
+
+// refusedOf are the zones that the keyring, or another one at work on its folder, has refused: a reload neither serves
+// them nor ends their being served.
+func (s *rings) refusedOf(r *rolling) map[string]bool {
+	all := map[string]bool{}
+	for _, ring := range s.allOnFolder(r) {
+		ring.mu.Lock()
+		for name, z := range ring.zones {
+			if z.refused != nil {
+				all[name] = true
+			}
+		}
+		ring.mu.Unlock()
 	}
 	return all
 }

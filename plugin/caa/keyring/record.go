@@ -2,7 +2,9 @@ package keyring
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +25,7 @@ type record struct {
 	zones  map[string]recordedZone
 	older  map[string]recordedZone // of other blocks on the folder, or of this one when it had other zones
 	moved  map[string]string       // the folders, missing now, that zones had keys in by other records
+	broken error                   // why the record itself cannot be read; it is not replaced then
 	dirty  bool
 	logged string // the last error
 }
@@ -46,8 +49,8 @@ type recordFile struct {
 }
 
 // openRecord reads the record of a folder of keys, and those beside it. What they say of other folders says nothing of
-// this one: blocks such as views have keys of their own for a zone. One that cannot be read is an error in the log: the
-// parents' DS still say which zones had keys.
+// this one: blocks such as views have keys of their own for a zone. While the record itself cannot
+// be read, no zone is new.
 func openRecord(path, folder string) record {
 	r := record{path: path, zones: map[string]recordedZone{}, older: map[string]recordedZone{}, moved: map[string]string{}}
 	if path == "" {
@@ -57,7 +60,10 @@ func openRecord(path, folder string) record {
 	for _, other := range paths {
 		zones, err := readRecord(other)
 		if err != nil {
-			log.Errorf("Which zones had keys is not known: %v; the parents' DS alone say it", err)
+			log.Errorf("A record of which zones had keys cannot be read: %v", err)
+			if other == path {
+				r.broken = err
+			}
 			continue
 		}
 		for name, z := range zones {
@@ -74,6 +80,19 @@ func openRecord(path, folder string) record {
 		}
 	}
 	return r
+}
+
+// again reads a record again that could not be read: people have put it back, or taken it away.
+func (r *record) again() {
+	if r.broken == nil {
+		return
+	}
+	switch zones, err := readRecord(r.path); {
+	case err == nil:
+		r.zones, r.broken = zones, nil
+	case errors.Is(err, fs.ErrNotExist):
+		r.broken = nil
+	}
 }
 
 func readRecord(path string) (map[string]recordedZone, error) {
@@ -135,7 +154,7 @@ func (r *record) forget(zone string) {
 
 // save writes what has changed. An error is logged once while it lasts.
 func (r *record) save() {
-	if r.path == "" || !r.dirty {
+	if r.path == "" || !r.dirty || r.broken != nil {
 		return
 	}
 	text, err := json.MarshalIndent(recordFile{1, r.zones}, "", "\t")

@@ -139,6 +139,7 @@ func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
 	if len(zones) > zonesAtOnce {
 		log.Infof("Looking after the keys of %d zones in %s; where they are to be made, that takes a while", len(zones), r.dir)
 	}
+	refused := running.refusedOf(r)
 	if _, err := r.step(zones, r.parents.ask(ctx, patienceAtStart, zones)); err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
 			z.notServed = true
 			r.refuse(name, z, r.waysOut(name, err))
 		}
-		if reload && z.refused != nil && !z.awaitsParent() {
+		if reload && z.refused != nil && !z.awaitsParent() && !refused[name] {
 			errs = append(errs, z.refused) // what is served stays served
 			delete(r.zones, name)
 		}

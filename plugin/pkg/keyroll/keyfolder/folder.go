@@ -270,6 +270,10 @@ func (u *update) readKeys() error {
 			continue
 		}
 		k, err := readKeyFiles(base)
+		if err != nil && u.stray(name) {
+			u.warn("%v; it is no key that the zone has had, and is not used: remove it", err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -283,6 +287,18 @@ func (u *update) readKeys() error {
 		u.result.Warnings = append(u.result.Warnings, k.key.Warnings...)
 	}
 	return nil
+}
+
+// stray reports whether a key file is not one of the zone's: neither its state nor what is held names it. Of a zone
+// without a state nobody knows.
+func (u *update) stray(name string) bool {
+	var id keyroll.ID
+	known := slices.Clone(u.state.Keys)
+	if u.held != nil {
+		known = append(known, u.held.Zone().Keys...)
+	}
+	err := id.UnmarshalText([]byte(strings.TrimPrefix(name, u.stem)))
+	return err == nil && len(known) > 0 && !slices.ContainsFunc(known, func(k keyroll.Key) bool { return k.ID == id })
 }
 
 func (u *update) warn(format string, args ...any) {
