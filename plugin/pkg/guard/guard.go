@@ -481,6 +481,9 @@ func (c *check) require(r Requirement) {
 		c.refuse(c.aliased(r, target))
 		return
 	}
+	if r.Origin == Certificates && r.Method == "dns-01" && z.PolicyOnly() {
+		c.challenge(r, z)
+	}
 	r.Unlisted = r.Unlisted || r.Origin == Certificates && c.misnames[r.Domain] // that is refused already
 	if r.Origin == Operator {
 		if reason, meant := r.nameFault(); reason != "" {
@@ -516,6 +519,18 @@ func (c *check) require(r Requirement) {
 		default:
 			return
 		}
+	}
+}
+
+// challenge warns of a required dns-01 whose TXT record nobody can publish: a zone that is complete by its policy has
+// none, nor has another such zone that an alias leads into.
+func (c *check) challenge(r Requirement, z *policy.Zone) {
+	const code = "challenge-unanswerable"
+	target, alias := z.Alias("_acme-challenge." + r.Name)
+	if !alias {
+		c.warn(r.Pos, code, "dns-01 cannot succeed for %s: the zone %s is complete by the policy, and so has no TXT record; write challenge: there, which makes _acme-challenge names aliases into a zone that the ACME client may write to", bare(r.Name), bare(z.Name))
+	} else if into := c.zone(target); into != nil && into.PolicyOnly() {
+		c.warn(r.Pos, code, "dns-01 cannot succeed for %s: its challenge is an alias of %s, and the zone %s is complete by the policy, and so has no TXT record; let challenge: lead into a zone that the ACME client may write to", bare(r.Name), bare(target), bare(into.Name))
 	}
 }
 
