@@ -430,6 +430,48 @@ func TestAStateThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// A block that had other zones for a while does not go back to the policy of before: what was accepted meanwhile is what
+// the file replaces, although it was kept for the other zones.
+func TestAStateOfLongAgo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "caa.yaml")
+	write := func(path, text string, at time.Time) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, err := newLastGood(dir, file, []string{"example.org."})
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := newLastGood(dir, file, []string{"example.net.", "example.org."})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	write(file, "new", now)
+	write(one.path, "old", now.Add(-2*time.Hour))
+	for _, c := range []struct {
+		kept string
+		at   time.Time
+		want bool
+	}{
+		{"new", now.Add(-time.Hour), true},      // accepted since
+		{"new", now.Add(-3 * time.Hour), false}, // what is kept is newer
+		{"newer", now.Add(-time.Hour), false},   // the file was never accepted
+	} {
+		write(two.path, c.kept, c.at)
+		if got := one.elsewhere(file); (got != nil) != c.want {
+			t.Errorf("%+v: got %q", c, got)
+		}
+	}
+}
+
 // A file that is in another state at every look is reported, now and then, and taken when it rests.
 func TestRestless(t *testing.T) {
 	t.Parallel()

@@ -177,6 +177,9 @@ func (l *loader) lastServed() (kept *good, from string) {
 		return &good{text: before.text, policy: before.policy, restarted: l.state.path == ""}, "the policy from before the restart"
 	}
 	text, err := l.state.load()
+	if newer := l.state.elsewhere(l.cfg.file); err == nil && text != nil && newer != nil {
+		text = newer
+	}
 	if err == nil && text != nil {
 		var p *policy.Snapshot
 		if p, err = policy.Load(l.state.path, text); err == nil {

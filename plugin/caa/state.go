@@ -1,6 +1,7 @@
 package caa
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
 // lastGood keeps the text of the policy that was accepted last, so that a restart with a refused or
@@ -55,6 +58,31 @@ func (l lastGood) load() ([]byte, error) {
 		return nil, nil
 	}
 	return text, err
+}
+
+// elsewhere is the policy file's text if it was accepted, later than the text kept, while the block had other zones: then
+// the text kept is one of long ago, and not what the file replaces. nil where it was not.
+func (l lastGood) elsewhere(policyFile string) []byte {
+	own, err := os.Stat(l.path)
+	if err != nil {
+		return nil
+	}
+	text, err := os.ReadFile(policyFile)
+	if err != nil || len(text) > policy.MaxSize {
+		return nil
+	}
+	name := filepath.Base(l.path)
+	others, _ := filepath.Glob(filepath.Join(filepath.Dir(l.path), name[:strings.LastIndexByte(strings.TrimSuffix(name, lastGoodSuffix), '-')]+"-*"+lastGoodSuffix))
+	for _, other := range others {
+		info, err := os.Stat(other)
+		if err != nil || other == l.path || !info.ModTime().After(own.ModTime()) || info.Size() != int64(len(text)) {
+			continue
+		}
+		if accepted, err := os.ReadFile(other); err == nil && bytes.Equal(accepted, text) {
+			return text
+		}
+	}
+	return nil
 }
 
 // save replaces the text kept: written beside, synced, renamed over, the folder synced, so that a
