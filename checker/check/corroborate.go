@@ -89,9 +89,9 @@ func overrule(v *verdict.Verdict, seen perspective.Judged) {
 	switch v.Outcome {
 	case verdict.Unknown:
 		i := slices.IndexFunc(seen.Sights, func(s perspective.Sight) bool { return s.Primary })
-		v.Outcome, v.Reason, v.Detail = verdict.MayIssue, seen.Sights[i].Reason, "not found out from here, which is none of the perspectives; they corroborate"
+		v.Outcome, v.Reason, v.Detail = verdict.MayIssue, seen.Sights[i].Reason, "not found out from here, which is not one of the perspectives; they corroborate"
 	case verdict.LockedOut:
-		v.Detail = fmt.Sprintf("%s from here (%s), which is none of the perspectives; they corroborate", v.Outcome, v.Reason)
+		v.Detail = fmt.Sprintf("%s from here (%s), which is not one of the perspectives; they corroborate", v.Outcome, v.Reason)
 		v.Outcome, v.Reason, v.Property = verdict.AtRisk, OnlyHere, nil
 	}
 }

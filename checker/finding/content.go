@@ -228,7 +228,7 @@ func forProduction(p issuance.Property, domain string) bool {
 	})
 }
 
-// issuerMisspelt finds names that are meant for a public CA's, but for those that somebody says are meant as they are.
+// issuerMisspelt finds names that look like a misspelt public CA, except those that a requirement or a policy vouches for.
 func issuerMisspelt(c *Case) []hit {
 	return perIssuer(func(_ issuers.Entry, domain string) (string, bool) {
 		meant := issuers.Misspelt(domain)

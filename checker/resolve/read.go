@@ -88,9 +88,9 @@ func (z *Zone) verify(set dnssec.RRset, authority []dnssec.RRset) dnssec.Result 
 	return proveWildcard(dnssec.NewDenial(z.Keys, authority, now), set, result)
 }
 
-// verifyAlias validates a CNAME or DNAME. The denials that come along may be those of its target, too, which has its own
-// question if it lies in another zone. As unbound does, it leaves those out that have no signature, and believes nothing
-// beside one that is wrong.
+// verifyAlias validates a CNAME or DNAME. The authority section may hold denials of the target, too; a target in another
+// zone is asked about separately. Like unbound, it ignores denials without a signature, and takes the answer for bogus if
+// a signed one does not validate.
 func (z *Zone) verifyAlias(set dnssec.RRset, authority []dnssec.RRset) (result, leftOut dnssec.Result) {
 	if z.Trust.Status != dnssec.Secure {
 		return z.Trust, leftOut

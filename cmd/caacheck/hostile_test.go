@@ -45,7 +45,7 @@ func FuzzHostilePolicy(f *testing.F) {
 	})
 }
 
-// oursBesides are the beginnings of lines, but for the place in a file.
+// oursBesides are how other lines of ours begin, after the file, line and column.
 var oursBesides = regexp.MustCompile(`^(    |caacheck: |warning: |accepted: |accepted, but it protects nothing$|refused, for |who may issue$|what must stay issuable$|[+-] |nobody gains or loses permission$|(www\.)?example\.org (is|has|lies) |$)`)
 
 func checkOurs(t *testing.T, text, file string) {

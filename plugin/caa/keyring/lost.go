@@ -138,7 +138,7 @@ func (r *rolling) waysOut(name string, err error) error {
 }
 
 // withoutFolder are the results of a step whose folder could not be read: what is held, of each zone. They are nil
-// where nothing is held of any, as at a first start, but for a folder that is not to be made yet.
+// where no keys are held, as at a first start, except where the folder must not be made yet.
 func (r *rolling) withoutFolder(held map[string]*keyfolder.Held, begin map[string]error, zones []string, err error) map[string]*keyfolder.Result {
 	waits := func(name string) bool { return begin[name] != nil }
 	notYet := errors.Is(err, fs.ErrNotExist) && slices.ContainsFunc(zones, waits)

@@ -383,7 +383,7 @@ func (c *check) addMethod(d denial, cause string) Refusal {
 	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: first + edit.String() + " " + where, Edit: doable(edit, first)}
 }
 
-// explainForeignAccount: the issuer may issue, to an account that is none of its own.
+// explainForeignAccount: the issuer may issue, to an account of another CA.
 func (c *check) explainForeignAccount(d denial) Refusal {
 	cause := fmt.Sprintf(": the account %s, to which %s %s binds it, is another CA's, so that it never matches", d.judged.Request.Account, d.tag, d.where())
 	if issuers.AccountFault(d.judged.Reason) == issuers.Staging {

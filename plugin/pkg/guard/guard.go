@@ -581,7 +581,7 @@ func (d denial) cause() cause {
 	return cause{r, first(d.node.RRset), d.src, d.tag, d.judged.Reason, d.judged.Index, d.src != nil && d.src.Owner == d.Name, d.node.Zone.Name}
 }
 
-// first tells RRsets of a policy apart, since equal ones are one: it is the first property, nil where there is none.
+// first is the first property, nil if there is none. It identifies an RRset of a policy, since equal ones are shared.
 func first(rrset issuance.RRset) *issuance.Property {
 	if len(rrset) == 0 {
 		return nil

@@ -142,12 +142,12 @@ func processesParameters(domain string) bool {
 	return len(cas) > 0 && !slices.ContainsFunc(cas, func(ca *issuers.CA) bool { return !ca.Parameters })
 }
 
-// asked reports whether somebody asks about the requirement of his own accord, and so ought to know whom, by
+// asked reports whether the requirement was given explicitly, by a caller who knows the issuer, by
 // which account and by which method.
 func (r Requirement) asked() bool { return r.Origin == "" }
 
-// Vouched reports whether somebody who ought to know says that the issuer's name is a CA's: who asks for it, or a
-// policy that calls it unlisted.
+// Vouched reports whether the caller or the policy states that the issuer's name is a CA's: it was asked for explicitly,
+// or the policy marks it unlisted.
 func (r Requirement) Vouched() bool { return r.asked() || r.Unlisted }
 
 // nameFault holds the issuer's name against the directory of public CAs: that it is named lets nobody in if

@@ -675,7 +675,7 @@ func (c *compiler) requires(cert *Certificate) bool {
 	return c.issuances.within() && c.proofs.within()
 }
 
-// governing is the node whose RRset a name has, nil where there is none.
+// governing is the node whose RRset applies to a name, nil if no node's does.
 func (c *compiler) governing(name string) *Node {
 	if z := c.snap.Covering(name); z != nil && z.apex != nil {
 		return z.Closest(name)

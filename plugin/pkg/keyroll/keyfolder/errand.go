@@ -44,14 +44,14 @@ const (
 const (
 	errandSuffix = "keyrequest"
 	allZones     = "all." + errandSuffix
-	// errandLife is for how long an errand is done: whoever asked has long given up waiting.
+	// errandLife is how old a request may be and still be done: after that the command has given up waiting.
 	errandLife = time.Hour
 )
 
 // ErrStanding is an errand of somebody else's that is not over.
 var ErrStanding = errors.New("somebody else has just asked for the same: wait until that is over")
 
-// errandStem begins the names of errands that are being written: whoever holds the lock leaves those alone.
+// errandStem begins the names of requests that are still being written: the holder of the lock leaves those alone.
 const errandStem = "request-"
 
 func (f *Folder) errandPath(zone string) (path string, err error) {
@@ -113,7 +113,7 @@ func (f *Folder) Reply(e Errand, now time.Time, last bool) error {
 	defer unlock()
 	is, err := f.Answer(e)
 	if err != nil {
-		return err // whoever asked is gone
+		return err // the command that asked is gone
 	}
 	is.Refused = e.Refused
 	is.Zones, is.Aside = union(is.Zones, e.Zones), union(is.Aside, e.Aside)
