@@ -12,6 +12,7 @@ import (
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 func relevant(way climb.Climb) *report.Relevant {
@@ -20,7 +21,7 @@ func relevant(way climb.Climb) *report.Relevant {
 		return nil
 	}
 	return &report.Relevant{
-		AskedAt: bare(last.Name), Owner: bare(last.GovernedBy()), Zone: bare(last.Answer.Zone.Name), TTL: last.Answer.RRset.TTL,
+		AskedAt: terminal.Bare(last.Name), Owner: terminal.Bare(last.GovernedBy()), Zone: terminal.Bare(last.Answer.Zone.Name), TTL: last.Answer.RRset.TTL,
 		Security: last.Answer.Result, Properties: properties(last.RRset),
 	}
 }
@@ -36,15 +37,15 @@ func properties(rrset issuance.RRset) []report.Property {
 func steps(way climb.Climb) []report.Step {
 	out := []report.Step{}
 	for _, s := range way.Steps {
-		step := report.Step{Name: bare(s.Name), Kind: s.Answer.Kind.String(), Security: s.Answer.Result, Servers: []string{}}
+		step := report.Step{Name: terminal.Bare(s.Name), Kind: s.Answer.Kind.String(), Security: s.Answer.Result, Servers: []string{}}
 		if s.Answer.Zone != nil {
-			step.Zone = bare(s.Answer.Zone.Name)
+			step.Zone = terminal.Bare(s.Answer.Zone.Name)
 		}
 		if s.Answer.Err != nil {
 			step.Failure = s.Answer.Err.Error()
 		}
 		for _, l := range s.Answer.Chain {
-			step.Aliases = append(step.Aliases, bare(l.Owner)+" "+dns.Type(l.Type).String()+" "+bare(l.Target))
+			step.Aliases = append(step.Aliases, terminal.Bare(l.Owner)+" "+dns.Type(l.Type).String()+" "+terminal.Bare(l.Target))
 		}
 		if len(s.RRset) > 0 {
 			step.Properties = properties(s.RRset)
@@ -66,9 +67,9 @@ func steps(way climb.Climb) []report.Step {
 func zones(way climb.Climb, ends map[string][]finding.End) []report.Zone {
 	out := []report.Zone{}
 	for _, z := range way.Zones() {
-		zone := report.Zone{Name: bare(z.Name), Security: z.Trust, Servers: []string{}}
+		zone := report.Zone{Name: terminal.Bare(z.Name), Security: z.Trust, Servers: []string{}}
 		if z.Parent != nil {
-			zone.Parent = bare(z.Parent.Name)
+			zone.Parent = terminal.Bare(z.Parent.Name)
 		}
 		for _, ds := range z.DS {
 			if !slices.Contains(zone.DS, ds.KeyTag) {
@@ -76,7 +77,7 @@ func zones(way climb.Climb, ends map[string][]finding.End) []report.Zone {
 			}
 		}
 		for _, end := range ends[z.Name] {
-			zone.Ends = append(zone.Ends, report.End{At: end.At, From: end.From, Over: bare(end.Name) + " " + dns.Type(end.Type).String()})
+			zone.Ends = append(zone.Ends, report.End{At: end.At, From: end.From, Over: terminal.Bare(end.Name) + " " + dns.Type(end.Type).String()})
 		}
 		for _, s := range z.Servers {
 			zone.Servers = append(zone.Servers, describe(s))
@@ -87,7 +88,7 @@ func zones(way climb.Climb, ends map[string][]finding.End) []report.Zone {
 }
 
 func describe(s resolve.Server) string {
-	text := bare(s.Name)
+	text := terminal.Bare(s.Name)
 	for _, a := range s.Addrs {
 		text += " " + a.String()
 	}

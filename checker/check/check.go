@@ -21,6 +21,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // OneServer is the reason of a name that may be issued for by most servers' answers, and not by those
@@ -249,7 +250,7 @@ func doubt(ctx context.Context, r *resolve.Resolver, v verdict.Verdict, seen *fi
 		other := verdict.Decide(a.Climb, v.Requirement, at)
 		if changed, differs := differs(v, other, a.Server); differs {
 			changed.Reason = finding.CAABesideCNAME
-			changed.Detail = fmt.Sprintf("%s has %s for an alias of %s, and not when it is asked for CAA: %s as it answers for CAA (%s), %s by the alias (%s)", a.Server, bare(a.Name), bare(a.Target), v.Outcome, v.Reason, other.Outcome, other.Reason)
+			changed.Detail = fmt.Sprintf("%s has %s for an alias of %s, and not when it is asked for CAA: %s as it answers for CAA (%s), %s by the alias (%s)", a.Server, terminal.Bare(a.Name), terminal.Bare(a.Target), v.Outcome, v.Reason, other.Outcome, other.Reason)
 			return changed
 		}
 	}
@@ -281,7 +282,7 @@ func server(o resolve.Observation) string {
 	if o.Server == "" {
 		return o.Addr.String()
 	}
-	return fmt.Sprintf("%s (%s)", bare(o.Server), o.Addr.Addr())
+	return fmt.Sprintf("%s (%s)", terminal.Bare(o.Server), o.Addr.Addr())
 }
 
 // drift compares what each server says at a node's name with the policy, whose RRsets have in them what they
@@ -296,7 +297,7 @@ func drift(node *policy.Node, seen *finding.Case) []report.Drift {
 		d := report.Drift{Pos: node.Pos, Policy: properties(want), Seen: []report.Property{}, Server: server(o)}
 		same := len(want) == 0
 		if turn.Reading.Kind == resolve.Alias {
-			d.Alias = bare(turn.Reading.Target)
+			d.Alias = terminal.Bare(turn.Reading.Target)
 		} else {
 			got := sorted(climb.Properties(turn.Reading.RRset))
 			d.Seen, same = properties(got), slices.Equal(got, want)
@@ -317,11 +318,4 @@ func sorted(rrset issuance.RRset) issuance.RRset {
 	}
 	slices.SortFunc(out, func(a, b issuance.Property) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 	return slices.Compact(out)
-}
-
-func bare(name string) string {
-	if name == "." {
-		return name
-	}
-	return strings.TrimSuffix(name, ".")
 }

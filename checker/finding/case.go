@@ -14,6 +14,7 @@ import (
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // Case is all that was seen of one name.
@@ -112,9 +113,9 @@ func where(o resolve.Observation) string {
 		return o.Addr.String() + " over " + strings.ToUpper(string(o.Transport))
 	}
 	if !o.Addr.IsValid() {
-		return bare(o.Server)
+		return terminal.Bare(o.Server)
 	}
-	return fmt.Sprintf("%s (%s) over %s", bare(o.Server), o.Addr.Addr(), strings.ToUpper(string(o.Transport)))
+	return fmt.Sprintf("%s (%s) over %s", terminal.Bare(o.Server), o.Addr.Addr(), strings.ToUpper(string(o.Transport)))
 }
 
 // answers yields every server's answer to the questions for a type.
@@ -169,7 +170,7 @@ type address struct {
 func byAddress(zone *resolve.Zone, seen []resolve.Observation) []address {
 	var out []address
 	for _, o := range seen {
-		id := bare(o.Server)
+		id := terminal.Bare(o.Server)
 		if o.Addr.IsValid() {
 			id = addressID(o.Server, o.Addr.Addr())
 		}
@@ -185,7 +186,7 @@ func byAddress(zone *resolve.Zone, seen []resolve.Observation) []address {
 
 // addressID is a server and one address of it, for people.
 func addressID(server string, addr netip.Addr) string {
-	return strings.TrimSpace(bare(server) + " (" + addr.String() + ")")
+	return strings.TrimSpace(terminal.Bare(server) + " (" + addr.String() + ")")
 }
 
 // count is how many of an address's answers over a transport meet a condition, and of how many.

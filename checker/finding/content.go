@@ -13,6 +13,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // contentRules are about what the Relevant RRset says, and whose it is.
@@ -76,7 +77,7 @@ func caaMissing(c *Case) []hit {
 			return nil
 		}
 	}
-	return []hit{hitf(c.Climb.Name, "neither %s nor any name above it has CAA: every CA may issue", bare(c.Climb.Name))}
+	return []hit{hitf(c.Climb.Name, "neither %s nor any name above it has CAA: every CA may issue", terminal.Bare(c.Climb.Name))}
 }
 
 func governedByAlias(c *Case) []hit {
@@ -87,7 +88,7 @@ func governedByAlias(c *Case) []hit {
 	if shareZone(last.Answer.Chain, last.Answer.Zone) {
 		return nil
 	}
-	h := hitf(c.Climb.Name, "%s is governed by %s, not by you: it is an alias of that name", bare(last.Name), bare(last.GovernedBy()))
+	h := hitf(c.Climb.Name, "%s is governed by %s, not by you: it is an alias of that name", terminal.Bare(last.Name), terminal.Bare(last.GovernedBy()))
 	return []hit{h.seen(links(last.Answer.Chain)...)}
 }
 
@@ -97,9 +98,9 @@ func aliasLoop(c *Case) []hit {
 	if last.Answer.Err == nil || last.Answer.Err.Failure != resolve.AliasLoop {
 		return nil
 	}
-	h := hitf(last.Name, "more aliases follow each other from %s than resolvers go after", bare(last.Name))
+	h := hitf(last.Name, "more aliases follow each other from %s than resolvers go after", terminal.Bare(last.Name))
 	if slices.ContainsFunc(last.Answer.Chain, func(l resolve.Link) bool { return l.From == last.Answer.Owner }) {
-		h.text = fmt.Sprintf("the aliases of %s lead back to %s", bare(last.Name), bare(last.Answer.Owner))
+		h.text = fmt.Sprintf("the aliases of %s lead back to %s", terminal.Bare(last.Name), terminal.Bare(last.Answer.Owner))
 	}
 	return []hit{h.seen(links(last.Answer.Chain)...)}
 }
@@ -108,7 +109,7 @@ func aliasLoop(c *Case) []hit {
 func links(chain []resolve.Link) []string {
 	var out []string
 	for _, l := range chain {
-		out = append(out, fmt.Sprintf("%s %s %s", bare(l.Owner), typeName(l.Type), bare(l.Target)))
+		out = append(out, fmt.Sprintf("%s %s %s", terminal.Bare(l.Owner), typeName(l.Type), terminal.Bare(l.Target)))
 	}
 	return out
 }
@@ -254,7 +255,7 @@ func tooManyRecords(c *Case) []hit {
 	var m merged
 	add := func(set dnssec.RRset, where string) {
 		if n := len(set.RRs); n > guard.MostRecords {
-			m.add(set.Name, fmt.Sprintf("the %s RRset of %s has %d records", typeName(set.Type), bare(set.Name), n), where)
+			m.add(set.Name, fmt.Sprintf("the %s RRset of %s has %d records", typeName(set.Type), terminal.Bare(set.Name), n), where)
 		}
 	}
 	for s := range c.all() {

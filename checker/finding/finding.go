@@ -12,6 +12,8 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // Severity says how much a finding matters. Its zero value is Info.
@@ -73,7 +75,7 @@ func All(c *Case) []Finding {
 	var out []Finding
 	for _, r := range slices.Concat(serverRules, parentRules, signatureRules, contentRules) {
 		for _, h := range r.find(c) {
-			out = append(out, Finding{r.code, r.severity, bare(h.subject), h.text, h.evidence, r.section, r.remedy})
+			out = append(out, Finding{r.code, r.severity, terminal.Bare(h.subject), h.text, h.evidence, r.section, r.remedy})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Finding) int { return int(b.Severity) - int(a.Severity) })
@@ -95,14 +97,6 @@ func Kinds() []Kind {
 		out = append(out, Kind{r.code, r.severity, r.section, r.remedy})
 	}
 	return out
-}
-
-// bare is a name without the last dot, for people; the root keeps it.
-func bare(name string) string {
-	if len(name) > 1 && name[len(name)-1] == '.' {
-		return name[:len(name)-1]
-	}
-	return name
 }
 
 func typeName(rrtype uint16) string { return dns.Type(rrtype).String() }

@@ -12,6 +12,7 @@ import (
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // others climbs again by each server that delegates what the climb rests on otherwise than the others do, or serves it
@@ -22,7 +23,7 @@ func (k *Collector) others(ctx context.Context, c *Case) []Other {
 	}
 	var out []Other
 	add := func(z *resolve.Zone, o resolve.Observation) {
-		found := Other{fmt.Sprintf("%s, a server of %s,", addressID(o.Server, o.Addr.Addr()), bare(z.Name)), climb.Up(ctx, k.comingUpon(z, o), c.Climb.Name)}
+		found := Other{fmt.Sprintf("%s, a server of %s,", addressID(o.Server, o.Addr.Addr()), terminal.Bare(z.Name)), climb.Up(ctx, k.comingUpon(z, o), c.Climb.Name)}
 		if !slices.ContainsFunc(out, func(other Other) bool { return other.Server == found.Server }) {
 			out = append(out, found)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // parentRules are about the servers of the zones above, and what they say of the zones below them.
@@ -36,7 +37,7 @@ func parentServersDiffer(c *Case) []hit {
 			if len(views.hits) < 2 {
 				continue
 			}
-			h := hitf(cut.Zone.Name, "the servers of %s do not agree on %s records of %s: what a CA finds depends on which one it asks", bare(cut.Zone.Parent.Name), typeName(q.rrtype), bare(cut.Zone.Name))
+			h := hitf(cut.Zone.Name, "the servers of %s do not agree on %s records of %s: what a CA finds depends on which one it asks", terminal.Bare(cut.Zone.Parent.Name), typeName(q.rrtype), terminal.Bare(cut.Zone.Name))
 			for _, v := range views.hits {
 				h = h.seen(v.text + ": " + strings.Join(v.evidence, ", "))
 			}
@@ -80,7 +81,7 @@ func viewOfNS(zone *resolve.Zone, o resolve.Observation, r resolve.Reading) stri
 func namesOf(servers []resolve.Server) string {
 	var names []string
 	for _, s := range servers {
-		names = append(names, bare(s.Name))
+		names = append(names, terminal.Bare(s.Name))
 	}
 	slices.Sort(names)
 	return strings.Join(names, ", ")
@@ -103,7 +104,7 @@ func cutsThatDiffer(c *Case) []hit {
 			}
 			view := "no delegation"
 			if r.Kind == resolve.Referral {
-				view = bare(r.Target) + " delegated to " + namesOf(r.Servers)
+				view = terminal.Bare(r.Target) + " delegated to " + namesOf(r.Servers)
 			}
 			views[o.Name].add(o.Name, view, where(o))
 		}
@@ -111,7 +112,7 @@ func cutsThatDiffer(c *Case) []hit {
 			if len(views[name].hits) < 2 {
 				continue
 			}
-			h := hitf(name, "the servers of %s do not agree on whether %s is delegated: what a CA finds depends on which one it asks", bare(survey.Zone.Name), bare(name))
+			h := hitf(name, "the servers of %s do not agree on whether %s is delegated: what a CA finds depends on which one it asks", terminal.Bare(survey.Zone.Name), terminal.Bare(name))
 			for _, v := range views[name].hits {
 				h = h.seen(v.text + ": " + strings.Join(v.evidence, ", "))
 			}
@@ -135,10 +136,10 @@ func parentServerFails(c *Case) []hit {
 			if udp < of && slices.ContainsFunc(ds, func(o resolve.Observation) bool { return !fails(o) }) {
 				continue
 			}
-			h := hitf(a.id, "it is a server of %s, and gives no answer for %s", bare(cut.Zone.Parent.Name), bare(cut.Zone.Name))
+			h := hitf(a.id, "it is a server of %s, and gives no answer for %s", terminal.Bare(cut.Zone.Parent.Name), terminal.Bare(cut.Zone.Name))
 			for _, o := range a.seen {
 				if fails(o) {
-					h = h.seen(fmt.Sprintf("%s %s: %s at %s", bare(o.Name), typeName(o.Type), o.Failure, where(o)))
+					h = h.seen(fmt.Sprintf("%s %s: %s at %s", terminal.Bare(o.Name), typeName(o.Type), o.Failure, where(o)))
 				}
 			}
 			hits = append(hits, h)

@@ -12,6 +12,7 @@ import (
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // maxUDP is what an answer over UDP may have at most on every path (RFC 9715).
@@ -40,7 +41,7 @@ var serverRules = []rule{
 			return o.Type == dns.TypeSOA && slices.Contains([]resolve.Failure{resolve.Lame, resolve.Refused, resolve.ServFail, resolve.NotImp}, o.Failure)
 		}
 		n, _ := a.count(resolve.UDP, failed)
-		return "it does not serve the zone " + bare(a.zone.Name) + ", which has it for a name server", n > 0
+		return "it does not serve the zone " + terminal.Bare(a.zone.Name) + ", which has it for a name server", n > 0
 	})},
 	{"truncated-over-tcp", Error, "RFC 7766 5", "mend the server: over TCP nothing is truncated", truncatedOverTCP},
 	{"caa-refused", Error, "RFC 8659 3, RFC 3597 5", "update the server, or what stands in front of it: a type that it does not know has no data, and is no error", caaRefused},
@@ -62,7 +63,7 @@ var serverRules = []rule{
 	{"denial-without-soa", Error, "RFC 2308 3", "mend the server: some resolvers, Let's Encrypt's of 2023 among them, answer SERVFAIL to a denial without SOA", denialWithoutSOA},
 	{"delegation-differs", Warning, "RFC 1034 4.2.2", "let the registry and the zone name the same servers", perZone(delegationDiffers)},
 	{"single-server", Info, "RFC 2182 5", "have a second name server, in another network", perZone(func(s Survey) (hit, bool) {
-		return hitf(s.Zone.Name, "%s has a single name server", bare(s.Zone.Name)), len(s.Zone.Servers) == 1 && len(s.by) == 1
+		return hitf(s.Zone.Name, "%s has a single name server", terminal.Bare(s.Zone.Name)), len(s.Zone.Servers) == 1 && len(s.by) == 1
 	})},
 	{"servers-too-many", Warning, "RFC 1034 5.3.3, CVE-2022-2795", "have fewer name servers, with fewer addresses: resolvers look for 20 of a zone, and some for 13, whatever the others would say", perZone(serversTooMany)},
 	{"address-reserved", Error, "RFC 6890 2.2", "give the name server an address that the Internet reaches", addressReserved},
@@ -74,7 +75,7 @@ func serverWithoutAddress(c *Case) []hit {
 	for _, s := range c.Surveys {
 		for _, a := range s.by {
 			if a.seen[0].Failure == resolve.NoServer {
-				hits = append(hits, hitf(a.id, "%s has it for a name server, and %s", bare(s.Zone.Name), a.seen[0].Error))
+				hits = append(hits, hitf(a.id, "%s has it for a name server, and %s", terminal.Bare(s.Zone.Name), a.seen[0].Error))
 			}
 		}
 	}
@@ -101,7 +102,7 @@ func caaRefused(c *Case) []hit {
 			}
 			for _, o := range a.seen {
 				if o.Type == dns.TypeCAA && o.Msg != nil && o.Failure != "" && o.Failure != resolve.Lame {
-					m.add(a.id, fmt.Sprintf("it answers %s to CAA at %s: every CA takes that for a failed look-up", dns.RcodeToString[o.Rcode], bare(o.Name)), strings.TrimSuffix(where(o)+", "+o.Words(), ", "))
+					m.add(a.id, fmt.Sprintf("it answers %s to CAA at %s: every CA takes that for a failed look-up", dns.RcodeToString[o.Rcode], terminal.Bare(o.Name)), strings.TrimSuffix(where(o)+", "+o.Words(), ", "))
 				}
 			}
 		}
@@ -121,7 +122,7 @@ func caaDropped(c *Case) []hit {
 			for _, o := range a.seen {
 				answered, _ := a.count(o.Transport, func(o resolve.Observation) bool { return o.Type == dns.TypeSOA && !silent(o) })
 				if o.Type == dns.TypeCAA && ignored(o) && answered > 0 {
-					m.add(a.id, "it answers other questions, and none for CAA at "+bare(o.Name), where(o))
+					m.add(a.id, "it answers other questions, and none for CAA at "+terminal.Bare(o.Name), where(o))
 				}
 			}
 		}
@@ -149,7 +150,7 @@ func serversDiffer(c *Case) []hit {
 			text = content(s.RRset)
 			what = text
 		case resolve.Alias: // by CNAME or DNAME, and to which target, is the same to a CA if the CAA there is
-			text = "alias of " + bare(s.Target)
+			text = "alias of " + terminal.Bare(s.Target)
 			if at, known := c.Targets[s.Target]; !known || at.Err != nil {
 				what = text
 			} else if at.Kind == resolve.Data {
@@ -175,7 +176,7 @@ func serversDiffer(c *Case) []hit {
 		if len(views[name]) < 2 {
 			continue
 		}
-		h := hitf(name, "the servers do not agree on CAA at %s: who may issue depends on which one a CA asks", bare(name))
+		h := hitf(name, "the servers do not agree on CAA at %s: who may issue depends on which one a CA asks", terminal.Bare(name))
 		for _, v := range views[name] {
 			h = h.seen(v.text + ": " + strings.Join(v.by, ", "))
 		}
@@ -196,8 +197,8 @@ func caaBesideCNAME(c *Case) []hit {
 		if own.Failed() == other.Failed() && content(own.Answer.RRset) == content(other.Answer.RRset) {
 			continue
 		}
-		h := hitf(a.Name, "%s is an alias of %s, but not when it is asked for CAA: who may issue depends on what a CA's resolver was asked before", bare(a.Name), bare(a.Target))
-		hits = append(hits, h.seen("CAA at "+a.Server+": "+view(own), typeName(a.Type)+" at "+a.Server+": alias of "+bare(a.Target)+": "+view(other)))
+		h := hitf(a.Name, "%s is an alias of %s, but not when it is asked for CAA: who may issue depends on what a CA's resolver was asked before", terminal.Bare(a.Name), terminal.Bare(a.Target))
+		hits = append(hits, h.seen("CAA at "+a.Server+": "+view(own), typeName(a.Type)+" at "+a.Server+": alias of "+terminal.Bare(a.Target)+": "+view(other)))
 	}
 	return hits
 }
@@ -206,11 +207,11 @@ func caaBesideCNAME(c *Case) []hit {
 func view(last climb.Step) string {
 	switch {
 	case last.Failed():
-		return "the look-up fails at " + bare(last.Name)
+		return "the look-up fails at " + terminal.Bare(last.Name)
 	case len(last.RRset) == 0:
 		return "no CAA"
 	}
-	return content(last.Answer.RRset) + " at " + bare(last.GovernedBy())
+	return content(last.Answer.RRset) + " at " + terminal.Bare(last.GovernedBy())
 }
 
 func serialsDiffer(c *Case) []hit {
@@ -229,7 +230,7 @@ func serialsDiffer(c *Case) []hit {
 		if len(serials) < 2 {
 			continue
 		}
-		h := hitf(s.Zone.Name, "the servers of %s have different serials", bare(s.Zone.Name))
+		h := hitf(s.Zone.Name, "the servers of %s have different serials", terminal.Bare(s.Zone.Name))
 		for serial, by := range serials {
 			h = h.seen(strconv.FormatUint(uint64(serial), 10) + ": " + strings.Join(by, ", "))
 		}
@@ -293,7 +294,7 @@ func denialWithoutSOA(c *Case) []hit {
 			continue
 		}
 		if !slices.ContainsFunc(s.Msg.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSOA }) {
-			m.add(s.Name, "a denial for "+bare(s.Name)+" comes without the SOA record", typeName(s.Type)+" at "+s.where())
+			m.add(s.Name, "a denial for "+terminal.Bare(s.Name)+" comes without the SOA record", typeName(s.Type)+" at "+s.where())
 		}
 	}
 	return m.hits
@@ -305,14 +306,14 @@ func delegationDiffers(s Survey) (hit, bool) {
 	}
 	var parent, child []string
 	for _, server := range s.Zone.Servers {
-		parent = append(parent, bare(server.Name))
+		parent = append(parent, terminal.Bare(server.Name))
 	}
 	for _, rr := range s.NS.RRset.RRs {
-		child = append(child, bare(dns.CanonicalName(rr.(*dns.NS).Ns)))
+		child = append(child, terminal.Bare(dns.CanonicalName(rr.(*dns.NS).Ns)))
 	}
 	slices.Sort(parent)
 	slices.Sort(child)
-	h := hitf(s.Zone.Name, "%s is delegated to other servers than it names itself", bare(s.Zone.Name))
+	h := hitf(s.Zone.Name, "%s is delegated to other servers than it names itself", terminal.Bare(s.Zone.Name))
 	return h.seen("delegation: "+strings.Join(parent, ", "), "zone: "+strings.Join(child, ", ")), !slices.Equal(parent, child)
 }
 
@@ -331,7 +332,7 @@ func addressReserved(c *Case) []hit {
 			for _, addr := range server.Addrs {
 				id := addressID(server.Name, addr)
 				if reserved(addr) && !slices.ContainsFunc(s.by, func(a address) bool { return a.id == id }) {
-					hits = append(hits, hitf(id, "nobody on the Internet reaches that address, which the delegation gives").seen("delegation of "+bare(s.Zone.Name)))
+					hits = append(hits, hitf(id, "nobody on the Internet reaches that address, which the delegation gives").seen("delegation of "+terminal.Bare(s.Zone.Name)))
 				}
 			}
 		}
@@ -340,7 +341,7 @@ func addressReserved(c *Case) []hit {
 }
 
 func serversTooMany(s Survey) (hit, bool) {
-	h := hitf(s.Zone.Name, "%s has more name servers, or they have more addresses, than a resolver tries", bare(s.Zone.Name))
+	h := hitf(s.Zone.Name, "%s has more name servers, or they have more addresses, than a resolver tries", terminal.Bare(s.Zone.Name))
 	if n := s.LeftOut.Servers; n > 0 {
 		h = h.seen(fmt.Sprintf("%d name servers were not looked for", n))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // signatureRules are about keys, signatures and denials.
@@ -42,7 +43,7 @@ func bogusFor(reasons ...dnssec.Reason) func(*Case) []hit {
 		for _, s := range c.Surveys {
 			z := s.Zone.Origin()
 			if t := z.Trust; t.Status == dnssec.Bogus && z.AnchorFault() == "" && slices.Contains(reasons, t.Reason) {
-				m.add(z.Name, "nothing in "+bare(z.Name)+" validates: "+t.Detail, "every CA's resolver answers SERVFAIL")
+				m.add(z.Name, "nothing in "+terminal.Bare(z.Name)+" validates: "+t.Detail, "every CA's resolver answers SERVFAIL")
 			}
 		}
 		for s := range c.all() {
@@ -85,8 +86,8 @@ func denialHidesCAA(c *Case) []hit {
 					if denier.Name != name {
 						what = "another name"
 					}
-					m.add(name, "the denial of "+what+" proves that "+bare(name)+" has no CAA, and it has, by itself or as an alias: a resolver that remembers the denial hides the RRset",
-						fmt.Sprintf("%s %s: %s at %s", bare(denier.Name), typeName(denier.Type), summary(proof.Evidence), denier.where()))
+					m.add(name, "the denial of "+what+" proves that "+terminal.Bare(name)+" has no CAA, and it has, by itself or as an alias: a resolver that remembers the denial hides the RRset",
+						fmt.Sprintf("%s %s: %s at %s", terminal.Bare(denier.Name), typeName(denier.Type), summary(proof.Evidence), denier.where()))
 				}
 			}
 		}
@@ -171,7 +172,7 @@ func expiring(is func(left, ttl, whole time.Duration) bool) func(*Case) []hit {
 				begin, end := dnssec.Validity(sig, c.Now)
 				left := end.Sub(c.Now)
 				if left > 0 && is(left, time.Duration(sig.OrigTtl)*time.Second, end.Sub(begin)) {
-					m.add(s.Zone.Name, "signatures of "+bare(s.Zone.Name)+" end soon", fmt.Sprintf("%s %s: %s", bare(set.Name), typeName(set.Type), end.UTC().Format(time.RFC3339)))
+					m.add(s.Zone.Name, "signatures of "+terminal.Bare(s.Zone.Name)+" end soon", fmt.Sprintf("%s %s: %s", terminal.Bare(set.Name), typeName(set.Type), end.UTC().Format(time.RFC3339)))
 				}
 			}
 		}
@@ -189,7 +190,7 @@ func signatureWithoutLeeway(s Survey) (hit, bool) {
 		asked := s.Seen[answered].At
 		begin, end := dnssec.Validity(sig, asked)
 		if asked.Add(leeway).Before(end) && begin.After(asked.Add(-leeway)) && begin.Before(asked.Add(leeway)) {
-			return hitf(s.Zone.Name, "the signature over %s %s began just when it was asked for", bare(set.Name), typeName(set.Type)), true
+			return hitf(s.Zone.Name, "the signature over %s %s began just when it was asked for", terminal.Bare(set.Name), typeName(set.Type)), true
 		}
 	}
 	return hit{}, false
@@ -239,7 +240,7 @@ func dsSHA1Alone(s Survey) (hit, bool) {
 			fits[weak] = true
 		}
 	}
-	h := hitf(s.Zone.Name, "of the DS records of %s one with SHA-1 fits, and none with SHA-256: BIND and others find the zone bogus", bare(s.Zone.Name))
+	h := hitf(s.Zone.Name, "of the DS records of %s one with SHA-1 fits, and none with SHA-256: BIND and others find the zone bogus", terminal.Bare(s.Zone.Name))
 	return h, s.Zone.Trust.Status == dnssec.Secure && s.Zone.Parent != nil && strong && fits[true] && !fits[false]
 }
 
@@ -260,7 +261,7 @@ func unsigned(s Survey) bool {
 }
 
 func keyWithoutDS(s Survey) (hit, bool) {
-	return hitf(s.Zone.Name, "%s is signed, and its parent has no DS record of it", bare(s.Zone.Name)).seen(s.Zone.Trust.Detail), unsigned(s) && s.Zone.Parent.Trust.Status == dnssec.Secure && s.hasKeys()
+	return hitf(s.Zone.Name, "%s is signed, and its parent has no DS record of it", terminal.Bare(s.Zone.Name)).seen(s.Zone.Trust.Detail), unsigned(s) && s.Zone.Parent.Trust.Status == dnssec.Secure && s.hasKeys()
 }
 
 // zoneAboveUnsigned is where the chain of trust ends above the parent, which may have a DS record of the zone.
@@ -272,11 +273,11 @@ func zoneAboveUnsigned(s Survey) (hit, bool) {
 	for above.Parent != nil && above.Parent.Trust.Status == dnssec.Insecure {
 		above = above.Parent
 	}
-	return hitf(s.Zone.Name, "%s is signed, and %s above it is not", bare(s.Zone.Name), bare(above.Name)).seen(s.Zone.Trust.Detail), above.Trust.Status == dnssec.Insecure
+	return hitf(s.Zone.Name, "%s is signed, and %s above it is not", terminal.Bare(s.Zone.Name), terminal.Bare(above.Name)).seen(s.Zone.Trust.Detail), above.Trust.Status == dnssec.Insecure
 }
 
 func zoneUnsigned(s Survey) (hit, bool) {
-	return hitf(s.Zone.Name, "%s is not signed", bare(s.Zone.Name)).seen(s.Zone.Trust.Detail), unsigned(s) && !s.hasKeys()
+	return hitf(s.Zone.Name, "%s is not signed", terminal.Bare(s.Zone.Name)).seen(s.Zone.Trust.Detail), unsigned(s) && !s.hasKeys()
 }
 
 func nsec3Iterations(is func(uint16) bool) func(*Case) []hit {
@@ -289,7 +290,7 @@ func nsec3Iterations(is func(uint16) bool) func(*Case) []hit {
 			for _, rr := range s.Msg.Ns {
 				nsec3, ok := rr.(*dns.NSEC3)
 				if ok && is(nsec3.Iterations) && dnssec.Parent(dns.CanonicalName(nsec3.Hdr.Name)) == s.zone.Name { // not of an alias's target
-					m.add(s.zone.Name, fmt.Sprintf("denials of %s hash %d times more", bare(s.zone.Name), nsec3.Iterations), s.where())
+					m.add(s.zone.Name, fmt.Sprintf("denials of %s hash %d times more", terminal.Bare(s.zone.Name), nsec3.Iterations), s.where())
 				}
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 const (
@@ -170,7 +171,7 @@ func RollOf(dir, zone string, role keyroll.Role, urgent bool) (keyroll.Request, 
 	r.Role = keyroll.CSK
 	for _, k := range state.Keys {
 		if k.Role == keyroll.ZSK && (k.State == keyroll.Active || k.State == keyroll.Introduced) {
-			return r, fmt.Errorf("%s has a KSK and a ZSK: say --ksk or --zsk", bare(zone))
+			return r, fmt.Errorf("%s has a KSK and a ZSK: say --ksk or --zsk", terminal.Bare(zone))
 		}
 	}
 	return r, nil

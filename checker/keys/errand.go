@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // Restore has running servers write the keys of zones that they hold in memory into a folder: of all that they hold
@@ -77,11 +78,11 @@ func (o *Outcome) send(ctx context.Context, dir string, e keyfolder.Errand, wait
 func (o *Outcome) take(e keyfolder.Errand) {
 	o.Answered, o.Refused = e.Answered, refused(e.Refused)
 	for _, zone := range e.Zones {
-		o.Zones = append(o.Zones, bare(zone))
+		o.Zones = append(o.Zones, terminal.Bare(zone))
 	}
 	o.Aside = append(o.Aside, e.Aside...)
 	for _, zone := range slices.Sorted(maps.Keys(e.Failed)) {
-		o.Failures = append(o.Failures, fmt.Sprintf("%s: %s", bare(zone), e.Failed[zone]))
+		o.Failures = append(o.Failures, fmt.Sprintf("%s: %s", terminal.Bare(zone), e.Failed[zone]))
 	}
 	switch {
 	case o.Refused != nil:

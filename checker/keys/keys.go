@@ -18,6 +18,7 @@ import (
 	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 //go:embed schema.json
@@ -160,7 +161,7 @@ func FromFolder(dir string, now time.Time, zones ...string) (*Report, error) {
 }
 
 func fromView(v *keyfolder.View, now time.Time) Zone {
-	z := Zone{Zone: bare(v.Zone), Status: status(v), Keys: []Key{}, Amiss: []Amiss{}, TimeLine: []Event{}, view: v,
+	z := Zone{Zone: terminal.Bare(v.Zone), Status: status(v), Keys: []Key{}, Amiss: []Amiss{}, TimeLine: []Event{}, view: v,
 		Written: v.State.Seen}
 	if v.Err != nil {
 		z.Error, z.Status = v.Err.Error(), Unknown
@@ -341,14 +342,6 @@ func (r *Report) ExitCode() int {
 		}
 	}
 	return code
-}
-
-// bare is a name as people write it.
-func bare(name string) string {
-	if name == "." {
-		return name
-	}
-	return strings.TrimSuffix(name, ".")
 }
 
 // moment is a time for people, in UTC.

@@ -12,13 +12,14 @@ import (
 	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // FromOutside is what can be seen of zones' keys in the DNS: what each server of a zone and of its parent says.
 func FromOutside(ctx context.Context, r *resolve.Resolver, zones ...string) *Report {
 	out := &Report{Version: 1, At: r.Now(), Zones: make([]Zone, len(zones))}
 	for i, zone := range zones {
-		o := outside{zone: Zone{Zone: bare(zone), Status: Unknown, Keys: []Key{}, Amiss: []Amiss{}, TimeLine: []Event{}}, keys: map[keyroll.ID]*seenKey{}}
+		o := outside{zone: Zone{Zone: terminal.Bare(zone), Status: Unknown, Keys: []Key{}, Amiss: []Amiss{}, TimeLine: []Event{}}, keys: map[keyroll.ID]*seenKey{}}
 		o.look(ctx, r, zone)
 		out.Zones[i] = o.zone
 	}
@@ -47,7 +48,7 @@ func (o *outside) look(ctx context.Context, r *resolve.Resolver, name string) {
 		o.zone.Error = err.Error()
 		return
 	case z.Name != name:
-		o.zone.Error = fmt.Sprintf("it is no zone of its own: it lies in %s", bare(z.Name))
+		o.zone.Error = fmt.Sprintf("it is no zone of its own: it lies in %s", terminal.Bare(z.Name))
 		return
 	}
 	o.sets = map[string][]string{}
@@ -258,7 +259,7 @@ func where(o resolve.Observation) string {
 	case o.Server == "":
 		return o.Addr.String()
 	case !o.Addr.IsValid():
-		return bare(o.Server)
+		return terminal.Bare(o.Server)
 	}
-	return fmt.Sprintf("%s (%s)", bare(o.Server), o.Addr.Addr())
+	return fmt.Sprintf("%s (%s)", terminal.Bare(o.Server), o.Addr.Addr())
 }

@@ -68,7 +68,7 @@ func sightingOf(s perspective.Sight, q quorum.Result) sighting {
 		parts = []string{fmt.Sprintf("it is %.0f km from %s, and %d are needed; it %s", q.NotDistinct[i].Km, q.NotDistinct[i].To, quorum.MinDistance, s.View), string(s.Reason)}
 	}
 	if len(s.Records) > 0 {
-		parts = append(parts, strings.Join(s.Records, ", ")+" at "+bareName(s.FoundAt))
+		parts = append(parts, strings.Join(s.Records, ", ")+" at "+terminal.Bare(s.FoundAt))
 	}
 	if s.Detail != "" {
 		parts = append(parts, s.Detail)
@@ -155,5 +155,3 @@ func failed(q quorum.Result) string {
 	}
 	return " (" + strings.Join(out, ", ") + ")"
 }
-
-func bareName(name string) string { return strings.TrimSuffix(name, ".") }

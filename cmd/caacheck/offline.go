@@ -147,13 +147,13 @@ func writeExplanation(w io.Writer, e review.Explanation) error {
 	var out bytes.Buffer
 	switch {
 	case e.Alias != "":
-		writeLine(&out, "%s is an alias of %s by challenge, whose CAA decides", e.Name, bare(e.Alias))
+		writeLine(&out, "%s is an alias of %s by challenge, whose CAA decides", e.Name, terminal.Bare(e.Alias))
 	case e.FromDefault:
 		writeLine(&out, "%s lies in no zone of the file: if the server serves its zone, default (%v) governs it", e.Name, e.Pos)
-	case bare(e.Node) == strings.TrimPrefix(e.Name, "*."):
+	case terminal.Bare(e.Node) == strings.TrimPrefix(e.Name, "*."):
 		writeLine(&out, "%s has a policy of its own (%v)", e.Name, e.Pos)
 	default:
-		writeLine(&out, "%s is governed by %s (%v), the closest name with a policy", e.Name, bare(e.Node), e.Pos)
+		writeLine(&out, "%s is governed by %s (%v), the closest name with a policy", e.Name, terminal.Bare(e.Node), e.Pos)
 	}
 	for _, r := range e.Records {
 		writeLine(&out, "    %d %s %q    %v", r.Flags, r.Tag, r.Value, r.Pos)
@@ -224,7 +224,7 @@ func diff(ctx context.Context, args []string, std stdio) (int, error) {
 func writeDiff(w io.Writer, changes []review.Change) error {
 	var out bytes.Buffer
 	for _, c := range changes {
-		name := bare(c.Name)
+		name := terminal.Bare(c.Name)
 		if c.Name == guard.Unlisted {
 			name = "every zone that is not listed"
 		}
@@ -245,11 +245,4 @@ func writeDiff(w io.Writer, changes []review.Change) error {
 // writeLine writes a line, whatever is in its parts.
 func writeLine(out *bytes.Buffer, format string, args ...any) {
 	out.WriteString(terminal.Clean(fmt.Sprintf(format, args...)) + "\n")
-}
-
-func bare(name string) string {
-	if name == "." {
-		return name
-	}
-	return strings.TrimSuffix(name, ".")
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // This file recognizes texts that may be the first half of a policy. An editor or a copy over the network
@@ -131,12 +132,12 @@ func lastOf(served, p *policy.Snapshot) (what string, lost bool) {
 	}
 	switch {
 	case cert != nil:
-		return "the certificate of " + bareName(cert.Name), !slices.ContainsFunc(p.Certificates, func(other policy.Certificate) bool {
+		return "the certificate of " + terminal.Bare(cert.Name), !slices.ContainsFunc(p.Certificates, func(other policy.Certificate) bool {
 			return other.Name == cert.Name && other.Wildcard == cert.Wildcard
 		})
 	case zone != nil:
 		now := p.Zone(zone.Name)
-		return "the name " + bareName(node.Name), now == nil || now.Node(node.Name) == nil
+		return "the name " + terminal.Bare(node.Name), now == nil || now.Node(node.Name) == nil
 	}
 	return "", false
 }

@@ -470,7 +470,7 @@ func (l *loader) inquire(s *serving) *inquiry {
 }
 
 func nodeAtAlias(node *policy.Node, target string) guard.Refusal {
-	name, target := strings.TrimSuffix(node.Name, "."), strings.TrimSuffix(target, ".")
+	name, target := terminal.Bare(node.Name), terminal.Bare(target)
 	return guard.Refusal{Pos: node.Pos, Code: "node-at-alias", Names: []string{name},
 		Cause:  fmt.Sprintf("it is an alias to %s in the zone's data, so that its own CAA can never be answered (RFC 1034 3.6.2): a CA follows the alias and reads the CAA there (RFC 8659 3)", target),
 		Remedy: fmt.Sprintf("take the node away, and say at %s what shall hold, or make %s a name of its own", target, name)}
@@ -713,7 +713,7 @@ func (l *loader) greet(address, port string) {
 		if served == nil || served.lender != nil {
 			continue
 		}
-		log.Infof("Ask: dig @%s -p %s %s CAA +dnssec", address, port, strings.TrimSuffix(z.Name, "."))
+		log.Infof("Ask: dig @%s -p %s %s CAA +dnssec", address, port, terminal.Bare(z.Name))
 		for _, line := range served.Publish() {
 			log.Info(line)
 		}

@@ -17,6 +17,8 @@ import (
 	"github.com/coredns/coredns/plugin/transfer"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // This file looks at the other plugins of the server block. One before caa in the chain may change an answer after it
@@ -113,7 +115,7 @@ func pathed(h plugin.Handler, l *loader, _ *serving) []problem {
 func localhosts(_ plugin.Handler, _ *loader, s *serving) []problem {
 	for name := range s.policyNames() {
 		if strings.HasPrefix(name, "localhost.") {
-			return []problem{{text: fmt.Sprintf("local answers for %s, without the policy's CAA and without signatures: take local out, or the name out of the policy", bareName(name))}}
+			return []problem{{text: fmt.Sprintf("local answers for %s, without the policy's CAA and without signatures: take local out, or the name out of the policy", terminal.Bare(name))}}
 		}
 	}
 	return nil
@@ -126,8 +128,8 @@ func transferred(h plugin.Handler, l *loader, _ *serving) []problem {
 	}
 	var zones []string
 	for _, zone := range stringsIn(reflect.ValueOf(h), "Zones") {
-		if l.touches(zone) && !slices.Contains(zones, bareName(zone)) {
-			zones = append(zones, bareName(zone))
+		if l.touches(zone) && !slices.Contains(zones, terminal.Bare(zone)) {
+			zones = append(zones, terminal.Bare(zone))
 		}
 	}
 	if len(zones) == 0 {
@@ -213,9 +215,9 @@ func changesOne(rule rewrite.Rule, name string, qtype uint16, words []string) (w
 	if result != rewrite.RewriteDone {
 		return "", false, false
 	}
-	asked := bareName(name) + " " + dns.TypeToString[qtype]
+	asked := terminal.Bare(name) + " " + dns.TypeToString[qtype]
 	if q := r.Question[0]; q.Name != name || q.Qtype != qtype || q.Qclass != dns.ClassINET {
-		instead := bareName(q.Name) + " " + dns.TypeToString[q.Qtype]
+		instead := terminal.Bare(q.Name) + " " + dns.TypeToString[q.Qtype]
 		return fmt.Sprintf("answers %s with %s", asked, instead), qtype != dns.TypeANY, true // nobody relies on ANY (RFC 8482)
 	}
 	for _, response := range responses {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -204,7 +205,7 @@ func (o *observer) issuance(ctx context.Context, r guard.Requirement) (sight, st
 	}
 	where := "no CAA stands at or above it"
 	if seen.owner != "" {
-		where = "the CAA of " + strings.TrimSuffix(seen.owner, ".")
+		where = "the CAA of " + terminal.Bare(seen.owner)
 		if seen.owner != r.Name && !dns.IsSubDomain(seen.owner, r.Name) {
 			where += ", to which it is an alias,"
 		}
@@ -272,7 +273,7 @@ func (o *observer) look(ctx context.Context, name string) observation {
 	z := o.serving.find(at)
 	switch {
 	case z == nil || z.lender != nil:
-		return observation{what: governed, cause: fmt.Sprintf("it is an alias to %s, whose CAA is not this block's: look there", strings.TrimSuffix(at, "."))}
+		return observation{what: governed, cause: fmt.Sprintf("it is an alias to %s, whose CAA is not this block's: look there", terminal.Bare(at))}
 	case !m.Authoritative && len(m.Ns) > 0:
 		return observation{what: governed, cause: fmt.Sprintf("it lies under the zone cut %s, whose servers give its CAA: look there", strings.TrimSuffix(m.Ns[0].Header().Name, "."))}
 	}

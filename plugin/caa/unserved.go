@@ -11,6 +11,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/spelling"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // This file is about zones of the policy that this block does not serve. Other blocks of the server may, or other
@@ -109,7 +110,7 @@ func (l *loader) reportUnserved() {
 		case l.speaksForFile():
 			nowhere = append(nowhere, z.Name)
 			if near := nearest(z.Name, candidates); near != "" && len(slips) < shownFindings {
-				slips = append(slips, fmt.Sprintf("%v: the policy lists %s, and this server serves %s, which the policy does not list: is one of them misspelt?", z.Pos, bareName(z.Name), bareName(near)))
+				slips = append(slips, fmt.Sprintf("%v: the policy lists %s, and this server serves %s, which the policy does not list: is one of them misspelt?", z.Pos, terminal.Bare(z.Name), terminal.Bare(near)))
 			}
 		}
 	}
@@ -161,7 +162,7 @@ func (l *loader) meantOf(p *policy.Snapshot, apex string) string {
 	if near == "" {
 		return ""
 	}
-	return fmt.Sprintf("; did you mean %s, which it lists (%v)?", bareName(near), p.Zone(near).Pos)
+	return fmt.Sprintf("; did you mean %s, which it lists (%v)?", terminal.Bare(near), p.Zone(near).Pos)
 }
 
 // slipsInZone is how many letters of a zone's name may be wrong for it to be taken for another one.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // This file refuses zones whose data nobody has. Without `nameservers` a zone is what the next plugin says of it;
@@ -139,8 +140,8 @@ func (l *loader) leftLame(ctx context.Context, s *serving, previous *policy.Snap
 		ns := lower(rr.(*dns.NS).Ns)
 		if slices.ContainsFunc(was.Nameservers, func(server policy.Nameserver) bool { return server.Name == ns }) {
 			return guard.Refusal{Pos: s.policy.ZonesPos, Code: "lame-delegation", Names: names,
-				Cause:  fmt.Sprintf("the policy no longer lists the zone %s, and the data of %s still delegate it to %s, which would be a lame delegation", bareName(was.Name), bareName(above.Name), bareName(ns)),
-				Remedy: fmt.Sprintf("list %s again; or change or remove its delegation in the data of %s first", bareName(was.Name), bareName(above.Name))}, true
+				Cause:  fmt.Sprintf("the policy no longer lists the zone %s, and the data of %s still delegate it to %s, which would be a lame delegation", terminal.Bare(was.Name), terminal.Bare(above.Name), terminal.Bare(ns)),
+				Remedy: fmt.Sprintf("list %s again; or change or remove its delegation in the data of %s first", terminal.Bare(was.Name), terminal.Bare(above.Name))}, true
 		}
 	}
 	return r, false
@@ -155,7 +156,7 @@ func (l *loader) wasServed(previous *policy.Snapshot, apex string) *policy.Zone 
 }
 
 func refuseNoData(z *zone, required []string, err error) guard.Refusal {
-	names := append([]string{bareName(z.Name)}, required...)
+	names := append([]string{terminal.Bare(z.Name)}, required...)
 	return guard.Refusal{Pos: z.Pos, Code: "no-data", Names: slices.Compact(names),
 		Cause:  fmt.Sprintf("it has no nameservers, and the next plugin does not have its data (%v): questions about it would be answered with SERVFAIL, or as if it were empty", err),
 		Remedy: "write nameservers: for a zone that is complete by its policy; or have another plugin of the server block, such as file, serve the zone first"}
@@ -230,7 +231,7 @@ func (q *inquiry) isData(z *zone, was *policy.Zone, m *dns.Msg) error {
 	if above := q.serving.zones[apex]; was == nil && above != nil && !above.PolicyOnly() {
 		return nil // the names lie in the data of a zone above that is served here, too
 	}
-	return fmt.Errorf("it answers from the zone %s", bareName(apex))
+	return fmt.Errorf("it answers from the zone %s", terminal.Bare(apex))
 }
 
 // isSOAOf reports whether a record is the SOA that we served of a policy-only zone.
@@ -238,5 +239,3 @@ func isSOAOf(rr dns.RR, z *policy.Zone) bool {
 	soa, ok := rr.(*dns.SOA)
 	return ok && z.PolicyOnly() && lower(soa.Hdr.Name) == z.Name && soa.Serial == z.Serial && lower(soa.Ns) == z.Nameservers[0].Name
 }
-
-func bareName(name string) string { return strings.TrimSuffix(name, ".") }

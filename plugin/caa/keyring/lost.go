@@ -70,10 +70,10 @@ func (r *rolling) heldOf(zones []string, said map[string][]keyroll.Observation) 
 			}
 			begin[name] = r.mayBegin(name, z, said, now)
 			if begin[name] == nil && r.record.broken != nil {
-				begin[name] = fmt.Errorf("%s is not served: the record of which zones had keys cannot be read, so that it may have had some: %w. Put it back, or remove it if the zone is new", strings.TrimSuffix(name, "."), r.record.broken)
+				begin[name] = fmt.Errorf("%s is not served: the record of which zones had keys cannot be read, so that it may have had some: %w. Put it back, or remove it if the zone is new", terminal.Bare(name), r.record.broken)
 			}
 			if begin[name] == nil && gone {
-				begin[name] = fmt.Errorf("%s is not served: %w", strings.TrimSuffix(name, "."), errNoFolder)
+				begin[name] = fmt.Errorf("%s is not served: %w", terminal.Bare(name), errNoFolder)
 			}
 		}
 	}
@@ -121,7 +121,7 @@ func (r *rolling) mayBegin(name string, z *rollingZone, said map[string][]keyrol
 		z.since = now
 	}
 	if now.Sub(z.since) < patienceForNew {
-		return fmt.Errorf("%s: %w", strings.TrimSuffix(name, "."), errAwaits)
+		return fmt.Errorf("%s: %w", terminal.Bare(name), errAwaits)
 	}
 	z.unasked = true
 	return nil
@@ -129,7 +129,7 @@ func (r *rolling) mayBegin(name string, z *rollingZone, said map[string][]keyrol
 
 // waysOut adds to why a zone is refused what to do about it.
 func (r *rolling) waysOut(name string, err error) error {
-	zone := strings.TrimSuffix(name, ".")
+	zone := terminal.Bare(name)
 	begin := fmt.Sprintf("start with new keys: caacheck keys new %s %s", r.dir, zone)
 	if errors.As(err, new(*orphaned)) {
 		return fmt.Errorf("%s is not served: %w. Without the DS, or with orphan, %s", zone, err, begin)
@@ -205,11 +205,11 @@ func (r *rolling) hold(name string, z *rollingZone, result *keyfolder.Result, fa
 		z.held = result.Held // of an instance that this one takes over from
 	}
 	if was := r.record.moved[name]; was != "" && len(result.Changes) > 0 {
-		log.Warningf("%s gets its first key in %s, and by a record in %s it had keys in %s, which is missing: if that folder has moved, stop, and put the zone's old keys into %[2]s", strings.TrimSuffix(name, "."), r.dir, filepath.Dir(r.record.path), was)
+		log.Warningf("%s gets its first key in %s, and by a record in %s it had keys in %s, which is missing: if that folder has moved, stop, and put the zone's old keys into %[2]s", terminal.Bare(name), r.dir, filepath.Dir(r.record.path), was)
 	}
 	delete(r.record.moved, name)
 	if z.unasked && len(result.Changes) > 0 {
-		log.Warningf("%s gets its first key though its parent could not be asked for %v whether it has a DS; if it has one, put the zone's old keys into %s and restart", strings.TrimSuffix(name, "."), patienceForNew, r.dir)
+		log.Warningf("%s gets its first key though its parent could not be asked for %v whether it has a DS; if it has one, put the zone's old keys into %s and restart", terminal.Bare(name), patienceForNew, r.dir)
 	}
 	z.refused, z.since, z.fresh, z.unasked = nil, time.Time{}, false, false
 	if err := r.orphaned(name, z, z.last.Refusals); z.notServed && err != nil && !r.parents.orphans[name] && !followed(z.last.Zone.Keys) {
@@ -229,7 +229,7 @@ func (r *rolling) saveRecord() {
 
 // lostText is why what is held is served, for people.
 func lostText(name string, result *keyfolder.Result) string {
-	return fmt.Sprintf("%s: %s (%v): %s", strings.TrimSuffix(name, "."), result.Lost.Cause(), result.Err, result.Lost.Remedy())
+	return fmt.Sprintf("%s: %s (%v): %s", terminal.Bare(name), result.Lost.Cause(), result.Err, result.Lost.Remedy())
 }
 
 // patience is how long the parents of zones may take: not long where one waits for that before it is served.
@@ -306,7 +306,7 @@ func (r *rolling) restore(e *keyfolder.Errand) (done, changed bool) {
 			e.Failed[name] = failed.Error()
 		case did.Wrote:
 			e.Zones = append(e.Zones, name)
-			log.Infof("%s: the keys held in memory are written into %s", strings.TrimSuffix(name, "."), r.dir)
+			log.Infof("%s: the keys held in memory are written into %s", terminal.Bare(name), r.dir)
 		}
 		e.Aside = append(e.Aside, did.Aside...)
 	}
@@ -344,7 +344,7 @@ func (r *rolling) startNew(ctx context.Context, e *keyfolder.Errand) (done, chan
 	z.fresh, z.held = true, nil
 	r.record.forget(e.Zone)
 	r.mu.Unlock()
-	log.Warningf("%s starts with the keys that %s has, or new ones: people asked for it", strings.TrimSuffix(e.Zone, "."), r.dir)
+	log.Warningf("%s starts with the keys that %s has, or new ones: people asked for it", terminal.Bare(e.Zone), r.dir)
 	news, err := r.step([]string{e.Zone}, said)
 	r.mu.Lock()
 	defer r.mu.Unlock()

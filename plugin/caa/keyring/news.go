@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
@@ -165,7 +164,7 @@ func (c *changeLog) add(zone string, result *keyfolder.Result, keys *Keys) {
 	}
 	delegation := false
 	for _, change := range result.Changes {
-		c.lines = append(c.lines, fmt.Sprintf("%s: the %s %s %s", strings.TrimSuffix(zone, "."), change.Role, change.Key, becomes[change.To]))
+		c.lines = append(c.lines, fmt.Sprintf("%s: the %s %s %s", terminal.Bare(zone), change.Role, change.Key, becomes[change.To]))
 		delegation = delegation || change.To == keyroll.Ready
 	}
 	if delegation {

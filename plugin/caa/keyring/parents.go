@@ -12,6 +12,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/caa/parent"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -97,7 +98,7 @@ func (p *parents) tellSilence(said map[string][]keyroll.Observation) {
 		delete(p.silent, zone)
 		for _, o := range of {
 			if o.Err != nil {
-				p.silent[zone], example = true, fmt.Sprintf("that of %s: %s: %s", strings.TrimSuffix(zone, "."), o.Server, strings.ReplaceAll(o.Err.Error(), "\n", "; "))
+				p.silent[zone], example = true, fmt.Sprintf("that of %s: %s: %s", terminal.Bare(zone), o.Server, strings.ReplaceAll(o.Err.Error(), "\n", "; "))
 			}
 		}
 	}
@@ -155,7 +156,7 @@ func (p *parents) orphaned(zone string, refusal keyroll.Refusal, said []keyroll.
 }
 
 func (e *orphaned) Error() string {
-	zone, ttl := strings.TrimSuffix(e.zone, "."), uint32(0)
+	zone, ttl := terminal.Bare(e.zone), uint32(0)
 	stem, err := zonesign.KeyFileStem(e.zone)
 	if err != nil {
 		stem = e.zone // it is only for people

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -226,7 +226,7 @@ func (r *rolling) tellParents(ctx context.Context) {
 			case err != nil:
 				log.Warningf("The parent of %s was not told of new CDS, and will see them when it looks: %v", name, err)
 			case told != "":
-				log.Infof("%s: %s was told of new CDS (RFC 9859)", strings.TrimSuffix(name, "."), told)
+				log.Infof("%s: %s was told of new CDS (RFC 9859)", terminal.Bare(name), told)
 			}
 		}()
 	}
@@ -458,7 +458,7 @@ func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, tt
 			return false, fmt.Errorf("keys of %s in %s: %w", name, r.dir, err)
 		}
 		if !sameKeys(z.others, others) {
-			log.Infof("%s: %d keys of other signers are published with ours", strings.TrimSuffix(name, "."), len(others))
+			log.Infof("%s: %d keys of other signers are published with ours", terminal.Bare(name), len(others))
 		}
 		if unfit == "" || !equalSets(z.last.Sets, result.Sets) {
 			changed, z.keys, z.others = z.keys != nil, keys, others

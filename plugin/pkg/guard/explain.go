@@ -9,6 +9,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // who names the issuer as its user wrote it.
@@ -60,7 +61,7 @@ func (c *check) uncovered(r Requirement) Refusal {
 // meant proposes the zone that somebody may have misspelt, in the policy or in the name.
 func (c *check) meant(name string) string {
 	if z := c.misspelt(name); z != nil {
-		return fmt.Sprintf("if %s is meant, correct the one that is misspelt (the zone is at %v); else ", bare(z.Name), z.Pos)
+		return fmt.Sprintf("if %s is meant, correct the one that is misspelt (the zone is at %v); else ", terminal.Bare(z.Name), z.Pos)
 	}
 	return ""
 }
@@ -76,11 +77,9 @@ func (c *check) misspelt(name string) *policy.Zone {
 // aliased is the refusal of a name whose CAA is that of its alias's target (RFC 8659 3).
 func (c *check) aliased(r Requirement, target string) Refusal {
 	return Refusal{Pos: r.Pos, Code: "alias", Names: []string{r.String()},
-		Cause:  fmt.Sprintf("by challenge it is an alias of %s, whose CAA decides, so %s cannot be proved to issue%s", bare(target), r.who(), c.because(r)),
+		Cause:  fmt.Sprintf("by challenge it is an alias of %s, whose CAA decides, so %s cannot be proved to issue%s", terminal.Bare(target), r.who(), c.because(r)),
 		Remedy: "take the name out of certificates, for certificates are for the name without _acme-challenge" + r.drop()}
 }
-
-func bare(name string) string { return strings.TrimSuffix(name, ".") }
 
 // denial is a required issuance that the policy denies, and the property that decided.
 type denial struct {
@@ -139,7 +138,7 @@ func (d denial) where() string {
 	if d.src.Owner == "default" {
 		return "in default"
 	}
-	return "at " + bare(d.src.Owner)
+	return "at " + terminal.Bare(d.src.Owner)
 }
 
 // fromDefault reports whether a zone of the file takes the property from `default`: then the zone is
@@ -168,7 +167,7 @@ func (c *check) explainNone(d denial) Refusal {
 	remedy := declare + edit.String()
 	switch {
 	case d.fromDefault():
-		remedy += " in the zone " + bare(d.node.Zone.Name)
+		remedy += " in the zone " + terminal.Bare(d.node.Zone.Name)
 	case d.node.Zone.FromDefault:
 		remedy += " there; or list the zone with such a line of its own"
 	case d.src.Owner != d.Name:
@@ -193,7 +192,7 @@ func (c *check) explainOthers(d denial) Refusal {
 	edit, where := &Edit{Pos: d.src.Pos, Op: Add, Key: d.tag, Value: key}, " there"
 	if d.fromDefault() && !narrowed {
 		edit = &Edit{Pos: d.place().pos, Op: Set, Key: d.tag, Value: listed(slices.Concat(others, c.lacking[d.place()].keys))}
-		where = " in the zone " + bare(d.node.Zone.Name)
+		where = " in the zone " + terminal.Bare(d.node.Zone.Name)
 	}
 	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: declare + edit.String() + where, Edit: doable(edit, declare)}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // issuers checks the names and accounts that the policy declares.
@@ -186,7 +187,7 @@ func (c *check) properties() {
 	for _, z := range c.policy.Zones {
 		c.nameservers(z)
 		for node := range z.Nodes() {
-			c.node(node, bare(node.Name))
+			c.node(node, terminal.Bare(node.Name))
 		}
 	}
 	if d := c.policy.Default(); d != nil {
@@ -232,13 +233,13 @@ const fewer = "declare fewer accounts, for each is a record; or name here only t
 // nameservers refuses RRsets of a zone's servers that not every resolver accepts.
 func (c *check) nameservers(z *policy.Zone) {
 	if n := len(z.Nameservers); n > MostRecords {
-		c.refuse(Refusal{Pos: z.Nameservers[MostRecords].Pos, Code: string(TooManyRecords), Names: []string{bare(z.Name)},
+		c.refuse(Refusal{Pos: z.Nameservers[MostRecords].Pos, Code: string(TooManyRecords), Names: []string{terminal.Bare(z.Name)},
 			Cause:  fmt.Sprintf("it has %d name servers, and to more than %d records resolvers by BIND answer SERVFAIL (max-records-per-type)", n, MostRecords),
 			Remedy: "name fewer: a delegation has at most 13"})
 	}
 	for _, ns := range z.Nameservers {
 		if n := len(ns.Addresses); n > MostRecords {
-			c.refuse(Refusal{Pos: ns.Pos, Code: string(TooManyRecords), Names: []string{bare(ns.Name)},
+			c.refuse(Refusal{Pos: ns.Pos, Code: string(TooManyRecords), Names: []string{terminal.Bare(ns.Name)},
 				Cause:  fmt.Sprintf("it has %d addresses, and to more than %d records of a type resolvers by BIND answer SERVFAIL (max-records-per-type)", n, MostRecords),
 				Remedy: "give it fewer addresses"})
 		}

@@ -303,7 +303,7 @@ func (c *check) tellOmitted() {
 // onlyDefault warns of a name that default protects, if its zone is served, and that is near a zone of the file.
 func (c *check) onlyDefault(cert policy.Certificate) {
 	if z := c.misspelt(cert.Name); z != nil {
-		c.warn(cert.Pos, "zone-misspelt", "%s is in no zone of the file, so default governs it, if the server serves its zone at all: is it or the zone %s (%v) misspelt?", bare(cert.Name), bare(z.Name), z.Pos)
+		c.warn(cert.Pos, "zone-misspelt", "%s is in no zone of the file, so default governs it, if the server serves its zone at all: is it or the zone %s (%v) misspelt?", terminal.Bare(cert.Name), terminal.Bare(z.Name), z.Pos)
 	}
 }
 
@@ -528,9 +528,9 @@ func (c *check) challenge(r Requirement, z *policy.Zone) {
 	const code = "challenge-unanswerable"
 	target, alias := z.Alias("_acme-challenge." + r.Name)
 	if !alias {
-		c.warn(r.Pos, code, "dns-01 cannot succeed for %s: the zone %s is complete by the policy, and so has no TXT record; write challenge: there, which makes _acme-challenge names aliases into a zone that the ACME client may write to", bare(r.Name), bare(z.Name))
+		c.warn(r.Pos, code, "dns-01 cannot succeed for %s: the zone %s is complete by the policy, and so has no TXT record; write challenge: there, which makes _acme-challenge names aliases into a zone that the ACME client may write to", terminal.Bare(r.Name), terminal.Bare(z.Name))
 	} else if into := c.zone(target); into != nil && into.PolicyOnly() {
-		c.warn(r.Pos, code, "dns-01 cannot succeed for %s: its challenge is an alias of %s, and the zone %s is complete by the policy, and so has no TXT record; let challenge: lead into a zone that the ACME client may write to", bare(r.Name), bare(target), bare(into.Name))
+		c.warn(r.Pos, code, "dns-01 cannot succeed for %s: its challenge is an alias of %s, and the zone %s is complete by the policy, and so has no TXT record; let challenge: lead into a zone that the ACME client may write to", terminal.Bare(r.Name), terminal.Bare(target), terminal.Bare(into.Name))
 	}
 }
 

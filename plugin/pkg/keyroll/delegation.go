@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // Delegation is what belongs at the parent of a zone now: the one answer of the server's log and of `caacheck keys ds`.
@@ -59,7 +61,7 @@ func (d *Delegation) Note(zone string) string {
 	if !d.Until.IsZero() {
 		until = d.Until.UTC().Format(" until 2006-01-02 15:04 UTC")
 	}
-	zone = strings.TrimSuffix(zone, ".")
+	zone = terminal.Bare(zone)
 	switch d.Advice {
 	case TooEarly:
 		return fmt.Sprintf("Too early for a DS of %s%s: caches have the zone without these keys, and would take it for bogus.", zone, until)

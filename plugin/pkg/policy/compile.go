@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // defaultTTL is that of CAA RRsets: short beside the 8 hours for which a CA may rely on an answer
@@ -254,7 +255,7 @@ func (c *compiler) readZones(n *yaml.Node) {
 			return
 		}
 		if first := c.snap.zones[name]; first != nil {
-			c.wrong(key, "the zone %s stands twice; the first is in line %d", bare(name), first.Pos.Line)
+			c.wrong(key, "the zone %s stands twice; the first is in line %d", terminal.Bare(name), first.Pos.Line)
 			return
 		}
 		z := &zoneSpec{zone: &Zone{Name: name, Pos: c.pos(key)}, spec: spec{owner: name, pos: c.pos(key)}}
@@ -318,7 +319,7 @@ func (c *compiler) compileZone(z *zoneSpec) {
 	}
 	for _, one := range names {
 		if _, ok := z.zone.Alias(one.name); ok {
-			c.wrong(one.key, "%s is an alias by challenge, so it can never answer CAA (RFC 1034 3.6.2); take the node away", bare(one.name))
+			c.wrong(one.key, "%s is an alias by challenge, so it can never answer CAA (RFC 1034 3.6.2); take the node away", terminal.Bare(one.name))
 		}
 	}
 }
@@ -347,16 +348,16 @@ func (c *compiler) nodeName(z *Zone, key *yaml.Node) (string, bool) {
 		return "", false
 	}
 	if z.Name != "." && strings.HasSuffix(relative, "."+z.Name) {
-		c.wrong(key, "names are relative to their zone: %s would be %s.%s; write %q", text, bare(relative), bare(z.Name), strings.TrimSuffix(relative, "."+z.Name))
+		c.wrong(key, "names are relative to their zone: %s would be %s.%s; write %q", text, terminal.Bare(relative), terminal.Bare(z.Name), strings.TrimSuffix(relative, "."+z.Name))
 		return "", false
 	}
 	full := relative + strings.TrimPrefix(z.Name, ".")
 	if len(full) > maxName {
-		c.wrong(key, "the name %s is too long in the zone %s: at most 255 octets", shorten(text), bare(z.Name))
+		c.wrong(key, "the name %s is too long in the zone %s: at most 255 octets", shorten(text), terminal.Bare(z.Name))
 		return "", false
 	}
 	if other := c.snap.Covering(full); other != nil && other != z {
-		c.wrong(key, "%s lies in the zone %s, which the file lists in line %d and which answers for it; move the name there", bare(full), bare(other.Name), other.Pos.Line)
+		c.wrong(key, "%s lies in the zone %s, which the file lists in line %d and which answers for it; move the name there", terminal.Bare(full), terminal.Bare(other.Name), other.Pos.Line)
 		return "", false
 	}
 	return full, true
@@ -374,7 +375,7 @@ func (c *compiler) node(z *Zone, name string, own, merged, parent *spec) *Node {
 		node.Challenge = said.template
 		c.challenge = append(c.challenge, challengeUse{said.template, said.pos})
 	case said.owner == name:
-		c.add(said.pos, "challenge needs a zone with nameservers: in %s the next plugin holds the names", bare(z.Name))
+		c.add(said.pos, "challenge needs a zone with nameservers: in %s the next plugin holds the names", terminal.Bare(z.Name))
 	}
 	return node
 }
@@ -468,13 +469,13 @@ func (c *compiler) readNameservers(n *yaml.Node, zone string) []Nameserver {
 		case ns.Name == "":
 			c.wrong(item, "a name server needs a name")
 		case inside && len(ns.Addresses) == 0:
-			c.wrong(item, "%s lies in the zone, so nobody else can say its addresses; add addresses", bare(ns.Name))
+			c.wrong(item, "%s lies in the zone, so nobody else can say its addresses; add addresses", terminal.Bare(ns.Name))
 		case !inside && len(ns.Addresses) > 0:
-			c.wrong(item, "%s lies outside of the zone, whose answers cannot give its addresses; take them away", bare(ns.Name))
+			c.wrong(item, "%s lies outside of the zone, whose answers cannot give its addresses; take them away", terminal.Bare(ns.Name))
 		case strings.HasPrefix(ns.Name, acmeLabel):
-			c.wrong(item, "a name server cannot be called %s, which challenges use", bare(ns.Name))
+			c.wrong(item, "a name server cannot be called %s, which challenges use", terminal.Bare(ns.Name))
 		case !seen.add(ns.Name):
-			c.wrong(item, "the name server %s stands twice", bare(ns.Name))
+			c.wrong(item, "the name server %s stands twice", terminal.Bare(ns.Name))
 		}
 		out = append(out, ns)
 	}
@@ -493,7 +494,7 @@ func (c *compiler) checkNameservers() {
 			if ns.Name == "" || holder == nil || holder == z || !holder.PolicyOnly() || c.addresses(holder, ns.Name) {
 				continue
 			}
-			c.add(ns.Pos, "%s lies in the zone %s, which this policy synthesises and which has no address of it; list it there with addresses, or name a server that another zone holds", bare(ns.Name), bare(holder.Name))
+			c.add(ns.Pos, "%s lies in the zone %s, which this policy synthesises and which has no address of it; list it there with addresses, or name a server that another zone holds", terminal.Bare(ns.Name), terminal.Bare(holder.Name))
 		}
 	}
 }
@@ -518,7 +519,7 @@ func (c *compiler) checkChallenges() {
 		target := strings.ReplaceAll(use.target, "{name}", "name")
 		if into := c.snap.Covering(target); into != nil && into.PolicyOnly() && !told[use.pos] {
 			told[use.pos] = true
-			c.add(use.pos, "challenge leads into %s, which this policy synthesises and which holds no TXT; point it at a zone that the ACME client can write", bare(into.Name))
+			c.add(use.pos, "challenge leads into %s, which this policy synthesises and which holds no TXT; point it at a zone that the ACME client can write", terminal.Bare(into.Name))
 		}
 	}
 }

@@ -306,14 +306,6 @@ func shorten(s string) string {
 	return s[:end] + "..."
 }
 
-// bare is a canonical name as people write it.
-func bare(name string) string {
-	if name == "." {
-		return name
-	}
-	return strings.TrimSuffix(name, ".")
-}
-
 // kind describes what stands in the file.
 func kind(n *yaml.Node) string {
 	switch {

@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // spec is what one node of the file says: a zone, a name in it, or `default`. A nil field says
@@ -495,12 +496,12 @@ func (c *compiler) checkOpen(s, parent *spec) {
 	switch {
 	case parent != c.root && s.set == parent.set:
 	case g == nil && !rrset.Has(issuance.TagIssue):
-		c.add(s.pos, "%s has no issue, neither of its own nor from default, so anyone could issue; write issue: [ISSUER], issue: none, or issue: any if that is meant", bare(s.owner))
+		c.add(s.pos, "%s has no issue, neither of its own nor from default, so anyone could issue; write issue: [ISSUER], issue: none, or issue: any if that is meant", terminal.Bare(s.owner))
 	case g != nil && g.any && len(rrset) == 0:
 		pos := s.pos
 		if g.owner == s.owner {
 			pos = g.pos
 		}
-		c.add(pos, "issue: any with nothing else to say is no RRset at all, and a CA would climb on to the parent (RFC 8659 3); add report to %s", bare(s.owner))
+		c.add(pos, "issue: any with nothing else to say is no RRset at all, and a CA would climb on to the parent (RFC 8659 3); add report to %s", terminal.Bare(s.owner))
 	}
 }
