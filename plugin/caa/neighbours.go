@@ -197,7 +197,7 @@ func (l *loader) changes(s *serving, rule rewrite.Rule) (what string, certain bo
 }
 
 // isExpression reports whether a word of a rule is a regular expression and not a name.
-func isExpression(word string) bool { return strings.ContainsAny(word, `()[]*+?^$|\\`) }
+func isExpression(word string) bool { return strings.ContainsAny(word, `()[]*+?^$|\`) }
 
 // onlyOurs reports whether every name that the server block is asked for is in a zone of ours.
 func (l *loader) onlyOurs(s *serving) bool {
@@ -215,9 +215,9 @@ func changesOne(rule rewrite.Rule, name string, qtype uint16, words []string) (w
 	if result != rewrite.RewriteDone {
 		return "", false, false
 	}
-	asked := terminal.Bare(name) + " " + dns.TypeToString[qtype]
+	asked := terminal.Bare(name) + " " + dns.Type(qtype).String()
 	if q := r.Question[0]; q.Name != name || q.Qtype != qtype || q.Qclass != dns.ClassINET {
-		instead := terminal.Bare(q.Name) + " " + dns.TypeToString[q.Qtype]
+		instead := terminal.Bare(q.Name) + " " + dns.Type(q.Qtype).String()
 		return fmt.Sprintf("answers %s with %s", asked, instead), qtype != dns.TypeANY, true // nobody relies on ANY (RFC 8482)
 	}
 	for _, response := range responses {

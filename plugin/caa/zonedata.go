@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -81,11 +80,11 @@ func (l *loader) withoutData(s *serving, previous *policy.Snapshot, operator []g
 	if previous == nil {
 		return nil
 	}
-	required, seen := map[*zone][]string{}, map[string]bool{}
+	required, seen := map[*zone][]guard.Requirement{}, map[string]bool{}
 	for _, r := range slices.Concat(guard.Requirements(s.policy), operator, guard.Requirements(previous)) {
 		if z, name := s.find(r.Name), r.String(); z != nil && !seen[name] {
 			seen[name] = true
-			required[z] = append(required[z], name)
+			required[z] = append(required[z], r)
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patienceForNodes)
@@ -121,15 +120,13 @@ func (l *loader) withoutData(s *serving, previous *policy.Snapshot, operator []g
 // leftLame refuses to drop a complete zone in which issuances are required while the zone above, whose data the next
 // plugin has, delegates it to the same name servers: they would refer a CA's resolver to themselves for ever. Where
 // the delegation names others, the zone has moved to them.
-func (l *loader) leftLame(ctx context.Context, s *serving, previous *policy.Snapshot, was *policy.Zone, required map[*zone][]string) (r guard.Refusal, lame bool) {
+func (l *loader) leftLame(ctx context.Context, s *serving, previous *policy.Snapshot, was *policy.Zone, required map[*zone][]guard.Requirement) (r guard.Refusal, lame bool) {
 	above := s.find(was.Name)
 	if !was.PolicyOnly() || !l.cfg.covers(was.Name) || s.zones[was.Name] != nil || above == nil || above.PolicyOnly() || above.lender != nil {
 		return r, false
 	}
-	names := slices.DeleteFunc(slices.Clone(required[above]), func(name string) bool {
-		return previous.Covering(dns.Fqdn(strings.TrimPrefix(name, "*."))) != was
-	})
-	if len(names) == 0 {
+	inside := slices.DeleteFunc(slices.Clone(required[above]), func(r guard.Requirement) bool { return previous.Covering(r.Name) != was })
+	if len(inside) == 0 {
 		return r, false
 	}
 	f, err := l.inquire(s).ask(ctx, above, was.Name, dns.TypeNS)
@@ -139,7 +136,7 @@ func (l *loader) leftLame(ctx context.Context, s *serving, previous *policy.Snap
 	for _, rr := range f.set {
 		ns := lower(rr.(*dns.NS).Ns)
 		if slices.ContainsFunc(was.Nameservers, func(server policy.Nameserver) bool { return server.Name == ns }) {
-			return guard.Refusal{Pos: s.policy.ZonesPos, Code: "lame-delegation", Names: names,
+			return guard.Refusal{Pos: s.policy.ZonesPos, Code: "lame-delegation", Names: namesOf(inside),
 				Cause:  fmt.Sprintf("the policy no longer lists the zone %s, and the data of %s still delegate it to %s, which would be a lame delegation", terminal.Bare(was.Name), terminal.Bare(above.Name), terminal.Bare(ns)),
 				Remedy: fmt.Sprintf("list %s again; or change or remove its delegation in the data of %s first", terminal.Bare(was.Name), terminal.Bare(above.Name))}, true
 		}
@@ -155,8 +152,17 @@ func (l *loader) wasServed(previous *policy.Snapshot, apex string) *policy.Zone 
 	return previous.ZoneOrDefault(apex)
 }
 
-func refuseNoData(z *zone, required []string, err error) guard.Refusal {
-	names := append([]string{terminal.Bare(z.Name)}, required...)
+// namesOf are the names of requirements, for people.
+func namesOf(required []guard.Requirement) []string {
+	names := make([]string, len(required))
+	for i, r := range required {
+		names[i] = r.String()
+	}
+	return names
+}
+
+func refuseNoData(z *zone, required []guard.Requirement, err error) guard.Refusal {
+	names := append([]string{terminal.Bare(z.Name)}, namesOf(required)...)
 	return guard.Refusal{Pos: z.Pos, Code: "no-data", Names: slices.Compact(names),
 		Cause:  fmt.Sprintf("it has no nameservers, and the next plugin does not have its data (%v): questions about it would be answered with SERVFAIL, or as if it were empty", err),
 		Remedy: "write nameservers: for a zone that is complete by its policy; or have another plugin of the server block, such as file, serve the zone first"}
