@@ -9,7 +9,6 @@ package climb
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/miekg/dns"
 
@@ -128,10 +127,4 @@ func Properties(set dnssec.RRset) issuance.RRset {
 		}
 	}
 	return rrset
-}
-
-// Split reads what a certificate names: a domain name, or one below `*.`.
-func Split(name string) (base string, wildcard bool) {
-	base, wildcard = strings.CutPrefix(dns.CanonicalName(name), "*.")
-	return base, wildcard
 }

@@ -86,12 +86,6 @@ func (d *Denial) add(rr dns.RR, wildcard string) {
 	}
 }
 
-// NSECs are the verified NSEC records.
-func (d Denial) NSECs() []*dns.NSEC { return d.nsec }
-
-// NSEC3s are the verified NSEC3 records.
-func (d Denial) NSEC3s() []*dns.NSEC3 { return d.nsec3 }
-
 // NameError proves that a name does not exist: Secure, or Insecure where an NSEC3 leaves room for
 // unsigned delegations.
 func (d Denial) NameError(name string) Result {

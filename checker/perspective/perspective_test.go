@@ -223,7 +223,7 @@ func (s *stage) ask(t *testing.T, r guard.Requirement, limit time.Duration, entr
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Name, r.Wildcard = climb.Split(r.Name)
+	r.Name, r.Wildcard = strings.CutPrefix(dns.CanonicalName(r.Name), "*.")
 	return set.Ask(t.Context(), r, today)
 }
 

@@ -33,7 +33,7 @@ func resolver(t testing.TB, l *lab.Lab) *resolve.Resolver {
 
 func decide(t testing.TB, r *resolve.Resolver, req guard.Requirement, at time.Time) verdict.Verdict {
 	t.Helper()
-	req.Name, req.Wildcard = climb.Split(req.Name)
+	req.Name, req.Wildcard = strings.CutPrefix(dns.CanonicalName(req.Name), "*.")
 	return verdict.Decide(climb.Up(t.Context(), r, req.Name), req, at)
 }
 

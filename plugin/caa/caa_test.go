@@ -585,3 +585,13 @@ func BenchmarkRandom(b *testing.B) {
 		}
 	}
 }
+
+// look loads the file if it has changed and rests, and waits until it is judged.
+func (l *loader) look() {
+	l.consider()
+	if l.judging != nil {
+		v := <-l.judging.done
+		l.judging = nil
+		l.decide(v)
+	}
+}

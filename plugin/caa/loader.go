@@ -579,16 +579,6 @@ func (l *loader) verdicts() <-chan verdict {
 	return l.judging.done
 }
 
-// look loads the file if it has changed and rests, and waits until it is judged.
-func (l *loader) look() {
-	l.consider()
-	if l.judging != nil {
-		v := <-l.judging.done
-		l.judging = nil
-		l.decide(v)
-	}
-}
-
 // consider has the file judged if it has changed and rests, or has rested for so long that it is no half.
 func (l *loader) consider() {
 	now := l.now()

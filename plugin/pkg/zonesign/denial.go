@@ -88,9 +88,6 @@ func trimWindow(b Bitmap, start int) Bitmap {
 	return b
 }
 
-// NXNAME returns the NSEC record that says: this name does not exist (RFC 9824 3.2).
-func NXNAME(owner string, ttl uint32) (RRset, error) { return NSEC(owner, ttl, dns.TypeNXNAME) }
-
 // appendSuccessor appends the immediate successor of a name in canonical order (RFC 4034 6.1).
 func appendSuccessor(dst []byte, owner string) ([]byte, error) {
 	var buf [2 + maxName]byte

@@ -163,7 +163,7 @@ func TestNSECBitmap(t *testing.T) {
 
 func TestNXNAMEIsNSEC(t *testing.T) {
 	t.Parallel()
-	got, err := NXNAME("no.example.org.", 60)
+	got, err := NSEC("no.example.org.", 60, dns.TypeNXNAME)
 	want, _ := NSEC("no.example.org.", 60, dns.TypeNXNAME)
 	if err != nil || !got.equal(want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
