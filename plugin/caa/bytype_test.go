@@ -172,8 +172,8 @@ func TestAliasIsForgotten(t *testing.T) {
 	})
 }
 
-// Data without an SOA, as those of hosts: the one that stands in every denial is answered, too. Denied beside itself
-// by an NSEC with NS it is bogus to BIND.
+// Data without an SOA, as the plugin hosts has: a question for SOA is answered with the SOA of the denials. BIND takes an
+// answer for bogus that denies the SOA by an NSEC with NS.
 func TestDataWithoutSOA(t *testing.T) {
 	t.Parallel()
 	data := answers{"": saying(0)}
