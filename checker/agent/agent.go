@@ -1,9 +1,9 @@
-// Package agent answers CAA checks over the Open MPIC API (package mpic), so that this machine can be
-// another's network perspective.
+// Package agent answers CAA checks over the Open MPIC API (package mpic), so that this machine can be a network
+// perspective of another one.
 //
-// It asks from the root and validates, as `caacheck NAME` does from here. A check is passed only where
-// every reading of the CAA permits, and completed unless the look-up did not get as far as the name's
-// servers. Who asks has to show a token; bodies, checks at a time and their time are limited.
+// It looks names up from the root and validates, as `caacheck NAME` does. A check passes only if every reading of the
+// CAA records permits, and is completed unless the lookup did not reach the name's servers. Clients authenticate with a
+// token; bodies, checks at a time and their duration are limited.
 package agent
 
 import (
@@ -21,36 +21,36 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/mpic"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
 // Defaults, each with its reason.
 const (
-	DefaultLimit       = 25 * time.Second // for one check: less than who asks waits (perspective.DefaultLimit)
-	DefaultConcurrency = 64               // checks at a time: eight askers' worth
-	DefaultMemory      = 30 * time.Second // of what was looked up: the names of one run share zones, and no TTL in use is shorter
+	DefaultLimit       = 25 * time.Second // for one check: less than the client waits (perspective.DefaultLimit)
+	DefaultConcurrency = 64               // checks at a time: enough for eight clients
+	DefaultMemory      = 30 * time.Second // for answers: the names of one run share zones, and no TTL in use is shorter
 
 	maxBody    = 64 << 10 // octets: a name and a CA's Issuer Domain Names take one
 	maxDomains = 100      // Issuer Domain Names of one CA: the largest has 25
 )
 
-// Config says how to answer.
+// Config configures an agent.
 type Config struct {
-	Code        string                  // of this perspective
-	Token       string                  // that who asks has to show as a bearer (RFC 6750 2.1)
-	Domains     []string                // Issuer Domain Names for requests that give none
-	Looker      func() climb.Looker     // makes what is asked through, without memory
-	Limit       time.Duration           // for one check; 0 for DefaultLimit
-	Concurrency int                     // checks at a time; 0 for DefaultConcurrency
-	Memory      time.Duration           // 0 for DefaultMemory
-	Now         func() time.Time        // nil for the machine's clock
-	Log         func(line string)       // what went wrong; may be nil
-	Done        func(v verdict.Verdict) // each check's verdict; may be nil
+	Code        string              // of this perspective
+	Token       string              // that clients present as a bearer token (RFC 6750 2.1)
+	Domains     []string            // Issuer Domain Names for requests that give none
+	Looker      func() climb.Looker // makes a resolver without memory
+	Limit       time.Duration       // for one check; 0 for DefaultLimit
+	Concurrency int                 // checks at a time; 0 for DefaultConcurrency
+	Memory      time.Duration       // 0 for DefaultMemory
+	Now         func() time.Time    // nil for the machine's clock
+	Log         func(line string)   // logs what goes wrong; may be nil
 }
 
 // Agent is an http.Handler for [mpic.Path].
@@ -64,15 +64,15 @@ type Agent struct {
 	born   time.Time
 }
 
-// New returns an agent. Without a token there is none: whoever reaches it could make it ask anybody.
+// New returns an agent. It needs a token: any client could have it send queries to any server otherwise.
 func New(cfg Config) (*Agent, error) {
 	switch {
 	case cfg.Token == "":
-		return nil, errors.New("an agent without a token would answer anybody")
+		return nil, errors.New("an agent needs a token")
 	case cfg.Code == "":
-		return nil, errors.New("an agent has a code, such as the name of its place")
+		return nil, errors.New("an agent needs a code, such as the name of its location")
 	case cfg.Looker == nil:
-		return nil, errors.New("an agent needs something to ask through")
+		return nil, errors.New("an agent needs a resolver")
 	}
 	cfg.Limit, cfg.Memory = cmp.Or(cfg.Limit, DefaultLimit), cmp.Or(cfg.Memory, DefaultMemory)
 	if cfg.Now == nil {
@@ -126,7 +126,7 @@ func (a *Agent) log(format string, args ...any) {
 	}
 }
 
-// answer lets nobody in without the token, and reads nothing before.
+// answer rejects requests without the token before it reads anything else.
 func (a *Agent) answer(w http.ResponseWriter, r *http.Request) (*mpic.Response, error) {
 	if !a.knows(r) {
 		return nil, problem{http.StatusUnauthorized, "the token is missing or wrong"}
@@ -135,7 +135,7 @@ func (a *Agent) answer(w http.ResponseWriter, r *http.Request) (*mpic.Response, 
 	case r.URL.Path != mpic.Path:
 		return nil, problem{http.StatusNotFound, "the API is at " + mpic.Path}
 	case r.Method != http.MethodPost:
-		return nil, problem{http.StatusMethodNotAllowed, "the API is asked by POST"}
+		return nil, problem{http.StatusMethodNotAllowed, "the method must be POST"}
 	case media != "application/json":
 		return nil, problem{http.StatusUnsupportedMediaType, "a request is of the type application/json"}
 	}
@@ -143,7 +143,7 @@ func (a *Agent) answer(w http.ResponseWriter, r *http.Request) (*mpic.Response, 
 	if err != nil {
 		return nil, err
 	}
-	select { // not before: a body may come slowly, and is no check
+	select { // only now: a body may arrive slowly, and is not a check
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()
 	default:
@@ -163,12 +163,12 @@ func requestIn(body io.Reader) (*mpic.Request, error) {
 		err = json.Unmarshal(text, request)
 	}
 	if err != nil {
-		return nil, bad("the body is no request of the API: %v", err)
+		return nil, bad("the body is not a request of the API: %v", err)
 	}
 	return request, nil
 }
 
-// knows compares tokens in a time that says nothing about them, their length included.
+// knows compares tokens in constant time, whatever their length.
 func (a *Agent) knows(r *http.Request) bool {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	shown := sha256.Sum256([]byte(token))
@@ -189,11 +189,7 @@ func (a *Agent) check(ctx context.Context, request *mpic.Request) (*mpic.Respons
 	defer cancel()
 	now := a.cfg.Now()
 	way := climb.Up(ctx, a.memory(now), requirements[0].Name)
-	decided := best(way, requirements, now)
-	if a.cfg.Done != nil {
-		a.cfg.Done(decided)
-	}
-	found := checked(decided, now)
+	found := checked(way.Last(), best(way, requirements, now), now)
 	return &mpic.Response{
 		CheckType: mpic.CheckCAA, Target: request.Target, Trace: request.Trace,
 		Valid: found.Passed || actual.QuorumCount == 0, Completed: found.Completed,
@@ -202,7 +198,7 @@ func (a *Agent) check(ctx context.Context, request *mpic.Request) (*mpic.Respons
 	}, nil
 }
 
-// requirements are one for each Issuer Domain Name of the CA; without any, it is a CA that nobody names.
+// requirements returns one for each Issuer Domain Name of the CA; without any, one of a CA that no record names.
 func (a *Agent) requirements(request *mpic.Request) ([]guard.Requirement, error) {
 	switch {
 	case request.CheckType != mpic.CheckCAA:
@@ -210,11 +206,11 @@ func (a *Agent) requirements(request *mpic.Request) ([]guard.Requirement, error)
 	case request.Target == "":
 		return nil, bad("domain_or_ip_target is missing")
 	}
-	name, err := subject.Parse(request.Target)
+	name, err := certname.Parse(request.Target)
 	if err != nil {
 		return nil, bad("domain_or_ip_target: %v", err)
 	}
-	like := guard.Requirement{Name: name.Name, Wildcard: name.Wildcard}
+	like := guard.Requirement{Name: name.Domain, Wildcard: name.Wildcard}
 	domains := a.cfg.Domains
 	if p := request.Parameters; p != nil {
 		var known bool
@@ -243,7 +239,7 @@ func (a *Agent) requirements(request *mpic.Request) ([]guard.Requirement, error)
 	return out, nil
 }
 
-// effective is what an agent makes of a coordinator's parameters: it is one perspective, and tries once.
+// effective returns the parameters of a coordinator that the agent applies: it is one perspective, and tries once.
 func effective(asked *mpic.Orchestration) (mpic.Effective, error) {
 	actual := mpic.Effective{PerspectiveCount: 1, QuorumCount: 1, AttemptCount: 1}
 	if asked == nil {
@@ -264,7 +260,7 @@ func effective(asked *mpic.Orchestration) (mpic.Effective, error) {
 	return actual, nil
 }
 
-// preference is which of a CA's Issuer Domain Names counts: one that lets it issue is enough.
+// preference orders the verdicts of a CA's Issuer Domain Names: one that permits it to issue is enough.
 var preference = map[verdict.Outcome]int{verdict.LockedOut: 0, verdict.Unknown: 1, verdict.AtRisk: 2, verdict.MayIssue: 3}
 
 func best(way climb.Climb, requirements []guard.Requirement, at time.Time) verdict.Verdict {
@@ -277,25 +273,24 @@ func best(way climb.Climb, requirements []guard.Requirement, at time.Time) verdi
 	return out
 }
 
-// checked is a verdict as the API has it.
-func checked(v verdict.Verdict, now time.Time) mpic.Check {
+// checked returns a verdict as the API has it, with the records of the step that decided it.
+func checked(last climb.Step, v verdict.Verdict, now time.Time) mpic.Check {
 	check := mpic.Check{
 		CheckType: mpic.CheckCAA, Completed: v.Outcome != verdict.Unknown, Passed: v.Outcome == verdict.MayIssue, Timestamp: now.UnixNano(),
 		Details: mpic.Details{Outcome: v.Outcome.String(), Reason: string(v.Reason)},
 	}
-	last := v.Climb.Last()
 	if last.Failed() {
 		check.Errors = []mpic.Error{{Type: "caa:" + string(v.Reason), Message: v.Detail}}
 		return check
 	}
 	if len(last.RRset) > 0 {
-		owner := strings.TrimSuffix(last.GovernedBy(), ".")
+		owner := dnsname.Bare(last.GovernedBy())
 		check.Details.Present, check.Details.FoundAt, check.Details.Records = true, &owner, mpic.RecordsOf(last.RRset)
 	}
 	return check
 }
 
-// memory is what is asked through. It is new now and then, since it never forgets by itself.
+// memory is the resolver in use. It is replaced now and then, since it keeps every answer.
 func (a *Agent) memory(now time.Time) climb.Looker {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -181,7 +181,7 @@ func TestAnswers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			if err := validate(t, "CAAParams", []byte(tt.request)); err != nil {
-				t.Fatalf("the request is none by the document: %v", err)
+				t.Fatalf("the request does not match the document: %v", err)
 			}
 			status, header, body := post(tt.request).do(t, server)
 			if status != http.StatusOK || header.Get("Content-Type") != "application/json" {
@@ -247,7 +247,7 @@ func summary(t *testing.T, body []byte) string {
 	return out
 }
 
-// Whoever has no token, asks wrongly or too much gets an error that says why, and nothing is looked up.
+// A client without the token, or with a wrong or too large request, gets an error with the reason, and nothing is looked up.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	server := offer(t, func(c *agent.Config) {
@@ -275,12 +275,12 @@ func TestRefusals(t *testing.T) {
 		{"GET", with(func(c *call) { c.method = http.MethodGet }), 405, "POST"},
 		{"another media type", with(func(c *call) { c.media = "text/plain" }), 415, "application/json"},
 		{"too long", post(`{"trace_identifier": "` + strings.Repeat("x", 1<<17) + `"}`), 413, "octets"},
-		{"no JSON", post(`check_type=caa`), 400, "no request"},
-		{"nothing", post(""), 400, "no request"},
-		{"a list", post(`[]`), 400, "no request"},
-		{"two requests", post(fine + fine), 400, "no request"},
-		{"something behind a request", post(fine + "}"), 400, "no request"},
-		{"a number for a name", post(`{"check_type": "caa", "domain_or_ip_target": 1}`), 400, "no request"},
+		{"no JSON", post(`check_type=caa`), 400, "not a request"},
+		{"nothing", post(""), 400, "not a request"},
+		{"a list", post(`[]`), 400, "not a request"},
+		{"two requests", post(fine + fine), 400, "not a request"},
+		{"something behind a request", post(fine + "}"), 400, "not a request"},
+		{"a number for a name", post(`{"check_type": "caa", "domain_or_ip_target": 1}`), 400, "not a request"},
 		{"domain control validation", post(`{"check_type": "dcv", "domain_or_ip_target": "ok.test", "dcv_check_parameters": {"validation_method": "acme-dns-01"}}`), 400, "check_type"},
 		{"no check type", post(`{"domain_or_ip_target": "ok.test"}`), 400, "check_type"},
 		{"no name", post(`{"check_type": "caa"}`), 400, "domain_or_ip_target"},
@@ -338,7 +338,7 @@ func TestLimits(t *testing.T) {
 		t.Errorf("the second check: %d %s", status, body)
 	}
 	body := <-first
-	if got, want := summary(t, body), `false not completed refused absent "could not find out" not-found-out, caa:not-found-out`; got != want {
+	if got, want := summary(t, body), `false not completed refused absent "unknown" lookup-incomplete, caa:lookup-incomplete`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if err := validate(t, "CAAResponse", body); err != nil {

@@ -1,14 +1,17 @@
 package agent
 
 import (
+	"cmp"
 	"crypto/tls"
 	"os"
 	"sync"
 	"time"
+
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile"
 )
 
-// Certificate is a server's certificate in files, read anew when they change: certificates live for
-// weeks, and agents for longer.
+// Certificate is a server's certificate in files, which are read again when they change: certificates are valid for
+// weeks, and agents run for longer.
 type Certificate struct {
 	cert, key string
 
@@ -16,6 +19,9 @@ type Certificate struct {
 	loaded  *tls.Certificate
 	changed time.Time
 }
+
+// maxPEM bounds what is read of each of the two files, in octets: a chain of ten certificates takes 20,000.
+const maxPEM = 1 << 20
 
 // LoadCertificate reads a certificate and its key, in PEM.
 func LoadCertificate(cert, key string) (*Certificate, error) {
@@ -25,7 +31,12 @@ func LoadCertificate(cert, key string) (*Certificate, error) {
 
 func (c *Certificate) load() error {
 	changed := c.lastChange()
-	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	cert, _, certErr := regularfile.Read(c.cert, maxPEM)
+	key, _, keyErr := regularfile.Read(c.key, maxPEM)
+	if err := cmp.Or(certErr, keyErr); err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return err
 	}
@@ -44,8 +55,8 @@ func (c *Certificate) lastChange() time.Time {
 	return last
 }
 
-// Get is for tls.Config.GetCertificate. Files that do not fit, as when one of the two is written before
-// the other, leave the old certificate in use.
+// Get is for tls.Config.GetCertificate. While the files do not match, as when only one of them has been replaced, the old
+// certificate stays in use.
 func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

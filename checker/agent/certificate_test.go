@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/checker/agent"
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile/regularfiletest"
 	"github.com/coredns-caa/caa/test/world"
 )
 
 // A renewed certificate is shown without a restart; while only one of its files is there, the old one.
-func TestCertificateIsReadAnew(t *testing.T) {
+func TestCertificateIsReadAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
@@ -51,5 +52,20 @@ func TestCertificateIsReadAnew(t *testing.T) {
 	write(key, second.Key)
 	if shown() == old {
 		t.Error("the renewed certificate is not shown")
+	}
+}
+
+func TestCertificateIsARegularFile(t *testing.T) {
+	t.Parallel()
+	for i := range 2 {
+		regularfiletest.Refuses(t, "file.pem", 1<<20, func(dir, path string) error {
+			files := []string{filepath.Join(dir, "other.pem"), filepath.Join(dir, "other.pem")}
+			if err := os.WriteFile(files[0], nil, 0o600); err != nil {
+				return err
+			}
+			files[i] = path
+			_, err := agent.LoadCertificate(files[0], files[1])
+			return err
+		})
 	}
 }

@@ -6,11 +6,11 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/check"
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -84,8 +84,8 @@ func TestOneServerDeniesAlongAnAlias(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.what, func(t *testing.T) {
 			t.Parallel()
-			jobs := check.Jobs([]subject.Subject{{Name: tt.name}}, []string{"ca.example"}, guard.Requirement{})
-			found := check.Run(t.Context(), aliasResolver(t, map[string]lab.Hook{tt.server: tt.hook}, !tt.signed), jobs, check.Options{At: today})
+			jobs := check.Jobs([]certname.Name{{Domain: tt.name}}, []string{"ca.example"}, guard.Requirement{})
+			found := check.New(aliasResolver(t, map[string]lab.Hook{tt.server: tt.hook}, !tt.signed), jobs, check.Options{At: today}).Run(t.Context(), check.Progress{})
 			got := outcome(t, found)
 			if got.Outcome != tt.want {
 				t.Errorf("got %v (%s): %s, want %v", got.Outcome, got.Reason, got.Detail, tt.want)
@@ -136,7 +136,7 @@ func TestCAABesideAnAlias(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := outcome(t, check.Run(t.Context(), r, check.Jobs([]subject.Subject{{Name: "flat.own.test."}}, []string{tt.issuer}, guard.Requirement{}), check.Options{At: today}))
+			got := outcome(t, check.New(r, check.Jobs([]certname.Name{{Domain: "flat.own.test."}}, []string{tt.issuer}, guard.Requirement{}), check.Options{At: today}).Run(t.Context(), check.Progress{}))
 			if got.Outcome != tt.want || (got.Reason == finding.CAABesideCNAME) != (tt.want == verdict.AtRisk) {
 				t.Errorf("got %v (%s): %s, want %v", got.Outcome, got.Reason, got.Detail, tt.want)
 			}
@@ -155,12 +155,12 @@ zones: {own.test: {issue: [ca], names: {www: {issue: [other]}}}}
 	if err != nil {
 		t.Fatal(err)
 	}
-	only := []subject.Subject{{Name: "www.own.test."}}
-	found := check.Run(t.Context(), aliasResolver(t, nil, false), check.PolicyJobs(p, only), check.Options{At: today})
-	if len(found.Names) != 1 || len(found.Names[0].Drift) != 2 || found.Names[0].Drift[0].Alias != "x.prov.test" || found.ExitCode() != report.ExitMend {
+	only := []certname.Name{{Domain: "www.own.test."}}
+	found := check.New(aliasResolver(t, nil, false), check.PolicyJobs(p, only), check.Options{At: today}).Run(t.Context(), check.Progress{})
+	if len(found.Names) != 1 || len(found.Names[0].Drift) != 2 || found.Names[0].Drift[0].Alias != "x.prov.test." || report.ExitCode(found) != report.ExitWrong {
 		t.Errorf("got %+v", found.Names)
 	}
-	if got := outcome(t, found); got.Issuer != "other.example" || got.Outcome != verdict.LockedOut {
+	if got := outcome(t, found); got.Requirement.Domain != "other.example" || got.Outcome != verdict.LockedOut {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -2,15 +2,17 @@ package check_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/check"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -40,21 +42,21 @@ func withoutCAA(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
 	return m
 }
 
-func outcome(t *testing.T, r *report.Report) report.Verdict {
+func outcome(t *testing.T, r *check.Result) verdict.Verdict {
 	t.Helper()
-	if len(r.Names) != 1 || len(r.Names[0].Verdicts) != 1 {
+	if len(r.Names) != 1 || len(r.Names[0].Requests) != 1 {
 		t.Fatalf("got %+v", r.Names)
 	}
-	return r.Names[0].Verdicts[0]
+	return r.Names[0].Requests[0].Verdict
 }
 
-// A permission that only one server's answer gives is none to rely on: by the other's, the climb goes on
+// A permission by only one server's answer is at risk: by the other's, the climb goes on
 // to a name that denies.
 func TestOneServerDenies(t *testing.T) {
 	t.Parallel()
 	const text = "@ CAA 0 issue \"other.example\"\nwww CAA 0 issue \"ca.example\"\n"
-	jobs := check.Jobs([]subject.Subject{{Name: "www.example.test."}}, []string{"ca.example"}, guard.Requirement{})
-	good := outcome(t, check.Run(t.Context(), start(t, text, nil), jobs, check.Options{At: today}))
+	jobs := check.Jobs([]certname.Name{{Domain: "www.example.test."}}, []string{"ca.example"}, guard.Requirement{})
+	good := outcome(t, check.New(start(t, text, nil), jobs, check.Options{At: today}).Run(t.Context(), check.Progress{}))
 	if good.Outcome != verdict.MayIssue {
 		t.Errorf("with both servers right: %+v", good)
 	}
@@ -64,13 +66,36 @@ func TestOneServerDenies(t *testing.T) {
 		}
 		return withoutCAA(transport, q, m)
 	}
-	bad := outcome(t, check.Run(t.Context(), start(t, text, onlyWWW), jobs, check.Options{At: today}))
-	if bad.Outcome != verdict.AtRisk || bad.Reason != check.OneServer {
+	bad := outcome(t, check.New(start(t, text, onlyWWW), jobs, check.Options{At: today}).Run(t.Context(), check.Progress{}))
+	if bad.Outcome != verdict.AtRisk || bad.Reason != check.ServersDisagree {
 		t.Errorf("with one server wrong: %+v", bad)
 	}
-	other := check.Jobs([]subject.Subject{{Name: "www.example.test."}}, []string{"other.example"}, guard.Requirement{})
-	if let := outcome(t, check.Run(t.Context(), start(t, text, onlyWWW), other, check.Options{At: today})); let.Outcome != verdict.AtRisk || let.Detail == "" {
-		t.Errorf("whom only the wrong server lets in: %+v", let)
+	other := check.Jobs([]certname.Name{{Domain: "www.example.test."}}, []string{"other.example"}, guard.Requirement{})
+	if let := outcome(t, check.New(start(t, text, onlyWWW), other, check.Options{At: today}).Run(t.Context(), check.Progress{})); let.Outcome != verdict.AtRisk || let.Detail == "" {
+		t.Errorf("an issuer that only the wrong server permits: %+v", let)
+	}
+}
+
+// Verdicts are of all servers: whichever is asked first, the same issuers are judged, and with the same reasons.
+func TestVerdictsAreOfAllServers(t *testing.T) {
+	t.Parallel()
+	for _, other := range []string{"ns1.example.test.", "ns2.example.test."} {
+		l := lab.New(t, nil, lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}}, lab.Zone{
+			Name: "example.test.", Servers: []string{"ns1.example.test.", "ns2.example.test."}, Text: "www CAA 0 issue \"ca.example\"\n",
+			At: map[string]func(*lab.Zone){other: func(z *lab.Zone) { z.Text = "www CAA 0 issue \"other.example\"\n" }},
+		})
+		r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, NoIPv6: true, Timeout: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		jobs := check.Jobs([]certname.Name{{Domain: "www.example.test."}}, nil, guard.Requirement{})
+		var got []string
+		for _, r := range check.New(r, jobs, check.Options{At: today}).Run(t.Context(), check.Progress{}).Names[0].Requests {
+			got = append(got, fmt.Sprintf("%s %v %s", r.Verdict.Requirement.Domain, r.Verdict.Outcome, r.Verdict.Reason))
+		}
+		if want := []string{"ca.example at risk servers-disagree", "other.example at risk servers-disagree"}; !slices.Equal(got, want) {
+			t.Errorf("%s differs: got %v, want %v", other, got, want)
+		}
 	}
 }
 
@@ -86,7 +111,7 @@ func TestResolverWithoutKeys(t *testing.T) {
 	}
 	l := lab.New(t, map[string]lab.Hook{"a.root.": withhold}, lab.Zone{Name: ".", Servers: []string{"a.root."}},
 		lab.Zone{Name: "test.", Servers: []string{"a.root."}, Text: "@ CAA 0 issue \"ca.example\"\n"})
-	jobs := check.Jobs([]subject.Subject{{Name: "test."}}, []string{"ca.example"}, guard.Requirement{})
+	jobs := check.Jobs([]certname.Name{{Domain: "test."}}, []string{"ca.example"}, guard.Requirement{})
 	for recursive, want := range map[bool]verdict.Outcome{true: verdict.Unknown, false: verdict.LockedOut} {
 		cfg := resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, NoIPv6: true, Timeout: 300 * time.Millisecond}
 		if recursive {
@@ -96,7 +121,7 @@ func TestResolverWithoutKeys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := outcome(t, check.Run(t.Context(), r, jobs, check.Options{At: today})); got.Outcome != want {
+		if got := outcome(t, check.New(r, jobs, check.Options{At: today}).Run(t.Context(), check.Progress{})); got.Outcome != want {
 			t.Errorf("recursive %v: %+v, want %v", recursive, got, want)
 		}
 	}
@@ -113,12 +138,12 @@ zones: {example.test: {issue: [ca], names: {www: {issue: none}}}}
 		t.Fatal(err)
 	}
 	const text = "@ CAA 0 ISSUE \"ca.example\"\nwww CAA 0 issue \";\"\n"
-	if found := check.Run(t.Context(), start(t, text, nil), check.PolicyJobs(p, nil), check.Options{At: today}); len(found.Names) != 2 || len(found.Names[0].Drift)+len(found.Names[1].Drift) != 0 {
+	if found := check.New(start(t, text, nil), check.PolicyJobs(p, nil), check.Options{At: today}).Run(t.Context(), check.Progress{}); len(found.Names) != 2 || len(found.Names[0].Drift)+len(found.Names[1].Drift) != 0 {
 		t.Errorf("drift where there is none: %+v", found.Names)
 	}
-	only := []subject.Subject{{Name: "www.example.test."}}
-	found := check.Run(t.Context(), start(t, text, withoutCAA), check.PolicyJobs(p, only), check.Options{At: today})
-	if len(found.Names) != 1 || len(found.Names[0].Drift) != 1 || len(found.Names[0].Drift[0].Seen) != 0 || found.ExitCode() != report.ExitMend {
+	only := []certname.Name{{Domain: "www.example.test."}}
+	found := check.New(start(t, text, withoutCAA), check.PolicyJobs(p, only), check.Options{At: today}).Run(t.Context(), check.Progress{})
+	if len(found.Names) != 1 || len(found.Names[0].Drift) != 1 || len(found.Names[0].Drift[0].Seen) != 0 || report.ExitCode(found) != report.ExitWrong {
 		t.Errorf("one server without the record: %+v", found.Names)
 	}
 }
@@ -127,21 +152,21 @@ zones: {example.test: {issue: [ca], names: {www: {issue: none}}}}
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	r := start(t, "@ CAA 0 issue \"ca.example\"\n", nil)
-	var subjects []subject.Subject
+	var subjects []certname.Name
 	for _, name := range []string{"a", "b", "c", "d"} {
-		subjects = append(subjects, subject.Subject{Name: name + ".example.test."})
+		subjects = append(subjects, certname.Name{Domain: name + ".example.test."})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	found := check.Run(ctx, r, check.Jobs(subjects, nil, guard.Requirement{}), check.Options{At: today, Workers: 1, Progress: func(done, _ int) {
+	found := check.New(r, check.Jobs(subjects, nil, guard.Requirement{}), check.Options{At: today, Workers: 1}).Run(ctx, check.Progress{Examined: func(done, _ int) {
 		if done == 2 {
 			cancel()
 		}
 	}})
-	if found.Complete || len(found.Names) != 2 || found.ExitCode() == report.ExitFine {
-		t.Errorf("complete %v, %d names, exit %d", found.Complete, len(found.Names), found.ExitCode())
+	if found.Complete || len(found.Names) != 2 || report.ExitCode(found) == report.ExitFine {
+		t.Errorf("complete %v, %d names, exit %d", found.Complete, len(found.Names), report.ExitCode(found))
 	}
 	for _, n := range found.Names {
-		if n.Verdicts[0].Outcome != verdict.MayIssue {
+		if n.Requests[0].Verdict.Outcome != verdict.MayIssue {
 			t.Errorf("got %+v", n)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,7 +24,7 @@ const (
 	OnlyHere        issuance.Reason = "locked-out-only-here"
 )
 
-// worse is what a quorum's outcome makes of a verdict that is not as bad already.
+// worse is the verdict that a quorum's outcome leads to, where the one from here is not as bad already.
 var worse = map[quorum.Outcome]struct {
 	outcome verdict.Outcome
 	reason  issuance.Reason
@@ -34,26 +34,33 @@ var worse = map[quorum.Outcome]struct {
 	quorum.Undetermined:    {verdict.Unknown, Undetermined},
 }
 
-// badness orders outcomes: a quorum that this machine is of never improves on what was seen from here.
-var badness = map[verdict.Outcome]int{verdict.MayIssue: 0, verdict.Unknown: 1, verdict.AtRisk: 2, verdict.LockedOut: 3}
-
-// requirementsAtATime are asked of all perspectives; each has a limit of its own besides.
+// requirementsAtATime is how many are asked of all perspectives at a time; each perspective has a limit of its own.
 const requirementsAtATime = 2 * perspective.DefaultConcurrency
 
-// corroborateAll asks the perspectives about every verdict, and holds what they saw against the quorum's rule of the
-// day.
-func corroborateAll(ctx context.Context, results []*result, o Options) {
+// corroborateAll asks the perspectives about every verdict, and judges what they observed by the quorum's rule of the
+// day. After each name it calls report, if that is not nil.
+func corroborateAll(ctx context.Context, set *perspective.Set, all []*examined, at time.Time, report func(done, total int)) {
 	var group errgroup.Group
 	group.SetLimit(requirementsAtATime)
-	var names atomic.Int32
-	for _, i := range spread(len(results)) {
-		found := results[i]
-		var verdicts atomic.Int32
-		for j := range found.verdicts {
+	var mu sync.Mutex
+	names := 0
+	for _, i := range spread(len(all)) {
+		requests := all[i].name.Requests
+		left := len(requests)
+		if left == 0 && report != nil { // nobody may issue for it
+			mu.Lock()
+			names++
+			report(names, len(all))
+			mu.Unlock()
+		}
+		for j := range requests {
 			group.Go(func() error {
-				corroborate(ctx, o.Perspectives, &found.verdicts[j], o.At)
-				if int(verdicts.Add(1)) == len(found.verdicts) && o.Corroborated != nil {
-					o.Corroborated(int(names.Add(1)), len(results))
+				requests[j] = corroborate(ctx, set, requests[j].Verdict, at)
+				mu.Lock()
+				defer mu.Unlock()
+				if left--; left == 0 && report != nil {
+					names++
+					report(names, len(all))
 				}
 				return nil
 			})
@@ -62,38 +69,46 @@ func corroborateAll(ctx context.Context, results []*result, o Options) {
 	_ = group.Wait()
 }
 
-func corroborate(ctx context.Context, set *perspective.Set, v *judged, at time.Time) {
-	seen := set.Ask(ctx, v.verdict.Requirement, at)
-	if ctx.Err() != nil {
-		return // interrupted: what was not asked says nothing, and what was seen from here stands
+// corroborate asks the perspectives about a verdict, and returns the verdict of the quorum.
+func corroborate(ctx context.Context, set *perspective.Set, v verdict.Verdict, at time.Time) Request {
+	seen := set.Ask(ctx, v.Requirement, at)
+	switch {
+	case ctx.Err() != nil: // interrupted: the verdict from here remains
+		return Request{Verdict: v}
+	case seen.Quorum.Outcome == quorum.Corroborated && !set.Here():
+		v = overruled(v, seen)
+	default:
+		v = worsened(v, seen.Quorum)
 	}
-	v.corroboration = &seen
-	if seen.Quorum.Outcome == quorum.Corroborated && !set.Here() {
-		overrule(&v.verdict, seen)
-		return
-	}
-	found, ok := worse[seen.Quorum.Outcome]
-	if !ok || badness[found.outcome] <= badness[v.verdict.Outcome] {
-		return
-	}
-	v.verdict.Detail = fmt.Sprintf("%s from here; %s", v.verdict.Outcome, explain(seen.Quorum))
-	if seen.Quorum.Outcome == quorum.NotCorroborated && !slices.Contains(seen.Quorum.Failed, quorum.PrimaryPermits) {
-		v.verdict.Detail += fmt.Sprintf("; a CA may rely on what its remote perspectives saw up to %d days ago, so it can show late", quorum.ReuseDays)
-	}
-	v.verdict.Outcome, v.verdict.Reason, v.verdict.Property = found.outcome, found.reason, nil
+	return Request{v, &seen}
 }
 
-// overrule is a corroboration by perspectives that this machine is none of: what could not be found out from here,
-// they have, and what locks a CA out here alone may be the way from here.
-func overrule(v *verdict.Verdict, seen perspective.Judged) {
+// worsened is a verdict where the quorum makes it worse.
+func worsened(v verdict.Verdict, q quorum.Result) verdict.Verdict {
+	found, ok := worse[q.Outcome]
+	if !ok || found.outcome.Badness() <= v.Outcome.Badness() { // a quorum that includes this machine never improves on what was observed from here
+		return v
+	}
+	v.Detail = fmt.Sprintf("%s from here; %s", v.Outcome, explain(q))
+	if q.Outcome == quorum.NotCorroborated && !slices.Contains(q.Failed, quorum.PrimaryPermits) {
+		v.Detail += fmt.Sprintf("; a CA may rely on what its remote perspectives observed up to %d days ago, so the refusal can come late", quorum.ReuseDays)
+	}
+	v.Outcome, v.Reason, v.Property = found.outcome, found.reason, nil
+	return v
+}
+
+// overruled is a verdict that perspectives corroborate which do not include this machine: what is unknown
+// from here is known to them, and what locks a CA out only from here may be the network between.
+func overruled(v verdict.Verdict, seen perspective.Judged) verdict.Verdict {
 	switch v.Outcome {
 	case verdict.Unknown:
-		i := slices.IndexFunc(seen.Sights, func(s perspective.Sight) bool { return s.Primary })
-		v.Outcome, v.Reason, v.Detail = verdict.MayIssue, seen.Sights[i].Reason, "not found out from here, which is not one of the perspectives; they corroborate"
+		i := slices.IndexFunc(seen.Observations, func(s perspective.Observation) bool { return s.Primary })
+		v.Outcome, v.Reason, v.Detail = verdict.MayIssue, seen.Observations[i].Reason, "unknown from here, which is not one of the perspectives; they corroborate"
 	case verdict.LockedOut:
 		v.Detail = fmt.Sprintf("%s from here (%s), which is not one of the perspectives; they corroborate", v.Outcome, v.Reason)
 		v.Outcome, v.Reason, v.Property = verdict.AtRisk, OnlyHere, nil
 	}
+	return v
 }
 
 // explain names the clauses that are not met, or may not be.
@@ -113,9 +128,9 @@ var clauseTexts = map[quorum.Clause]func(quorum.Result) string{
 		return fmt.Sprintf("%d distinct remote perspectives are needed, and there are %d", q.Rule.Remotes, len(q.Corroborating)+len(q.Others))
 	},
 	quorum.NonCorroborations: func(q quorum.Result) string {
-		return fmt.Sprintf("%d of the remote perspectives need not corroborate, and %s do not", q.Allowed, strings.Join(q.Others, ", "))
+		return fmt.Sprintf("at most %d of the remote perspectives may fail to corroborate, and %s do not", q.Allowed, strings.Join(q.Others, ", "))
 	},
 	quorum.EnoughRegions: func(q quorum.Result) string {
-		return fmt.Sprintf("those that corroborate have to lie in %d regions, and lie in %d", q.Rule.Regions, len(q.Regions))
+		return fmt.Sprintf("those that corroborate have to be in %d regions, and are in %d", q.Rule.Regions, len(q.Regions))
 	},
 }

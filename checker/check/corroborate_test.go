@@ -3,18 +3,18 @@ package check
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/quorum"
-	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/test/lab"
@@ -28,18 +28,17 @@ func (n naming) Lookup(_ context.Context, name string, rrtype uint16) resolve.An
 	return resolve.Answer{Name: name, Type: rrtype, Owner: name, RRset: dnssec.RRset{Name: name, Type: rrtype, RRs: []dns.RR{rr}}}
 }
 
-// Where this machine is none of the perspectives, what they corroborate is not locked out for all that.
+// Where this machine is not one of the perspectives, what they corroborate is not locked out.
 func TestOverrule(t *testing.T) {
 	t.Parallel()
-	judged := perspective.Judged{Sights: []perspective.Sight{{Perspective: "b", Reason: "other"}, {Perspective: "a", Primary: true, Reason: issuance.Authorized}}}
+	judged := perspective.Judged{Observations: []perspective.Observation{{Perspective: "b", Reason: "other"}, {Perspective: "a", Primary: true, Reason: issuance.Authorized}}}
 	for before, want := range map[verdict.Outcome]verdict.Verdict{
 		verdict.MayIssue:  {Outcome: verdict.MayIssue, Reason: "r"},
 		verdict.AtRisk:    {Outcome: verdict.AtRisk, Reason: "r"},
 		verdict.LockedOut: {Outcome: verdict.AtRisk, Reason: OnlyHere},
 		verdict.Unknown:   {Outcome: verdict.MayIssue, Reason: issuance.Authorized},
 	} {
-		v := verdict.Verdict{Outcome: before, Reason: "r"}
-		overrule(&v, judged)
+		v := overruled(verdict.Verdict{Outcome: before, Reason: "r"}, judged)
 		if v.Outcome != want.Outcome || v.Reason != want.Reason || (v.Detail == "") != (before == want.Outcome) {
 			t.Errorf("%v: got %+v", before, v)
 		}
@@ -81,16 +80,17 @@ func TestCorroborate(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer set.Close()
-			told := ""
-			results := []*result{{name: report.Name{Name: "*.example.org"}, verdicts: []judged{{verdict: verdict.Verdict{
-				Requirement: guard.Requirement{Name: "example.org.", Wildcard: true, Domain: "ca.example"}, Outcome: tt.before, Reason: "r"}}}}}
-			corroborateAll(tt.ctx, results, Options{At: tt.day, Perspectives: set, Corroborated: func(done, total int) { told += fmt.Sprint(done, " of ", total) }})
-			if told != "1 of 1" {
-				t.Errorf("the progress told was %q", told)
+			reported := ""
+			all := []*examined{{name: Name{Requests: []Request{{Verdict: verdict.Verdict{
+				Requirement: guard.Requirement{Name: "example.org.", Wildcard: true, Domain: "ca.example"}, Outcome: tt.before, Reason: "r"}}}}}}
+			corroborateAll(tt.ctx, set, all, tt.day, func(done, total int) { reported += fmt.Sprint(done, " of ", total) })
+			if reported != "1 of 1" {
+				t.Errorf("the progress reported is %q", reported)
 			}
-			v := results[0].reported().Verdicts[0]
-			if v.Outcome != tt.after || v.Reason != tt.reason || (v.Corroboration == nil) != (tt.ctx == cancelled) {
-				t.Errorf("got %v (%s) %s, %+v", v.Outcome, v.Reason, v.Detail, v.Corroboration)
+			found := all[0].name.Requests[0]
+			v := found.Verdict
+			if v.Outcome != tt.after || v.Reason != tt.reason || (found.Corroboration == nil) != (tt.ctx == cancelled) {
+				t.Errorf("got %v (%s) %s, %+v", v.Outcome, v.Reason, v.Detail, found.Corroboration)
 			}
 			if v.Outcome != tt.before && v.Detail == "" {
 				t.Error("it does not say why")
@@ -132,12 +132,22 @@ func TestCorroborateKeepsTheOrigin(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer set.Close()
-			jobs := []Job{{Subject: subject.Subject{Name: "test."}, Requirements: []guard.Requirement{{Name: "test.", Domain: tt.names, Origin: tt.origin}}}}
-			found := Run(t.Context(), r, jobs, Options{At: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Perspectives: set})
-			v := found.Names[0].Verdicts[0]
-			if v.Outcome != tt.outcome || v.Reason != tt.reason || v.Corroboration.Quorum.Outcome != tt.quorum {
-				t.Errorf("got %v (%s), %v", v.Outcome, v.Reason, v.Corroboration.Quorum.Outcome)
+			jobs := []Job{{Subject: certname.Name{Domain: "test."}, Requirements: []guard.Requirement{{Name: "test.", Domain: tt.names, Origin: tt.origin}}}}
+			found := New(r, jobs, Options{At: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Perspectives: set}).Run(t.Context(), Progress{})
+			request := found.Names[0].Requests[0]
+			if v, q := request.Verdict, request.Corroboration.Quorum; v.Outcome != tt.outcome || v.Reason != tt.reason || q.Outcome != tt.quorum || v.Requirement.Origin != tt.origin {
+				t.Errorf("got %v (%s) of %q, %v", v.Outcome, v.Reason, v.Requirement.Origin, q.Outcome)
 			}
 		})
+	}
+}
+
+// A name for which nobody may issue has no request, and counts as done: the progress reaches its total.
+func TestProgressCountsNamesWithoutRequests(t *testing.T) {
+	t.Parallel()
+	var got []int
+	corroborateAll(t.Context(), nil, []*examined{new(examined), new(examined)}, time.Time{}, func(done, total int) { got = append(got, done, total) })
+	if want := []int{1, 2, 2, 2}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

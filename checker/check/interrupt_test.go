@@ -7,9 +7,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/check"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/test/lab"
@@ -25,15 +25,15 @@ func TestInterruptedRunKeepsWhatIsKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	jobs := check.Jobs([]subject.Subject{{Name: "slow.test."}, {Name: "www.test."}}, []string{"letsencrypt.org"}, guard.Requirement{})
+	jobs := check.Jobs([]certname.Name{{Domain: "slow.test."}, {Domain: "www.test."}}, []string{"letsencrypt.org"}, guard.Requirement{})
 	ctx, cancel := context.WithCancel(t.Context())
-	got := check.Run(ctx, r, jobs, check.Options{At: time.Now(), Progress: func(done, total int) {
+	got := check.New(r, jobs, check.Options{At: time.Now()}).Run(ctx, check.Progress{Examined: func(done, total int) {
 		if done != 1 || total != 2 {
 			t.Errorf("%d of %d", done, total)
 		}
 		cancel()
 	}})
-	if got.Complete || len(got.Names) != 1 || got.Names[0].Name != "www.test" || got.Names[0].Verdicts[0].Outcome != verdict.MayIssue {
+	if got.Complete || len(got.Names) != 1 || got.Names[0].Subject.String() != "www.test" || got.Names[0].Requests[0].Verdict.Outcome != verdict.MayIssue {
 		t.Errorf("the report is %+v", got)
 	}
 }

@@ -11,12 +11,12 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/climb"
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/checker/policydiff"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/review"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -132,7 +132,7 @@ func (j *oneJudgement) refused(req guard.Requirement) bool {
 
 // explain holds what explain says of the requirement's name against what the checker finds there by itself.
 func (j *oneJudgement) explain(req guard.Requirement, seen verdict.Verdict) {
-	e, err := review.Explain(j.policy, subject.Subject{Name: req.Name, Wildcard: req.Wildcard}, j.at)
+	e, err := policydiff.Explain(j.policy, certname.Name{Domain: req.Name, Wildcard: req.Wildcard}, j.at)
 	if err != nil {
 		j.Errorf("%v: %v", req, err)
 		return
@@ -141,7 +141,7 @@ func (j *oneJudgement) explain(req guard.Requirement, seen verdict.Verdict) {
 	if req.Wildcard {
 		kind = "wildcard"
 	}
-	permission := e.Permissions[slices.IndexFunc(e.Permissions, func(p review.Permission) bool { return p.Kind == kind })]
+	permission := e.Permissions[slices.IndexFunc(e.Permissions, func(p policydiff.Permission) bool { return p.Kind == kind })]
 	named := slices.Contains(verdict.Named(j.policy.Covering(req.Name).Closest(req.Name).RRset, req.Type, req.Wildcard), req.Domain)
 	if seen.Outcome == verdict.MayIssue && j.report.Err() == nil && named && !slices.Contains(permission.Issuers, req.Domain) {
 		j.Errorf("%v for %s may issue, and explain says %+v", req, req.Domain, permission)
@@ -157,10 +157,10 @@ func (j *oneJudgement) explain(req guard.Requirement, seen verdict.Verdict) {
 
 // diff holds each change against what explain says of both policies.
 func (j *oneJudgement) diff(before *policy.Snapshot) {
-	if changes := review.Diff(j.policy, j.policy, j.at); len(changes) > 0 {
+	if changes := policydiff.Diff(j.policy, j.policy, j.at); len(changes) > 0 {
 		j.Errorf("a policy differs from itself: %+v", changes)
 	}
-	for _, change := range review.Diff(before, j.policy, j.at) {
+	for _, change := range policydiff.Diff(before, j.policy, j.at) {
 		if change.Name == guard.Unlisted {
 			continue
 		}
@@ -168,18 +168,18 @@ func (j *oneJudgement) diff(before *policy.Snapshot) {
 			policy *policy.Snapshot
 			who    []string
 		}{{before, change.Lost}, {j.policy, change.Gained}} {
-			e, err := review.Explain(side.policy, subject.Subject{Name: change.Name}, j.at)
+			e, err := policydiff.Explain(side.policy, certname.Name{Domain: change.Name}, j.at)
 			if err != nil {
 				continue // no zone of it covers the name, and anybody may
 			}
-			i := slices.IndexFunc(e.Permissions, func(p review.Permission) bool { return p.Kind == change.Kind })
+			i := slices.IndexFunc(e.Permissions, func(p policydiff.Permission) bool { return p.Kind == change.Kind })
 			for _, who := range side.who {
 				issuer, _, _ := strings.Cut(who, " ")
-				if strings.HasPrefix(who, review.AnyoneElse) {
-					issuer = review.AnyoneElse
+				if strings.HasPrefix(who, policydiff.AnyoneElse) {
+					issuer = policydiff.AnyoneElse
 				}
 				j.explained++
-				others := slices.Contains(e.Permissions[i].Issuers, review.AnyoneElse)
+				others := slices.Contains(e.Permissions[i].Issuers, policydiff.AnyoneElse)
 				if !slices.Contains(e.Permissions[i].Issuers, issuer) && !others && !honoured(e, change.Kind, issuer) {
 					j.Errorf("%s %s: diff says %q, and explain %+v", change.Name, change.Kind, who, e.Permissions[i])
 				}
@@ -189,7 +189,7 @@ func (j *oneJudgement) diff(before *policy.Snapshot) {
 }
 
 // honoured reports whether explain lets the issuer in under another of its CA's names.
-func honoured(e review.Explanation, kind, issuer string) bool {
+func honoured(e policydiff.Explanation, kind, issuer string) bool {
 	var rrset issuance.RRset
 	for _, record := range e.Records {
 		rrset = append(rrset, issuance.Property{Flags: record.Flags, Tag: record.Tag, Value: record.Value})

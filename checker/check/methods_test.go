@@ -9,7 +9,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
-// BR 3.2.2.4.19 and 20: of an issuer's methods those are checked by which the name can be validated, unless it is by
+// BR 3.2.2.4.19 and 3.2.2.4.20: of an issuer's methods those are checked by which the name can be validated, unless it is by
 // another one alone.
 func TestMethodsOfWildcards(t *testing.T) {
 	t.Parallel()
@@ -24,7 +24,7 @@ zones:
 certificates:
   - {names: ["example.test", "*.example.test"], issuer: both}
   - {names: ["*.web.example.test"], issuer: web}
-  - {names: ["*.said.example.test"], issuer: both, method: http-01}
+  - {names: ["*.named.example.test"], issuer: both, method: http-01}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ certificates:
 		}
 	}
 	slices.Sort(got)
-	want := []string{"*.example.test dns-01", "*.said.example.test http-01", "*.web.example.test http-01", "*.web.example.test tls-alpn-01", "example.test dns-01", "example.test http-01"}
+	want := []string{"*.example.test dns-01", "*.named.example.test http-01", "*.web.example.test http-01", "*.web.example.test tls-alpn-01", "example.test dns-01", "example.test http-01"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A firewall that drops TCP is told of, and not waited for at each name.
+// A firewall that drops TCP is reported, and not waited for at each name.
 func TestAFirewallDropsTCP(t *testing.T) {
 	t.Parallel()
 	const names, enough = 60, 20
@@ -22,16 +22,16 @@ func TestAFirewallDropsTCP(t *testing.T) {
 	if n := dropped.Load(); n > enough {
 		t.Errorf("%d questions over TCP", n)
 	}
-	told := 0
+	reported := 0
 	for _, f := range got.Findings {
-		switch f.Code {
+		switch f.Finding.Code {
 		case "tcp-unreachable":
-			told = len(f.Names)
+			reported = len(f.Names)
 		case "caa-dropped", "server-unreachable", "udp-unreachable":
-			t.Errorf("%s: %s", f.Code, f.Text)
+			t.Errorf("%s: %s", f.Finding.Code, f.Finding.Text)
 		}
 	}
-	if told != names {
-		t.Errorf("tcp-unreachable is told of %d names", told)
+	if reported != names {
+		t.Errorf("tcp-unreachable is reported for %d names", reported)
 	}
 }

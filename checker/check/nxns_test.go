@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/check"
-	"github.com/coredns-caa/caa/checker/finding"
-	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/test/lab"
@@ -53,7 +53,7 @@ func TestNameServersWithoutGlueAreNoMaze(t *testing.T) {
 		if got := int(asked.Load()); got > 60+12*n {
 			t.Errorf("%d name servers: the parent's was asked %d times", n, got)
 		}
-		if outcome := found.Names[0].Verdicts[0].Outcome; outcome == verdict.MayIssue {
+		if outcome := found.Names[0].Requests[0].Verdict.Outcome; outcome == verdict.MayIssue {
 			t.Errorf("%d name servers: %v", n, outcome)
 		}
 	}
@@ -133,26 +133,26 @@ func TestManyServersWithoutGlue(t *testing.T) {
 	}
 }
 
-func checkOne(t *testing.T, l *lab.Lab, name string) *report.Report {
+func checkOne(t *testing.T, l *lab.Lab, name string) *check.Result {
 	t.Helper()
 	r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: 300 * time.Millisecond, NoIPv6: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return check.Run(t.Context(), r, check.Jobs([]subject.Subject{{Name: name}}, []string{"ca.example"}, guard.Requirement{}), check.Options{At: today})
+	return check.New(r, check.Jobs([]certname.Name{{Domain: name}}, []string{"ca.example"}, guard.Requirement{}), check.Options{At: today}).Run(t.Context(), check.Progress{})
 }
 
 // holds checks a report's one verdict, and its findings that are no information.
-func holds(t *testing.T, found *report.Report, want verdict.Outcome, codes, also []string) {
+func holds(t *testing.T, found *check.Result, want verdict.Outcome, codes, also []string) {
 	t.Helper()
 	if got := outcome(t, found); got.Outcome != want {
 		t.Errorf("got %v (%s): %s, want %v", got.Outcome, got.Reason, got.Detail, want)
 	}
 	seen := map[string]bool{}
 	for _, f := range found.Findings {
-		seen[f.Code] = true
-		if f.Severity > finding.Info && !slices.Contains(codes, f.Code) && !slices.Contains(also, f.Code) {
-			t.Errorf("found %s at %s: %s", f.Code, f.Subject, f.Text)
+		seen[f.Finding.Code] = true
+		if f.Finding.Severity > catalog.Info && !slices.Contains(codes, f.Finding.Code) && !slices.Contains(also, f.Finding.Code) {
+			t.Errorf("found %s at %s: %s", f.Finding.Code, f.Finding.Subject, f.Finding.Text)
 		}
 	}
 	for _, code := range codes {

@@ -8,12 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/check"
-	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/test/lab"
@@ -57,11 +58,11 @@ func TestTheNetworkIsLostMeanwhile(t *testing.T) {
 				return hook(server, q, m)
 			}
 			world := []lab.Zone{{Name: "test.", Servers: []string{"a.nic.test."}}}
-			var subjects []subject.Subject
+			var subjects []certname.Name
 			for i := range zones {
 				name := fmt.Sprintf("z%d.test.", i)
 				world = append(world, lab.Zone{Name: name, Servers: []string{"ns.z0.test."}, Text: `@ CAA 0 issue "letsencrypt.org"`})
-				subjects = append(subjects, subject.Subject{Name: name})
+				subjects = append(subjects, certname.Name{Domain: name})
 			}
 			l := lab.New(t, map[string]lab.Hook{"a.root.": hook, "a.nic.test.": hook, "ns.z0.test.": lose}, world...)
 			r, err := resolve.New(resolve.Config{Hints: l.Hints, Anchors: l.Anchors, Port: l.Port, Rate: -1, Timeout: tt.wait})
@@ -69,18 +70,18 @@ func TestTheNetworkIsLostMeanwhile(t *testing.T) {
 				t.Fatal(err)
 			}
 			run := func(when string, all bool) {
-				got := check.Run(t.Context(), r, check.Jobs(subjects, []string{"letsencrypt.org"}, guard.Requirement{}), check.Options{At: time.Now()})
+				got := check.New(r, check.Jobs(subjects, []string{"letsencrypt.org"}, guard.Requirement{}), check.Options{At: time.Now()}).Run(t.Context(), check.Progress{})
 				for _, n := range got.Names {
-					if v := n.Verdicts[0]; v.Outcome != verdict.MayIssue && (all || v.Outcome != verdict.Unknown) {
-						t.Errorf("%s, %s: %v (%s): %s", when, n.Name, v.Outcome, v.Reason, v.Detail)
+					if v := n.Requests[0].Verdict; v.Outcome != verdict.MayIssue && (all || v.Outcome != verdict.Unknown) {
+						t.Errorf("%s, %s: %v (%s): %s", when, n.Subject, v.Outcome, v.Reason, v.Detail)
 					}
 				}
 				for _, f := range got.Findings {
-					if f.Severity >= finding.Warning {
-						t.Errorf("%s: %s: %s: %s", when, f.Code, f.Subject, f.Text)
+					if f.Finding.Severity >= catalog.Warning {
+						t.Errorf("%s: %s: %s: %s", when, f.Finding.Code, f.Finding.Subject, f.Finding.Text)
 					}
 				}
-				if told := len(got.Notes) > 0; told != r.WasOffline() {
+				if noted := len(got.Notes) > 0; noted != r.WasOffline() {
 					t.Errorf("%s: the notes are %q", when, got.Notes)
 				}
 			}
@@ -125,12 +126,12 @@ func TestTheNetworkIsLostAsServersAreLookedUp(t *testing.T) {
 		when string
 		want []string
 	}{{"meanwhile", nil}, {"afterwards", []string{"single-server"}}} {
-		got := check.Run(t.Context(), r, check.Jobs([]subject.Subject{{Name: "z.test."}}, []string{"letsencrypt.org"}, guard.Requirement{}), check.Options{At: time.Now()})
+		got := check.New(r, check.Jobs([]certname.Name{{Domain: "z.test."}}, []string{"letsencrypt.org"}, guard.Requirement{}), check.Options{At: time.Now()}).Run(t.Context(), check.Progress{})
 		var codes []string
 		for _, f := range got.Findings {
-			codes = append(codes, f.Code)
+			codes = append(codes, f.Finding.Code)
 		}
-		if v := got.Names[0].Verdicts[0]; v.Outcome != verdict.MayIssue || !slices.Equal(codes, tt.want) {
+		if v := got.Names[0].Requests[0].Verdict; v.Outcome != verdict.MayIssue || !slices.Equal(codes, tt.want) {
 			t.Errorf("%s: %v (%s), with the findings %q, want %q", tt.when, v.Outcome, v.Reason, codes, tt.want)
 		}
 		lost.Store(false)

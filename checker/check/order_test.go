@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/check"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/test/lab"
 )
@@ -23,12 +23,12 @@ func TestNamesOfOneZoneAreFinishedAllAlong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var subjects []subject.Subject
+	var subjects []certname.Name
 	for i := range 40 {
-		subjects = append(subjects, subject.Subject{Name: fmt.Sprintf("x%d.one.test.", i)})
+		subjects = append(subjects, certname.Name{Domain: fmt.Sprintf("x%d.one.test.", i)})
 	}
 	begun, quarter := time.Now(), time.Duration(0)
-	check.Run(t.Context(), r, check.Jobs(subjects, []string{"letsencrypt.org"}, guard.Requirement{}), check.Options{At: time.Now(), Progress: func(done, total int) {
+	check.New(r, check.Jobs(subjects, []string{"letsencrypt.org"}, guard.Requirement{}), check.Options{At: time.Now()}).Run(t.Context(), check.Progress{Examined: func(done, total int) {
 		if done == total/4 {
 			quarter = time.Since(begun)
 		}

@@ -5,9 +5,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/check"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
@@ -56,8 +56,8 @@ func TestDenialWithoutSOA(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			jobs := check.Jobs([]subject.Subject{{Name: "www.own.test."}}, nil, guard.Requirement{})
-			if got := outcome(t, check.Run(t.Context(), r, jobs, check.Options{At: today})); got.Outcome != tt.want || got.Reason != tt.reason {
+			jobs := check.Jobs([]certname.Name{{Domain: "www.own.test."}}, nil, guard.Requirement{})
+			if got := outcome(t, check.New(r, jobs, check.Options{At: today}).Run(t.Context(), check.Progress{})); got.Outcome != tt.want || got.Reason != tt.reason {
 				t.Errorf("got %v (%s): %s, want %v (%s)", got.Outcome, got.Reason, got.Detail, tt.want, tt.reason)
 			}
 		})
@@ -73,9 +73,9 @@ func TestOneServerDeniesWithoutSOA(t *testing.T) {
 		}
 		return m
 	}
-	jobs := check.Jobs([]subject.Subject{{Name: "www.example.test."}}, []string{"ca.example"}, guard.Requirement{})
-	got := outcome(t, check.Run(t.Context(), start(t, "@ CAA 0 issue \"ca.example\"\nwww A 192.0.2.1\n", hook), jobs, check.Options{At: today}))
-	if got.Outcome != verdict.AtRisk || got.Reason != check.OneServer && got.Reason != verdict.WithoutSOA {
+	jobs := check.Jobs([]certname.Name{{Domain: "www.example.test."}}, []string{"ca.example"}, guard.Requirement{})
+	got := outcome(t, check.New(start(t, "@ CAA 0 issue \"ca.example\"\nwww A 192.0.2.1\n", hook), jobs, check.Options{At: today}).Run(t.Context(), check.Progress{}))
+	if got.Outcome != verdict.AtRisk || got.Reason != check.ServersDisagree && got.Reason != verdict.WithoutSOA {
 		t.Errorf("got %+v", got)
 	}
 }

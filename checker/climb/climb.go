@@ -1,9 +1,9 @@
 // Package climb finds the Relevant RRset of a name as a CA does (RFC 8659 3): it asks for CAA at the
-// name, follows its aliases, and climbs label by label until an RRset is found. Each step is kept with
+// name, follows aliases, and climbs label by label until an RRset is found. Each step is kept with
 // its answer, so that a verdict can name what led to it.
 //
-// An answer that fails to validate, or none, ends the climb: it could hide an RRset. What lies above
-// the first RRset is not asked for, since it does not matter.
+// A lookup that fails, or whose answer does not validate, ends the climb: it could hide an RRset. Names above
+// the first RRset are not queried: they do not matter.
 package climb
 
 import (
@@ -11,13 +11,15 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
+	"golang.org/x/net/publicsuffix"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
-// Looker answers one question as a resolver does; a *resolve.Resolver is one.
+// Looker looks up one RRset as a resolver does; *resolve.Resolver is one.
 type Looker interface {
 	Lookup(ctx context.Context, name string, rrtype uint16) resolve.Answer
 }
@@ -34,10 +36,10 @@ func (s Step) Failed() bool {
 	return s.Answer.Err != nil || s.Answer.Result.Status == dnssec.Bogus
 }
 
-// GovernedBy is the name whose RRset the step found: its own or, by aliases, that of their target.
+// GovernedBy returns the name whose RRset the step found: the step's own or, after aliases, their target.
 func (s Step) GovernedBy() string { return s.Answer.Owner }
 
-// Climb is the way up from one name.
+// Climb is the steps from one name upwards.
 type Climb struct {
 	Name  string // canonical, without the `*.`
 	Steps []Step // from the name upwards; the last one failed, found the Relevant RRset, or is the TLD
@@ -58,14 +60,14 @@ func Up(ctx context.Context, r Looker, name string) Climb {
 	return c
 }
 
-// errFailed ends a climb; what failed is in its last step.
+// errFailed ends a climb; its last step says what failed.
 var errFailed = failed{}
 
 type failed struct{}
 
-func (failed) Error() string { return "the look-up failed" }
+func (failed) Error() string { return "the lookup failed" }
 
-// Last is the step that decided: the one that failed, or that found an RRset, or the TLD without one.
+// Last returns the step that decided: the one that failed, or that found an RRset, or the TLD without one.
 func (c Climb) Last() Step {
 	if len(c.Steps) == 0 {
 		return Step{}
@@ -73,8 +75,24 @@ func (c Climb) Last() Step {
 	return c.Steps[len(c.Steps)-1]
 }
 
-// Zones are those that the climb rests on: they hold its names, or aliases on the way, or lie above one that
-// does. Each comes once, after its parent.
+// MissingDomain returns the domain in which the name is if its registry denies that it exists: then no CA can validate
+// control of a name in it. It returns "" for a domain that exists, and for one that was not asked for since an RRset was
+// found below it.
+func (c Climb) MissingDomain() string {
+	domain, err := publicsuffix.EffectiveTLDPlusOne(dnsname.Bare(c.Name))
+	if err != nil { // a public suffix itself
+		return ""
+	}
+	for _, s := range c.Steps {
+		if dnsname.Bare(s.Name) == domain && s.Answer.Kind == resolve.NoName && len(s.Answer.Chain) == 0 && !s.Failed() {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// Zones returns the zones that the climb rests on: those that hold its names, those of aliases on the way, and those
+// above them. Each comes once, after its parent.
 func (c Climb) Zones() []*resolve.Zone {
 	var out []*resolve.Zone
 	var add func(*resolve.Zone)
@@ -94,16 +112,27 @@ func (c Climb) Zones() []*resolve.Zone {
 	return out
 }
 
-// Above are the steps that the climb would have made had it not ended.
+// WithoutMessages returns the climb with what was read of each answer and without the messages, which are too large to
+// keep for thousands of names.
+func (c Climb) WithoutMessages() Climb {
+	out := Climb{Name: c.Name}
+	for _, step := range c.Steps {
+		step.Answer = step.Answer.WithoutMessages()
+		out.Steps = append(out.Steps, step)
+	}
+	return out
+}
+
+// Above returns the steps that the climb would have made if it had not ended.
 func (c Climb) Above(ctx context.Context, r Looker) []Step {
-	if parent := dnssec.Parent(c.Last().Name); parent != "." {
+	if parent := dnsname.Parent(c.Last().Name); parent != "." {
 		return Up(ctx, r, parent).Steps
 	}
 	return nil
 }
 
-// Replace is the climb as it would have been had one of its steps been answered otherwise; the rest stands. It
-// is not continued beyond what was asked: rest holds the steps above that the climb did not need.
+// Replace returns the climb as it would have been with another answer at one of its steps. It asks nothing: rest holds
+// the steps above that the climb did not need.
 func (c Climb) Replace(rest []Step, step string, answer resolve.Answer) Climb {
 	out := Climb{Name: c.Name}
 	for _, s := range append(append([]Step(nil), c.Steps...), rest...) {
@@ -118,7 +147,7 @@ func (c Climb) Replace(rest []Step, step string, answer resolve.Answer) Climb {
 	return out
 }
 
-// Properties are the content of a CAA RRset, with the octets that are on the wire.
+// Properties returns the content of a CAA RRset, with the octets that are on the wire.
 func Properties(set dnssec.RRset) issuance.RRset {
 	var rrset issuance.RRset
 	for _, rr := range set.RRs {

@@ -5,165 +5,407 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
-// contentRules are about what the Relevant RRset says, and whose it is.
+// contentRules are about the content of the Relevant RRset, and who publishes it.
 var contentRules = []rule{
-	{"caa-missing", Warning, "RFC 8659 3", "say who may issue: a CAA record at the zone's apex covers every name below", caaMissing},
-	{"governed-by-alias", Warning, "RFC 8659 3", "know that whoever holds the alias's target decides; a name of your own, without the alias, decides by itself", governedByAlias},
-	{"alias-loop", Error, "RFC 1034 3.6.2, RFC 8659 3", "let the aliases end at a name that is none, after a few: until then every CA takes the look-up for failed", aliasLoop},
-	{"issue-missing", Warning, "RFC 8659 4.2", `add an issue property, 0 issue ";" if nobody is to issue`, issueMissing},
-	{"value-malformed", Error, "RFC 8659 4.2", "write the value as the RFC has it: a malformed one lets nobody in", perValue(func(p issuance.Property) (string, bool) {
-		_, err := issuance.ParseIssueValue(p.Value)
-		return fmt.Sprintf("%s %q: %v", p.Tag, p.Value, err), err != nil
-	})},
-	{"readings-differ", Warning, "RFC 8659 4.2, RFC 8657 4", "write the value so that every CA reads it alike: the name in lower case, no hyphen or capital in parameters' tags, one validationmethods", readingsDiffer},
-	{"issuer-reseller", Error, "RFC 8659 4.2", "name the CA that it sells for: a reseller's name lets nobody in", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
-		return domain + " is a reseller's name; it sells for " + e.Operators(), e.Status == issuers.Reseller
-	})},
-	{"issuer-retired", Error, "CCADB, CAA identifiers", "name the CA by one of its present names: the old one lets nobody in", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
-		return e.Operators() + " honours the name " + domain + " no more", e.Status == issuers.Retired
-	})},
-	{"issuer-misspelt", Error, "CCADB, CAA identifiers", "write the name as the CA writes it; a private CA that is called so is fine, and --issuer asks for it", issuerMisspelt},
-	{"issuer-unknown", Info, "CCADB, CAA identifiers", "see that it is spelled as the CA spells it; a private CA's name is fine", perIssuer(func(e issuers.Entry, domain string) (string, bool) {
-		return "no public CA is known by the name " + domain, e.Status == issuers.Unknown && issuers.Misspelt(domain) == ""
-	})},
-	{"account-of-another-ca", Error, "RFC 8657 3", "write the URI of the account at the CA that the property names", perParameter("accounturi", anothersAccount)},
-	{"account-of-staging", Error, "RFC 8657 3", "register the ACME client at the production directory, and write that account's URI", stagingAccounts},
-	{"method-misspelt", Error, "RFC 8657 4, IANA ACME Validation Methods", "write the label as IANA's registry has it: CAs compare its octets", misspeltMethods},
-	{"method-unknown", Warning, "RFC 8657 4, IANA ACME Validation Methods", "write the label as IANA's registry has it, such as dns-01, or one of the CA's own, which begins with ca-", perParameter("validationmethods", unknownMethods)},
-	{"parameter-capitals", Error, "RFC 8657 3 and 4, boulder#8614", "write the parameter's tag in lower case: Let's Encrypt ignores it as it is, which lets in any account or method, and other CAs issue to nobody", perValue(capitals)},
-	{"parameters-bind-later", Info, "RFC 8657, ballot SC-098v2", "see that account and method are those that renewals use, before they bind on 2027-03-15", parametersBindLater},
-	{"critical-unknown", Error, "RFC 8659 4.1", "take the critical flag away: a CA that does not know the tag must not issue", perProperty(func(p issuance.Property) (string, bool) {
-		return fmt.Sprintf("the tag %s is critical, and not every CA knows it", p.Tag), p.Flags&issuance.Strict.CriticalBits != 0 && !slices.Contains(issuance.Strict.Known, strings.ToLower(p.Tag))
-	})},
-	{"flags-odd", Info, "RFC 8659 4.1", "write the flags as 0 or 128", perProperty(func(p issuance.Property) (string, bool) {
-		return fmt.Sprintf("%s has the flags %d", p.Tag, p.Flags), p.Flags&^issuance.FlagCritical != 0
-	})},
-	{"tag-misspelt", Error, "RFC 8659 4.1, IANA registry", "write the tag as the registry has it: as it is, it restricts nobody", perProperty(func(p issuance.Property) (string, bool) {
-		meant := issuance.MeantTag(p.Tag)
-		return fmt.Sprintf("no CA is known to know the tag %q; did you mean %s?", p.Tag, meant), meant != ""
-	})},
-	{"tag-unknown", Info, "RFC 8659 4.1, IANA registry", "see that the tag is spelled right", perProperty(func(p issuance.Property) (string, bool) {
-		return fmt.Sprintf("no CA is known to know the tag %q", p.Tag), !slices.Contains(issuance.Lax.Known, strings.ToLower(p.Tag)) && issuance.MeantTag(p.Tag) == ""
-	})},
-	{"rrset-too-many-records", Error, "BIND 9, max-records-per-type", "have at most 100 records of a name and type: resolvers by BIND answer SERVFAIL to more", tooManyRecords},
-	{"value-empty", Warning, "RFC 8659 4.2", `write ";" for nobody, or take the property away: PowerDNS Recursor takes a signed RRset with an empty value for bogus`, perProperty(func(p issuance.Property) (string, bool) {
-		return p.Tag + " has an empty value", p.Value == ""
-	})},
-	{"iodef-scheme", Warning, "RFC 8659 4.4, BR 3.2.2.8", "write mailto: or https:", perProperty(iodefScheme)},
-	{"iodef-undeliverable", Warning, "RFC 8659 4.4, RFC 5321 5.1", "give an address that receives mail", undeliverable(issuance.TagIodef)},
-	{"contact-undeliverable", Warning, "BR 3.2.2.4.13 and A.1.1, RFC 5321 5.1", "give an address that receives mail: a CA that validates by it sends its question there", undeliverable(issuance.TagContactEmail)},
+	{
+		catalog: catalog.Entry{
+			Code: "domain-missing", Severity: catalog.Warning, Section: "RFC 8020 2, BR 3.2.2.4",
+			Text: "the name is in a domain that does not exist: CAA restricts nobody there, and no CA can validate control of it",
+			Fix:  "correct the spelling of the name, or register the domain and have its delegation published",
+		},
+		about: aboutItems, find: domainMissing, symptoms: []string{"caa-missing"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "caa-missing", Severity: catalog.Warning, Section: "RFC 8659 3",
+			Text: "neither the name nor a name above it has CAA, so that every CA may issue",
+			Fix:  "add a CAA RRset at the zone's apex: it covers every name in the zone without one of its own",
+		},
+		about: aboutItems, find: caaMissing, say: func(g group) string { return "no CAA" + g.affected(" at or above ") + ": every CA may issue" },
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "governed-by-alias", Severity: catalog.Warning, Section: "RFC 8659 3",
+			Text: "the name is an alias, and the CAA RRset of its target, in another zone, decides",
+			Fix:  "check that the operator of the target publishes the CAA that you want; a name without the alias has its own",
+		},
+		about: aboutItems, find: governedByAlias,
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "alias-loop", Severity: catalog.Error, Section: "RFC 1034 3.6.2, RFC 8659 3",
+			Text: "a CNAME or DNAME chain loops, or is longer than resolvers follow",
+			Fix:  "end the CNAME chain at a name that is not an alias, after a few steps; until then CAs treat the lookup as failed",
+		},
+		about: aboutItems, find: aliasLoop, symptoms: []string{"caa-refused"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "wildcard-alias-misread", Severity: catalog.Error, Section: "RFC 4035 5.3.4, RFC 4592 4.3",
+			Text: "a wildcard alias of a signed zone leads into an unsigned zone in it without CAA, to which unbound, Let's Encrypt's resolver, answers SERVFAIL",
+			Fix:  "sign the zone that the alias leads to and publish its DS record, or add CAA at the alias's target, or an alias at the name itself",
+		},
+		about: aboutItems, find: wildcardAliasMisread,
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "issue-missing", Severity: catalog.Warning, Section: "RFC 8659 4.2",
+			Text: "the CAA RRset has no issue property, so that every CA may issue for plain names",
+			Fix:  `add an issue property for each CA that may issue, or 0 issue ";" if none may`,
+		},
+		about: aboutItems, find: issueMissing,
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "value-malformed", Severity: catalog.Error, Section: "RFC 8659 4.2",
+			Text: "the value of a property is malformed, and authorizes nobody",
+			Fix:  `write the value as in RFC 8659: 0 issue "ca.example" or 0 issue "ca.example; tag=value"`,
+		},
+		about: aboutItems, find: perValue(func(p issuance.Property) (string, string, bool) {
+			_, err := issuance.ParseIssueValue(p.Value)
+			return fmt.Sprintf("malformed value, which authorizes nobody: %s %q: %v", p.Tag, p.Value, err), "", err != nil
+		}),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "parameter-capitals", Severity: catalog.Error, Section: "RFC 8657 3 and 4, boulder#8614",
+			Text: "a parameter's tag has a capital letter: Let's Encrypt ignores it, which admits any account or method, and other CAs issue to nobody",
+			Fix:  "write the parameter's tag in lower case",
+		},
+		about: aboutItems, find: perValue(capitals), symptoms: []string{"readings-differ"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "readings-differ", Severity: catalog.Warning, Section: "RFC 8659 4.2, RFC 8657 4",
+			Text: "some CAs read a value as an authorization, and others do not",
+			Fix:  "write the CA's name in lower case, the parameters' tags without hyphens or capitals, and validationmethods once",
+		},
+		about: aboutItems, find: perValue(readingsDiffer),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "issuer-reseller", Severity: catalog.Error, Section: "RFC 8659 4.2",
+			Text: "a property names a reseller, which authorizes nobody",
+			Fix:  "name the CA that it sells for",
+		},
+		about: aboutItems, find: perIssuer(func(e issuers.Entry, domain string) (string, string, bool) {
+			return domain + " is a reseller's name and authorizes nobody; it sells for " + e.Operators(), "", e.Status == issuers.Reseller
+		}),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "issuer-retired", Severity: catalog.Error, Section: "CCADB, CAA identifiers",
+			Text: "a property names a CA by a name that it no longer accepts",
+			Fix:  "name the CA by one of its present names",
+		},
+		about: aboutItems, find: perIssuer(func(e issuers.Entry, domain string) (string, string, bool) {
+			return e.Operators() + " no longer accepts the name " + domain, "", e.Status == issuers.Retired
+		}),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "issuer-misspelt", Severity: catalog.Error, Section: "CCADB, CAA identifiers",
+			Text: "a property names an issuer that looks like a misspelt public CA",
+			Fix:  "write the name as the CA does; if a private CA has that name, ask for it with --issuer",
+		},
+		about: aboutItems, find: issuerMisspelt,
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "issuer-unknown", Severity: catalog.Info, Section: "CCADB, CAA identifiers",
+			Text: "a property names an issuer that is no known public CA",
+			Fix:  "check the spelling; the name of a private CA is fine",
+		},
+		about: aboutItems, find: perIssuer(func(e issuers.Entry, domain string) (string, string, bool) {
+			return domain + " is not the name of a known public CA", "", e.Status == issuers.Unknown && issuers.Misspelt(domain) == ""
+		}),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "account-of-another-ca", Severity: catalog.Error, Section: "RFC 8657 3",
+			Text: "an accounturi is of another CA than the property names, so that no request matches it",
+			Fix:  "write the URI of the account at the CA that the property names",
+		},
+		about: aboutItems, find: perParameter(issuance.AccountURI, anothersAccount),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "account-of-staging", Severity: catalog.Error, Section: "RFC 8657 3",
+			Text: "an accounturi is of the CA's staging environment, so that no production certificate matches it",
+			Fix:  "register the ACME client at the production directory, and write the URI of that account",
+		},
+		about: aboutItems, find: stagingAccounts,
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "method-misspelt", Severity: catalog.Error, Section: "RFC 8657 4, IANA ACME Validation Methods",
+			Text: "validationmethods has a label that looks like a misspelt validation method",
+			Fix:  "write the label as in IANA's registry: CAs compare its octets",
+		},
+		about: aboutItems, find: misspeltMethods,
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "method-unknown", Severity: catalog.Warning, Section: "RFC 8657 4, IANA ACME Validation Methods",
+			Text: "validationmethods has a label that is no known validation method",
+			Fix:  "write the label as in IANA's registry, such as dns-01, or a label of the CA's own, which begins with ca-",
+		},
+		about: aboutItems, find: perParameter(issuance.ValidationMethods, unknownMethods),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "parameters-bind-later", Severity: catalog.Info, Section: "RFC 8657, ballot SC-098v2",
+			Text: "the CA is not known to process accounturi and validationmethods before " + parametersBind + ", when every CA must",
+			Fix:  "check that account and method are those that renewals use, before " + parametersBind,
+		},
+		about: aboutItems, find: parametersBindLater,
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "critical-unknown", Severity: catalog.Error, Section: "RFC 8659 4.1",
+			Text: "a property that not every CA knows is critical: CAs that do not know it must not issue",
+			Fix:  "clear the critical flag of the property",
+		},
+		about: aboutItems, find: perProperty(func(p issuance.Property) (string, string, bool) {
+			return fmt.Sprintf("the tag %s is critical, and not every CA knows it", p.Tag), record(0, p.Tag, p.Value),
+				p.Flags&issuance.Strict.CriticalBits != 0 && !slices.Contains(issuance.Strict.Known, strings.ToLower(p.Tag))
+		}), symptoms: []string{"issue-missing"}, // nobody may issue, whatever else is there
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "flags-odd", Severity: catalog.Info, Section: "RFC 8659 4.1",
+			Text: "a property has flags other than 0 and 128",
+			Fix:  "write the flags as 0, or as 128 for a critical property",
+		},
+		about: aboutItems, find: perProperty(func(p issuance.Property) (string, string, bool) {
+			return fmt.Sprintf("%s has the flags %d", p.Tag, p.Flags), record(p.Flags&issuance.FlagCritical, p.Tag, p.Value), p.Flags&^issuance.FlagCritical != 0
+		}),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "tag-misspelt", Severity: catalog.Error, Section: "RFC 8659 4.1, IANA registry",
+			Text: "a property has a tag that looks misspelt: as it is, it restricts nobody",
+			Fix:  "write the tag as in IANA's registry",
+		},
+		about: aboutItems, find: perProperty(func(p issuance.Property) (string, string, bool) {
+			meant := issuance.MeantTag(p.Tag)
+			return fmt.Sprintf("no CA is known to process the tag %q; did you mean %s?", p.Tag, meant), record(p.Flags, meant, p.Value), meant != ""
+		}), symptoms: []string{"issue-missing"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "tag-unknown", Severity: catalog.Info, Section: "RFC 8659 4.1, IANA registry",
+			Text: "a property has a tag that no CA is known to process",
+			Fix:  "check the spelling of the tag",
+		},
+		about: aboutItems, find: perProperty(func(p issuance.Property) (string, string, bool) {
+			return fmt.Sprintf("no CA is known to process the tag %q", p.Tag), "", !issuance.KnownTag(p.Tag) && issuance.MeantTag(p.Tag) == ""
+		}),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "rrset-too-many-records", Severity: catalog.Error, Section: "BIND 9, max-records-per-type",
+			Text: "an RRset has more than 100 records, to which resolvers of BIND's make answer SERVFAIL",
+			Fix:  "have at most 100 records of a name and type",
+		},
+		about: aboutItems, find: tooManyRecords, symptoms: []string{"answer-large", "servers-too-many", "delegation-differs"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "value-empty", Severity: catalog.Warning, Section: "RFC 8659 4.2",
+			Text: "a property has an empty value: PowerDNS Recursor treats a signed RRset with one as bogus",
+			Fix:  `write ";" to authorize nobody, or remove the property`,
+		},
+		about: aboutItems, find: perProperty(func(p issuance.Property) (string, string, bool) {
+			return p.Tag + " has an empty value", "", p.Value == ""
+		}),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "iodef-scheme", Severity: catalog.Warning, Section: "RFC 8659 4.4, BR 4.2.2.1",
+			Text: "an iodef URL is neither mailto: nor https:, which CAs report to",
+			Fix:  "write a mailto: or https: URL",
+		},
+		about: aboutItems, find: perProperty(iodefScheme),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "iodef-undeliverable", Severity: catalog.Warning, Section: "RFC 8659 4.4, RFC 5321 5.1",
+			Text: "no mail reaches an address of an iodef property",
+			Fix:  "write an address that receives mail",
+		},
+		about: aboutItems, anyZone: true, find: undeliverable(issuance.TagIodef), say: group.ofMail,
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "contact-undeliverable", Severity: catalog.Warning, Section: "BR 3.2.2.4.13 and A.1.1, RFC 5321 5.1",
+			Text: "no mail reaches the address of a contactemail property, to which CAs send validation messages",
+			Fix:  "write an address that receives mail",
+		},
+		about: aboutItems, anyZone: true, find: undeliverable(issuance.TagContactEmail), say: group.ofMail,
+	},
 }
 
-// relevantSubject is the name whose RRset decides.
-func (c *Case) relevantSubject() string { return c.Climb.Last().GovernedBy() }
+// record is a CAA record as a fix: what to write instead.
+func record(flags uint8, tag, value string) string {
+	return fmt.Sprintf("write: CAA %d %s %q", flags, tag, value)
+}
 
-func caaMissing(c *Case) []hit {
+// relevant is the zone and the name of the RRset that decides.
+func (c *Case) relevant() (zone, name string) {
+	last := c.Climb.Last()
+	if last.Answer.Zone != nil {
+		zone = last.Answer.Zone.Name
+	}
+	return zone, last.GovernedBy()
+}
+
+// home is the zone of the climb's name, "" where none was found.
+func (c *Case) home() string {
+	if len(c.Climb.Steps) == 0 || c.Climb.Steps[0].Answer.Zone == nil {
+		return ""
+	}
+	return c.Climb.Steps[0].Answer.Zone.Name
+}
+
+func domainMissing(c *Case) []sign {
+	domain := c.Climb.MissingDomain()
+	if domain == "" {
+		return nil
+	}
+	s := signf(domain, "the domain %s does not exist, so that no CA can validate control of a name in it", dnsname.Bare(domain))
+	return []sign{s.of(c.Climb.Name)}
+}
+
+func caaMissing(c *Case) []sign {
 	if rrset, last := c.Relevant(); len(rrset) > 0 || last.Failed() || len(c.Climb.Steps) == 0 {
 		return nil
 	}
-	for s := range c.answers(dns.TypeCAA) {
-		if s.Kind == resolve.Data { // the servers differ, which is said already
+	for r := range c.answers(dns.TypeCAA) {
+		if r.Kind == resolve.Data { // the servers differ: another finding
 			return nil
 		}
 	}
-	return []hit{hitf(c.Climb.Name, "neither %s nor any name above it has CAA: every CA may issue", terminal.Bare(c.Climb.Name))}
+	zone := c.home()
+	if domain := c.Climb.MissingDomain(); domain != "" {
+		zone = domain
+	} else if c.registry(zone) {
+		zone = c.Climb.Name
+	}
+	return []sign{signf(zone, "no CAA").of(c.Climb.Name)}
 }
 
-func governedByAlias(c *Case) []hit {
+func governedByAlias(c *Case) []sign {
 	rrset, last := c.Relevant()
-	if len(rrset) == 0 || len(last.Answer.Chain) == 0 {
+	if len(rrset) == 0 || len(last.Answer.Chain) == 0 || shareZone(last.Answer.Chain, last.Answer.Zone) {
 		return nil
 	}
-	if shareZone(last.Answer.Chain, last.Answer.Zone) {
-		return nil
-	}
-	h := hitf(c.Climb.Name, "%s is governed by %s, not by you: it is an alias of that name", terminal.Bare(last.Name), terminal.Bare(last.GovernedBy()))
-	return []hit{h.seen(links(last.Answer.Chain)...)}
+	s := signf(last.Answer.Chain[0].Zone.Name, "an alias: the CAA of %s, in another zone, decides", dnsname.Bare(last.GovernedBy()))
+	return []sign{s.of(last.Name).seen(links(last.Answer.Chain)...)}
 }
 
-// aliasLoop is a chain of aliases that comes back to itself, or is longer than resolvers follow.
-func aliasLoop(c *Case) []hit {
+// aliasLoop finds a chain of aliases that loops, or is longer than resolvers follow.
+func aliasLoop(c *Case) []sign {
 	last := c.Climb.Last()
 	if last.Answer.Err == nil || last.Answer.Err.Failure != resolve.AliasLoop {
 		return nil
 	}
-	h := hitf(last.Name, "more aliases follow each other from %s than resolvers go after", terminal.Bare(last.Name))
+	cause := "the CNAME chain is longer than resolvers follow"
 	if slices.ContainsFunc(last.Answer.Chain, func(l resolve.Link) bool { return l.From == last.Answer.Owner }) {
-		h.text = fmt.Sprintf("the aliases of %s lead back to %s", terminal.Bare(last.Name), terminal.Bare(last.Answer.Owner))
+		cause = "the CNAME chain loops"
 	}
-	return []hit{h.seen(links(last.Answer.Chain)...)}
+	return []sign{signf(c.home(), "%s", cause).of(last.Name).seen(links(last.Answer.Chain)...)}
 }
 
 // links are a chain's aliases, for people.
 func links(chain []resolve.Link) []string {
 	var out []string
 	for _, l := range chain {
-		out = append(out, fmt.Sprintf("%s %s %s", terminal.Bare(l.Owner), typeName(l.Type), terminal.Bare(l.Target)))
+		out = append(out, fmt.Sprintf("%s %s %s", dnsname.Bare(l.Owner), typeName(l.Type), dnsname.Bare(l.Target)))
 	}
 	return out
 }
 
-// shareZone reports whether a chain of aliases stays in one zone: then its owner is his own provider.
+// shareZone reports whether a chain of aliases stays in one zone: then its target has the same operator.
 func shareZone(chain []resolve.Link, end *resolve.Zone) bool {
 	return !slices.ContainsFunc(chain, func(l resolve.Link) bool { return l.Zone != end })
 }
 
-func issueMissing(c *Case) []hit {
+func wildcardAliasMisread(c *Case) []sign {
+	var signs []sign
+	for _, step := range c.Climb.Steps {
+		if z := step.Answer.Misread(); z != nil {
+			s := signf(z.Name, "a wildcard alias of the signed zone %s leads to %s in the unsigned zone %s, which has no CAA there: unbound takes the wildcard's proof as a denial there, and as bogus",
+				dnsname.Bare(z.Name), dnsname.Bare(step.GovernedBy()), dnsname.Bare(step.Answer.Zone.Name))
+			signs = append(signs, s.of(step.Name))
+		}
+	}
+	return signs
+}
+
+func issueMissing(c *Case) []sign {
 	rrset, _ := c.Relevant()
 	if len(rrset) == 0 || rrset.Has(issuance.TagIssue) {
 		return nil
 	}
+	zone, name := c.relevant()
 	if rrset.Has(issuance.TagIssueWild) {
-		return []hit{hitf(c.relevantSubject(), "the RRset restricts wildcards alone: for plain names every CA may issue")}
+		return []sign{signf(zone, "the CAA RRset has issuewild and no issue: every CA may issue for plain names").of(name)}
 	}
-	return []hit{hitf(c.relevantSubject(), "the RRset has no issue property: every CA may issue, whatever names above it say")}
+	return []sign{signf(zone, "the CAA RRset has no issue property: every CA may issue, whatever the names above have").of(name)}
 }
+
+// condition is a condition on a property: the cause, a concrete fix if there is one, and whether it is met.
+type condition func(issuance.Property) (cause, fix string, found bool)
 
 // perProperty makes a rule of a condition on each property of the Relevant RRset.
-func perProperty(is func(issuance.Property) (string, bool)) func(*Case) []hit {
-	return func(c *Case) []hit {
+func perProperty(is condition) func(*Case) []sign {
+	return func(c *Case) []sign {
 		rrset, _ := c.Relevant()
-		var hits []hit
+		zone, name := c.relevant()
+		var signs []sign
 		for _, p := range rrset {
-			if text, found := is(p); found {
-				hits = append(hits, hitf(c.relevantSubject(), "%s", text))
+			if cause, fix, found := is(p); found {
+				s := signf(zone, "%s", cause).of(name)
+				s.fix = fix
+				signs = append(signs, s)
 			}
 		}
-		return hits
+		return signs
 	}
 }
 
-var issueTags = []string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIssueMail, issuance.TagIssueVMC}
-
 // perValue is perProperty for those with an issue-value.
-func perValue(is func(issuance.Property) (string, bool)) func(*Case) []hit {
-	return perProperty(func(p issuance.Property) (string, bool) {
-		if !slices.Contains(issueTags, strings.ToLower(p.Tag)) {
-			return "", false
+func perValue(is condition) func(*Case) []sign {
+	return perProperty(func(p issuance.Property) (string, string, bool) {
+		if !issuance.Grants(p.Tag) {
+			return "", "", false
 		}
 		return is(p)
 	})
 }
 
 // perIssuer is perValue for what the directory of public CAs knows of the name, where no policy calls it unlisted.
-func perIssuer(is func(e issuers.Entry, domain string) (string, bool)) func(*Case) []hit {
-	return func(c *Case) []hit {
-		return perValue(func(p issuance.Property) (string, bool) {
+func perIssuer(is func(e issuers.Entry, domain string) (cause, fix string, found bool)) func(*Case) []sign {
+	return func(c *Case) []sign {
+		return perValue(func(p issuance.Property) (string, string, bool) {
 			v, err := issuance.ParseIssueValue(p.Value)
 			domain := strings.ToLower(v.Domain)
 			if err != nil || domain == "" || slices.Contains(c.Unlisted, domain) {
-				return "", false
+				return "", "", false
 			}
 			return is(issuers.Lookup(domain), domain)
 		})(c)
@@ -171,18 +413,21 @@ func perIssuer(is func(e issuers.Entry, domain string) (string, bool)) func(*Cas
 }
 
 // perParameter is perValue for each value of a parameter (RFC 8657).
-func perParameter(tag string, is func(domain, value string) (string, bool)) func(*Case) []hit {
-	return func(c *Case) []hit {
+func perParameter(tag string, is func(domain, value string) (cause, fix string, found bool)) func(*Case) []sign {
+	return func(c *Case) []sign {
 		rrset, _ := c.Relevant()
-		var hits []hit
+		zone, name := c.relevant()
+		var signs []sign
 		for _, p := range rrset {
 			for _, b := range bindings(p, tag) {
-				if text, found := is(b.domain, b.value); found {
-					hits = append(hits, hitf(c.relevantSubject(), "%s", text))
+				if cause, fix, found := is(b.domain, b.value); found {
+					s := signf(zone, "%s", cause).of(name)
+					s.fix = fix
+					signs = append(signs, s)
 				}
 			}
 		}
-		return hits
+		return signs
 	}
 }
 
@@ -191,7 +436,7 @@ type binding struct{ domain, value string }
 
 func bindings(p issuance.Property, tag string) []binding {
 	v, err := issuance.ParseIssueValue(p.Value)
-	if err != nil || v.Domain == "" || !slices.Contains(issueTags, strings.ToLower(p.Tag)) {
+	if err != nil || v.Domain == "" || !issuance.Grants(p.Tag) {
 		return nil
 	}
 	var out []binding
@@ -201,159 +446,187 @@ func bindings(p issuance.Property, tag string) []binding {
 	return out
 }
 
-func anothersAccount(domain, uri string) (string, bool) {
+func anothersAccount(domain, uri string) (string, string, bool) {
 	fault, ca := issuers.CheckAccount(domain, uri)
 	if fault != issuers.AnotherCA {
-		return "", false
+		return "", "", false
 	}
-	return fmt.Sprintf("the account %s is one of %s, so that %s never meets it", uri, ca.Operator, domain), true
+	return fmt.Sprintf("the account %s is one of %s, so that no request to %s matches it", uri, ca.Operator, domain), "", true
 }
 
-// stagingAccounts finds those of issuers that have no other: one beside that of production is for tests.
-func stagingAccounts(c *Case) []hit {
+// stagingAccounts finds staging accounts of issuers that have no other: in addition to one of production, it is for tests.
+func stagingAccounts(c *Case) []sign {
 	rrset, _ := c.Relevant()
-	return perParameter("accounturi", func(domain, uri string) (string, bool) {
+	return perParameter(issuance.AccountURI, func(domain, uri string) (string, string, bool) {
 		fault, _ := issuers.CheckAccount(domain, uri)
-		text := fmt.Sprintf("the account %s is of the staging environment, so that no production certificate of %s meets it", uri, domain)
-		return text, fault == issuers.Staging && !slices.ContainsFunc(rrset, func(p issuance.Property) bool { return forProduction(p, domain) })
+		text := fmt.Sprintf("the account %s is of the staging environment, so that no production certificate of %s matches it", uri, domain)
+		return text, "", fault == issuers.Staging && !slices.ContainsFunc(rrset, func(p issuance.Property) bool { return forProduction(p, domain) })
 	})(c)
 }
 
-// forProduction reports whether a property lets an issuer in with an account that is not of its staging
+// forProduction reports whether a property admits an issuer with an account that is not of its staging
 // environment.
 func forProduction(p issuance.Property, domain string) bool {
 	v, err := issuance.ParseIssueValue(p.Value)
-	return err == nil && strings.EqualFold(v.Domain, domain) && !slices.ContainsFunc(bindings(p, "accounturi"), func(b binding) bool {
+	return err == nil && strings.EqualFold(v.Domain, domain) && !slices.ContainsFunc(bindings(p, issuance.AccountURI), func(b binding) bool {
 		fault, _ := issuers.CheckAccount(domain, b.value)
 		return fault == issuers.Staging
 	})
 }
 
 // issuerMisspelt finds names that look like a misspelt public CA, except those that a requirement or a policy vouches for.
-func issuerMisspelt(c *Case) []hit {
-	return perIssuer(func(_ issuers.Entry, domain string) (string, bool) {
+func issuerMisspelt(c *Case) []sign {
+	return perValue(func(p issuance.Property) (string, string, bool) {
+		v, err := issuance.ParseIssueValue(p.Value)
+		domain := strings.ToLower(v.Domain)
+		if err != nil || slices.Contains(c.Unlisted, domain) || slices.Contains(c.Asked, domain) {
+			return "", "", false
+		}
 		meant := issuers.Misspelt(domain)
-		return fmt.Sprintf("no public CA is known by the name %s; did you mean %s?", domain, meant), meant != "" && !slices.Contains(c.Asked, domain)
+		_, parameters, _ := strings.Cut(p.Value, ";")
+		value := meant
+		if parameters != "" {
+			value += ";" + parameters
+		}
+		return fmt.Sprintf("no public CA has the name %s; did you mean %s?", domain, meant), record(p.Flags, p.Tag, value), meant != ""
 	})(c)
 }
 
 // capitals finds parameters that Let's Encrypt does not know by the tag that they have.
-func capitals(p issuance.Property) (string, bool) {
+func capitals(p issuance.Property) (string, string, bool) {
 	v, err := issuance.ParseIssueValue(p.Value)
 	i := slices.IndexFunc(v.Parameters, func(q issuance.Parameter) bool {
-		lower := strings.ToLower(q.Tag)
-		return lower != q.Tag && (lower == "accounturi" || lower == "validationmethods")
+		return strings.ToLower(q.Tag) != q.Tag && issuance.Restricts(q.Tag)
 	})
 	if err != nil || i < 0 {
-		return "", false
+		return "", "", false
 	}
-	return fmt.Sprintf("in %s %q the parameter %s has a capital", p.Tag, p.Value, v.Parameters[i].Tag), true
+	fixed := v.Domain
+	for _, q := range v.Parameters {
+		fixed += "; " + strings.ToLower(q.Tag) + "=" + q.Value
+	}
+	return fmt.Sprintf("the parameter %s has a capital letter, in %s %q", v.Parameters[i].Tag, p.Tag, p.Value), record(p.Flags, p.Tag, fixed), true
 }
 
-// tooManyRecords finds RRsets that not every resolver accepts, whichever they are.
-func tooManyRecords(c *Case) []hit {
-	var m merged
-	add := func(set dnssec.RRset, where string) {
+// tooManyRecords finds RRsets that not every resolver accepts, of whatever type.
+func tooManyRecords(c *Case) []sign {
+	var signs []sign
+	add := func(zone string, set dnssec.RRset, where string) {
 		if n := len(set.RRs); n > guard.MostRecords {
-			m.add(set.Name, fmt.Sprintf("the %s RRset of %s has %d records", typeName(set.Type), terminal.Bare(set.Name), n), where)
+			signs = append(signs, signf(zone, "the %s RRset has %d records", typeName(set.Type), n).of(set.Name).seen(where))
 		}
 	}
-	for s := range c.all() {
-		if s.Kind == resolve.Data {
-			add(s.RRset, s.where())
+	for r := range c.all() {
+		if r.Kind == resolve.Data {
+			add(r.zone.Name, r.RRset, r.where())
 		}
 	}
 	for _, s := range c.Surveys {
 		if s.NS.Kind == resolve.Data {
-			add(s.NS.RRset, "the zone's own servers")
+			add(s.Zone.Name, s.NS.RRset, "the zone's name servers")
 		}
 	}
-	return m.hits
+	return signs
 }
 
-func misspeltMethods(c *Case) []hit {
-	return perParameter("validationmethods", func(domain, list string) (string, bool) {
-		var out []string
-		for label := range strings.SplitSeq(list, ",") {
-			if meant := issuance.MeantMethod(label); meant != "" {
-				out = append(out, fmt.Sprintf("%s (did you mean %s?)", label, meant))
+func misspeltMethods(c *Case) []sign {
+	return perValue(func(p issuance.Property) (string, string, bool) {
+		var wrong []string
+		fixed := p.Value
+		for _, b := range bindings(p, issuance.ValidationMethods) {
+			if slices.Contains(c.Unlisted, b.domain) {
+				continue
 			}
+			labels := strings.Split(b.value, ",")
+			for i, label := range labels {
+				if meant := issuance.MeantMethod(label); meant != "" {
+					wrong = append(wrong, fmt.Sprintf("%s (did you mean %s?)", label, meant))
+					labels[i] = meant
+				}
+			}
+			fixed = strings.Replace(fixed, b.value, strings.Join(labels, ","), 1)
 		}
-		return fmt.Sprintf("%s is bound to validation methods that no CA is known to have: %s", domain, strings.Join(out, ", ")), len(out) > 0 && !slices.Contains(c.Unlisted, domain)
+		return "no CA is known to have the validation method " + strings.Join(wrong, ", "), record(p.Flags, p.Tag, fixed), len(wrong) > 0
 	})(c)
 }
 
-func unknownMethods(domain, list string) (string, bool) {
+// unknownMethods leaves out empty labels, which CAs read differently: another finding.
+func unknownMethods(_, list string) (string, string, bool) {
 	var unknown []string
 	for label := range strings.SplitSeq(list, ",") {
-		if !issuance.KnownMethod(label) && issuance.MeantMethod(label) == "" {
+		if label != "" && !issuance.KnownMethod(label) && issuance.MeantMethod(label) == "" {
 			unknown = append(unknown, label)
 		}
 	}
-	return fmt.Sprintf("%s is bound to validation methods that no CA is known to have: %s", domain, strings.Join(unknown, ", ")), len(unknown) > 0
+	return "no CA is known to have the validation method " + strings.Join(unknown, ", "), "", len(unknown) > 0
 }
 
-// readingsDiffer finds properties that some CAs read as an authorisation and others do not, whatever the
+// readingsDiffer finds properties that some CAs read as an authorization and others do not, whatever the
 // account and the method.
-func readingsDiffer(c *Case) []hit {
-	return perValue(func(p issuance.Property) (string, bool) {
-		v, err := issuance.ParseIssueValue(p.Value)
-		if err != nil || v.Domain == "" {
-			return "", false
-		}
-		req := issuance.Request{Issuers: []string{strings.ToLower(v.Domain)}}
-		for _, parameter := range v.Parameters {
-			switch strings.ToLower(parameter.Tag) {
-			case "accounturi":
-				req.Account = parameter.Value
-			case "validationmethods":
-				req.Method, _, _ = strings.Cut(parameter.Value, ",")
-			}
-		}
-		alone := issuance.RRset{{Tag: issuance.TagIssue, Value: p.Value}}
-		decision, dialect := issuance.Everywhere(alone, req)
-		return fmt.Sprintf("%s %q: by the %s reading it lets nobody in (%s)", p.Tag, p.Value, dialect.Name, decision.Reason), !decision.Permitted && issuance.Anywhere(alone, req)
-	})(c)
+func readingsDiffer(p issuance.Property) (string, string, bool) {
+	v, err := issuance.ParseIssueValue(p.Value)
+	if err != nil || v.Domain == "" {
+		return "", "", false
+	}
+	req := issuance.Request{Issuers: []string{strings.ToLower(v.Domain)}}.Requesting(v.Parameters)
+	alone := issuance.RRset{{Tag: issuance.TagIssue, Value: p.Value}}
+	decision, dialect := issuance.Everywhere(alone, req)
+	fix := ""
+	if lower := strings.ToLower(v.Domain) + p.Value[min(len(p.Value), strings.Index(p.Value, v.Domain)+len(v.Domain)):]; lower != p.Value && strings.HasPrefix(p.Value, v.Domain) {
+		fix = record(p.Flags, p.Tag, lower)
+	}
+	return fmt.Sprintf("CAs read %s %q differently: by the %s reading it authorizes nobody (%s)", p.Tag, p.Value, dialect.Name, decision.Reason), fix, !decision.Permitted && issuance.Anywhere(alone, req)
 }
 
-func parametersBindLater(c *Case) []hit {
-	if !c.At.Before(issuers.ParametersBindFrom) {
+// parametersBind is the day from which parameters bind every CA.
+var parametersBind = issuance.ParametersBind.From.Format(time.DateOnly)
+
+func parametersBindLater(c *Case) []sign {
+	if issuance.ParametersBind.InForce(c.At) {
 		return nil
 	}
-	return perValue(func(p issuance.Property) (string, bool) {
+	return perValue(func(p issuance.Property) (string, string, bool) {
 		v, err := issuance.ParseIssueValue(p.Value)
 		if err != nil || v.Domain == "" {
-			return "", false
+			return "", "", false
 		}
 		binding := slices.ContainsFunc(v.Parameters, func(q issuance.Parameter) bool {
-			return slices.Contains([]string{"accounturi", "validationmethods"}, strings.ToLower(q.Tag))
+			return issuance.Restricts(q.Tag)
 		})
 		e := issuers.Lookup(strings.ToLower(v.Domain))
 		processes := len(e.CAs) > 0 && !slices.ContainsFunc(e.CAs, func(ca *issuers.CA) bool { return !ca.Parameters })
-		return fmt.Sprintf("%s is not known to read the parameters of %q before they bind", v.Domain, p.Value), binding && !processes
+		return fmt.Sprintf("%s is not known to process the parameters of %q before %s", v.Domain, p.Value, parametersBind), "", binding && !processes
 	})(c)
 }
 
-func iodefScheme(p issuance.Property) (string, bool) {
+func iodefScheme(p issuance.Property) (string, string, bool) {
 	if !strings.EqualFold(p.Tag, issuance.TagIodef) {
-		return "", false
+		return "", "", false
 	}
 	u, err := url.Parse(p.Value)
-	return fmt.Sprintf("CAs report to mailto: and https: URLs; %q is neither", p.Value), err != nil || u.Scheme != "mailto" && u.Scheme != "https"
+	fix := ""
+	if err == nil && u.Scheme == "http" {
+		fix = record(p.Flags, p.Tag, "https"+strings.TrimPrefix(p.Value, u.Scheme))
+	}
+	return fmt.Sprintf("CAs report to mailto: and https: URLs, and iodef has %q", p.Value), fix, err != nil || u.Scheme != "mailto" && u.Scheme != "https"
 }
 
 // undeliverable makes a rule of the mail addresses of a tag.
-func undeliverable(tag string) func(*Case) []hit {
-	return func(c *Case) []hit {
-		var hits []hit
+func undeliverable(tag string) func(*Case) []sign {
+	return func(c *Case) []sign {
+		var signs []sign
 		for _, m := range c.Mail {
 			if m.Tag == tag && m.undeliverable() {
-				hits = append(hits, hitf(m.Owner, "no mail reaches %s: its domain has no MX and no address, or says that it takes no mail", m.Address))
+				zone, _ := c.relevant()
+				signs = append(signs, signf(zone, "no mail reaches %s: its domain has no MX record and no address, or a null MX", m.Address).of(m.Owner))
 			}
 		}
-		return hits
+		return signs
 	}
 }
+
+// ofMail is the text of a finding about a mail address.
+func (g group) ofMail() string { return g.cause + g.affected(" (CAA of ") + ")" }
 
 // undeliverable reports whether the domain is known to take no mail: a null MX (RFC 7505), or no host.
 func (m Mailbox) undeliverable() bool {

@@ -8,11 +8,12 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
-// End is when an RRset ceases to validate unless it is signed again.
+// End is when an RRset stops validating unless it is signed again.
 type End struct {
 	At   time.Time
 	From time.Time // when that signature began
@@ -20,12 +21,15 @@ type End struct {
 	Type uint16
 }
 
+// Over returns the RRset's name and type, for people.
+func (e End) Over() string { return dnsname.Bare(e.Name) + " " + typeName(e.Type) }
+
 func (e End) compare(f End) int {
-	return cmp.Or(e.At.Compare(f.At), dnssec.Compare(e.Name, f.Name), cmp.Compare(e.Type, f.Type))
+	return cmp.Or(e.At.Compare(f.At), dnsname.Compare(e.Name, f.Name), cmp.Compare(e.Type, f.Type))
 }
 
-// Ends are, for each zone that signed what was seen, the first ends after now: that of the DNSKEY RRset,
-// whose key may be used seldom, and that of all else; the earlier first.
+// Ends returns, for each zone that signed what was observed, the first ends after now: that of the DNSKEY RRset,
+// whose key may be used seldom, and that of all other RRsets; the earlier first.
 func (c *Case) Ends() map[string][]End {
 	type part struct {
 		zone string

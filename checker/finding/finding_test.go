@@ -17,7 +17,7 @@ import (
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/plugin/pkg/issuers"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/test/lab"
 )
 
@@ -48,7 +48,7 @@ type world struct {
 	hooks  map[string]lab.Hook
 	parent func(*lab.Zone)
 	config func(*resolve.Config)
-	mend   func(*finding.Case)
+	adjust func(*finding.Case)
 	more   []lab.Zone
 	want   []string // all that must be found beside what `also` allows
 	also   []string
@@ -65,6 +65,12 @@ func onCAA(change func(m *dns.Msg) *dns.Msg) lab.Hook {
 
 func rcode(rcode int) func(m *dns.Msg) *dns.Msg {
 	return func(m *dns.Msg) *dns.Msg { m.Rcode, m.Answer, m.Ns = rcode, nil, nil; return m }
+}
+
+// withoutSecond refers to the first server alone.
+func withoutSecond(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+	m.Ns = slices.DeleteFunc(m.Ns, func(rr dns.RR) bool { return isNS(rr, second) })
+	return m
 }
 
 func failing(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
@@ -144,7 +150,20 @@ var worlds = []world{
 		return m
 	}, want: []string{"tcp-unreachable"}},
 	{name: "a lame server", hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg { return rcode(dns.RcodeRefused)(m) }, want: []string{"server-lame"}},
-	{name: "a delegation to a server without an address", parent: text("example NS ns.nowhere.test.\n"), want: []string{"server-without-address", "delegation-differs"}},
+	{name: "a delegation to a server without an address", parent: text("example NS ns.nowhere.test.\n"), want: []string{"server-without-address"}},
+	{name: "a server that answers like a resolver", hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg { m.Authoritative = false; return m }, want: []string{"answer-not-authoritative"}},
+	{name: "a server that refers upwards", hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		m.Authoritative, m.Answer, m.Ns = false, nil, []dns.RR{rr(". NS a.root.")}
+		return m
+	}, want: []string{"server-lame"}},
+	{name: "a server that fails", hook: failing, want: []string{"server-fails"}},
+	{name: "a server that is not ready", hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		m = rcode(dns.RcodeServerFailure)(m)
+		if opt := m.IsEdns0(); opt != nil {
+			opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeNotReady})
+		}
+		return m
+	}, want: []string{"server-not-ready"}},
 	{name: "truncated over TCP", hook: func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
 		if q.Qtype == dns.TypeCAA {
 			m.Truncated = true
@@ -153,6 +172,24 @@ var worlds = []world{
 	}, want: []string{"truncated-over-tcp"}},
 	{name: "CAA answered NOTIMP", hook: onCAA(rcode(dns.RcodeNotImplemented)), want: []string{"caa-refused"}},
 	{name: "CAA answered SERVFAIL", hook: onCAA(rcode(dns.RcodeServerFailure)), want: []string{"caa-refused"}},
+	{name: "CAA answered NXDOMAIN", at: "host.example.test.", edit: func(z *lab.Zone) { z.Unsigned = true }, hooks: onBoth(onCAA(func(m *dns.Msg) *dns.Msg {
+		if len(m.Answer) == 0 {
+			m.Rcode = dns.RcodeNameError
+		}
+		return m
+	})), want: []string{"caa-nxdomain", "zone-unsigned"}},
+	{name: "CAA answered NXDOMAIN, signed", at: "host.example.test.", hook: onCAA(func(m *dns.Msg) *dns.Msg {
+		if len(m.Answer) == 0 {
+			m.Rcode = dns.RcodeNameError
+			m.Ns = slices.DeleteFunc(slices.Clone(m.Ns), func(rr dns.RR) bool {
+				sig, ok := rr.(*dns.RRSIG)
+				return rr.Header().Rrtype == dns.TypeNSEC || ok && sig.TypeCovered == dns.TypeNSEC
+			})
+		}
+		return m
+	}), want: []string{"caa-nxdomain"}},
+	{name: "healthy, at a name that does not exist", at: "none.example.test."},
+	{name: "a name in a domain that does not exist", at: "www.nowhere.test.", want: []string{"domain-missing"}},
 	{name: "CAA dropped", hook: onCAA(func(*dns.Msg) *dns.Msg { return nil }), want: []string{"caa-dropped"}},
 	{name: "CAA dropped over TCP", hook: func(transport string, q dns.Question, m *dns.Msg) *dns.Msg {
 		if transport == "tcp" && q.Qtype == dns.TypeCAA {
@@ -191,17 +228,18 @@ var worlds = []world{
 		return m
 	}, want: []string{"edns-size-ignored"}},
 	{name: "a long answer", edit: text(strings.Replace(healthy, "www ", many(40)+"www ", 1)), at: zone, want: []string{"answer-large"}, also: []string{"issuer-unknown"}},
-	{name: "a long answer of keys", edit: text(healthy + manyKeys(18)), want: []string{"answer-large"}},
+	{name: "a long answer of keys", edit: text(healthy + manyKeys(30)), want: []string{"answer-large"}},
 	{name: "a denial without SOA", at: "host.example.test.", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
 		if len(m.Answer) == 0 {
 			m.Ns = nil
 		}
 		return m
 	}, want: []string{"denial-without-soa", "zone-unsigned"}},
-	{name: "the zone names a server more, which has no address", edit: text(healthy + "@ NS ns.elsewhere.test.\n"), want: []string{"delegation-differs", "server-without-address"}},
+	{name: "the zone names a server more, which has no address", edit: text(healthy + "@ NS ns.elsewhere.test.\n"), want: []string{"server-without-address"}},
 	{name: "the zone names a server more, which does not serve it", edit: text(healthy + "@ NS ns1.provider.test.\n"), more: []lab.Zone{
 		{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}},
-	}, want: []string{"delegation-differs", "server-lame"}},
+	}, want: []string{"server-lame"}},
+	{name: "the delegation lacks a server", hooks: map[string]lab.Hook{"a.nic.test.": withoutSecond, "b.nic.test.": withoutSecond}, want: []string{"delegation-differs"}},
 	{name: "CAA beside an alias that leads to another", at: "shop.example.test.", edit: flattening("shop"), hooks: flattened(`shop.example.test. CAA 0 issue "letsencrypt.org"`), more: []lab.Zone{provider}, want: []string{"caa-beside-cname", "zone-unsigned"}},
 	{name: "CAA beside an alias that leads to the same", at: "shop.example.test.", edit: flattening("shop"), hooks: flattened(`shop.example.test. CAA 0 issue "sectigo.com"`), more: []lab.Zone{provider}, want: []string{"zone-unsigned"}},
 	{name: "no CAA beside an alias that leads to some", at: "shop.example.test.", edit: flattening("shop"), hooks: flattened(), more: []lab.Zone{provider}, want: []string{"caa-beside-cname", "zone-unsigned"}},
@@ -213,7 +251,7 @@ var worlds = []world{
 	{name: "aliases in turn to targets without CAA", at: "shop.example.test.", edit: func(z *lab.Zone) { z.Unsigned = true }, hooks: inTurn(), want: []string{"zone-unsigned"}, also: []string{"governed-by-alias"}},
 	{name: "an alias for CAA, and addresses beside it", at: "shop.example.test.", edit: flattening("shop"), hooks: addressed, more: []lab.Zone{provider}, want: []string{"zone-unsigned", "governed-by-alias"}},
 	{name: "a single server", edit: func(z *lab.Zone) { z.Servers = z.Servers[:1] }, want: []string{"single-server"}},
-	{name: "addresses that the Internet does not reach", mend: func(c *finding.Case) { c.Private = false }, want: []string{"address-reserved"}},
+	{name: "addresses that the Internet does not reach", adjust: func(c *finding.Case) { c.Private = false }, want: []string{"address-reserved"}},
 	{name: "more name servers than anybody asks", edit: func(z *lab.Zone) {
 		for i := range 25 {
 			z.Servers = append(z.Servers, fmt.Sprintf("ns%d.example.test.", 10+i))
@@ -223,10 +261,7 @@ var worlds = []world{
 	{name: "a long negative TTL", edit: func(z *lab.Zone) { z.Negative = 86400 }, want: []string{"negative-ttl-long"}},
 
 	{name: "a parent's server has another DS record", hooks: map[string]lab.Hook{"b.nic.test.": otherDS}, want: []string{"parent-servers-differ"}},
-	{name: "a parent's server delegates elsewhere", hooks: map[string]lab.Hook{"b.nic.test.": func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
-		m.Ns = slices.DeleteFunc(m.Ns, func(rr dns.RR) bool { return isNS(rr, second) })
-		return m
-	}}, want: []string{"parent-servers-differ"}, also: []string{"delegation-differs"}},
+	{name: "a parent's server delegates elsewhere", hooks: map[string]lab.Hook{"b.nic.test.": withoutSecond}, want: []string{"parent-servers-differ"}, also: []string{"delegation-differs"}},
 	{name: "a parent's server fails", hooks: map[string]lab.Hook{"b.nic.test.": failing}, want: []string{"parent-server-fails"}},
 	{name: "a parent's server leaves DS without an answer", hooks: map[string]lab.Hook{"b.nic.test.": func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
 		if q.Qtype == dns.TypeDS {
@@ -238,6 +273,12 @@ var worlds = []world{
 	{name: "the parent's parent's server has another DS record", at: "www.sub.example.test.", hooks: map[string]lab.Hook{"b.nic.test.": otherDS}, more: []lab.Zone{subzone}, want: []string{"parent-servers-differ"}},
 	{name: "a zone's servers have the zone below, too", at: "www.sub.example.test.", more: []lab.Zone{subzone}},
 
+	{name: "servers that sign with keys of their own", edit: func(z *lab.Zone) { z.At = map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.OwnKey = true }} }, want: []string{"keys-differ"}},
+	{name: "a secondary with an old copy", edit: func(z *lab.Zone) {
+		z.Serial, z.At = 7, map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.Serial, z.Text = 5, strings.ReplaceAll(z.Text, "letsencrypt", "sectigo") }}
+	}, want: []string{"servers-differ"}, also: []string{"serials-differ", "issuer-unknown", "issuer-misspelt"}},
+	{name: "signed with RSASHA1", edit: func(z *lab.Zone) { z.Algorithm, z.Digest = dns.RSASHA1, dns.SHA1 }, want: []string{"algorithm-deprecated"}},
+	{name: "DS with SHA-1 alone", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, want: []string{"ds-sha1"}},
 	{name: "expired", edit: shifted(-2*day, -day), want: []string{"signature-expired"}},
 	{name: "not yet valid", edit: shifted(day, 2*day), want: []string{"signature-not-yet-valid"}},
 	{name: "a server without signatures", hook: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
@@ -262,7 +303,7 @@ var worlds = []world{
 			}
 		}
 		return m
-	}), want: []string{"signature-wrong", "servers-differ"}},
+	}), want: []string{"signature-wrong"}},
 	{name: "denials that hide CAA", edit: func(z *lab.Zone) {
 		z.Bitmap = func(_ string, types []uint16) []uint16 {
 			return slices.DeleteFunc(types, func(t uint16) bool { return t == dns.TypeCAA })
@@ -275,10 +316,12 @@ var worlds = []world{
 	{name: "a denial of another name that hides an alias", at: "d.example.test.", edit: func(z *lab.Zone) {
 		z.Text, z.Unlinked = healthy+"d CNAME www", "d.example.test."
 	}, want: []string{"denial-hides-caa"}, also: []string{"denial-bogus"}},
-	{name: "signatures that end before the cache forgets", edit: shifted(-30*day, 200*time.Second), want: []string{"signature-outlives-not-its-ttl"}, also: []string{"signature-expires-soon"}},
-	{name: "signatures that nobody renews", edit: shifted(-29*day, day), want: []string{"signature-expires-soon"}},
+	{name: "signatures that end before the cache forgets", edit: shifted(-30*day, 200*time.Second), want: []string{"signature-expires-before-ttl"}},
+	{name: "signatures that expire within hours", edit: shifted(-29*day, 20*time.Hour), want: []string{"signature-expires-in-hours"}},
+	{name: "signatures that nobody renews", edit: shifted(-28*day, 2*day), want: []string{"signature-expires-soon"}},
+	{name: "healthy, of a signer that signs for a day", edit: shifted(-12*time.Hour, 12*time.Hour)},
 	{name: "signatures that begin now", edit: shifted(0, 20*day), want: []string{"signature-without-leeway"}},
-	{name: "the same, and the first server has no address", edit: shifted(0, 20*day), parent: text("example NS ns.absent.test.\n"), want: []string{"signature-without-leeway", "server-without-address", "delegation-differs"}},
+	{name: "the same, and the first server has no address", edit: shifted(0, 20*day), parent: text("example NS ns.absent.test.\n"), want: []string{"signature-without-leeway", "server-without-address"}},
 	{name: "DS of an algorithm that signs nothing", parent: text("example DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"algorithm-missing", "ds-dangling"}},
 	{name: "the DS that fits has SHA-1, and another has SHA-256", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, parent: text("example DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone", "ds-dangling"}},
 	{name: "signed, and the parent does not know", edit: func(z *lab.Zone) { z.NoDS = true }, want: []string{"key-without-ds"}},
@@ -293,6 +336,7 @@ var worlds = []world{
 	}, want: []string{"zone-above-unsigned"}},
 	{name: "unsigned", edit: func(z *lab.Zone) { z.Unsigned = true }, want: []string{"zone-unsigned"}},
 	{name: "NSEC3 with iterations", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: iterations(10), want: []string{"nsec3-iterations", "zone-unsigned"}},
+	{name: "NSEC3 with more iterations than some accept", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: iterations(51), want: []string{"nsec3-iterations-high", "zone-unsigned"}},
 	{name: "NSEC3 with too many iterations", edit: func(z *lab.Zone) { z.Unsigned = true }, hook: iterations(500), want: []string{"nsec3-iterations-high", "zone-unsigned"}},
 
 	{name: "no CAA", edit: text("www A 192.0.2.1\n"), want: []string{"caa-missing"}, also: []string{"single-server"}},
@@ -300,7 +344,14 @@ var worlds = []world{
 		{Name: "provider.test.", Servers: []string{"ns1.provider.test.", "ns2.provider.test."}, Text: `x CAA 0 issue "letsencrypt.org"`},
 	}, want: []string{"governed-by-alias"}},
 	{name: "aliases without an end", at: "loop.example.test.", edit: text(healthy + "loop CNAME loop2\nloop2 CNAME loop\n"), want: []string{"alias-loop"}},
+	{name: "a wildcard's alias into an unsigned zone below", at: "x.child.example.test.", edit: text(healthy + "*.child CNAME host.sub\n"), more: []lab.Zone{
+		{Name: "sub.example.test.", Servers: []string{first, second}, Unsigned: true, Text: "host A 192.0.2.1"},
+	}, want: []string{"wildcard-alias-misread", "zone-unsigned"}},
+	{name: "an alias into an unsigned zone below", at: "child.example.test.", edit: text(healthy + "child CNAME host.sub\n"), more: []lab.Zone{
+		{Name: "sub.example.test.", Servers: []string{first, second}, Unsigned: true, Text: "host A 192.0.2.1"},
+	}, want: []string{"zone-unsigned"}},
 	{name: "wildcards alone", edit: text(`www CAA 0 issuewild ";"`), want: []string{"issue-missing"}},
+	{name: "a critical tag alone, that nobody knows", edit: text(`www CAA 128 tbs "x"`), want: []string{"critical-unknown"}, also: []string{"tag-unknown"}},
 	{name: "a report alone", edit: text(`www CAA 0 iodef "https://example.test/"`), want: []string{"issue-missing"}},
 	{name: "a malformed value", edit: text(`www CAA 0 issue "letsencrypt.org; accounturi"`), want: []string{"value-malformed"}},
 	{name: "a name in capitals", edit: text(`www CAA 0 issue "LetsEncrypt.org"`), want: []string{"readings-differ"}},
@@ -310,33 +361,33 @@ var worlds = []world{
 	{name: "an account at another CA", edit: text(`www CAA 0 issue "letsencrypt.org; accounturi=https://dv.acme-v02.api.pki.goog/account/x"`), want: []string{"account-of-another-ca"}},
 	{name: "an account of the staging environment", edit: text(`www CAA 0 issue "letsencrypt.org; accounturi=https://acme-staging-v02.api.letsencrypt.org/acme/acct/1"`), want: []string{"account-of-staging"}},
 	{name: "healthy, with a staging account beside that of production", edit: text("www CAA 0 issue \"letsencrypt.org; accounturi=https://acme-staging-v02.api.letsencrypt.org/acme/acct/1\"\nwww CAA 0 issue \"letsencrypt.org; accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1\"")},
-	{name: "a method that is none", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=http-01,dns01"`), want: []string{"method-misspelt"}},
+	{name: "a misspelt method", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=http-01,dns01"`), want: []string{"method-misspelt"}},
 	{name: "a method that nobody knows", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=http-01,telepathy-01"`), want: []string{"method-unknown"}},
 	{name: "another top-level domain", edit: text(`www CAA 0 issue "letsencrypt.com"`), want: []string{"issuer-misspelt"}},
 	{name: "the CA's ACME server", edit: text(`www CAA 0 issue "acme-v02.api.letsencrypt.org"`), want: []string{"issuer-misspelt"}},
 	{name: "the CA's name alone", edit: text(`www CAA 0 issue "digicert"`), want: []string{"issuer-misspelt"}},
 	{name: "three letters off", edit: text(`www CAA 0 issue "letsenkripd.org"`), want: []string{"issuer-misspelt"}},
-	{name: "healthy, with a name that somebody asks for", edit: text(`www CAA 0 issue "letsencrypt.com"`), mend: func(c *finding.Case) { c.Asked = []string{"letsencrypt.com"} }},
-	{name: "a parameter with a capital", edit: text(`www CAA 0 issue "letsencrypt.org; AccountURI=https://acme-v02.api.letsencrypt.org/acme/acct/1"`), want: []string{"parameter-capitals", "readings-differ"}},
-	{name: "an empty label among methods", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=dns-01,"`), want: []string{"readings-differ", "method-unknown"}},
-	{name: "101 records", edit: text(strings.Replace(healthy, "www ", many(101)+"www ", 1)), at: zone, want: []string{"answer-large", "rrset-too-many-records"}, also: []string{"issuer-unknown"}},
-	{name: "101 name servers", edit: text(healthy + servers(99)), want: []string{"rrset-too-many-records", "servers-too-many"}, also: []string{"delegation-differs", "server-without-address", "answer-large"}},
+	{name: "healthy, with a name that somebody asks for", edit: text(`www CAA 0 issue "letsencrypt.com"`), adjust: func(c *finding.Case) { c.Asked = []string{"letsencrypt.com"} }},
+	{name: "a parameter with a capital", edit: text(`www CAA 0 issue "letsencrypt.org; AccountURI=https://acme-v02.api.letsencrypt.org/acme/acct/1"`), want: []string{"parameter-capitals"}},
+	{name: "an empty label among methods", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=dns-01,"`), want: []string{"readings-differ"}},
+	{name: "101 records", edit: text(strings.Replace(healthy, "www ", many(101)+"www ", 1)), at: zone, want: []string{"rrset-too-many-records"}, also: []string{"issuer-unknown"}},
+	{name: "101 name servers", edit: text(healthy + servers(99)), want: []string{"rrset-too-many-records"}, also: []string{"server-without-address"}},
 	{name: "100 name servers", edit: text(healthy + servers(98)), want: []string{"delegation-differs", "server-without-address", "servers-too-many"}},
 	{name: "an empty value", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 issuewild \"\""), want: []string{"value-empty"}},
 	{name: "healthy, with methods of RFC 8657 4", edit: text(`www CAA 0 issue "letsencrypt.org; validationmethods=dns-01,ca-tbr-7,ca-own"`)},
 	{name: "an unknown CA", edit: text(`www CAA 0 issue "ca.invalid"`), want: []string{"issuer-unknown"}},
 	{name: "an account at a CA that does not look yet", edit: text(`www CAA 0 issue "ca.invalid; accounturi=https://ca.invalid/1"`), want: []string{"parameters-bind-later", "issuer-unknown"}},
-	{name: "the same, once parameters bind", edit: text(`www CAA 0 issue "ca.invalid; accounturi=https://ca.invalid/1"`), mend: func(c *finding.Case) { c.At = issuers.ParametersBindFrom }, want: []string{"issuer-unknown"}},
+	{name: "the same, once parameters bind", edit: text(`www CAA 0 issue "ca.invalid; accounturi=https://ca.invalid/1"`), adjust: func(c *finding.Case) { c.At = issuance.ParametersBind.From }, want: []string{"issuer-unknown"}},
 	{name: "a critical tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 128 contactemail \"a@b.test\""), want: []string{"critical-unknown"}, also: []string{"contact-undeliverable"}},
 	{name: "odd flags", edit: text(`www CAA 1 issue "letsencrypt.org"`), want: []string{"flags-odd"}},
 	{name: "an unknown tag", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 future \"x\""), want: []string{"tag-unknown"}},
-	{name: "a misspelt tag", edit: text("www CAA 0 issuer \"letsencrypt.org\""), want: []string{"tag-misspelt", "issue-missing"}},
+	{name: "a misspelt tag", edit: text("www CAA 0 issuer \"letsencrypt.org\""), want: []string{"tag-misspelt"}},
 	{name: "a tag with two letters swapped", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 issuewlid \";\""), want: []string{"tag-misspelt"}},
 	{name: "a report over HTTP", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 iodef \"http://example.test/\""), want: []string{"iodef-scheme"}},
 	{name: "a mail address that nobody reads", edit: text("www CAA 0 issue \"letsencrypt.org\"\nwww CAA 0 iodef \"mailto:a@nowhere.test\""), want: []string{"iodef-undeliverable"}},
 	{name: "one of two mail addresses that nobody reads", edit: text(mailHost + `www CAA 0 iodef "mailto:pki@example.test,a@nowhere.test"`), want: []string{"iodef-undeliverable"}},
 	{name: "a mail address in capitals that nobody reads", edit: text(mailHost + `www CAA 0 iodef "MAILTO:a@nowhere.test"`), want: []string{"iodef-undeliverable"}},
-	{name: "a mail address whose host is not found out", edit: text(mailHost + "mx A 192.0.2.1\n" + `www CAA 0 iodef "mailto:a@mx.example.test"`), hooks: map[string]lab.Hook{first: onA, second: onA}},
+	{name: "a mail address whose host's lookup fails", edit: text(mailHost + "mx A 192.0.2.1\n" + `www CAA 0 iodef "mailto:a@mx.example.test"`), hooks: map[string]lab.Hook{first: onA, second: onA}},
 	{name: "a mail address that takes no mail", edit: text(mailHost + "null MX 0 .\n" + `www CAA 0 iodef "mailto:a@null.example.test"`), want: []string{"iodef-undeliverable"}},
 	{name: "a contact that nobody reads", edit: text(mailHost + `www CAA 0 contactemail "a@nowhere.test"`), want: []string{"contact-undeliverable"}},
 	{name: "healthy, with two mail addresses and a contact", edit: text(mailHost + "www CAA 0 iodef \"mailto:pki%40example.test,b@example.test?subject=CAA\"\nwww CAA 0 contactemail \"pki@example.test\"\n")},
@@ -481,8 +532,13 @@ func TestFindings(t *testing.T) {
 					if !slices.Contains(codes, f.Code) {
 						codes = append(codes, f.Code)
 					}
-					if f.Text == "" || f.Subject == "" || f.Remedy == "" || f.Section == "" {
+					if f.Text == "" || f.Subject == "" || len(f.Subjects) == 0 || f.Fix == "" || f.Section == "" {
 						t.Errorf("incomplete: %+v", f)
+					}
+				}
+				for _, code := range w.want { // one cause, one finding
+					if all := slices.DeleteFunc(slices.Clone(found), func(f finding.Finding) bool { return f.Code != code }); len(all) > 1 {
+						t.Errorf("%s was found %d times: %+v", code, len(all), all)
 					}
 				}
 				for _, code := range w.want {
@@ -503,9 +559,9 @@ func TestFindings(t *testing.T) {
 			})
 		}
 	})
-	for _, kind := range finding.Kinds() {
-		if !provoked[kind.Code] {
-			t.Errorf("no world provokes %s", kind.Code)
+	for _, e := range finding.Entries() {
+		if !provoked[e.Code] && e.Code != finding.SignatureLate {
+			t.Errorf("no world provokes %s", e.Code)
 		}
 	}
 }
@@ -536,13 +592,13 @@ func (w world) run(t *testing.T) []finding.Finding {
 		name = "www.example.test."
 	}
 	c := finding.NewCollector(r).Collect(t.Context(), climb.Up(t.Context(), r, name))
-	if w.mend != nil {
-		w.mend(c)
+	if w.adjust != nil {
+		w.adjust(c)
 	}
 	return finding.All(c)
 }
 
-var update = flag.Bool("update", false, "write docs/findings.md anew")
+var update = flag.Bool("update", false, "write docs/findings.md")
 
 // The documentation is the table.
 func TestFindingsAreDocumented(t *testing.T) {
@@ -550,20 +606,19 @@ func TestFindingsAreDocumented(t *testing.T) {
 	var out strings.Builder
 	out.WriteString(`# What caacheck finds
 
-An *error* locks a CA out, from somewhere or at some time, or lets in whom nobody meant, and makes the exit
-status 1. A *warning* should be mended. The rest is to know, and shown with ` + "`-v`" + `. The codes are stable.
+An *error* locks a CA out, from somewhere or at some time, or admits one by accident, and makes the exit
+status 1. A *warning* should be fixed. The rest is good to know, and shown with ` + "`-v`" + `. The codes are stable.
 
-| code | severity | what to do | rests on |
-|---|---|---|---|
+A finding has one cause: it names the servers that show it, and the names or RRsets that it affects, however many they are.
+Where it is known what to write instead, the finding has that instead of the advice in this table. ` + "`signature-late`" + `
+takes several runs, of ` + "`caacheck watch`" + ` or with ` + "`--history FILE`" + `.
+
+| code | severity | what it is | how to fix it | rests on |
+|---|---|---|---|---|
 `)
-	for _, kind := range finding.Kinds() {
-		fmt.Fprintf(&out, "| `%s` | %v | %s | %s |\n", kind.Code, kind.Severity, kind.Remedy, kind.Section)
+	for _, e := range finding.Entries() {
+		fmt.Fprintf(&out, "| `%s` | %v | %s | %s | %s |\n", e.Code, e.Severity, e.Text, e.Fix, e.Section)
 	}
-	out.WriteString(`
-One more takes several looks: an error is ` + "`signature-late`" + `, of a zone whose signatures have less left than half of what
-they had whenever they were made anew, as ` + "`caacheck watch` or `--history FILE`" + ` saw it, and less than a fifth of their time
-(RFC 6781 4.4.2).
-`)
 	const file = "../../docs/findings.md"
 	if *update {
 		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
@@ -572,5 +627,25 @@ they had whenever they were made anew, as ` + "`caacheck watch` or `--history FI
 	}
 	if got, err := os.ReadFile(file); err != nil || string(got) != out.String() {
 		t.Errorf("docs/findings.md is not the table (%v); go test ./checker/finding -update writes it", err)
+	}
+}
+
+// What the table says fits into other text: no line breaks, no final stop, and each code once.
+func TestEntries(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{}
+	for _, e := range finding.Entries() {
+		if known[e.Code] {
+			t.Errorf("%s is there twice", e.Code)
+		}
+		known[e.Code] = true
+		if e.Text == "" || e.Fix == "" || e.Section == "" {
+			t.Errorf("%s is incomplete: %+v", e.Code, e)
+		}
+		for _, text := range []string{e.Text, e.Fix} {
+			if strings.ContainsAny(text, "\n|") || strings.HasSuffix(text, ".") {
+				t.Errorf("%s: %q is no text to be put into another", e.Code, text)
+			}
+		}
 	}
 }

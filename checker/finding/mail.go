@@ -9,11 +9,12 @@ import (
 
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
-// maxMailboxes is how many mail addresses are looked up: nobody needs more, and each is a question or three to somebody
-// whom the RRset's owner names.
+// maxMailboxes is how many mail addresses are looked up: more are not needed, and each is up to three queries to servers
+// that the RRset's owner chooses.
 const maxMailboxes = 20
 
 // mailboxes looks up whether mail can reach the addresses of the Relevant RRset.
@@ -73,7 +74,7 @@ func mailAddresses(p issuance.Property) []string {
 func mailDomain(address string) (string, bool) {
 	i := strings.LastIndexByte(address, '@')
 	domain := address[i+1:]
-	_, ok := dns.IsDomainName(domain)
+	name, ok := dnsname.Canonical(domain)
 	ascii := strings.IndexFunc(domain, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
-	return dns.CanonicalName(domain), i > 0 && ok && ascii && domain != "" && domain[0] != '['
+	return name, i > 0 && ok && ascii && domain[0] != '['
 }

@@ -10,22 +10,22 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/climb"
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
-// others climbs again by each server that delegates what the climb rests on otherwise than the others do, or serves it
-// though nobody delegates to it: a CA's resolver may come upon that one.
+// others climbs again by each server whose delegations of the climb's zones differ from the others', or that serves one of
+// them without a delegation to it: a CA's resolver may ask that one.
 func (k *Collector) others(ctx context.Context, c *Case) []Other {
 	if k.Resolver.OneServer() {
 		return nil
 	}
 	var out []Other
 	add := func(z *resolve.Zone, o resolve.Observation) {
-		found := Other{fmt.Sprintf("%s, a server of %s,", addressID(o.Server, o.Addr.Addr()), terminal.Bare(z.Name)), climb.Up(ctx, k.comingUpon(z, o), c.Climb.Name)}
-		if !slices.ContainsFunc(out, func(other Other) bool { return other.Server == found.Server }) {
-			out = append(out, found)
+		server := fmt.Sprintf("%s, a server of %s,", addressID(o.Server, o.Addr.Addr()), dnsname.Bare(z.Name))
+		if !slices.ContainsFunc(out, func(other Other) bool { return other.Server == server }) {
+			out = append(out, Other{server, climb.Up(ctx, k.pinned(z, o), c.Climb.Name)})
 		}
 	}
 	for _, cut := range c.Cuts {
@@ -43,18 +43,18 @@ func (k *Collector) others(ctx context.Context, c *Case) []Other {
 	return out
 }
 
-// comingUpon is a resolver that comes upon a server, the same for all names.
-func (k *Collector) comingUpon(z *resolve.Zone, o resolve.Observation) *resolve.Resolver {
+// pinned is a resolver that asks one server of a zone, the same for all names.
+func (k *Collector) pinned(z *resolve.Zone, o resolve.Observation) *resolve.Resolver {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id := server{z, o.Addr}
-	if k.upon[id] == nil {
-		k.upon[id] = k.Resolver.Upon(z, o)
+	if k.pins[id] == nil {
+		k.pins[id] = k.Resolver.Pinned(z, o)
 	}
-	return k.upon[id]
+	return k.pins[id]
 }
 
-// delegatesOtherwise reports whether a server of the parent leads elsewhere than to the zone's servers, as they are known.
+// delegatesOtherwise reports whether a server of the parent refers to other servers than those known of the zone.
 func (k *Collector) delegatesOtherwise(ctx context.Context, cut Cut, o resolve.Observation, r resolve.Reading) bool {
 	switch {
 	case o.Truncated || r.Kind == resolve.Failed:
@@ -86,8 +86,8 @@ func (k *Collector) aliases(ctx context.Context, c *Case) []Alias {
 				rest = c.Climb.Above(ctx, k.Resolver)
 			}
 			for _, step := range c.Climb.Steps {
-				if answer, ok := k.Resolver.Divert(ctx, step.Answer, resolve.Turn{Name: o.Name, Zone: s.Zone, Reading: o.Reading}); ok {
-					out = append(out, Alias{o.Name, addressID(o.Server, o.Addr.Addr()), o.Type, o.Target, c.Climb.Replace(rest, step.Name, answer)})
+				if answer, ok := k.Resolver.Divert(ctx, step.Answer, resolve.Alternative{Name: o.Name, Zone: s.Zone, Reading: o.Reading}); ok {
+					out = append(out, Alias{o.Name, s.Zone.Name, addressID(o.Server, o.Addr.Addr()), o.Type, o.Target, c.Climb.Replace(rest, step.Name, answer)})
 					break
 				}
 			}
@@ -97,11 +97,10 @@ func (k *Collector) aliases(ctx context.Context, c *Case) []Alias {
 }
 
 // aliases yields the answers to questions for other types than CAA that make a name an alias, and validate.
-func (s Survey) aliases() iter.Seq[said] {
-	return func(yield func(said) bool) {
-		seen, read := slices.Concat(s.Beside, s.Seen), slices.Concat(s.beside, s.read)
-		for i, o := range seen {
-			if o.Type != dns.TypeCAA && !o.Truncated && read[i].Kind == resolve.Alias && read[i].Result.Status != dnssec.Bogus && !yield(said{o, read[i], s.Zone}) {
+func (s Survey) aliases() iter.Seq[reply] {
+	return func(yield func(reply) bool) {
+		for r := range s.replies() {
+			if r.Type != dns.TypeCAA && !r.Truncated && r.Kind == resolve.Alias && r.Result.Status != dnssec.Bogus && !yield(r) {
 				return
 			}
 		}

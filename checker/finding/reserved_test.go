@@ -40,7 +40,7 @@ func TestReservedGlue(t *testing.T) {
 		return &Case{Surveys: []Survey{{Zone: &resolve.Zone{Name: "example.test.", Servers: []resolve.Server{server}}}}}
 	}
 	found := addressReserved(glue("1.1.1.1", "2001:db8::1"))
-	if len(found) != 1 || found[0].subject != "ns.example.test (2001:db8::1)" {
+	if len(found) != 1 || found[0].server != "ns.example.test (2001:db8::1)" {
 		t.Errorf("got %+v", found)
 	}
 	if found := addressReserved(glue("1.1.1.1", "2606:4700::1")); len(found) != 0 {

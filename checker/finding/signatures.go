@@ -9,60 +9,397 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
 // signatureRules are about keys, signatures and denials.
 var signatureRules = []rule{
-	{"signature-expired", Error, "RFC 4035 5.3.1, BR 3.2.2.8.1", "sign the zone again, and find out why that stopped; a secondary that alone has old signatures gets no transfers", bogusFor(dnssec.SignatureExpired)},
-	{"signature-not-yet-valid", Error, "RFC 4035 5.3.1", "set the signer's clock, and let signatures begin an hour before they are made", bogusFor(dnssec.SignatureEarly)},
-	{"signature-missing", Error, "RFC 4035 3.1.1", "let every server serve the signed zone, or take the DS record out of the parent", bogusFor(dnssec.SignatureMissing)},
-	{"ds-without-key", Error, "RFC 4035 5.2, RFC 6781 4.1.2", "publish at the parent a DS record of the key that signs the DNSKEY RRset", bogusFor(dnssec.KeyMissing, dnssec.KeyUnsigned)},
-	{"denial-bogus", Error, "RFC 4035 5.4, RFC 5155 8", "sign the zone again, or mend the server that makes its denials", bogusFor(dnssec.DenialMissing, dnssec.DenialFails, dnssec.DenialContradicts)},
-	{"signature-wrong", Error, "RFC 4035 5.3", "sign the zone again, with keys that are in its DNSKEY RRset", bogusFor(dnssec.SignatureWrong, dnssec.SignatureNoKey, dnssec.SignatureMisfit, dnssec.SignatureTooMany, dnssec.AlgorithmUnknown)},
-	{"denial-hides-caa", Error, "RFC 8198 5.1, RFC 4034 4.1.2", "let the type bitmaps of denials list every type that the name has; CoreDNS's dnssec plugin does not, and its caa plugin does", denialHidesCAA},
-	{"signature-outlives-not-its-ttl", Error, "RFC 6781 4.4.2", "sign earlier: a signature has to outlive the RRset's TTL in every cache", expiring(func(left, ttl, _ time.Duration) bool { return left <= ttl })},
-	{"signature-expires-soon", Warning, "RFC 6781 4.4.2", "see that the signer still runs: less than a tenth of the signatures' time is left", expiring(func(left, ttl, whole time.Duration) bool { return left > ttl && left < whole/10 })},
-	{"signature-without-leeway", Warning, "RFC 6781 4.4.2", "let signatures begin an hour before they are made, for resolvers whose clocks are late", perZone(signatureWithoutLeeway)},
-	{"algorithm-missing", Warning, "RFC 4035 2.2, RFC 6840 5.11", "sign with every algorithm that the DS records name, or take the other DS records out of the parent", perZone(algorithmMissing)},
-	{"ds-sha1-alone", Error, "RFC 4509 3", "publish a DS record with SHA-256 of the key that signs the DNSKEY RRset, and take the others out of the parent", perZone(dsSHA1Alone)},
-	{"ds-dangling", Info, "RFC 6781 4.1.2", "take DS records of keys that are gone out of the parent", perZone(dsDangling)},
-	{"key-without-ds", Warning, "RFC 4035 2.4", "publish the DS record at the parent: until then the zone's signatures protect nothing", perZone(keyWithoutDS)},
-	{"zone-above-unsigned", Warning, "RFC 4033 2", "have the zone above signed; until then this zone's signatures protect nothing, whatever DS record is published", perZone(zoneAboveUnsigned)},
-	{"zone-unsigned", Info, "BR 3.2.2.8.1, RFC 8659 5.6", "sign the zone: whoever can forge an answer can let any CA in", perZone(zoneUnsigned)},
-	{"nsec3-iterations-high", Error, "RFC 9276 3.2", "set the iterations to 0: resolvers take the zone for unsigned as it is, or answer SERVFAIL", nsec3Iterations(func(n uint16) bool { return n > 150 })},
-	{"nsec3-iterations", Info, "RFC 9276 3.1", "set the iterations to 0", nsec3Iterations(func(n uint16) bool { return 0 < n && n <= 150 })},
+	{
+		catalog: catalog.Entry{
+			Code: "keys-differ", Severity: catalog.Error, Section: "RFC 8901 2, RFC 6781 4.1",
+			Text: "the zone's name servers publish different DNSKEY RRsets, so that what one signs does not validate with the other's keys",
+			Fix:  "give every server that signs the zone the same keys, or publish the public keys of all signers on each of them (multi-signer, RFC 8901)",
+		},
+		find: keysDiffer, symptoms: []string{"signature-wrong", "ds-without-key", "denial-bogus"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "signature-expired", Severity: catalog.Error, Section: "RFC 4035 5.3.1, BR 4.2.2.2",
+			Text: "signatures have expired: validating resolvers, and so every CA, answer SERVFAIL",
+			Fix:  "sign the zone again, and find out why the signer stopped",
+		},
+		find: bogusFor("expired", dnssec.SignatureExpired), say: func(g group) string { return g.dated("expired", "all expired on") },
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "signature-not-yet-valid", Severity: catalog.Error, Section: "RFC 4035 5.3.1",
+			Text: "signatures are not valid yet",
+			Fix:  "correct the signer's clock, and set the inception of signatures to an hour before they are made",
+		},
+		find: bogusFor("not yet valid", dnssec.SignatureEarly), say: func(g group) string { return g.dated("not valid before", "not valid before") },
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "signature-missing", Severity: catalog.Error, Section: "RFC 4035 3.1.1",
+			Text: "the parent has a DS RRset, and answers have no signatures",
+			Fix:  "serve the signed zone on every name server, or remove the DS RRset from the parent",
+		},
+		find: bogusFor("no signature", dnssec.SignatureMissing), say: group.ofRRsets, symptoms: []string{"denial-bogus"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "ds-without-key", Severity: catalog.Error, Section: "RFC 4035 5.2, RFC 6781 4.1.2",
+			Text: "no key that signs the DNSKEY RRset matches the DS RRset at the parent",
+			Fix:  "publish at the parent a DS record of the key that signs the DNSKEY RRset",
+		},
+		find: bogusFor("the DS RRset matches no key that signs the DNSKEY RRset", dnssec.KeyMissing, dnssec.KeyUnsigned), say: group.ofRRsets,
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "denial-bogus", Severity: catalog.Error, Section: "RFC 4035 5.4, RFC 5155 8",
+			Text: "negative answers prove nothing",
+			Fix:  "sign the zone again, or update the server that makes its negative answers",
+		},
+		find: bogusFor("the proof that it does not exist fails", dnssec.DenialMissing, dnssec.DenialFails, dnssec.DenialContradicts), say: group.ofRRsets,
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "signature-wrong", Severity: catalog.Error, Section: "RFC 4035 5.3",
+			Text: "signatures do not verify with the zone's keys",
+			Fix:  "sign the zone again, with keys that are in its DNSKEY RRset",
+		},
+		find: bogusFor("the signature does not verify", dnssec.SignatureWrong, dnssec.SignatureNoKey, dnssec.SignatureMisfit, dnssec.SignatureTooMany, dnssec.AlgorithmUnknown), say: group.ofRRsets,
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "denial-hides-caa", Severity: catalog.Error, Section: "RFC 8198 5.1, RFC 4034 4.1.2",
+			Text: "a negative answer for another type or name proves that a name with CAA has none: a resolver that caches it hides the RRset",
+			Fix:  "update the server or signer: the type bitmaps of its NSEC or NSEC3 records must list every type that the name has (CoreDNS's dnssec plugin omits CAA, its caa plugin does not)",
+		},
+		about: aboutItems, find: denialHidesCAA, symptoms: []string{"denial-bogus"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "signature-expires-before-ttl", Severity: catalog.Error, Section: "RFC 6781 4.4.2",
+			Text: "signatures expire before the TTL of the RRset: caches hold them longer than they are valid",
+			Fix:  "renew signatures earlier: at least the longest TTL before they expire",
+		},
+		find: expiring(func(left, ttl, _ time.Duration) bool { return left <= ttl }),
+		say:  func(g group) string { return g.ending("before the TTL") }, symptoms: []string{"signature-expires-in-hours", "signature-expires-soon"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "signature-expires-in-hours", Severity: catalog.Error, Section: "RFC 6781 4.4.2",
+			Text: "signatures that are valid for a week or more expire within a day: the signer has not renewed them",
+			Fix:  "check that the signer runs, and sign the zone again now; if it renews as late as that on purpose, have it do so days before (rrsig-refresh in Knot DNS)",
+		},
+		find: expiring(func(left, _, whole time.Duration) bool { return late(left, whole) }),
+		say:  func(g group) string { return g.ending("within hours") }, symptoms: []string{"signature-expires-soon"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "signature-expires-soon", Severity: catalog.Warning, Section: "RFC 6781 4.4.2",
+			Text: "less than a tenth of the signatures' validity is left",
+			Fix:  "check that the signer runs",
+		},
+		find: expiring(func(left, _, whole time.Duration) bool { return left < whole/10 }),
+		say:  func(g group) string { return g.ending("soon") },
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "signature-without-leeway", Severity: catalog.Warning, Section: "RFC 6781 4.4.2",
+			Text: "signatures are valid from the moment when they are made: a resolver whose clock is slow takes them as not valid yet",
+			Fix:  "set the inception of signatures to an hour before they are made",
+		},
+		find: perZone(signatureWithoutLeeway),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "algorithm-missing", Severity: catalog.Warning, Section: "RFC 4035 2.2, RFC 6840 5.11",
+			Text: "the DS RRset has an algorithm that the zone is not signed with",
+			Fix:  "sign with every algorithm of the DS RRset, or remove the other DS records from the parent",
+		},
+		find: perZone(algorithmMissing),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "algorithm-deprecated", Severity: catalog.Warning, Section: "RFC 9905 2",
+			Text: "the zone is signed with RSASHA1 or NSEC3RSASHA1 only: some validating resolvers treat it as unsigned, others do not",
+			Fix:  "roll the keys over to ECDSAP256SHA256 (algorithm 13), and remove the old DS records after that",
+		},
+		find: perZone(algorithmDeprecated), symptoms: []string{"ds-sha1"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "ds-sha1", Severity: catalog.Warning, Section: "RFC 9905 2",
+			Text: "the parent has only DS records with SHA-1 digests: some validating resolvers treat the zone as unsigned, others do not",
+			Fix:  "publish a DS record with a SHA-256 digest (digest type 2) of the same key",
+		},
+		find: perZone(dsSHA1),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "ds-sha1-alone", Severity: catalog.Error, Section: "RFC 4509 3",
+			Text: "the only DS record that matches a key has a SHA-1 digest, and others have SHA-256: resolvers ignore SHA-1 then, and find the zone bogus",
+			Fix:  "publish a DS record with a SHA-256 digest of the key that signs the DNSKEY RRset, and remove the others from the parent",
+		},
+		find: perZone(dsSHA1Alone),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "ds-dangling", Severity: catalog.Info, Section: "RFC 6781 4.1.2",
+			Text: "the parent has a DS record of a key that the zone does not have",
+			Fix:  "remove DS records of keys that are gone from the parent",
+		},
+		find: perZone(dsDangling),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "key-without-ds", Severity: catalog.Warning, Section: "RFC 4035 2.4",
+			Text: "the zone is signed, and its parent has no DS RRset for it: the signatures protect nothing",
+			Fix:  "publish the zone's DS record at the parent",
+		},
+		find: perZone(keyWithoutDS),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "zone-above-unsigned", Severity: catalog.Warning, Section: "RFC 4033 2",
+			Text: "the zone is signed, and a zone above it is not: the signatures protect nothing, whatever DS record is published",
+			Fix:  "sign the zone above, and publish its DS record",
+		},
+		find: perZone(zoneAboveUnsigned),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "zone-unsigned", Severity: catalog.Info, Section: "BR 4.2.2.2, RFC 8659 5.6",
+			Text: "the zone is not signed: whoever can forge an answer can admit any CA",
+			Fix:  "sign the zone",
+		},
+		find: perZone(zoneUnsigned),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "nsec3-iterations-high", Severity: catalog.Warning, Section: "RFC 9276 3.2",
+			Text: "NSEC3 has more iterations than some validating resolvers accept: they treat the zone as unsigned",
+			Fix:  "set the NSEC3 iterations to 0 and the salt to none (NSEC3PARAM 1 0 0 -)",
+		},
+		find: nsec3Iterations(func(n uint16) bool { return len(treatingAsInsecure(n)) > 0 }),
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "nsec3-iterations", Severity: catalog.Info, Section: "RFC 9276 3.1",
+			Text: "NSEC3 has iterations, which protect nothing and cost resolvers work",
+			Fix:  "set the NSEC3 iterations to 0 and the salt to none (NSEC3PARAM 1 0 0 -)",
+		},
+		find: nsec3Iterations(func(n uint16) bool { return n > 0 && len(treatingAsInsecure(n)) == 0 }),
+	},
 }
 
-// bogusFor makes a rule of reasons why data do not validate: a zone's keys, or an answer of one server.
-func bogusFor(reasons ...dnssec.Reason) func(*Case) []hit {
-	return func(c *Case) []hit {
-		var m merged
+// validators are what resolvers accept of NSEC3 iterations by default today. More than that they all treat as insecure, as
+// RFC 9276 3.2 lets them. Sources: unbound's val-nsec3-keysize-iterations ("1024 150 2048 150 4096 150" since 1.13.2); BIND's
+// DNS_NSEC3_MAXITERATIONS (lowered from 150 to 50 in 9.19.19, so in 9.20; 9.18 has 150); Knot Resolver's
+// kr_nsec3_limited (150 since 5.3.1, 50 since 5.7.1 and 6.0.6, for CVE-2023-50868); PowerDNS Recursor's
+// nsec3-max-iterations (150 since 4.5.2, 50 since 5.0.1); Google Public DNS in RFC 9276 appendix C.
+var validators = []struct {
+	name  string
+	limit uint16
+}{
+	{"BIND 9.20", 50}, {"Knot Resolver 5.7.1", 50}, {"PowerDNS Recursor 5", 50}, {"Google Public DNS", 100}, {"unbound", 150}, {"BIND 9.18", 150},
+}
+
+// treatingAsInsecure are the resolvers that treat a zone with so many NSEC3 iterations as unsigned.
+func treatingAsInsecure(iterations uint16) []string {
+	var out []string
+	for _, v := range validators {
+		if iterations > v.limit {
+			out = append(out, v.name)
+		}
+	}
+	return out
+}
+
+// bogusFor makes a rule of reasons why data do not validate: of a zone's keys, or of a reply of one server.
+func bogusFor(cause string, reasons ...dnssec.Reason) func(*Case) []sign {
+	return func(c *Case) []sign {
+		var signs []sign
 		for _, s := range c.Surveys {
 			z := s.Zone.Origin()
 			if t := z.Trust; t.Status == dnssec.Bogus && z.AnchorFault() == "" && slices.Contains(reasons, t.Reason) {
-				m.add(z.Name, "nothing in "+terminal.Bare(z.Name)+" validates: "+t.Detail, "every CA's resolver answers SERVFAIL")
+				found := signf(z.Name, "%s", cause).of(dnsname.Bare(z.Name) + " DNSKEY").seen(t.Detail)
+				found.when = bound(t.Reason, z.DNSKEY.Sigs, c.Now)
+				if len(z.DNSKEY.RRs) > 0 && t.Reason != dnssec.SignatureExpired && t.Reason != dnssec.SignatureEarly {
+					found = found.fixed("%s", publishDS(z.DNSKEY))
+				}
+				signs = append(signs, found)
 			}
 		}
-		for s := range c.all() {
-			if s.Kind == resolve.Failed || s.Kind == resolve.Referral || s.Truncated || s.zone.Trust.Status != dnssec.Secure {
+		for r := range c.all() {
+			if r.Kind == resolve.Failed || r.Kind == resolve.Referral || r.Truncated || r.zone.Trust.Status != dnssec.Secure {
 				continue
 			}
-			if s.Result.Status == dnssec.Bogus && slices.Contains(reasons, s.Result.Reason) {
-				m.add(s.Name, s.Result.Detail, typeName(s.Type)+" at "+s.where())
+			if r.Result.Status == dnssec.Bogus && slices.Contains(reasons, r.Result.Reason) {
+				found := signf(r.zone.Name, "%s", cause).at(r.server()).of(r.rrset()).seen(r.what() + ": " + r.Result.Detail)
+				found.when = bound(r.Result.Reason, r.signatures(), c.Now)
+				if c.alone(r) && r.Result.Reason == dnssec.SignatureExpired {
+					found = found.fixed("transfer the signed zone to that server again, and check its log, the NOTIFY to it and the addresses that it may transfer from: the other servers have valid signatures")
+				}
+				signs = append(signs, found)
 			}
 		}
-		return m.hits
+		return signs
 	}
 }
 
-// denialHidesCAA looks at denials of other types and names: where one proves, rightly signed, that a name with
+// alone reports whether another server gives an answer that validates where a reply does not.
+func (c *Case) alone(r reply) bool {
+	for other := range c.answers(r.Type) {
+		if other.Name == r.Name && other.Addr != r.Addr && other.Kind != resolve.Failed && other.Kind != resolve.Referral && other.Result.Status == dnssec.Secure {
+			return true
+		}
+	}
+	return false
+}
+
+// signatures are those that a reply came with, in its answer or, if it denies, its authority section.
+func (r reply) signatures() []*dns.RRSIG {
+	var out []*dns.RRSIG
+	for _, set := range dnssec.RRsets(slices.Concat(r.Msg.Answer, r.Msg.Ns)) {
+		out = append(out, set.Sigs...)
+	}
+	return out
+}
+
+// bound is since when signatures have expired, or when they begin to be valid; zero for another reason.
+func bound(reason dnssec.Reason, sigs []*dns.RRSIG, now time.Time) time.Time {
+	var out time.Time
+	for _, sig := range sigs {
+		begin, end := dnssec.Validity(sig, now)
+		switch {
+		case reason == dnssec.SignatureExpired && end.Before(now) && end.After(out): // with the last one the RRset expired
+			out = end
+		case reason == dnssec.SignatureEarly && begin.After(now) && (out.IsZero() || begin.Before(out)):
+			out = begin
+		}
+	}
+	return out
+}
+
+// rrsets is the RRsets that a finding affects: one by name, several by number.
+func (g group) rrsets() string {
+	if n := len(g.items.all); n > 1 {
+		return fmt.Sprintf("%d RRsets", n)
+	}
+	return some(g.items.all)
+}
+
+// dated is the text of a finding about RRsets with a time: that of one day, or the first and the last.
+func (g group) dated(one, all string) string {
+	text := g.where() + g.rrsets()
+	switch {
+	case g.first.IsZero():
+		return text + ": " + g.cause
+	case len(g.items.all) == 1:
+		return text + ": " + one + " " + when(one, g.first)
+	case day(g.first) == day(g.last):
+		return text + ", " + all + " " + day(g.first)
+	}
+	return text + ", " + one + " between " + day(g.first) + " and " + day(g.last)
+}
+
+func when(verb string, t time.Time) string {
+	if strings.HasSuffix(verb, "before") {
+		return moment(t)
+	}
+	return "on " + moment(t)
+}
+
+// ofRRsets is the text of a finding about RRsets.
+func (g group) ofRRsets() string {
+	if len(g.items.all) > 1 {
+		return g.where() + g.rrsets() + ": " + g.cause + " (" + some(g.items.all) + ")"
+	}
+	return g.where() + g.rrsets() + ": " + g.cause
+}
+
+// ending is the text of a finding about signatures that are going to expire.
+func (g group) ending(how string) string {
+	return fmt.Sprintf("signatures over %s expire %s: the first on %s", g.rrsets(), how, moment(g.first))
+}
+
+// keysDiffer compares the DNSKEY RRsets of a zone's servers. Different keys are different signers that do not know each
+// other; an RRset with all keys of another one and more is a rollover on its way to a secondary.
+func keysDiffer(c *Case) []sign {
+	var signs []sign
+	for _, s := range c.Surveys {
+		var found views
+		sets := map[string][]string{} // by view
+		for i, o := range s.Seen {
+			if r := s.read[i]; o.Type == dns.TypeDNSKEY && r.Kind == resolve.Data && !o.Truncated {
+				view := keyTags(r.RRset)
+				found.add(view, serverOf(o))
+				sets[view] = keyTexts(r.RRset)
+			}
+		}
+		disjoint := slices.ContainsFunc(found.all, func(a string) bool {
+			return slices.ContainsFunc(found.all, func(b string) bool { return !within(sets[a], sets[b]) && !within(sets[b], sets[a]) })
+		})
+		if found.differ() && disjoint {
+			signs = append(signs, signf(s.Zone.Name, "the name servers of %s publish different DNSKEY RRsets: %s", dnsname.Bare(s.Zone.Name), strings.Join(found.evidence(), "; ")).seen(found.evidence()...))
+		}
+	}
+	return signs
+}
+
+func keyTexts(set dnssec.RRset) []string {
+	var out []string
+	for _, rr := range set.RRs {
+		out = append(out, dnssec.Text(rr))
+	}
+	return out
+}
+
+// keyTags are those of a DNSKEY RRset, for people.
+func keyTags(set dnssec.RRset) string {
+	var out []string
+	for _, rr := range set.RRs {
+		if key, ok := rr.(*dns.DNSKEY); ok {
+			out = append(out, fmt.Sprintf("%d (%s)", key.KeyTag(), dns.AlgorithmToString[key.Algorithm]))
+		}
+	}
+	slices.Sort(out)
+	return "keys " + strings.Join(out, ", ")
+}
+
+func within(a, b []string) bool {
+	return !slices.ContainsFunc(a, func(text string) bool { return !slices.Contains(b, text) })
+}
+
+// publishDS is the DS record, with SHA-256, of each key that signs a DNSKEY RRset, as a fix.
+func publishDS(set dnssec.RRset) string {
+	var out []string
+	for _, rr := range set.RRs {
+		key, ok := rr.(*dns.DNSKEY)
+		if !ok || key.Flags&dns.REVOKE != 0 || !slices.ContainsFunc(set.Sigs, func(sig *dns.RRSIG) bool { return sig.KeyTag == key.KeyTag() }) {
+			continue
+		}
+		if ds := key.ToDS(dns.SHA256); ds != nil {
+			out = append(out, fmt.Sprintf("%s DS %d %d %d %s", set.Name, ds.KeyTag, ds.Algorithm, ds.DigestType, strings.ToUpper(ds.Digest)))
+		}
+	}
+	if len(out) == 0 {
+		return "sign the DNSKEY RRset with one of its keys, and publish the DS record of that key at the parent"
+	}
+	return "publish at the parent: " + strings.Join(out, "; ")
+}
+
+// denialHidesCAA looks at negative answers for other types and names: where one proves, correctly signed, that a name with
 // CAA, or with an alias that leads to some, has none or does not exist, a resolver with RFC 8198 answers from it, and a CA
 // climbs past the RRset.
-func denialHidesCAA(c *Case) []hit {
-	var m merged
+func denialHidesCAA(c *Case) []sign {
+	var signs []sign
 	for _, s := range c.Surveys {
 		names := s.withCAA()
 		if len(names) == 0 || s.Zone.Trust.Status != dnssec.Secure {
@@ -74,7 +411,7 @@ func denialHidesCAA(c *Case) []hit {
 			}
 			denial := dnssec.NewDenial(s.Zone.Keys, dnssec.RRsets(denier.Msg.Ns), c.Now)
 			for _, name := range names {
-				if denier.Type == dns.TypeCAA && denier.Name == name { // the servers differ, which is said already
+				if denier.Type == dns.TypeCAA && denier.Name == name { // the servers differ: another finding
 					continue
 				}
 				proof := denial.NoData(name, dns.TypeCAA)
@@ -82,34 +419,30 @@ func denialHidesCAA(c *Case) []hit {
 					proof = denial.NameError(name)
 				}
 				if proof.Status == dnssec.Secure {
-					what := "another type"
-					if denier.Name != name {
-						what = "another name"
-					}
-					m.add(name, "the denial of "+what+" proves that "+terminal.Bare(name)+" has no CAA, and it has, by itself or as an alias: a resolver that remembers the denial hides the RRset",
-						fmt.Sprintf("%s %s: %s at %s", terminal.Bare(denier.Name), typeName(denier.Type), summary(proof.Evidence), denier.where()))
+					found := signf(s.Zone.Name, "negative answers hide the CAA RRset: a resolver that caches them has the proof that there is none").at(denier.server()).of(name)
+					signs = append(signs, found.seen(fmt.Sprintf("%s: %s", denier.what(), summary(proof.Evidence))))
 				}
 			}
 		}
 	}
-	return m.hits
+	return signs
 }
 
-// mayHide is a look at records of denial before they are verified, which takes longer: whether one could tell that
-// a name has no CAA. Of hashed ones, any could.
+// mayHide reports whether NSEC or NSEC3 records could prove that a name has no CAA, before they are verified, which takes
+// longer. Any NSEC3 could.
 func mayHide(authority []dns.RR, name string) bool {
 	return slices.ContainsFunc(authority, func(rr dns.RR) bool {
 		nsec, ok := rr.(*dns.NSEC)
 		if !ok {
 			return rr.Header().Rrtype == dns.TypeNSEC3
 		}
-		before, after := dnssec.Compare(nsec.Hdr.Name, name), dnssec.Compare(name, nsec.NextDomain)
-		last := dnssec.Compare(nsec.NextDomain, nsec.Hdr.Name) <= 0
+		before, after := dnsname.Compare(nsec.Hdr.Name, name), dnsname.Compare(name, nsec.NextDomain)
+		last := dnsname.Compare(nsec.NextDomain, nsec.Hdr.Name) <= 0
 		return before == 0 && !slices.Contains(nsec.TypeBitMap, dns.TypeCAA) || before < 0 && (after < 0 || last)
 	})
 }
 
-// withCAA are the names at which a server has CAA, or an alias, that validates.
+// withCAA returns the names at which a server has CAA, or an alias, that validates.
 func (s Survey) withCAA() []string {
 	var out []string
 	for i, o := range s.Seen {
@@ -121,12 +454,11 @@ func (s Survey) withCAA() []string {
 	return out
 }
 
-// deniers yields the answers that deny.
-func (s Survey) deniers() iter.Seq[said] {
-	return func(yield func(said) bool) {
-		seen, read := slices.Concat(s.Seen, s.Beside), slices.Concat(s.read, s.beside)
-		for i, o := range seen {
-			if r := read[i]; !o.Truncated && (r.Kind == resolve.NoData || r.Kind == resolve.NoName) && !yield(said{o, r, s.Zone}) {
+// deniers yields the negative answers.
+func (s Survey) deniers() iter.Seq[reply] {
+	return func(yield func(reply) bool) {
+		for r := range s.replies() {
+			if !r.Truncated && (r.Kind == resolve.NoData || r.Kind == resolve.NoName) && !yield(r) {
 				return
 			}
 		}
@@ -159,11 +491,19 @@ func (s Survey) signatures() iter.Seq2[dnssec.RRset, *dns.RRSIG] {
 	}
 }
 
+// late reports whether signatures are about to expire that their signer should have renewed: of a validity of a week or
+// more, less than a quarter and less than a day is left. BIND's default renews at 5 of 14 days, and PowerDNS at 7 of 21.
+// Knot DNS 3.2 by default renews at an hour and the longest TTL, which leaves no time to repair anything (RFC 6781 4.4.2).
+// Shorter validities are those of signers that sign online.
+func late(left, whole time.Duration) bool {
+	return whole >= 7*24*time.Hour && left < whole/4 && left < 24*time.Hour
+}
+
 // expiring makes a rule of what is left of signatures that are valid now: the time left, the RRset's
-// TTL, and the whole time.
-func expiring(is func(left, ttl, whole time.Duration) bool) func(*Case) []hit {
-	return func(c *Case) []hit {
-		var m merged
+// TTL, and the whole validity.
+func expiring(is func(left, ttl, whole time.Duration) bool) func(*Case) []sign {
+	return func(c *Case) []sign {
+		var signs []sign
 		for _, s := range c.Surveys {
 			if s.Zone.Trust.Status != dnssec.Secure {
 				continue
@@ -172,33 +512,36 @@ func expiring(is func(left, ttl, whole time.Duration) bool) func(*Case) []hit {
 				begin, end := dnssec.Validity(sig, c.Now)
 				left := end.Sub(c.Now)
 				if left > 0 && is(left, time.Duration(sig.OrigTtl)*time.Second, end.Sub(begin)) {
-					m.add(s.Zone.Name, "signatures of "+terminal.Bare(s.Zone.Name)+" end soon", fmt.Sprintf("%s %s: %s", terminal.Bare(set.Name), typeName(set.Type), end.UTC().Format(time.RFC3339)))
+					item := dnsname.Bare(set.Name) + " " + typeName(set.Type)
+					found := signf(s.Zone.Name, "signatures expire").of(item).seen(item + ": " + end.UTC().Format(time.RFC3339))
+					found.when = end
+					signs = append(signs, found)
 				}
 			}
 		}
-		return m.hits
+		return signs
 	}
 }
 
-// leeway is how wrong a resolver's clock may be (unbound forgives a tenth of the validity, an hour at
-// least, others nothing).
+// leeway is how wrong a resolver's clock may be (unbound tolerates a tenth of the validity, at least an hour, others
+// nothing).
 const leeway = 5 * time.Minute
 
-func signatureWithoutLeeway(s Survey) (hit, bool) {
+func signatureWithoutLeeway(s Survey) (sign, bool) {
 	answered := slices.IndexFunc(s.Seen, func(o resolve.Observation) bool { return o.Msg != nil })
 	for set, sig := range s.signatures() {
 		asked := s.Seen[answered].At
 		begin, end := dnssec.Validity(sig, asked)
 		if asked.Add(leeway).Before(end) && begin.After(asked.Add(-leeway)) && begin.Before(asked.Add(leeway)) {
-			return hitf(s.Zone.Name, "the signature over %s %s began just when it was asked for", terminal.Bare(set.Name), typeName(set.Type)), true
+			return signf(s.Zone.Name, "signatures of %s are valid from the moment of the query, without leeway for clocks", dnsname.Bare(s.Zone.Name)).seen(fmt.Sprintf("%s %s: from %s, asked at %s", dnsname.Bare(set.Name), typeName(set.Type), begin.UTC().Format(time.RFC3339), asked.UTC().Format(time.RFC3339))), true
 		}
 	}
-	return hit{}, false
+	return sign{}, false
 }
 
-func algorithmMissing(s Survey) (hit, bool) {
+func algorithmMissing(s Survey) (sign, bool) {
 	if s.Zone.Trust.Status != dnssec.Secure {
-		return hit{}, false
+		return sign{}, false
 	}
 	for _, o := range s.Seen {
 		if o.Type != dns.TypeSOA || o.Msg == nil || o.Truncated {
@@ -208,51 +551,71 @@ func algorithmMissing(s Survey) (hit, bool) {
 		for _, ds := range s.Zone.DS {
 			signed := slices.ContainsFunc(set.Sigs, func(sig *dns.RRSIG) bool { return sig.Algorithm == ds.Algorithm })
 			if ok && len(set.Sigs) > 0 && dnssec.Supported(ds.Algorithm) && !signed {
-				return hitf(s.Zone.Name, "the parent has a DS record of algorithm %s, and the zone is not signed by it", dns.AlgorithmToString[ds.Algorithm]).seen(where(o)), true
+				return signf(s.Zone.Name, "the DS RRset of %s has algorithm %s, and the zone is not signed with it", dnsname.Bare(s.Zone.Name), dns.AlgorithmToString[ds.Algorithm]).seen(where(o)), true
 			}
 		}
 	}
-	return hit{}, false
+	return sign{}, false
 }
 
-func dsDangling(s Survey) (hit, bool) {
+func dsDangling(s Survey) (sign, bool) {
 	if s.Zone.Trust.Status != dnssec.Secure || s.Zone.Parent == nil {
-		return hit{}, false
+		return sign{}, false
 	}
 	for _, ds := range s.Zone.DS {
 		named := slices.ContainsFunc(s.Zone.Keys.RRs, func(key *dns.DNSKEY) bool { return dnssec.Names(ds, key) })
 		if dnssec.Supported(ds.Algorithm) && slices.Contains([]uint8{dns.SHA1, dns.SHA256, dns.SHA384}, ds.DigestType) && !named {
-			return hitf(s.Zone.Name, "the parent has a DS record, %d, of a key that the zone does not have", ds.KeyTag), true
+			return signf(s.Zone.Name, "the parent of %s has a DS record, key tag %d, of a key that the zone does not have", dnsname.Bare(s.Zone.Name), ds.KeyTag), true
 		}
 	}
-	return hit{}, false
+	return sign{}, false
 }
 
-// dsSHA1Alone is where the DS record that fits has SHA-1, and others, that do not, have SHA-256: resolvers
-// that keep to RFC 4509 3 leave the one that fits out, and find the zone bogus.
-func dsSHA1Alone(s Survey) (hit, bool) {
-	fits := map[bool]bool{} // by whether it is SHA-1
+// dsSHA1Alone is where the DS record that matches a key has SHA-1, and others, that do not, have SHA-256: resolvers
+// that follow RFC 4509 3 ignore the one that matches, and find the zone bogus.
+func dsSHA1Alone(s Survey) (sign, bool) {
+	matches := map[bool]bool{} // by whether it is SHA-1
 	strong := false
 	for _, ds := range s.Zone.DS {
 		weak := ds.DigestType == dns.SHA1
 		strong = strong || !weak
 		if slices.ContainsFunc(s.Zone.Keys.RRs, func(key *dns.DNSKEY) bool { return dnssec.Names(ds, key) }) {
-			fits[weak] = true
+			matches[weak] = true
 		}
 	}
-	h := hitf(s.Zone.Name, "of the DS records of %s one with SHA-1 fits, and none with SHA-256: BIND and others find the zone bogus", terminal.Bare(s.Zone.Name))
-	return h, s.Zone.Trust.Status == dnssec.Secure && s.Zone.Parent != nil && strong && fits[true] && !fits[false]
+	found := signf(s.Zone.Name, "of the DS records of %s only one with SHA-1 matches a key, and none with SHA-256: BIND and others find the zone bogus", dnsname.Bare(s.Zone.Name))
+	return found.fixed("%s", publishDS(s.Zone.DNSKEY)), s.Zone.Trust.Status == dnssec.Secure && s.Zone.Parent != nil && strong && matches[true] && !matches[false]
+}
+
+// dsSHA1 is where every DS record has SHA-1.
+func dsSHA1(s Survey) (sign, bool) {
+	found := signf(s.Zone.Name, "the DS records of %s have SHA-1 digests only: validating resolvers differ on whether the zone is signed", dnsname.Bare(s.Zone.Name))
+	return found.fixed("%s", publishDS(s.Zone.DNSKEY)), s.Zone.Weak() == resolve.WeakDigest
+}
+
+// algorithmDeprecated is where every DS record that counts is of an algorithm with SHA-1.
+func algorithmDeprecated(s Survey) (sign, bool) {
+	if s.Zone.Weak() != resolve.WeakAlgorithm {
+		return sign{}, false
+	}
+	i := slices.IndexFunc(s.Zone.DS, func(ds *dns.DS) bool { return ds.Algorithm == dns.RSASHA1 || ds.Algorithm == dns.RSASHA1NSEC3SHA1 })
+	return signf(s.Zone.Name, "%s is signed with %s only: validating resolvers differ on whether the zone is signed", dnsname.Bare(s.Zone.Name), dns.AlgorithmToString[s.Zone.DS[i].Algorithm]), true
 }
 
 // hasKeys reports whether a server of the zone answers with DNSKEY records.
-func (s Survey) hasKeys() bool {
-	return slices.ContainsFunc(s.Seen, func(o resolve.Observation) bool {
+func (s Survey) hasKeys() bool { return len(s.keys().RRs) > 0 }
+
+// keys returns the DNSKEY RRset of the first server that has one.
+func (s Survey) keys() dnssec.RRset {
+	for _, o := range s.Seen {
 		if o.Type != dns.TypeDNSKEY || o.Msg == nil {
-			return false
+			continue
 		}
-		_, ok := dnssec.Find(dnssec.RRsets(o.Msg.Answer), s.Zone.Name, dns.TypeDNSKEY)
-		return ok
-	})
+		if set, ok := dnssec.Find(dnssec.RRsets(o.Msg.Answer), s.Zone.Name, dns.TypeDNSKEY); ok {
+			return set
+		}
+	}
+	return dnssec.RRset{}
 }
 
 func unsigned(s Survey) bool {
@@ -260,40 +623,49 @@ func unsigned(s Survey) bool {
 	return t.Status == dnssec.Insecure && (t.Reason == dnssec.InsecureCut || t.Reason == dnssec.OptOut)
 }
 
-func keyWithoutDS(s Survey) (hit, bool) {
-	return hitf(s.Zone.Name, "%s is signed, and its parent has no DS record of it", terminal.Bare(s.Zone.Name)).seen(s.Zone.Trust.Detail), unsigned(s) && s.Zone.Parent.Trust.Status == dnssec.Secure && s.hasKeys()
+func keyWithoutDS(s Survey) (sign, bool) {
+	if !unsigned(s) || s.Zone.Parent.Trust.Status != dnssec.Secure || !s.hasKeys() {
+		return sign{}, false
+	}
+	found := signf(s.Zone.Name, "%s is signed, and %s has no DS RRset for it", dnsname.Bare(s.Zone.Name), dnsname.Bare(s.Zone.Parent.Name)).seen(s.Zone.Trust.Detail)
+	// Caches may still have the zone without its keys, to which a DS would make it bogus (RFC 6781 4.1.2).
+	return found.fixed("%s; if the zone was signed lately, wait until no cache has it unsigned: the longest TTL of its records", publishDS(s.keys())), true
 }
 
-// zoneAboveUnsigned is where the chain of trust ends above the parent, which may have a DS record of the zone.
-func zoneAboveUnsigned(s Survey) (hit, bool) {
+// zoneAboveUnsigned is where the chain of trust ends above the parent, which may have a DS RRset of the zone.
+func zoneAboveUnsigned(s Survey) (sign, bool) {
 	if !unsigned(s) || !s.hasKeys() {
-		return hit{}, false
+		return sign{}, false
 	}
 	above := s.Zone.Parent
 	for above.Parent != nil && above.Parent.Trust.Status == dnssec.Insecure {
 		above = above.Parent
 	}
-	return hitf(s.Zone.Name, "%s is signed, and %s above it is not", terminal.Bare(s.Zone.Name), terminal.Bare(above.Name)).seen(s.Zone.Trust.Detail), above.Trust.Status == dnssec.Insecure
+	return signf(s.Zone.Name, "%s is signed, and %s above it is not", dnsname.Bare(s.Zone.Name), dnsname.Bare(above.Name)).seen(s.Zone.Trust.Detail), above.Trust.Status == dnssec.Insecure
 }
 
-func zoneUnsigned(s Survey) (hit, bool) {
-	return hitf(s.Zone.Name, "%s is not signed", terminal.Bare(s.Zone.Name)).seen(s.Zone.Trust.Detail), unsigned(s) && !s.hasKeys()
+func zoneUnsigned(s Survey) (sign, bool) {
+	return signf(s.Zone.Name, "%s is not signed", dnsname.Bare(s.Zone.Name)).seen(s.Zone.Trust.Detail), unsigned(s) && !s.hasKeys()
 }
 
-func nsec3Iterations(is func(uint16) bool) func(*Case) []hit {
-	return func(c *Case) []hit {
-		var m merged
-		for s := range c.all() {
-			if s.Msg == nil {
+func nsec3Iterations(is func(uint16) bool) func(*Case) []sign {
+	return func(c *Case) []sign {
+		var signs []sign
+		for r := range c.all() {
+			if r.Msg == nil {
 				continue
 			}
-			for _, rr := range s.Msg.Ns {
+			for _, rr := range r.Msg.Ns {
 				nsec3, ok := rr.(*dns.NSEC3)
-				if ok && is(nsec3.Iterations) && dnssec.Parent(dns.CanonicalName(nsec3.Hdr.Name)) == s.zone.Name { // not of an alias's target
-					m.add(s.zone.Name, fmt.Sprintf("denials of %s hash %d times more", terminal.Bare(s.zone.Name), nsec3.Iterations), s.where())
+				if ok && is(nsec3.Iterations) && dnsname.Parent(dns.CanonicalName(nsec3.Hdr.Name)) == r.zone.Name { // not of an alias's target
+					found := signf(r.zone.Name, "NSEC3 of %s has %d iterations", dnsname.Bare(r.zone.Name), nsec3.Iterations)
+					if by := treatingAsInsecure(nsec3.Iterations); len(by) > 0 {
+						found.cause += ": " + strings.Join(by, ", ") + " treat the zone as unsigned (insecure)"
+					}
+					signs = append(signs, found.seen(r.where()))
 				}
 			}
 		}
-		return m.hits
+		return signs
 	}
 }

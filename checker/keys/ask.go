@@ -7,16 +7,16 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 const (
-	// DefaultWait is how long a request waits for a server: each looks at its folder every two seconds, and
-	// asks the parent first.
+	// DefaultWait is how long a request waits for a server: it reads its folder every two seconds, and asks the
+	// parent first.
 	DefaultWait = 15 * time.Second
-	// lookAgain is how often the folder is looked at for the answer.
+	// lookAgain is how often the folder is read for the answer.
 	lookAgain = 100 * time.Millisecond
 )
 
@@ -25,28 +25,33 @@ type Result string
 
 // The results.
 const (
-	Begun     Result = "begun"
-	Planned   Result = "planned" // it will begin, and Rolls says when
-	Refused   Result = "refused"
-	Queued    Result = "queued" // no server has seen it yet
-	TakenBack Result = "taken back"
+	Begun    Result = "begun"
+	Planned  Result = "planned" // it will begin, at the time in Rolls
+	Refused  Result = "refused"
+	Queued   Result = "queued" // no server has read it yet
+	Canceled Result = "canceled"
 
-	// Of what needs no state in the folder.
+	// Of requests that need no state in the folder.
 	Done       Result = "done"
 	Failed     Result = "failed"
-	Unanswered Result = "unanswered" // by any server, and taken back
+	InProgress Result = "in progress" // a server works on it, and the command did not wait for the end
+	Unanswered Result = "unanswered"  // by any server, and canceled
 )
 
-// Outcome is what became of a request.
+// Outcome is the outcome of a request.
 type Outcome struct {
 	Request
 	Result   Result   `json:"result"`
 	Zones    []string `json:"zones,omitempty"`    // for which it was done
 	Aside    []string `json:"aside,omitempty"`    // files that were there and differed, under their new names
-	Failures []string `json:"failures,omitempty"` // for people
+	Failures []string `json:"failures,omitempty"` // as text
+	Done     int      `json:"done,omitempty"`     // how many zones the server has done that works on it
+	Total    int      `json:"total,omitempty"`
+
+	progress func(done, total int)
 }
 
-// Ask writes a request into a folder, and waits for a server to answer. The report is of the zone as it is then.
+// Ask writes a request into a folder, and waits for a server's answer. The report is of the zone after it.
 func Ask(ctx context.Context, dir, zone string, r keyroll.Request, wait time.Duration) (*Report, error) {
 	folder := keyfolder.New(dir)
 	if _, err := folder.Look(time.Now(), zone); err != nil {
@@ -94,7 +99,7 @@ func (o *Outcome) await(ctx context.Context, folder *keyfolder.Folder, zone stri
 			return nil
 		}
 		if !slices.ContainsFunc(state.Requests, func(r keyroll.Request) bool { return r.Asked.Equal(o.Asked) }) {
-			return fmt.Errorf("the request to %s is gone without an answer: somebody took it back, or put a backup in its place", o.What)
+			return fmt.Errorf("the request to %s is gone without an answer: it was canceled, or the folder was restored from a backup", o.What)
 		}
 		select {
 		case <-ctx.Done():
@@ -104,9 +109,8 @@ func (o *Outcome) await(ctx context.Context, folder *keyfolder.Folder, zone stri
 	}
 }
 
-// TakeBack takes back what people asked for and no server has seen, and has rolls called off that were asked for
-// and have not begun.
-func TakeBack(ctx context.Context, dir, zone string, wait time.Duration) (*Report, error) {
+// Cancel cancels requests that no server has read, and requested rolls that have not begun.
+func Cancel(ctx context.Context, dir, zone string, wait time.Duration) (*Report, error) {
 	folder := keyfolder.New(dir)
 	if _, err := folder.Look(time.Now(), zone); err != nil {
 		return nil, err
@@ -126,7 +130,7 @@ func TakeBack(ctx context.Context, dir, zone string, wait time.Duration) (*Repor
 	if err != nil {
 		return nil, err
 	}
-	found.Asked = &Outcome{Request: Request{What: "nothing that was asked for was left", Asked: found.At}, Result: TakenBack}
+	found.Asked = &Outcome{Request: Request{What: "there was no request", Asked: found.At}, Result: Canceled}
 	for i, r := range taken {
 		if i == 0 {
 			found.Asked.What = ""
@@ -138,7 +142,7 @@ func TakeBack(ctx context.Context, dir, zone string, wait time.Duration) (*Repor
 	return found, nil
 }
 
-// plans reports whether a roll of a role, or of the other that does its work, waits to begin.
+// plans reports whether a roll of a role, or of the one that replaces it, waits to begin.
 func (z *Zone) plans(role keyroll.Role) bool {
 	if z.view.Report == nil {
 		return false
@@ -151,14 +155,14 @@ func (z *Zone) plans(role keyroll.Role) bool {
 func (o *Outcome) exitCode() int {
 	switch o.Result {
 	case Refused, Failed:
-		return report.ExitMend
-	case Queued, Unanswered:
+		return report.ExitWrong
+	case Queued, Unanswered, InProgress:
 		return report.ExitUnknown
 	}
 	return report.ExitFine
 }
 
-// RollOf is the request to roll a key of a zone: of a role, or where none is said, of the only key that it has.
+// RollOf is the request to roll a key of a zone: of a role, or if none is given, of the only key that it has.
 func RollOf(dir, zone string, role keyroll.Role, urgent bool) (keyroll.Request, error) {
 	r := keyroll.Request{Verb: keyroll.RollKey, Role: role, Urgent: urgent}
 	if role != 0 {
@@ -171,7 +175,7 @@ func RollOf(dir, zone string, role keyroll.Role, urgent bool) (keyroll.Request, 
 	r.Role = keyroll.CSK
 	for _, k := range state.Keys {
 		if k.Role == keyroll.ZSK && (k.State == keyroll.Active || k.State == keyroll.Introduced) {
-			return r, fmt.Errorf("%s has a KSK and a ZSK: say --ksk or --zsk", terminal.Bare(zone))
+			return r, fmt.Errorf("%s has a KSK and a ZSK: write --ksk or --zsk", dnsname.Bare(zone))
 		}
 	}
 	return r, nil

@@ -98,7 +98,7 @@ func shown(t *testing.T, s *server) (text, ds string, code int) {
 	var out, records bytes.Buffer
 	code, err := WriteDS(&records, &r.Zones[0])
 	if err == nil {
-		err = r.WriteText(&out, true)
+		err = r.WriteText(&out, true, 80)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -12,14 +12,13 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
-// WriteDS writes the DS records that belong at the parent of a zone now, in the syntax of zone files. What is too
-// early stands in comments, so that whatever the text is fed to publishes nothing that would harm: then the exit
-// code is 1.
+// WriteDS writes the DS records that belong at the parent of a zone now, in zone file syntax. Where that is too early,
+// they are comments, so that a program that reads them publishes nothing that would do harm, and the exit code is 1.
 func WriteDS(w io.Writer, z *Zone) (code int, err error) {
 	var out strings.Builder
 	records, notes, code := z.ds()
 	for _, note := range notes {
-		out.WriteString(wrap("; ", note, "; ") + "\n")
+		out.WriteString(report.Wrap("; ", note, "; ", dsColumns) + "\n")
 	}
 	for _, ds := range records {
 		line := keyroll.TextOf(ds) + "\n"
@@ -32,7 +31,10 @@ func WriteDS(w io.Writer, z *Zone) (code int, err error) {
 	return code, err
 }
 
-// ds are the records of a zone for its parent, what to know about them, and whether they belong there now.
+// dsColumns is the width of the comments.
+const dsColumns = 80
+
+// ds returns the records of a zone for its parent, notes about them, and whether they belong there now, as an exit code.
 func (z *Zone) ds() (records []*dns.DS, notes []string, code int) {
 	v := z.view
 	if v.Err != nil {
@@ -42,7 +44,7 @@ func (z *Zone) ds() (records []*dns.DS, notes []string, code int) {
 	if v.Report != nil {
 		waits = v.Report.Waits
 	}
-	d, code := v.State.Delegation(waits), report.ExitMend
+	d, code := v.State.Delegation(waits), report.ExitWrong
 	switch {
 	case !v.Served():
 		d.Keys = nil
@@ -51,9 +53,9 @@ func (z *Zone) ds() (records []*dns.DS, notes []string, code int) {
 				d.Keys = append(d.Keys, k.ID)
 			}
 		}
-		notes = append(notes, "No server has taken these keys over yet: the parent's DS stay as they are.")
+		notes = append(notes, "No server uses these keys yet: do not change the DS records at the parent.")
 	case len(v.Lost) > 0:
-		notes = append(notes, fmt.Sprintf("Files of %s are missing: the parent's DS stay as they are.", v.Lost[0]))
+		notes = append(notes, fmt.Sprintf("Files of %s are missing: do not change the DS records at the parent.", v.Lost[0]))
 	case d.Advice == keyroll.Remove || d.Advice == keyroll.NoDS:
 		return nil, []string{d.Note(z.Zone)}, report.ExitFine
 	case d.Advice == keyroll.Publish:
@@ -63,7 +65,7 @@ func (z *Zone) ds() (records []*dns.DS, notes []string, code int) {
 	}
 	for _, p := range z.Parent {
 		if len(p.Others) > 0 {
-			notes = append(notes, fmt.Sprintf("%s also has a DS of %s, which is no key of this folder: one of another signer of the zone stays.", p.Server, p.Others[0]))
+			notes = append(notes, fmt.Sprintf("%s also has a DS of %s, which is not a key of this folder: leave it if it is of another signer of the zone.", p.Server, p.Others[0]))
 			break
 		}
 	}

@@ -1,8 +1,8 @@
-// Package keys shows the keys of zones to people: what a folder's server knows of them, or what can be seen
-// from outside, with what each key waits for, what must be mended, and a time line. It carries people's
-// requests to the server and brings the answers (package keyfolder says how).
+// Package keys shows the keys of zones: what the server of a folder knows of them, or what is observed from outside, with
+// what each key waits for, what must be fixed, and a time line. It writes an operator's requests into the folder and
+// reads the server's answers (see package keyfolder).
 //
-// Nothing here decides anything about keys, and nothing reads the private half of one.
+// Nothing here decides anything about keys, and nothing reads a private key.
 package keys
 
 import (
@@ -14,11 +14,11 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/report"
-	"github.com/coredns-caa/caa/checker/subject"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 //go:embed schema.json
@@ -27,35 +27,35 @@ var schema []byte
 // Schema is the JSON Schema (draft 2020-12) of a Report in JSON.
 func Schema() []byte { return slices.Clone(schema) }
 
-// Report is the keys of some zones.
+// Report has the keys of some zones.
 type Report struct {
 	Version int       `json:"version"` // 1
 	At      time.Time `json:"at"`
-	Folder  string    `json:"folder,omitempty"` // "" where it was looked from outside
+	Folder  string    `json:"folder,omitempty"` // "" for zones seen from outside
 	Notes   []string  `json:"notes,omitempty"`
 	Zones   []Zone    `json:"zones"`
-	Asked   *Outcome  `json:"asked,omitempty"` // what became of a request, where there was one
+	Asked   *Outcome  `json:"asked,omitempty"` // the outcome of a request, if there was one
 }
 
-// Zone is the keys of one zone.
+// Zone has the keys of one zone.
 type Zone struct {
 	Zone     string    `json:"zone"`
 	Status   Status    `json:"status"`
 	Keys     []Key     `json:"keys"` // the oldest first
 	Rolls    []Roll    `json:"rolls,omitempty"`
-	Requests []Request `json:"requests,omitempty"` // that no server has seen
-	Answers  []Request `json:"answers,omitempty"`  // the last
-	Amiss    []Amiss   `json:"amiss"`
+	Requests []Request `json:"requests,omitempty"` // that no server has read
+	Answers  []Request `json:"answers,omitempty"`  // the last ones
+	Problems []Problem `json:"problems"`
 	Parent   []Parent  `json:"parent,omitempty"`
 	TimeLine []Event   `json:"time_line"`
 	Settings *Settings `json:"settings,omitempty"`
 	Written  time.Time `json:"written,omitzero"`   // by a server, last
-	NextStep time.Time `json:"next_step,omitzero"` // when it meant to look again at the latest
-	Error    string    `json:"error,omitempty"`    // why it could not be found out
+	NextStep time.Time `json:"next_step,omitzero"` // when it next acts, at the latest
+	Error    string    `json:"error,omitempty"`    // why it could not be determined
 	view     *keyfolder.View
 }
 
-// Status is how a zone is to be seen by resolvers.
+// Status is how resolvers are to see a zone.
 type Status string
 
 // The statuses.
@@ -63,7 +63,7 @@ const (
 	Signed        Status = "signed"
 	GoingInsecure Status = "going insecure" // signed until no cache has a DS
 	Insecure      Status = "insecure"
-	NotTakenOver  Status = "not taken over" // there are keys, and no server has stepped them
+	NotTakenOver  Status = "not taken over" // there are keys, and no server has used them yet
 	Unknown       Status = "unknown"
 )
 
@@ -74,7 +74,7 @@ type Key struct {
 	State       string        `json:"state,omitempty"` // "" where no server has given it one
 	Since       time.Time     `json:"since,omitzero"`
 	WaitsFor    string        `json:"waits_for,omitempty"`
-	Until       time.Time     `json:"until,omitzero"` // zero where that is not up to the server
+	Until       time.Time     `json:"until,omitzero"` // zero where it does not depend on the server
 	Times       keyroll.Times `json:"times"`
 	InDS        Seen          `json:"in_ds"`
 	InDNSKEY    bool          `json:"in_dnskey"`
@@ -83,15 +83,15 @@ type Key struct {
 	SignsData   bool          `json:"signs_data"`
 }
 
-// Seen is at how many of the parent's servers a DS names a key.
+// Seen is how many of the parent's servers have a DS of a key.
 type Seen string
 
-// The sights.
+// The values of Seen.
 const (
 	Everywhere Seen = "everywhere"
 	Somewhere  Seen = "somewhere"
 	Nowhere    Seen = "nowhere"
-	Unseen     Seen = "unknown" // not every server answered, and none that did has it
+	Unseen     Seen = "unknown" // some servers did not answer, and none of the others has it
 )
 
 // Roll is one that will begin.
@@ -101,35 +101,35 @@ type Roll struct {
 	Begins   time.Time `json:"begins,omitzero"`
 }
 
-// Request is what somebody asked for, and what became of it.
+// Request is an operator's request, with its answer.
 type Request struct {
 	What     string    `json:"what"`
 	Asked    time.Time `json:"asked"`
 	Answered time.Time `json:"answered,omitzero"`
-	Refused  *Amiss    `json:"refused,omitempty"`
+	Refused  *Problem  `json:"refused,omitempty"`
 }
 
-// Amiss is something that must be mended, or why something was refused.
-type Amiss struct {
+// Problem is something that must be fixed, or why a request was refused.
+type Problem struct {
 	Code    string       `json:"code"`
 	Keys    []keyroll.ID `json:"keys,omitempty"`
 	Servers []string     `json:"servers,omitempty"`
 	Detail  string       `json:"detail,omitempty"`
 	Cause   string       `json:"cause"`
-	Remedy  string       `json:"remedy"`
+	Fix     string       `json:"fix"`
 }
 
-// Parent is what one server of the parent said.
+// Parent is the answer of one server of the parent.
 type Parent struct {
 	Server string       `json:"server"`
 	At     time.Time    `json:"at"`
-	Named  []keyroll.ID `json:"named"`  // our keys that a DS names
-	Others []keyroll.ID `json:"others"` // of whom nothing is known here
+	Named  []keyroll.ID `json:"named"`  // the zone's keys that a DS names
+	Others []keyroll.ID `json:"others"` // keys of other DS records
 	TTL    int64        `json:"ttl"`    // of the DS RRset, in seconds
 	Error  string       `json:"error,omitempty"`
 }
 
-// Settings are those of the server, durations in seconds.
+// Settings are those of the server; durations are in seconds.
 type Settings struct {
 	Algorithm         uint8 `json:"algorithm"`
 	Split             bool  `json:"split"`
@@ -146,7 +146,7 @@ type Settings struct {
 	Patience          int64 `json:"patience"`
 }
 
-// FromFolder is what a folder has of zones; of all where none is named.
+// FromFolder returns what a folder has of zones, or of all zones if none is named.
 func FromFolder(dir string, now time.Time, zones ...string) (*Report, error) {
 	views, err := keyfolder.New(dir).Look(now, zones...)
 	if err != nil {
@@ -161,7 +161,7 @@ func FromFolder(dir string, now time.Time, zones ...string) (*Report, error) {
 }
 
 func fromView(v *keyfolder.View, now time.Time) Zone {
-	z := Zone{Zone: terminal.Bare(v.Zone), Status: status(v), Keys: []Key{}, Amiss: []Amiss{}, TimeLine: []Event{}, view: v,
+	z := Zone{Zone: dnsname.Bare(v.Zone), Status: status(v), Keys: []Key{}, Problems: []Problem{}, TimeLine: []Event{}, view: v,
 		Written: v.State.Seen}
 	if v.Err != nil {
 		z.Error, z.Status = v.Err.Error(), Unknown
@@ -195,7 +195,7 @@ func fromView(v *keyfolder.View, now time.Time) Zone {
 			z.Parent = append(z.Parent, Parent{w.Server, w.At, orEmpty(w.Named), orEmpty(w.Others), seconds(w.TTL), w.Error})
 		}
 	}
-	z.Amiss = append(z.Amiss, amiss(v, now)...)
+	z.Problems = append(z.Problems, problemsOf(v, now)...)
 	z.TimeLine = append(z.TimeLine, timeLine(v, now)...)
 	return z
 }
@@ -214,7 +214,7 @@ func status(v *keyfolder.View) Status {
 	return Insecure
 }
 
-// wait is what the server said that a key waits for.
+// wait is what the server reported that a key waits for.
 func (z *Zone) wait(id keyroll.ID) *keyroll.Wait {
 	if z.view.Report == nil {
 		return nil
@@ -226,7 +226,7 @@ func (z *Zone) wait(id keyroll.ID) *keyroll.Wait {
 	return &z.view.Report.Waits[i]
 }
 
-// named says where the parent named a key, when it was asked last.
+// named says how many of the parent's servers had a DS of a key when they were last asked.
 func (z *Zone) named(id keyroll.ID) Seen {
 	if z.view.Report == nil || len(z.view.Report.Parent) == 0 {
 		return Unseen
@@ -263,7 +263,7 @@ func roll(p keyroll.Plan) Roll {
 	return r
 }
 
-// describe is a request for people.
+// describe is a request as text.
 func describe(r keyroll.Request) string {
 	switch {
 	case r.Verb == keyroll.RollKey && r.Urgent:
@@ -273,10 +273,10 @@ func describe(r keyroll.Request) string {
 	case r.Verb == keyroll.RetireKey:
 		return fmt.Sprintf("retire %s", r.Key)
 	}
-	return map[keyroll.Verb]string{keyroll.GoInsecure: "go insecure", keyroll.ComeBack: "be secure", keyroll.CallOff: "call off rolls that have not begun"}[r.Verb]
+	return map[keyroll.Verb]string{keyroll.GoInsecure: "go insecure", keyroll.ComeBack: "stay signed or sign again", keyroll.CallOff: "cancel rolls that have not begun"}[r.Verb]
 }
 
-func refused(r *keyroll.Refusal) *Amiss {
+func refused(r *keyroll.Refusal) *Problem {
 	if r == nil {
 		return nil
 	}
@@ -284,35 +284,35 @@ func refused(r *keyroll.Refusal) *Amiss {
 	return &a
 }
 
-func fromRefusal(r keyroll.Refusal) Amiss {
-	a := Amiss{Code: string(r.Code), Keys: r.Keys, Servers: r.Servers, Cause: r.Cause(), Remedy: r.Remedy()}
+func fromRefusal(r keyroll.Refusal) Problem {
+	of := r.Entry()
+	a := Problem{Code: of.Code, Keys: r.Keys, Servers: r.Servers, Cause: of.Text, Fix: of.Fix}
 	if r.Err != nil {
 		a.Detail = r.Err.Error()
 	}
 	return a
 }
 
-// missedHeartbeats is how many of a server's regular writes are missing before people are told.
+// missedHeartbeats is how many of a server's regular writes must be missing for it to be reported.
 const missedHeartbeats = 3
 
-// amiss is what must be mended, by the server's word and by what the folder looks like.
-func amiss(v *keyfolder.View, now time.Time) (out []Amiss) {
+// problemsOf returns what must be fixed, by the server's report and by the state of the folder.
+func problemsOf(v *keyfolder.View, now time.Time) (out []Problem) {
 	for _, id := range v.Lost {
-		out = append(out, Amiss{Code: "key-files-missing", Keys: []keyroll.ID{id}, Cause: "the key is in use, and its files are not both here", Remedy: "put them back, or have the server that still runs write what it holds with caacheck keys restore; no new key can take its place"})
+		out = append(out, problem(filesMissing, Problem{Keys: []keyroll.ID{id}}))
 	}
 	r := v.Report
 	if r == nil {
 		return out
 	}
 	if silent := now.Sub(v.State.Seen); silent > missedHeartbeats*r.Settings.Heartbeat {
-		out = append(out, Amiss{Code: "no-server", Detail: "since " + moment(v.State.Seen), Cause: "no server writes here, so nothing moves",
-			Remedy: "see that one is running on this folder, and may write to it"})
+		out = append(out, problem(noServer, Problem{Detail: "since " + moment(v.State.Seen)}))
 	}
 	for _, refusal := range slices.Concat(r.Refusals, r.Warnings) {
 		out = append(out, fromRefusal(refusal))
 	}
 	for _, file := range r.Files {
-		out = append(out, Amiss{Code: "files", Detail: file, Cause: "the server has found something about the files", Remedy: "do as it says"})
+		out = append(out, problem(badFiles, Problem{Detail: file}))
 	}
 	return out
 }
@@ -326,8 +326,7 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 func orEmpty(ids []keyroll.ID) []keyroll.ID { return append([]keyroll.ID{}, ids...) }
 
-// ExitCode is the status that says the report in one number: what must be mended goes before what could not be
-// found out.
+// ExitCode returns the exit status for the report: what must be fixed goes before what could not be determined.
 func (r *Report) ExitCode() int {
 	code := report.ExitFine
 	if r.Asked != nil {
@@ -335,8 +334,8 @@ func (r *Report) ExitCode() int {
 	}
 	for i := range r.Zones {
 		switch z := &r.Zones[i]; {
-		case len(z.Amiss) > 0:
-			return report.ExitMend
+		case len(z.Problems) > 0:
+			return report.ExitWrong
 		case z.Error != "":
 			code = report.ExitUnknown
 		}
@@ -344,20 +343,21 @@ func (r *Report) ExitCode() int {
 	return code
 }
 
-// moment is a time for people, in UTC.
+// moment is a time as text, in UTC.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
 
-// ParseZone is a zone's name as people write it, in the canonical form.
+// ParseZone returns the canonical form of a zone's name.
 func ParseZone(text string) (string, error) {
 	if strings.IndexFunc(text, func(c rune) bool { return c >= 0x80 }) >= 0 {
-		s, err := subject.Parse(text)
+		s, err := certname.Parse(text)
 		if err != nil {
 			return "", err
 		}
 		return dns.CanonicalName(s.String()), nil
 	}
-	if _, ok := dns.IsDomainName(text); !ok || text == "" {
-		return "", fmt.Errorf("%q is no zone's name", text)
+	name, ok := dnsname.Canonical(text)
+	if !ok {
+		return "", fmt.Errorf("%q is not a domain name", text)
 	}
-	return dns.CanonicalName(text), nil
+	return name, nil
 }

@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -20,7 +21,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 const day = 24 * time.Hour
 
@@ -257,7 +258,7 @@ func TestFolders(t *testing.T) {
 			r.Zones[i].Error = strings.ReplaceAll(r.Zones[i].Error, w.s.dir, "DIR")
 		}
 		var text, ds bytes.Buffer
-		if err := r.WriteText(&text, true); err != nil {
+		if err := r.WriteText(&text, true, 80); err != nil {
 			t.Fatal(err)
 		}
 		for i := range r.Zones {
@@ -303,7 +304,7 @@ func TestFolders(t *testing.T) {
 	}
 	want, err := os.ReadFile(file)
 	if err != nil || got != string(want) {
-		t.Errorf("%v; go test -update writes it anew. Got\n%s", err, got)
+		t.Errorf("%v; go test -update writes it. Got\n%s", err, got)
 	}
 }
 
@@ -364,15 +365,15 @@ func TestAsk(t *testing.T) {
 		{planned, Planned, 0, "not begun yet: roll the CSK"},
 		{keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.ZSK}, Refused, 1, "refused to roll the ZSK: the zone has no such key"},
 		{keyroll.Request{Verb: keyroll.RetireKey, Key: keyroll.ID{Algorithm: 13, Tag: 1}}, Refused, 1, "013+00001"},
-		{keyroll.Request{Verb: keyroll.CallOff}, Begun, 0, "begun: call off"},
+		{keyroll.Request{Verb: keyroll.CallOff}, Begun, 0, "begun: cancel"},
 		{urgent, Begun, 0, "begun: roll the CSK at once"},
 		{keyroll.Request{Verb: keyroll.GoInsecure}, Begun, 0, "going insecure"},
-		{planned, Refused, 1, "the zone is to be insecure"},
-		{keyroll.Request{Verb: keyroll.ComeBack}, Begun, 0, "begun: be secure"},
+		{planned, Refused, 1, "the zone is set to go insecure"},
+		{keyroll.Request{Verb: keyroll.ComeBack}, Begun, 0, "begun: stay signed or sign again"},
 	} {
 		r := asked(Ask(t.Context(), s.dir, zone, c.request, time.Minute))
 		var out bytes.Buffer
-		if err := r.WriteText(&out, true); err != nil {
+		if err := r.WriteText(&out, true, 80); err != nil {
 			t.Fatal(err)
 		}
 		if r.Asked.Result != c.result || r.ExitCode() != c.code || !strings.Contains(out.String(), c.says) {
@@ -380,8 +381,8 @@ func TestAsk(t *testing.T) {
 		}
 	}
 	asked(Ask(t.Context(), s.dir, zone, planned, time.Minute))
-	if r := asked(TakeBack(t.Context(), s.dir, zone, time.Minute)); r.Asked.Result != Begun || len(r.Zones[0].Rolls) > 0 {
-		t.Errorf("a planned roll is called off: %+v", r.Asked)
+	if r := asked(Cancel(t.Context(), s.dir, zone, time.Minute)); r.Asked.Result != Begun || len(r.Zones[0].Rolls) > 0 {
+		t.Errorf("a planned roll is canceled: %+v", r.Asked)
 	}
 	stop()
 	<-done
@@ -390,15 +391,93 @@ func TestAsk(t *testing.T) {
 	if r.Asked.Result != Queued || r.ExitCode() != 2 || len(r.Zones[0].Requests) != 1 {
 		t.Errorf("%+v, exit %d", r.Asked, r.ExitCode())
 	}
-	if r := asked(TakeBack(t.Context(), s.dir, zone, time.Minute)); r.Asked.Result != TakenBack || r.Asked.What != "roll the CSK" || len(r.Zones[0].Requests) > 0 || r.ExitCode() != 0 {
+	if r := asked(Cancel(t.Context(), s.dir, zone, time.Minute)); r.Asked.Result != Canceled || r.Asked.What != "roll the CSK" || len(r.Zones[0].Requests) > 0 || r.ExitCode() != 0 {
 		t.Errorf("%+v, exit %d", r.Asked, r.ExitCode())
 	}
-	if r := asked(TakeBack(t.Context(), s.dir, zone, time.Minute)); !strings.HasPrefix(r.Asked.What, "nothing") {
+	if r := asked(Cancel(t.Context(), s.dir, zone, time.Minute)); r.Asked.What != "there was no request" {
 		t.Errorf("%+v", r.Asked)
 	}
 }
 
-// Somebody else takes the request back while one waits for its answer.
+// A request that a server has picked up is waited for as long as the server gets on, is not taken back, and never ends with
+// the advice to start with new keys.
+func TestRestoreThatTakesLong(t *testing.T) {
+	t.Parallel()
+	schema := compile(t)
+	const wait, zones = 400 * time.Millisecond, 4
+	for _, c := range []struct {
+		name     string
+		picks    bool // the server picks the request up, and does so many zones
+		does     int
+		result   Result
+		code     int
+		says     string
+		leftOver int
+	}{
+		{"no server", false, 0, Unanswered, 2, "caacheck keys new", 0},
+		{"a server that gets on", true, zones, Done, 0, "done: write the keys held in memory", 0},
+		{"a server that stops", true, 2, InProgress, 2, "2 of 4 zones are done", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			folder := keyfolder.New(dir)
+			server := func() error {
+				var found []keyfolder.Errand
+				for ; len(found) == 0; time.Sleep(time.Millisecond) {
+					if t.Context().Err() != nil {
+						return t.Context().Err()
+					}
+					found = folder.Errands(folder.Watch().Look(), time.Now())
+				}
+				e := found[0]
+				err := folder.PickUp(&e, time.Now(), zones)
+				for n := 0; n < c.does && err == nil; n++ {
+					time.Sleep(wait * 6 / 10)
+					e.Progress.Done++
+					err = folder.Reply(e, time.Now(), false)
+				}
+				if c.does == zones && err == nil {
+					e.Zones = []string{"example.org."}
+					err = folder.Reply(e, time.Now(), true)
+				}
+				return err
+			}
+			ended := make(chan error, 1)
+			if c.picks {
+				go func() { ended <- server() }()
+			} else {
+				ended <- nil
+			}
+			var seen []int
+			r, err := Restore(t.Context(), dir, wait, func(done, total int) {
+				if seen = append(seen, done); total != zones {
+					t.Errorf("%d zones", total)
+				}
+			})
+			if err = errors.Join(err, <-ended); err != nil {
+				t.Fatal(err)
+			}
+			checkJSON(t, schema, r)
+			var out bytes.Buffer
+			if err := r.WriteText(&out, true, 0); err != nil {
+				t.Fatal(err)
+			}
+			text := strings.Join(strings.Fields(out.String()), " ")
+			if r.Asked.Result != c.result || r.ExitCode() != c.code || !strings.Contains(text, c.says) || c.picks && strings.Contains(text, "keys new") {
+				t.Errorf("%+v, exit %d\n%s", r.Asked, r.ExitCode(), text)
+			}
+			if c.picks && (!slices.IsSorted(seen) || len(seen) == 0 || seen[len(seen)-1] < c.does-1) {
+				t.Errorf("progress %v", seen)
+			}
+			if left, err := filepath.Glob(filepath.Join(dir, "*.keyrequest")); err != nil || len(left) != c.leftOver {
+				t.Errorf("left %q, %v", left, err)
+			}
+		})
+	}
+}
+
+// The request is canceled while a command waits for its answer.
 func TestRequestThatIsGone(t *testing.T) {
 	t.Parallel()
 	const zone = "example.org."
@@ -412,7 +491,7 @@ func TestRequestThatIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := &Outcome{Request: Request{What: describe(r), Asked: r.Asked}}
-	if err := o.await(t.Context(), folder, zone, time.Minute); err == nil || !strings.Contains(err.Error(), "took it back") {
+	if err := o.await(t.Context(), folder, zone, time.Minute); err == nil || !strings.Contains(err.Error(), "it was canceled") {
 		t.Error(err)
 	}
 }

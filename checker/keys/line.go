@@ -25,42 +25,42 @@ var happenings = []struct {
 	{"made", func(t *keyroll.Times) time.Time { return t.Created }},
 	{"DNSKEY served", func(t *keyroll.Times) time.Time { return t.Publish }},
 	{"signs", func(t *keyroll.Times) time.Time { return t.Activate }},
-	{"CDS asks the parent for its DS", func(t *keyroll.Times) time.Time { return t.SyncPublish }},
-	{"CDS no longer names it", func(t *keyroll.Times) time.Time { return t.SyncDelete }},
-	{"signs no more", func(t *keyroll.Times) time.Time { return t.Inactive }},
+	{"CDS requests its DS", func(t *keyroll.Times) time.Time { return t.SyncPublish }},
+	{"CDS no longer requests its DS", func(t *keyroll.Times) time.Time { return t.SyncDelete }},
+	{"no longer signs", func(t *keyroll.Times) time.Time { return t.Inactive }},
 	{"DNSKEY withdrawn", func(t *keyroll.Times) time.Time { return t.Delete }},
 }
 
-// entered are the states whose beginning the times of a key do not show.
+// entered are the states whose beginning is not among the times of a key.
 var entered = map[keyroll.State]string{
-	keyroll.Active:   "named by every server of the parent",
-	keyroll.Retiring: "on its way out",
-	keyroll.Yielding: "on its way out, and signs",
-	keyroll.Unsure:   "nobody knows what caches have of it",
+	keyroll.Active:   "every server of the parent has its DS",
+	keyroll.Retiring: "being withdrawn",
+	keyroll.Yielding: "being withdrawn, and still signs",
+	keyroll.Unsure:   "what caches have of it is not known",
 }
 
 // coming is what a key will do when its wait is over, by the state in which it is then.
 var coming = map[keyroll.State]string{
 	keyroll.Introduced: "DNSKEY served",
-	keyroll.Ready:      "in use, and CDS asks the parent for its DS",
+	keyroll.Ready:      "in use, and CDS requests its DS",
 	keyroll.Active:     "in use",
 	keyroll.Postsigned: "DNSKEY withdrawn",
-	keyroll.Removed:    "out of use",
+	keyroll.Removed:    "no longer in use",
 }
 
 // ahead is what comes after a wait.
 func ahead(w *keyroll.Wait) string {
 	switch {
 	case w.State == w.Next && w.State == keyroll.Active:
-		return "a roll begins, for its age"
+		return "a roll begins, because of its age"
 	case w.State == keyroll.Unsure:
-		return "the parent's DS says what becomes of it"
+		return "the parent's DS decides what happens to it"
 	}
 	return coming[w.Next]
 }
 
-// timeLine is what has happened to the keys of a zone and what will, in the order of time; what nobody knows the
-// time of comes last.
+// timeLine returns what has happened to the keys of a zone and what will, in the order of time; events without a known
+// time come last.
 func timeLine(v *keyfolder.View, now time.Time) (events []Event) {
 	add := func(at time.Time, id *keyroll.ID, what string) {
 		events = append(events, Event{at, at.IsZero() || at.After(now), id, what})
@@ -75,7 +75,7 @@ func timeLine(v *keyfolder.View, now time.Time) (events []Event) {
 			add(k.Since, &k.ID, what)
 		}
 		if !k.Gone.IsZero() {
-			add(k.Gone, &k.ID, "no server of the parent names it")
+			add(k.Gone, &k.ID, "no server of the parent has its DS")
 		}
 		if k.State == keyroll.Removed && v.Report != nil {
 			add(k.Since.Add(v.Report.Settings.Keep), &k.ID, "files deleted")

@@ -3,35 +3,37 @@ package keys
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
-// FromOutside is what can be seen of zones' keys in the DNS: what each server of a zone and of its parent says.
+// FromOutside returns what the DNS has of zones' keys: the answers of each server of a zone and of its parent.
 func FromOutside(ctx context.Context, r *resolve.Resolver, zones ...string) *Report {
 	out := &Report{Version: 1, At: r.Now(), Zones: make([]Zone, len(zones))}
 	for i, zone := range zones {
-		o := outside{zone: Zone{Zone: terminal.Bare(zone), Status: Unknown, Keys: []Key{}, Amiss: []Amiss{}, TimeLine: []Event{}}, keys: map[keyroll.ID]*seenKey{}}
+		o := outside{zone: Zone{Zone: dnsname.Bare(zone), Status: Unknown, Keys: []Key{}, Problems: []Problem{}, TimeLine: []Event{}}, keys: map[keyroll.ID]*seenKey{}}
 		o.look(ctx, r, zone)
 		out.Zones[i] = o.zone
 	}
 	return out
 }
 
-// outside is one zone while it is looked at.
+// outside is one zone while its servers are asked.
 type outside struct {
 	zone    Zone
 	keys    map[keyroll.ID]*seenKey
-	remove  bool                // CDS asks for the DS to be removed (RFC 8078 4)
-	answers int                 // of servers to the question for DNSKEY
+	remove  bool                // CDS requests that the DS be removed (RFC 8078 4)
+	answers int                 // of servers to the query for DNSKEY
+	failed  map[string][]string // servers without an answer for DNSKEY, by the failure
 	sets    map[string][]string // servers by the DNSKEY RRset that they have, as text
 }
 
@@ -44,14 +46,17 @@ type seenKey struct {
 func (o *outside) look(ctx context.Context, r *resolve.Resolver, name string) {
 	z, err := r.Zone(ctx, name)
 	switch {
+	case (err != nil || z.Name != name) && r.WasOffline():
+		o.zone.Error = "no server answers this machine, not even the root servers"
+		return
 	case err != nil:
 		o.zone.Error = err.Error()
 		return
 	case z.Name != name:
-		o.zone.Error = fmt.Sprintf("it is no zone of its own: it lies in %s", terminal.Bare(z.Name))
+		o.zone.Error = fmt.Sprintf("it is not a zone: it is a name in the zone %s", dnsname.Bare(z.Name))
 		return
 	}
-	o.sets = map[string][]string{}
+	o.sets, o.failed = map[string][]string{}, map[string][]string{}
 	var questions []resolve.Question
 	for _, t := range []uint16{dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY, dns.TypeSOA} {
 		questions = append(questions, resolve.Question{Name: name, Type: t})
@@ -59,8 +64,11 @@ func (o *outside) look(ctx context.Context, r *resolve.Resolver, name string) {
 	for _, seen := range whole(r.Survey(ctx, z, questions...)) {
 		o.read(seen, z.Read(seen, name, seen.Type))
 	}
+	for _, failure := range slices.Sorted(maps.Keys(o.failed)) {
+		o.zone.Problems = append(o.zone.Problems, problem(dnskeyNotAnswered, Problem{Servers: o.failed[failure], Detail: failure}))
+	}
 	if o.answers == 0 {
-		o.zone.Error = "no server of the zone says what its keys are"
+		o.zone.Error = "the zone's keys could not be determined: no server of the zone answers for its DNSKEY RRset"
 		return
 	}
 	o.compare()
@@ -80,29 +88,28 @@ func whole(all []resolve.Observation) (out []resolve.Observation) {
 	return out
 }
 
-// ownFailures are those of this machine, which say nothing about a server.
+// ownFailures are those of this machine: they are not the server's.
 var ownFailures = []resolve.Failure{resolve.NotAsked, resolve.Offline, resolve.Cancelled}
 
-// read takes in one server's answer.
-func (o *outside) read(seen resolve.Observation, said resolve.Reading) {
-	if said.Kind == resolve.Failed {
-		if seen.Type == dns.TypeDNSKEY && !slices.Contains(ownFailures, said.Failure) {
-			o.zone.Amiss = append(o.zone.Amiss, Amiss{Code: "server-silent", Servers: []string{where(seen)}, Detail: string(said.Failure),
-				Cause: "a server of the zone does not say what its keys are", Remedy: "see whether it is reachable, and serves the zone"})
+// read adds one server's answer.
+func (o *outside) read(seen resolve.Observation, reading resolve.Reading) {
+	if reading.Kind == resolve.Failed {
+		if seen.Type == dns.TypeDNSKEY && !slices.Contains(ownFailures, reading.Failure) {
+			o.failed[string(reading.Failure)] = append(o.failed[string(reading.Failure)], seen.Source())
 		}
 		return
 	}
 	if seen.Type == dns.TypeDNSKEY {
 		o.answers++
 		var keys []string
-		for _, rr := range said.RRset.RRs {
+		for _, rr := range reading.RRset.RRs {
 			keys = append(keys, idOf(rr.(*dns.DNSKEY)).String())
 		}
 		slices.Sort(keys)
 		text := strings.Join(keys, ", ")
-		o.sets[text] = append(o.sets[text], where(seen))
+		o.sets[text] = append(o.sets[text], seen.Source())
 	}
-	for _, rr := range said.RRset.RRs {
+	for _, rr := range reading.RRset.RRs {
 		switch rr := rr.(type) {
 		case *dns.DNSKEY:
 			o.key(idOf(rr)).key = rr
@@ -116,7 +123,7 @@ func (o *outside) read(seen resolve.Observation, said resolve.Reading) {
 			}
 		}
 	}
-	for _, sig := range said.RRset.Sigs {
+	for _, sig := range reading.RRset.Sigs {
 		k := o.key(keyroll.ID{Algorithm: sig.Algorithm, Tag: sig.KeyTag})
 		k.signsDNSKEY = k.signsDNSKEY || seen.Type == dns.TypeDNSKEY
 		k.signsSOA = k.signsSOA || seen.Type == dns.TypeSOA
@@ -130,7 +137,7 @@ func (o *outside) key(id keyroll.ID) *seenKey {
 	return o.keys[id]
 }
 
-// compare says where servers differ.
+// compare reports where servers differ.
 func (o *outside) compare() {
 	if len(o.sets) < 2 {
 		return
@@ -143,12 +150,11 @@ func (o *outside) compare() {
 		has = append(has, fmt.Sprintf("%s at %s", keys, strings.Join(servers, ", ")))
 	}
 	slices.Sort(has)
-	o.zone.Amiss = append(o.zone.Amiss, Amiss{Code: "servers-differ", Detail: strings.Join(has, "; "),
-		Cause: "the zone's servers have different keys", Remedy: "look again in some minutes; if it stays so, one of them is not kept up to date"})
+	o.zone.Problems = append(o.zone.Problems, problem(serversDiffer, Problem{Detail: strings.Join(has, "; ")}))
 }
 
-// askParent asks each server of the parent for the DS. Those of the root are not asked so much: what the look-up
-// found will do.
+// askParent asks each server of the parent for the DS. The root's servers are not asked: the answer of the lookup is
+// used.
 func (o *outside) askParent(ctx context.Context, r *resolve.Resolver, z *resolve.Zone) {
 	if z.Parent == nil {
 		return
@@ -158,14 +164,14 @@ func (o *outside) askParent(ctx context.Context, r *resolve.Resolver, z *resolve
 		return
 	}
 	for _, seen := range whole(r.Survey(ctx, z.Parent, resolve.Question{Name: z.Name, Type: dns.TypeDS})) {
-		said := z.Parent.Read(seen, z.Name, dns.TypeDS)
+		reading := z.Parent.Read(seen, z.Name, dns.TypeDS)
 		var set []*dns.DS
-		for _, rr := range said.RRset.RRs {
+		for _, rr := range reading.RRset.RRs {
 			if ds, ok := rr.(*dns.DS); ok {
 				set = append(set, ds)
 			}
 		}
-		o.observe(where(seen), seen.At, set, string(said.Failure))
+		o.observe(seen.Source(), seen.At, set, string(reading.Failure))
 	}
 }
 
@@ -179,9 +185,9 @@ func (o *outside) observe(server string, at time.Time, set []*dns.DS, failure st
 	p.TTL = seconds(seen.TTL)
 	o.zone.Parent = append(o.zone.Parent, p)
 	if failure == "" && len(keyroll.Check(o.apex(), []keyroll.Observation{seen})) > 0 {
-		o.zone.Amiss = append(o.zone.Amiss, fromRefusal(keyroll.Refusal{Code: keyroll.Orphaned, Servers: []string{server}}))
+		o.zone.Problems = append(o.zone.Problems, problem(string(keyroll.Orphaned), Problem{Servers: []string{server}}))
 	} else if failure == "" && len(seen.Others) > 0 {
-		o.zone.Amiss = append(o.zone.Amiss, fromRefusal(keyroll.Refusal{Code: keyroll.ForeignDS, Keys: p.Others[:1], Servers: []string{server}}))
+		o.zone.Problems = append(o.zone.Problems, problem(string(keyroll.ForeignDS), Problem{Keys: p.Others[:1], Servers: []string{server}}))
 	}
 }
 
@@ -204,7 +210,7 @@ func (o *outside) apex() (ids []keyroll.ID) {
 	return ids
 }
 
-// conclude lists the keys, and says how the zone is to be seen.
+// conclude lists the keys, and sets the status of the zone.
 func (o *outside) conclude(z *resolve.Zone) {
 	silent := 0
 	for _, p := range o.zone.Parent {
@@ -234,11 +240,11 @@ func (o *outside) conclude(z *resolve.Zone) {
 		o.zone.Status = Signed
 	}
 	if z.Trust.Status == dnssec.Bogus {
-		o.zone.Amiss = append(o.zone.Amiss, Amiss{Code: "bogus", Detail: z.Trust.String(), Cause: "the zone does not validate", Remedy: "caacheck -v " + o.zone.Zone + " shows the chain"})
+		o.zone.Problems = append(o.zone.Problems, problem(bogus, Problem{Detail: z.Trust.String()}))
 	}
 }
 
-// role is what a key does; "" where only a tag of it was seen.
+// role is the role of a key; "" where only its tag was seen.
 func (k *seenKey) role() string {
 	switch {
 	case k.key == nil:
@@ -252,14 +258,3 @@ func (k *seenKey) role() string {
 }
 
 func idOf(key *dns.DNSKEY) keyroll.ID { return keyroll.ID{Algorithm: key.Algorithm, Tag: key.KeyTag()} }
-
-// where is a server and its address, for people.
-func where(o resolve.Observation) string {
-	switch {
-	case o.Server == "":
-		return o.Addr.String()
-	case !o.Addr.IsValid():
-		return terminal.Bare(o.Server)
-	}
-	return fmt.Sprintf("%s (%s)", terminal.Bare(o.Server), o.Addr.Addr())
-}

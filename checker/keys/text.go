@@ -6,42 +6,43 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
-// width is what people's terminals have at least, in characters.
-const width = 80
-
-// shownPast is how many events of the past a time line for people begins with.
+// shownPast is how many past events a time line has.
 const shownPast = 12
 
-// shownAnswers is for how long people are shown what became of what they asked for.
+// shownAnswers is for how long the answer to a request is shown.
 const shownAnswers = 24 * time.Hour
 
-// WriteText writes the report for people; a time line of each zone, too, where lines says so.
-func (r *Report) WriteText(w io.Writer, lines bool) error {
-	var out strings.Builder
-	for _, note := range r.Notes {
-		out.WriteString(wrap("", note, "") + "\n\n")
-	}
+// WriteText writes the report as text, in lines of at most so many columns, 0 for no limit; with a time line of each
+// zone if lines is set.
+func (r *Report) WriteText(w io.Writer, lines bool, columns int) error {
+	out := &writer{columns: columns}
 	if r.Asked != nil {
-		r.Asked.write(&out, r)
+		r.Asked.write(out, r)
 	}
 	for i := range r.Zones {
 		if i > 0 {
 			out.WriteString("\n")
 		}
-		r.Zones[i].write(&out, r.At, lines)
+		r.Zones[i].write(out, r.At, lines)
 	}
 	if len(r.Zones) == 0 && r.Asked == nil {
-		fmt.Fprintf(&out, "there are no keys in %s\nA running server may hold some: caacheck keys restore has it write them.\n", terminal.Clean(r.Folder))
+		out.wrap("", fmt.Sprintf("There are no keys in %s. A running server may hold some in memory: caacheck keys restore has it write them.", r.Folder), "")
 	}
 	if len(r.Zones) > 1 {
-		fmt.Fprintf(&out, "\n%s\n", r.summary())
+		fmt.Fprintf(out, "\n%s\n", r.summary())
 	}
-	_, err := io.WriteString(w, terminal.CleanLines(out.String()))
+	for _, note := range r.Notes {
+		out.WriteString("\n")
+		out.wrap("Note: ", note, "      ")
+	}
+	_, err := io.WriteString(w, terminal.CleanLines(strings.TrimRight(out.String(), "\n")+"\n"))
 	return err
 }
 
@@ -51,53 +52,54 @@ func (r *Report) WriteJSON(w io.Writer) error {
 }
 
 func (r *Report) summary() string {
-	amiss, unknown := 0, 0
+	wrong, unknown := 0, 0
 	for i := range r.Zones {
 		switch {
-		case len(r.Zones[i].Amiss) > 0:
-			amiss++
+		case len(r.Zones[i].Problems) > 0:
+			wrong++
 		case r.Zones[i].Error != "":
 			unknown++
 		}
 	}
 	text := fmt.Sprintf("%d zones", len(r.Zones))
-	if amiss > 0 {
-		text += fmt.Sprintf(", something must be mended for %d", amiss)
+	if wrong > 0 {
+		text += fmt.Sprintf(", %d with something to fix", wrong)
 	}
 	if unknown > 0 {
-		text += fmt.Sprintf(", %d could not be found out", unknown)
+		text += fmt.Sprintf(", %d unknown", unknown)
 	}
 	return text
 }
 
-func (o *Outcome) write(out *strings.Builder, r *Report) {
+func (o *Outcome) write(out *writer, r *Report) {
 	text := ""
 	switch o.Result {
-	case Done, Failed, Unanswered:
+	case Done, Failed, Unanswered, InProgress:
 		for _, line := range o.errandText(r.Folder) {
-			out.WriteString(wrap("", line, "    ") + "\n")
+			out.wrap("", line, "    ")
 		}
 		out.WriteString("\n")
 		return
 	case Refused:
-		text = fmt.Sprintf("refused to %s: %s; %s", o.What, o.Refused.about(), o.Refused.Remedy)
+		text = fmt.Sprintf("refused to %s: %s. Fix: %s", o.What, o.Refused.about(), o.Refused.Fix)
 	case Queued:
 		z := &r.Zones[0]
-		text = fmt.Sprintf("No server has taken up the request to %s yet. It stays in the folder for an hour: caacheck keys %s %s shows it, caacheck keys cancel %s %s takes it back. See whether a server runs on this folder.", o.What, r.Folder, z.Zone, r.Folder, z.Zone)
-	case TakenBack:
-		text = "taken back: " + o.What
+		text = fmt.Sprintf("No server has answered the request to %s yet. It stays in the folder for an hour: caacheck keys %s %s shows it, caacheck keys cancel %s %s cancels it. Make sure that a server runs with this folder.", o.What, r.Folder, z.Zone, r.Folder, z.Zone)
+	case Canceled:
+		text = "canceled: " + o.What
 	case Planned:
-		text = "taken up, and not begun yet: " + o.What
+		text = "accepted, and not begun yet: " + o.What
 	case Begun:
 		text = "begun: " + o.What
 	}
-	out.WriteString(wrap("", text, "    ") + "\n\n")
+	out.wrap("", text, "    ")
+	out.WriteString("\n")
 }
 
-func (z *Zone) write(out *strings.Builder, now time.Time, lines bool) {
+func (z *Zone) write(out *writer, now time.Time, lines bool) {
 	fmt.Fprintf(out, "%s  %s\n", terminal.Clean(z.Zone), z.Status)
 	if z.Error != "" {
-		out.WriteString(wrap("    ", z.Error, "    ") + "\n")
+		out.wrap("    ", z.Error, "    ")
 	}
 	left := 0
 	first := true
@@ -116,27 +118,27 @@ func (z *Zone) write(out *strings.Builder, now time.Time, lines bool) {
 	if left > 0 {
 		fmt.Fprintf(out, "    and %d no longer in use\n", left)
 	}
-	say := func(first, text string) { out.WriteString(wrap("    "+first, text, "      ") + "\n") }
+	say := func(first, text string) { out.wrap("    "+first, text, "      ") }
 	for _, r := range z.Rolls {
 		say("", r.text())
 	}
 	for _, r := range z.Requests {
-		say("", fmt.Sprintf("asked for at %s and waiting for a server: %s", moment(r.Asked), r.What))
+		say("", fmt.Sprintf("requested at %s, not yet read by a server: %s", moment(r.Asked), r.What))
 	}
 	for _, a := range z.Answers {
 		if now.Sub(a.Answered) < shownAnswers {
 			say("", a.text())
 		}
 	}
-	for _, a := range z.Amiss {
-		say("! ", a.about()+": "+a.Remedy)
+	for _, a := range z.Problems {
+		say("! ", a.about()+". Fix: "+a.Fix)
 	}
 	if lines {
 		writeLine(out, z.TimeLine, now)
 	}
 }
 
-func (k *Key) write(out *strings.Builder) {
+func (k *Key) write(out *writer) {
 	state, since := k.State, ""
 	if state == "" {
 		state = "-"
@@ -161,7 +163,7 @@ func (k *Key) write(out *strings.Builder) {
 	if !k.Until.IsZero() {
 		waits = "waits until " + moment(k.Until) + " for " + k.WaitsFor
 	}
-	out.WriteString(wrap("        ", waits, "        ") + "\n")
+	out.wrap("        ", waits, "        ")
 }
 
 func (r *Roll) text() string {
@@ -174,13 +176,13 @@ func (r *Roll) text() string {
 
 func (a *Request) text() string {
 	if a.Refused != nil {
-		return fmt.Sprintf("refused at %s to %s: %s; %s", moment(a.Answered), a.What, a.Refused.about(), a.Refused.Remedy)
+		return fmt.Sprintf("refused at %s to %s: %s. Fix: %s", moment(a.Answered), a.What, a.Refused.about(), a.Refused.Fix)
 	}
-	return fmt.Sprintf("taken up at %s: %s", moment(a.Answered), a.What)
+	return fmt.Sprintf("accepted at %s: %s", moment(a.Answered), a.What)
 }
 
 // about is a cause with what it is about.
-func (a *Amiss) about() string {
+func (a *Problem) about() string {
 	var about []string
 	for _, id := range a.Keys {
 		about = append(about, id.String())
@@ -196,7 +198,7 @@ func (a *Amiss) about() string {
 }
 
 // writeLine draws a time line: the past, now, what has a time, and what has none.
-func writeLine(out *strings.Builder, events []Event, now time.Time) {
+func writeLine(out *writer, events []Event, now time.Time) {
 	if len(events) == 0 {
 		return
 	}
@@ -223,14 +225,14 @@ func writeLine(out *strings.Builder, events []Event, now time.Time) {
 			who = e.Key.String()
 		}
 		begin := fmt.Sprintf("    %s %-16s  %-9s  ", map[bool]string{false: "●", true: "○"}[e.ToCome], when, who)
-		out.WriteString(wrap(begin, e.What, strings.Repeat(" ", len([]rune(begin)))) + "\n")
+		out.wrap(begin, e.What, strings.Repeat(" ", utf8.RuneCountInString(begin)))
 	}
 	if coming == len(events) {
 		writeNow(out, now)
 	}
 }
 
-func writeNow(out *strings.Builder, now time.Time) {
+func writeNow(out *writer, now time.Time) {
 	fmt.Fprintf(out, "    ▶ %s  now\n", moment(now))
 }
 
@@ -252,24 +254,13 @@ func together(events []Event) (out []Event) {
 
 func sameKey(a, b *keyroll.ID) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// wrap breaks a text at spaces into lines of at most width: the first begins with one text, the others with another.
-func wrap(first, text, others string) string {
-	var out strings.Builder
-	out.WriteString(first)
-	used := len([]rune(first))
-	for i, word := range strings.Fields(text) {
-		n := len([]rune(word))
-		switch {
-		case i == 0:
-		case used+1+n > width:
-			out.WriteString("\n" + others)
-			used = len([]rune(others))
-		default:
-			out.WriteByte(' ')
-			used++
-		}
-		out.WriteString(word)
-		used += n
-	}
-	return out.String()
+// writer is text of so many columns.
+type writer struct {
+	strings.Builder
+	columns int
+}
+
+// wrap writes a paragraph: the first line begins with one text, the others with another.
+func (w *writer) wrap(first, text, others string) {
+	w.WriteString(report.Wrap(first, text, others, w.columns) + "\n")
 }

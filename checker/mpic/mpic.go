@@ -1,6 +1,6 @@
-// Package mpic is the Open MPIC API as values: what `POST /mpic` takes and gives for CAA checks, by the
-// published OpenAPI document (open-mpic-specification 3.5.0). Both sides use it: the agent that answers,
-// and the perspective that asks one.
+// Package mpic is the Open MPIC API as values: the requests and responses of `POST /mpic` for CAA checks, by the published
+// OpenAPI document (open-mpic-specification 3.5.0). Both sides use it: the agent, which is the server, and the
+// perspective, which is the client.
 package mpic
 
 import (
@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
@@ -21,7 +21,7 @@ const Path = "/mpic"
 // CheckCAA is the check type of a CAA check.
 const CheckCAA = "caa"
 
-// The certificate types of the API. It has none for mark certificates.
+// The certificate types of the API. It has no type for mark certificates.
 const (
 	TLSServer = "tls-server"
 	SMIME     = "s-mime"
@@ -30,13 +30,13 @@ const (
 // certificateTypes are those of the API by ours.
 var certificateTypes = map[issuance.CertificateType]string{issuance.TLS: TLSServer, issuance.SMIME: SMIME}
 
-// CertificateType is the API's word for a type; false where it has none.
+// CertificateType returns the API's name of a type; false if it has no name for it.
 func CertificateType(t issuance.CertificateType) (string, bool) {
 	word, ok := certificateTypes[t]
 	return word, ok
 }
 
-// ParseCertificateType reads the API's word. Nothing is TLS.
+// ParseCertificateType reads the API's name of a type. The empty name is TLS.
 func ParseCertificateType(word string) (issuance.CertificateType, bool) {
 	if word == "" {
 		return issuance.TLS, true
@@ -114,8 +114,7 @@ type Error struct {
 	Message string `json:"error_message"`
 }
 
-// Details is what the look-up found. Outcome and Reason are ours, which the API allows: they say what a
-// bare refusal cannot.
+// Details is the result of the lookup. Outcome and Reason are not of the API, which allows other fields.
 type Details struct {
 	Present bool    `json:"caa_record_present"`
 	FoundAt *string `json:"found_at"`
@@ -125,8 +124,7 @@ type Details struct {
 }
 
 // Records are CAA records in presentation format, without their owners: `0 issue "ca.example"`. The
-// document makes them one string, of which we write a line for each; Open MPIC itself sends a list. Both
-// are read.
+// document has one string, of which we write a line for each; Open MPIC itself sends a list. Both are read.
 type Records []string
 
 // MarshalJSON writes one string; null for no records.
@@ -183,7 +181,7 @@ func escape(octets string, inTag bool) string {
 	return b.String()
 }
 
-// RRset reads the records. The error says which is none.
+// RRset parses the records. The error names the one that is not a CAA record.
 func (r Records) RRset() (issuance.RRset, error) {
 	if len(r) > maxRecords {
 		return nil, fmt.Errorf("%d records are more than an answer holds", len(r))
@@ -196,7 +194,7 @@ func (r Records) RRset() (issuance.RRset, error) {
 		}
 		p, err := property(text)
 		if err != nil {
-			return nil, fmt.Errorf("%.80q is no CAA record: %w", text, err)
+			return nil, fmt.Errorf("%.80q is not a CAA record: %w", text, err)
 		}
 		out = append(out, p)
 	}
@@ -210,7 +208,7 @@ var recordPattern = regexp.MustCompile(`^([0-9]{1,3})[ \t]+([!-~]+)[ \t]+(?:"((?
 func property(text string) (issuance.Property, error) {
 	m := recordPattern.FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil {
-		return issuance.Property{}, fmt.Errorf("flags, tag and value stand in one")
+		return issuance.Property{}, fmt.Errorf("want flags, tag and value")
 	}
 	flags, err := strconv.ParseUint(m[1], 10, 8)
 	return issuance.Property{Flags: uint8(flags), Tag: dnssec.Octets(m[2]), Value: dnssec.Octets(m[3] + m[4])}, err

@@ -22,6 +22,7 @@ import (
 	"github.com/coredns-caa/caa/checker/quorum"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
@@ -30,11 +31,10 @@ import (
 // whose octets are all escaped.
 const maxResponse = 32 << 20
 
-// nobody is an Issuer Domain Name that nobody has (RFC 6761 6.4): with none, an installation takes its
-// own CA's.
+// nobody is an Issuer Domain Name that no CA has (RFC 6761 6.4): without any, an installation uses that of its own CA.
 const nobody = "invalid"
 
-// client asks one installation. Its perspectives' like questions of one moment are one request.
+// client sends requests to one installation. Equal questions for its perspectives at the same moment are one request.
 type client struct {
 	url           string
 	header, token string
@@ -45,7 +45,7 @@ type client struct {
 func newClient(url string, config *tls.Config, header, token string) *client {
 	return &client{url: url, header: header, token: token, http: &http.Client{
 		Transport:     &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: DefaultConcurrency, IdleConnTimeout: time.Minute},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token is for this URL alone
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token is only for this URL
 	}}
 }
 
@@ -55,7 +55,7 @@ type agent struct {
 	code string
 }
 
-// unclear is an answer that says nothing about the name.
+// unclear is an answer that determines nothing about the name.
 type unclear struct {
 	reason issuance.Reason
 	text   string
@@ -63,13 +63,13 @@ type unclear struct {
 
 func (u unclear) Error() string { return u.text }
 
-func (a agent) see(ctx context.Context, r guard.Requirement, at time.Time) Sight {
+func (a agent) see(ctx context.Context, r guard.Requirement, at time.Time) Observation {
 	s := a.look(ctx, r, at)
 	s.Detail, s.FoundAt = short(s.Detail), short(s.FoundAt)
 	return s
 }
 
-// mostWords is how many octets of an agent's text are kept: it may send megabytes for each name.
+// mostWords is how many octets of an agent's text are kept: an agent may send megabytes for each name.
 const mostWords = 1000
 
 func short(text string) string {
@@ -79,14 +79,14 @@ func short(text string) string {
 	return strings.ToValidUTF8(text[:mostWords], "") + "…"
 }
 
-func (a agent) look(ctx context.Context, r guard.Requirement, at time.Time) Sight {
+func (a agent) look(ctx context.Context, r guard.Requirement, at time.Time) Observation {
 	response, err := a.ask(ctx, r)
 	var check mpic.Check
 	if err == nil {
 		check, err = a.pick(response, r)
 	}
 	if err != nil {
-		s := Sight{Reason: NoAnswer, Detail: "the agent: " + err.Error()}
+		s := Observation{Reason: NoAnswer, Detail: "the agent: " + err.Error()}
 		if u, ok := errors.AsType[unclear](err); ok {
 			s.Reason = u.reason
 		}
@@ -95,8 +95,8 @@ func (a agent) look(ctx context.Context, r guard.Requirement, at time.Time) Sigh
 	return read(check, r, at)
 }
 
-// ask posts the question. Mark certificates, which the API does not know, are asked for as TLS: what
-// the records say of them is ours to read.
+// ask posts the request. Mark certificates, which the API does not have, are requested as TLS: the records are evaluated
+// here.
 func (c *client) ask(ctx context.Context, r guard.Requirement) (*mpic.Response, error) {
 	kind, known := mpic.CertificateType(r.Type)
 	if !known {
@@ -133,24 +133,24 @@ func (c *client) post(ctx context.Context, body []byte) (*mpic.Response, error) 
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxResponse))
-	if err = cmp.Or(err, ctx.Err()); err != nil { // what comes when the time is up, an agent sends to a closed door
+	if err = cmp.Or(err, ctx.Err()); err != nil { // the agent's answer comes too late
 		return nil, err
 	}
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s: %.200q", c.url, answer.Status, text)
+		return nil, fmt.Errorf("%s: HTTP status %s: %.200q", c.url, answer.Status, text)
 	}
 	response := new(mpic.Response)
 	if err := json.Unmarshal(text, response); err != nil {
-		return nil, unclear{BadAnswer, fmt.Sprintf("%s sends no answer of the API: %v", c.url, err)}
+		return nil, unclear{BadAnswer, fmt.Sprintf("%s does not send a response of the API: %v", c.url, err)}
 	}
 	return response, nil
 }
 
-// pick is the check of this perspective among those of the answer.
+// pick returns the check of this perspective from the response.
 func (a agent) pick(response *mpic.Response, r guard.Requirement) (mpic.Check, error) {
-	same := strings.EqualFold(strings.TrimSuffix(response.Target, "."), r.String())
+	same := strings.EqualFold(dnsname.Bare(response.Target), r.String())
 	if response.CheckType != mpic.CheckCAA || !same {
-		return mpic.Check{}, unclear{BadAnswer, fmt.Sprintf("it answers for a check %q of %q, not for what was asked", response.CheckType, response.Target)}
+		return mpic.Check{}, unclear{BadAnswer, fmt.Sprintf("the response is for a check %q of %q, not for the request", response.CheckType, response.Target)}
 	}
 	var codes []string
 	for _, p := range response.Perspectives {
@@ -163,41 +163,41 @@ func (a agent) pick(response *mpic.Response, r guard.Requirement) (mpic.Check, e
 	case a.code == "":
 		return mpic.Check{}, unclear{BadAnswer, fmt.Sprintf("it answers for %d perspectives (%s): give the one that is meant as code", len(codes), strings.Join(codes, ", "))}
 	case i < 0:
-		return mpic.Check{}, unclear{BadAnswer, fmt.Sprintf("it answers for %s, not for the perspective %q", cmp.Or(strings.Join(codes, ", "), "nobody"), a.code)}
+		return mpic.Check{}, unclear{BadAnswer, fmt.Sprintf("the response is of %s, not of the perspective %q", cmp.Or(strings.Join(codes, ", "), "nobody"), a.code)}
 	}
 	return response.Perspectives[i].Check, nil
 }
 
-// read makes a view of an agent's check. Where it shows the records, the one evaluator decides what
-// they say, so that accounts, methods and the date count; the agent's own word can only make it worse.
-func read(check mpic.Check, r guard.Requirement, at time.Time) Sight {
-	said := said(check)
+// read makes an observation of an agent's check. If it has the records, they are evaluated here, so that accounts,
+// methods and the date count; the agent's own result can only make it worse.
+func read(check mpic.Check, r guard.Requirement, at time.Time) Observation {
+	message := messageOf(check)
 	rrset, err := check.Details.Records.RRset()
 	switch {
 	case !check.Completed:
-		return Sight{Reason: NotCompleted, Detail: said}
+		return Observation{Reason: NotCompleted, Detail: message}
 	case err != nil:
-		return Sight{Reason: BadAnswer, Detail: "the agent: " + err.Error()}
+		return Observation{Reason: BadAnswer, Detail: "the agent: " + err.Error()}
 	case len(rrset) == 0 && (check.Details.Present || !check.Passed):
-		return bare(check, r, said)
+		return bare(check, r, message)
 	}
 	step := climb.Step{Name: r.Name, RRset: rrset, Answer: resolve.Answer{Owner: r.Name}}
 	if check.Details.FoundAt != nil {
 		step.Answer.Owner = *check.Details.FoundAt
 	}
-	s := sight(verdict.Decide(climb.Climb{Name: r.Name, Steps: []climb.Step{step}}, r, at))
+	s := observe(climb.Climb{Name: r.Name, Steps: []climb.Step{step}}, r, at)
 	if _, asked := mpic.CertificateType(r.Type); asked && !check.Passed && s.View == quorum.Permits {
-		s.View, s.Reason, s.Detail = quorum.Disputed, ReadsAnother, cmp.Or(said, "the agent denies what we read as a permission")
+		s.View, s.Reason, s.Detail = quorum.Disputed, ReadsAnother, cmp.Or(message, "the agent denies what caacheck reads as a permission")
 	}
 	return s
 }
 
-// reasonPattern is what reasons look like. What an agent sends is no reason for being one of ours.
+// reasonPattern is the form of reasons. An agent may send other text.
 var reasonPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
-// bare is an agent's word without the records that it saw, or why it saw none.
-func bare(check mpic.Check, r guard.Requirement, said string) Sight {
-	s := Sight{View: quorum.Denies, Reason: AgentDenies, Detail: said}
+// bare makes an observation of a check that has no records.
+func bare(check mpic.Check, r guard.Requirement, message string) Observation {
+	s := Observation{View: quorum.Denies, Reason: AgentDenies, Detail: message}
 	if reasonPattern.MatchString(check.Details.Reason) {
 		s.Reason = issuance.Reason(check.Details.Reason)
 	}
@@ -207,14 +207,14 @@ func bare(check mpic.Check, r guard.Requirement, said string) Sight {
 		s.View = quorum.Disputed
 	case check.Passed && asked:
 		s.View, s.Reason = quorum.Permits, AgentPermits
-	case check.Details.Present && !asked: // its word is for another type
+	case check.Details.Present && !asked: // its result is for another type
 		s.View, s.Reason = quorum.Unknown, BadAnswer
 	}
 	return s
 }
 
-// said is what an agent says went wrong.
-func said(check mpic.Check) string {
+// messageOf returns an agent's error messages.
+func messageOf(check mpic.Check) string {
 	var out []string
 	for _, e := range check.Errors {
 		out = append(out, strings.TrimPrefix(e.Type+": "+e.Message, ": "))

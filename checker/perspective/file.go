@@ -1,8 +1,7 @@
 package perspective
 
 import (
-	"cmp"
-	"errors"
+	"context"
 	"fmt"
 	"maps"
 	"net"
@@ -12,11 +11,10 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/coredns-caa/caa/checker/quorum"
-	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/spelling"
+	"github.com/coredns-caa/caa/plugin/pkg/steps"
+	"github.com/coredns-caa/caa/plugin/pkg/yamlpos"
 )
 
 // Kind is how a perspective is asked.
@@ -30,10 +28,10 @@ const (
 	DoT   Kind = "dot"   // a resolver (RFC 7858)
 	DoH   Kind = "doh"   // a resolver (RFC 8484)
 	DoQ   Kind = "doq"   // a resolver (RFC 9250)
-	Agent Kind = "agent" // what speaks the Open MPIC API: `caacheck agent`, or a CA's installation
+	Agent Kind = "agent" // a server of the Open MPIC API: `caacheck agent`, or a CA's installation
 )
 
-// addressing is what a kind's address is.
+// addressing is the form of a kind's address.
 type addressing struct {
 	read func(text string) (string, error) // nil: it has none
 	tls  bool
@@ -57,22 +55,22 @@ func hostPort(port uint16) func(string) (string, error) {
 		}
 		addr, err := netip.ParseAddrPort(text)
 		if err != nil {
-			return "", fmt.Errorf("%q is not an IP address: write 192.0.2.1, 192.0.2.1:5353 or \"[2001:db8::1]:53\"", text)
+			return "", fmt.Errorf("invalid address %q: want an IP address, 192.0.2.1, 192.0.2.1:5353 or \"[2001:db8::1]:53\"", text)
 		}
 		return addr.String(), nil
 	}
 }
 
-// httpsURL reads a URL. What is asked there has to come authenticated and encrypted (BR 3.2.2.9).
+// httpsURL reads a URL. Its server must be authenticated, and the connection encrypted (BR 3.2.2.9).
 func httpsURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "":
-		return "", fmt.Errorf("%q is not a URL: write https://host.example/path", text)
+		return "", fmt.Errorf("invalid address %q: want a URL, https://host.example/path", text)
 	case u.Scheme != "https":
-		return "", fmt.Errorf("%q is not encrypted: only https:// will do (BR 3.2.2.9)", text)
+		return "", fmt.Errorf("invalid address %q: want https://, which is encrypted (BR 3.2.2.9)", text)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return "", fmt.Errorf("%q has more than a host and a path; a token belongs into a file of its own", u.Redacted())
+		return "", fmt.Errorf("invalid address %q: want only a host and a path; put a token into a file of its own", u.Redacted())
 	}
 	return u.String(), nil
 }
@@ -85,13 +83,13 @@ type Spec struct {
 	Region  quorum.Region
 	Place   quorum.Coordinates
 
-	ServerName string // that a resolver's certificate has to prove; "" for its address
+	ServerName string // the name in a resolver's certificate; "" for its address
 	CA         string // file of the certificates that are trusted, PEM; "" for the system's
 	Token      string // file of an agent's token
-	Header     string // of HTTP that the token goes into; "" for Authorization, as a bearer's
+	Header     string // the HTTP header for the token; "" for Authorization, as a bearer token
 	Code       string // which of the agent's own perspectives it is; "" for its only one
 
-	Pos policy.Position
+	Pos yamlpos.Position
 }
 
 // File is a perspectives file.
@@ -101,49 +99,50 @@ type File struct {
 	Specs   []Spec
 }
 
-// Parse reads a perspectives file. The error is a policy.ErrorList with everything that is wrong.
+// MaxSize is the largest perspectives file, in octets: a perspective takes 300.
+const MaxSize = 1 << 20
+
+// rules are those of perspectives files.
+var rules = yamlpos.Rules{
+	Size: MaxSize, TooLarge: fmt.Sprintf("the file is larger than %d MiB; is it a perspectives file?", MaxSize>>20),
+	Entries: 100_000, TooMany: "the file has more than 100,000 entries of lists and mappings; that is no perspectives file",
+	Depth: 8, TooDeep: "check the indentation and the brackets",
+	Instead:     "write the value out",
+	EmptyAdvice: "it begins with version: 1",
+}
+
+// Parse reads a perspectives file. The error is a yamlpos.ErrorList with everything that is wrong.
 func Parse(name string, data []byte) (*File, error) {
-	tree, err := policy.Parse(name, data)
+	tree, unread := yamlpos.Parse(steps.Of(context.Background()), name, data, &rules)
 	if tree == nil {
+		return nil, unread
+	}
+	r := &reader{tree: tree}
+	f := r.read(tree.Root)
+	if err := yamlpos.Joined(unread, r.wrong.Err()); err != nil {
 		return nil, err
-	}
-	r := &reader{file: name}
-	if err != nil { // what YAML has and our files have not
-		errors.As(err, &r.wrong)
-	}
-	f := r.read(tree.Root())
-	if len(r.wrong) > 0 {
-		slices.SortStableFunc(r.wrong, func(a, b *policy.Error) int {
-			return cmp.Or(a.Pos.Line-b.Pos.Line, a.Pos.Column-b.Pos.Column)
-		})
-		return nil, r.wrong
 	}
 	return f, nil
 }
 
 // reader gathers what is wrong.
 type reader struct {
-	file  string
-	wrong policy.ErrorList
+	tree  *yamlpos.File
+	wrong yamlpos.Sink
 }
 
-func (r *reader) pos(n *yaml.Node) policy.Position {
-	return policy.Position{File: r.file, Line: n.Line, Column: n.Column}
-}
-
-func (r *reader) refuse(n *yaml.Node, format string, args ...any) {
-	r.wrong = append(r.wrong, &policy.Error{Pos: r.pos(n), Message: fmt.Sprintf(format, args...)})
+func (r *reader) refuse(n *yamlpos.Node, format string, args ...any) {
+	r.wrong.Add(r.tree.Pos(n), format, args...)
 }
 
 // fields hands each value of a mapping to the row of its key, and returns the values by their keys.
-func (r *reader) fields(n *yaml.Node, what string, rows map[string]func(*yaml.Node)) map[string]*yaml.Node {
-	given := map[string]*yaml.Node{}
-	if n.Kind != yaml.MappingNode {
-		r.refuse(n, "%s is a mapping of keys to values", what)
+func (r *reader) fields(n *yamlpos.Node, what string, rows map[string]func(*yamlpos.Node)) map[string]*yamlpos.Node {
+	given := map[string]*yamlpos.Node{}
+	if n.Kind != yamlpos.Mapping {
+		r.refuse(n, "%s must be a mapping of keys to values", what)
 		return given
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
+	for key, value := range n.Pairs() {
 		read := rows[key.Value]
 		if read == nil {
 			known := slices.Sorted(maps.Keys(rows))
@@ -160,50 +159,50 @@ func (r *reader) fields(n *yaml.Node, what string, rows map[string]func(*yaml.No
 	return given
 }
 
-func (r *reader) text(n *yaml.Node, what string) string {
-	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" || n.Value == "" {
-		r.refuse(n, "%s is a text", what)
+func (r *reader) text(n *yamlpos.Node, what string) string {
+	if n.Kind != yamlpos.Scalar || n.Type != yamlpos.Text || n.Value == "" {
+		r.refuse(n, "%s must be a string", what)
 		return ""
 	}
 	return n.Value
 }
 
-func (r *reader) read(root *yaml.Node) *File {
-	f := &File{Name: r.file}
-	var primary *yaml.Node
-	given := r.fields(root, "a perspectives file", map[string]func(*yaml.Node){
-		"version": func(n *yaml.Node) {
+func (r *reader) read(root *yamlpos.Node) *File {
+	f := &File{Name: r.tree.Name}
+	var primary *yamlpos.Node
+	given := r.fields(root, "a perspectives file", map[string]func(*yamlpos.Node){
+		"version": func(n *yamlpos.Node) {
 			if n.Value != "1" {
-				r.refuse(n, "version is 1")
+				r.refuse(n, "version must be 1")
 			}
 		},
-		"primary":      func(n *yaml.Node) { primary = n },
-		"perspectives": func(n *yaml.Node) { f.Specs = r.specs(n) },
+		"primary":      func(n *yamlpos.Node) { primary = n },
+		"perspectives": func(n *yamlpos.Node) { f.Specs = r.specs(n) },
 	})
 	for _, key := range []string{"version", "perspectives"} {
-		if given[key] == nil && root.Kind == yaml.MappingNode {
+		if given[key] == nil && root.Kind == yamlpos.Mapping {
 			r.refuse(root, "%s is missing", key)
 		}
 	}
 	if primary != nil {
 		f.Primary = slices.IndexFunc(f.Specs, func(s Spec) bool { return s.Name == primary.Value })
 		if f.Primary < 0 {
-			r.refuse(primary, "primary names a perspective of this file, which %q is not", primary.Value)
+			r.refuse(primary, "primary: no perspective of this file is named %q", primary.Value)
 		}
 	}
 	return f
 }
 
-func (r *reader) specs(n *yaml.Node) []Spec {
-	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
-		r.refuse(n, "perspectives is a list of one or more")
+func (r *reader) specs(n *yamlpos.Node) []Spec {
+	if n.Kind != yamlpos.Sequence || n.Len() == 0 {
+		r.refuse(n, "perspectives must be a list of one or more")
 		return nil
 	}
 	var out []Spec
-	for _, item := range n.Content {
+	for item := range n.Items() {
 		s := r.spec(item)
 		if i := slices.IndexFunc(out, func(o Spec) bool { return o.Name == s.Name && s.Name != "" }); i >= 0 {
-			r.refuse(item, "the perspective %q stands twice; the first is in line %d", s.Name, out[i].Pos.Line)
+			r.refuse(item, "two perspectives are named %q; the first is in line %d", s.Name, out[i].Pos.Line)
 		}
 		out = append(out, s)
 	}
@@ -215,17 +214,17 @@ var needed = []string{"name", "kind", "region", "coordinates"}
 
 var headerPattern = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
 
-func (r *reader) spec(n *yaml.Node) Spec {
-	s := Spec{Pos: r.pos(n)}
-	text := func(into *string, what string) func(*yaml.Node) {
-		return func(n *yaml.Node) { *into = r.text(n, what) }
+func (r *reader) spec(n *yamlpos.Node) Spec {
+	s := Spec{Pos: r.tree.Pos(n)}
+	text := func(into *string, what string) func(*yamlpos.Node) {
+		return func(n *yamlpos.Node) { *into = r.text(n, what) }
 	}
-	given := r.fields(n, "a perspective", map[string]func(*yaml.Node){
+	given := r.fields(n, "a perspective", map[string]func(*yamlpos.Node){
 		"name":           text(&s.Name, "name"),
-		"kind":           func(n *yaml.Node) { s.Kind = r.kind(n) },
+		"kind":           func(n *yamlpos.Node) { s.Kind = r.kind(n) },
 		"address":        text(&s.Address, "address"),
-		"region":         func(n *yaml.Node) { s.Region = r.region(n) },
-		"coordinates":    func(n *yaml.Node) { s.Place = r.place(n) },
+		"region":         func(n *yamlpos.Node) { s.Region = r.region(n) },
+		"coordinates":    func(n *yamlpos.Node) { s.Place = r.place(n) },
 		"tls_servername": text(&s.ServerName, "tls_servername"),
 		"ca":             text(&s.CA, "ca"),
 		"token":          text(&s.Token, "token"),
@@ -233,12 +232,12 @@ func (r *reader) spec(n *yaml.Node) Spec {
 		"code":           text(&s.Code, "code"),
 	})
 	for _, key := range needed {
-		if given[key] == nil && n.Kind == yaml.MappingNode {
-			r.refuse(n, "this perspective has no %s", key)
+		if given[key] == nil && n.Kind == yamlpos.Mapping {
+			r.refuse(n, "the perspective needs the key %s", key)
 		}
 	}
 	if s.Header != "" && !headerPattern.MatchString(s.Header) {
-		r.refuse(given["header"], "%q is not the name of an HTTP header", s.Header)
+		r.refuse(given["header"], "invalid header %q: want the name of an HTTP header", s.Header)
 	}
 	kind, known := kinds[s.Kind]
 	if !known {
@@ -248,29 +247,29 @@ func (r *reader) spec(n *yaml.Node) Spec {
 	agent, resolver := s.Kind == Agent, kind.tls && s.Kind != Agent && s.Kind != DoH
 	for key, fits := range map[string]bool{"tls_servername": resolver, "ca": kind.tls, "token": agent, "header": agent, "code": agent} {
 		if given[key] != nil && !fits {
-			r.refuse(given[key], "a perspective of the kind %s has no %s", s.Kind, key)
+			r.refuse(given[key], "a perspective of the kind %s does not take %s", s.Kind, key)
 		}
 	}
 	if s.Header != "" && s.Token == "" {
-		r.refuse(given["header"], "header without token: there is nothing to put into it")
+		r.refuse(given["header"], "header needs token")
 	}
 	return s
 }
 
-func (r *reader) kind(n *yaml.Node) Kind {
+func (r *reader) kind(n *yamlpos.Node) Kind {
 	kind := Kind(r.text(n, "kind"))
 	if _, known := kinds[kind]; !known && kind != "" {
-		r.refuse(n, "%q is no kind of perspective: self, udp, tcp, dot, doh, doq or agent", string(kind))
+		r.refuse(n, "invalid kind %q: want self, udp, tcp, dot, doh, doq or agent", string(kind))
 	}
 	return kind
 }
 
-func (r *reader) address(n *yaml.Node, s *Spec, given *yaml.Node, kind addressing) {
+func (r *reader) address(n *yamlpos.Node, s *Spec, given *yamlpos.Node, kind addressing) {
 	switch {
 	case kind.read == nil && given != nil:
-		r.refuse(given, "a perspective of the kind %s has no address", s.Kind)
+		r.refuse(given, "a perspective of the kind %s does not take an address", s.Kind)
 	case kind.read != nil && given == nil:
-		r.refuse(n, "a perspective of the kind %s has an address", s.Kind)
+		r.refuse(n, "a perspective of the kind %s needs an address", s.Kind)
 	case kind.read != nil && s.Address != "":
 		address, err := kind.read(s.Address)
 		if err != nil {
@@ -281,7 +280,7 @@ func (r *reader) address(n *yaml.Node, s *Spec, given *yaml.Node, kind addressin
 }
 
 // region reads a registry's name: RIPE and RIPE NCC are one.
-func (r *reader) region(n *yaml.Node) quorum.Region {
+func (r *reader) region(n *yamlpos.Node) quorum.Region {
 	text := r.text(n, "region")
 	for _, region := range quorum.Regions() {
 		short, _, _ := strings.Cut(string(region), " ")
@@ -290,15 +289,20 @@ func (r *reader) region(n *yaml.Node) quorum.Region {
 		}
 	}
 	if text != "" {
-		r.refuse(n, "%q is no regional Internet registry: AFRINIC, APNIC, ARIN, LACNIC or RIPE NCC", text)
+		r.refuse(n, "invalid region %q: want AFRINIC, APNIC, ARIN, LACNIC or RIPE NCC", text)
 	}
 	return ""
 }
 
-func (r *reader) place(n *yaml.Node) quorum.Coordinates {
+func (r *reader) place(n *yamlpos.Node) quorum.Coordinates {
 	var pair []float64
-	if n.Kind != yaml.SequenceNode || n.Decode(&pair) != nil || len(pair) != 2 {
-		r.refuse(n, "coordinates are [latitude, longitude] in degrees, such as [50.11, 8.68]")
+	for item := range n.Items() {
+		if degrees, ok := item.Float(); ok {
+			pair = append(pair, degrees)
+		}
+	}
+	if len(pair) != 2 || n.Len() != 2 {
+		r.refuse(n, "coordinates must be [latitude, longitude] in degrees, such as [50.11, 8.68]")
 		return quorum.Coordinates{}
 	}
 	place := quorum.Coordinates{Latitude: pair[0], Longitude: pair[1]}
@@ -308,7 +312,7 @@ func (r *reader) place(n *yaml.Node) quorum.Coordinates {
 	return place
 }
 
-// host is the host of an address: what a certificate has to prove where no other name is given.
+// host returns the host of an address: the name in the certificate where no other one is given.
 func (s Spec) host() string {
 	host, _, _ := net.SplitHostPort(s.Address)
 	return host

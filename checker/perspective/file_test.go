@@ -7,6 +7,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/quorum"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile/regularfiletest"
 )
 
 func TestParse(t *testing.T) {
@@ -38,7 +39,7 @@ perspectives:
 	}
 }
 
-// Everything that is wrong is told at its place.
+// Every mistake is reported with its position.
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	const head = "version: 1\nperspectives:\n"
@@ -46,34 +47,34 @@ func TestParseRefuses(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"empty", "", "p.yaml:1:1: the file is empty"},
 		{"no YAML", "version: [", "p.yaml:1:1: not YAML"},
-		{"a list", "- 1", "p.yaml:1:1: a perspectives file is a mapping"},
+		{"a list", "- 1", "p.yaml:1:1: a perspectives file must be a mapping"},
 		{"no version", "perspectives:\n" + good, "p.yaml:1:1: version is missing"},
-		{"another version", "version: 2\nperspectives:\n" + good, "p.yaml:1:10: version is 1"},
+		{"another version", "version: 2\nperspectives:\n" + good, "p.yaml:1:10: version must be 1"},
 		{"no perspectives", "version: 1\n", "p.yaml:1:1: perspectives is missing"},
-		{"none", head[:len(head)-1] + " []\n", "p.yaml:2:15: perspectives is a list of one or more"},
+		{"none", head[:len(head)-1] + " []\n", "p.yaml:2:15: perspectives must be a list of one or more"},
 		{"an unknown key", "version: 1\nperspective: []\nperspectives:\n" + good, `p.yaml:2:1: unknown key "perspective" in a perspectives file; did you mean "perspectives"?`},
-		{"a key twice", "version: 1\nversion: 1\nperspectives:\n" + good, "p.yaml:2:1: the key \"version\" stands twice"},
+		{"a key twice", "version: 1\nversion: 1\nperspectives:\n" + good, "p.yaml:2:1: duplicate key \"version\""},
 		{"an anchor", head + "  - &a {name: a, kind: self, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:5: an anchor"},
-		{"a perspective that is a text", head + "  - here\n", "p.yaml:3:5: a perspective is a mapping"},
+		{"a perspective that is a text", head + "  - here\n", "p.yaml:3:5: a perspective must be a mapping"},
 		{"an unknown key of one", head + "  - {name: a, kind: self, regoin: ARIN, coordinates: [1, 2]}\n", `p.yaml:3:27: unknown key "regoin" in a perspective; did you mean "region"?`},
-		{"no region", head + "  - {name: a, kind: self, coordinates: [1, 2]}\n", "p.yaml:3:5: this perspective has no region"},
-		{"another region", head + "  - {name: a, kind: self, region: EU, coordinates: [1, 2]}\n", `p.yaml:3:35: "EU" is no regional Internet registry`},
-		{"another kind", head + "  - {name: a, kind: ssh, region: ARIN, coordinates: [1, 2]}\n", `p.yaml:3:21: "ssh" is no kind`},
-		{"a name twice", head + good + good, `p.yaml:4:5: the perspective "a" stands twice; the first is in line 3`},
-		{"coordinates of three", head + "  - {name: a, kind: self, region: ARIN, coordinates: [1, 2, 3]}\n", "p.yaml:3:54: coordinates are"},
-		{"coordinates of texts", head + "  - {name: a, kind: self, region: ARIN, coordinates: [x, y]}\n", "p.yaml:3:54: coordinates are"},
+		{"no region", head + "  - {name: a, kind: self, coordinates: [1, 2]}\n", "p.yaml:3:5: the perspective needs the key region"},
+		{"another region", head + "  - {name: a, kind: self, region: EU, coordinates: [1, 2]}\n", `p.yaml:3:35: invalid region "EU": want AFRINIC`},
+		{"another kind", head + "  - {name: a, kind: ssh, region: ARIN, coordinates: [1, 2]}\n", `p.yaml:3:21: invalid kind "ssh"`},
+		{"a name twice", head + good + good, `p.yaml:4:5: two perspectives are named "a"; the first is in line 3`},
+		{"coordinates of three", head + "  - {name: a, kind: self, region: ARIN, coordinates: [1, 2, 3]}\n", "p.yaml:3:54: coordinates must be"},
+		{"coordinates of texts", head + "  - {name: a, kind: self, region: ARIN, coordinates: [x, y]}\n", "p.yaml:3:54: coordinates must be"},
 		{"a latitude beyond the pole", head + "  - {name: a, kind: self, region: ARIN, coordinates: [91, 2]}\n", "p.yaml:3:54: the latitude"},
 		{"NaN", head + "  - {name: a, kind: self, region: ARIN, coordinates: [.nan, 2]}\n", "p.yaml:3:54: the latitude"},
-		{"a primary that is not there", "version: 1\nprimary: b\nperspectives:\n" + good, `p.yaml:2:10: primary names a perspective of this file, which "b" is not`},
-		{"self with an address", head + "  - {name: a, kind: self, address: 192.0.2.1, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:36: a perspective of the kind self has no address"},
-		{"a resolver without", head + "  - {name: a, kind: udp, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:5: a perspective of the kind udp has an address"},
-		{"a resolver by name", head + "  - {name: a, kind: udp, address: dns.example, region: ARIN, coordinates: [1, 2]}\n", `p.yaml:3:35: "dns.example" is not an IP address`},
-		{"an agent in the clear", head + "  - {name: a, kind: agent, address: \"http://a.example\", region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:37: \"http://a.example\" is not encrypted"},
-		{"an agent with a password", head + "  - {name: a, kind: agent, address: \"https://a:secret@a.example\", region: ARIN, coordinates: [1, 2]}\n", `p.yaml:3:37: "https://a:xxxxx@a.example" has more`},
-		{"a resolver with a token", head + "  - {name: a, kind: dot, address: 192.0.2.1, token: t, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:53: a perspective of the kind dot has no token"},
-		{"a certificate without TLS", head + "  - {name: a, kind: udp, address: 192.0.2.1, ca: c, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:50: a perspective of the kind udp has no ca"},
-		{"a header without a token", head + "  - {name: a, kind: agent, address: \"https://a.example\", header: x-api-key, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:66: header without token"},
-		{"a header of two lines", head + "  - {name: a, kind: agent, address: \"https://a.example\", token: t, header: \"x\\ny\", region: ARIN, coordinates: [1, 2]}\n", "is not the name of an HTTP header"},
+		{"a primary that is not there", "version: 1\nprimary: b\nperspectives:\n" + good, `p.yaml:2:10: primary: no perspective of this file is named "b"`},
+		{"self with an address", head + "  - {name: a, kind: self, address: 192.0.2.1, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:36: a perspective of the kind self does not take an address"},
+		{"a resolver without", head + "  - {name: a, kind: udp, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:5: a perspective of the kind udp needs an address"},
+		{"a resolver by name", head + "  - {name: a, kind: udp, address: dns.example, region: ARIN, coordinates: [1, 2]}\n", `p.yaml:3:35: invalid address "dns.example": want an IP address`},
+		{"an agent in the clear", head + "  - {name: a, kind: agent, address: \"http://a.example\", region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:37: invalid address \"http://a.example\": want https://"},
+		{"an agent with a password", head + "  - {name: a, kind: agent, address: \"https://a:secret@a.example\", region: ARIN, coordinates: [1, 2]}\n", `p.yaml:3:37: invalid address "https://a:xxxxx@a.example": want only`},
+		{"a resolver with a token", head + "  - {name: a, kind: dot, address: 192.0.2.1, token: t, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:53: a perspective of the kind dot does not take token"},
+		{"a certificate without TLS", head + "  - {name: a, kind: udp, address: 192.0.2.1, ca: c, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:50: a perspective of the kind udp does not take ca"},
+		{"a header without a token", head + "  - {name: a, kind: agent, address: \"https://a.example\", header: x-api-key, region: ARIN, coordinates: [1, 2]}\n", "p.yaml:3:66: header needs token"},
+		{"a header of two lines", head + "  - {name: a, kind: agent, address: \"https://a.example\", token: t, header: \"x\\ny\", region: ARIN, coordinates: [1, 2]}\n", "want the name of an HTTP header"},
 		{"two mistakes", head + "  - {name: a, kind: ssh, region: EU, coordinates: [1, 2]}\n", "\np.yaml:3:34:"},
 	}
 	for _, tt := range tests {
@@ -90,7 +91,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// Whatever stands in a file, it is perspectives that can be judged, or errors with their places.
+// Whatever a file has, Parse returns perspectives that can be judged, or errors with their positions.
 func FuzzParse(f *testing.F) {
 	f.Add("version: 1\nperspectives: [{name: a, kind: agent, address: \"https://a\", region: ARIN, coordinates: [1, 2], token: t, code: c}]\n")
 	f.Add("version: 1\nprimary: b\nperspectives:\n- &a {name: b, kind: dot, address: \"[::1]:1\"}\n- *a\n")
@@ -112,5 +113,17 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%q: %+v", text, s)
 			}
 		}
+	})
+}
+
+func TestFilesAreRegular(t *testing.T) {
+	t.Parallel()
+	regularfiletest.Refuses(t, "ca.pem", maxCertificates, func(dir, _ string) error {
+		_, err := tlsConfig(Spec{Kind: DoH, CA: "ca.pem"}, dir)
+		return err
+	})
+	regularfiletest.RefusesAllButPipes(t, "token", maxToken, func(_, path string) error {
+		_, err := ReadToken(path)
+		return err
 	})
 }

@@ -11,30 +11,32 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 )
 
-// local climbs from here: from the root, or through a resolver, whose answers are validated as well.
+// local looks names up from this machine: from the root, or through a resolver, whose answers are validated as well.
 type local struct {
 	looker    climb.Looker
 	recursive bool
 }
 
-// views are what outcomes are to a quorum.
+// views are the views of a quorum, by outcome.
 var views = map[verdict.Outcome]quorum.View{
 	verdict.Unknown: quorum.Unknown, verdict.MayIssue: quorum.Permits, verdict.AtRisk: quorum.Disputed, verdict.LockedOut: quorum.Denies,
 }
 
-func (l local) see(ctx context.Context, r guard.Requirement, at time.Time) Sight {
+func (l local) see(ctx context.Context, r guard.Requirement, at time.Time) Observation {
 	way := climb.Up(ctx, l.looker, r.Name)
 	if l.recursive {
 		if fault := way.Last().Answer.ResolverFault(); fault != "" {
-			return Sight{Reason: NoAnswer, Detail: "the resolver: " + fault}
+			return Observation{Reason: NoAnswer, Detail: "the resolver: " + fault}
 		}
 	}
-	return sight(verdict.Decide(way, r, at))
+	return observe(way, r, at)
 }
 
-func sight(v verdict.Verdict) Sight {
-	s := Sight{View: views[v.Outcome], Reason: v.Reason, Detail: v.Detail}
-	if last := v.Climb.Last(); !last.Failed() && len(last.RRset) > 0 {
+// observe returns the observation that a climb makes of a requirement.
+func observe(way climb.Climb, r guard.Requirement, at time.Time) Observation {
+	v := verdict.Decide(way, r, at)
+	s := Observation{View: views[v.Outcome], Reason: v.Reason, Detail: v.Detail}
+	if last := way.Last(); !last.Failed() && len(last.RRset) > 0 {
 		s.FoundAt, s.Records = last.GovernedBy(), mpic.RecordsOf(last.RRset)
 	}
 	return s

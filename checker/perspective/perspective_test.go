@@ -133,7 +133,7 @@ func (s *stage) dot(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// relay takes a message with its length to the DNS's own TCP, and brings the answer with its.
+// relay forwards a message with its length over TCP, and the reply with its own.
 func (s *stage) relay(framed []byte) []byte {
 	back, err := net.Dial("tcp", s.AddrPort("a.root.").String())
 	if err != nil {
@@ -263,7 +263,7 @@ func TestKinds(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			for i, got := range s.ask(t, tt.req, 30*time.Second, kinds...).Sights {
+			for i, got := range s.ask(t, tt.req, 30*time.Second, kinds...).Observations {
 				if got.View != tt.view || got.Reason != tt.reason {
 					t.Errorf("%s: %v (%s) %s, want %v (%s)", kinds[i], got.View, got.Reason, got.Detail, tt.view, tt.reason)
 				}
@@ -294,7 +294,7 @@ func TestSilence(t *testing.T) {
 	got := s.ask(t, guard.Requirement{Name: "silent.test.", Domain: "ca.example"}, 8*time.Second,
 		"kind: self", agentEntry(s.agent(t), ""), agentEntry(hangs, ""), fmt.Sprintf("kind: udp, address: %q", closed.LocalAddr()), agentEntry(refusing, ""), fmt.Sprintf("kind: dot, address: %q", refusing))
 	want := []quorum.View{quorum.Denies, quorum.Denies, quorum.Unknown, quorum.Unknown, quorum.Unknown, quorum.Unknown}
-	for i, sight := range got.Sights {
+	for i, sight := range got.Observations {
 		if sight.View != want[i] || (want[i] == quorum.Unknown) != (sight.Reason == perspective.NoAnswer) {
 			t.Errorf("%s: %v (%s) %s, want %v", sight.Perspective, sight.View, sight.Reason, sight.Detail, want[i])
 		}
@@ -320,7 +320,7 @@ func TestSilentPerspectiveIsLeftAlone(t *testing.T) {
 	}
 	for i := range 20 {
 		got := set.Ask(t.Context(), guard.Requirement{Name: fmt.Sprintf("n%d.ok.test.", i), Domain: "ca.example"}, today)
-		if s := got.Sights[0]; s.View != quorum.Unknown || s.Reason != perspective.NoAnswer {
+		if s := got.Observations[0]; s.View != quorum.Unknown || s.Reason != perspective.NoAnswer {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -342,10 +342,10 @@ func TestResolverWithoutKeys(t *testing.T) {
 		lab.Zone{Name: "test.", Servers: []string{"a.root."}, Text: `@ CAA 0 issue "ca.example"`})
 	s := &stage{Lab: l, dir: t.TempDir(), wait: 500 * time.Millisecond}
 	got := s.ask(t, guard.Requirement{Name: "test.", Domain: "ca.example"}, 10*time.Second, fmt.Sprintf("kind: udp, address: %q", l.AddrPort("a.root.")), "kind: self")
-	if s := got.Sights[0]; s.View != quorum.Unknown || s.Reason != perspective.NoAnswer || !strings.Contains(s.Detail, "keys of test.") {
+	if s := got.Observations[0]; s.View != quorum.Unknown || s.Reason != perspective.NoAnswer || !strings.Contains(s.Detail, "keys of test.") {
 		t.Errorf("%+v", s)
 	}
-	if s := got.Sights[1]; s.View != quorum.Denies { // asked itself, the zone's server is at fault
+	if s := got.Observations[1]; s.View != quorum.Denies { // asked itself, the zone's server is at fault
 		t.Errorf("%+v", s)
 	}
 }
@@ -364,7 +364,7 @@ func TestResolverWithoutSignatures(t *testing.T) {
 		lab.Zone{Name: "test.", Servers: []string{"a.root."}, Text: `@ CAA 0 issue "ca.example"`})
 	s := &stage{Lab: l, dir: t.TempDir()}
 	got := s.ask(t, guard.Requirement{Name: "test.", Domain: "ca.example"}, 10*time.Second, fmt.Sprintf("kind: udp, address: %q", l.AddrPort("a.root.")))
-	if s := got.Sights[0]; s.View != quorum.Unknown || s.Reason != perspective.NoAnswer || !strings.Contains(s.Detail, "root's keys") {
+	if s := got.Observations[0]; s.View != quorum.Unknown || s.Reason != perspective.NoAnswer || !strings.Contains(s.Detail, "root's keys") {
 		t.Errorf("%+v", s)
 	}
 }
@@ -392,11 +392,11 @@ func TestAgentsAnswers(t *testing.T) {
 		{"its word alone, on another type", passed(`{"caa_record_present": true, "found_at": null, "records_seen": null}`), issuance.VMC, quorum.Unknown, perspective.BadAnswer},
 		{"its refusal alone", refused(`{"caa_record_present": true, "found_at": null, "records_seen": null}`), issuance.TLS, quorum.Denies, perspective.AgentDenies},
 		{"a refusal for a failure", refused(`{"caa_record_present": false, "found_at": null, "records_seen": null, "outcome": "locked out", "reason": "lookup-failed-signed"}`), issuance.TLS, quorum.Denies, "lookup-failed-signed"},
-		{"a reason that is none", refused(`{"caa_record_present": false, "found_at": null, "records_seen": null, "reason": "\u001b[31m"}`), issuance.TLS, quorum.Denies, perspective.AgentDenies},
+		{"an invalid reason", refused(`{"caa_record_present": false, "found_at": null, "records_seen": null, "reason": "\u001b[31m"}`), issuance.TLS, quorum.Denies, perspective.AgentDenies},
 		{"at risk", refused(`{"caa_record_present": false, "found_at": null, "records_seen": null, "outcome": "at risk", "reason": "lookup-failed-unsigned"}`), issuance.TLS, quorum.Disputed, "lookup-failed-unsigned"},
 		{"not completed", check("false", "false", `{"caa_record_present": null, "found_at": null, "records_seen": null}`), issuance.TLS, quorum.Unknown, perspective.NotCompleted},
 		{"not completed, and passed all the same", check("false", "true", permitting), issuance.TLS, quorum.Unknown, perspective.NotCompleted},
-		{"records that are none", passed(`{"caa_record_present": true, "found_at": null, "records_seen": "what?"}`), issuance.TLS, quorum.Unknown, perspective.BadAnswer},
+		{"invalid records", passed(`{"caa_record_present": true, "found_at": null, "records_seen": "what?"}`), issuance.TLS, quorum.Unknown, perspective.BadAnswer},
 		{"megabytes of an error", strings.Replace(check("false", "false", `{}`), `"details"`, `"errors": [{"error_type": "x", "error_message": "`+long+`"}], "details"`, 1), issuance.TLS, quorum.Unknown, perspective.NotCompleted},
 		{"megabytes of a place", passed(strings.Replace(permitting, "ok.test", long, 1)), issuance.TLS, quorum.Permits, issuance.Authorized},
 		{"megabytes of a name", strings.Replace(passed(permitting), "www.ok.test", long, 1), issuance.TLS, quorum.Unknown, perspective.BadAnswer},
@@ -412,10 +412,10 @@ func TestAgentsAnswers(t *testing.T) {
 			t.Parallel()
 			addr := s.serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, tt.answer) }))
 			got := s.ask(t, guard.Requirement{Name: "www.ok.test.", Domain: "ca.example", Type: tt.kind}, 5*time.Second, agentEntry(addr, ""))
-			if s := got.Sights[0]; s.View != tt.view || s.Reason != tt.reason {
+			if s := got.Observations[0]; s.View != tt.view || s.Reason != tt.reason {
 				t.Errorf("got %v (%s) %s, want %v (%s)", s.View, s.Reason, s.Detail, tt.view, tt.reason)
 			} else if len(s.Detail)+len(s.FoundAt) > 3000 {
-				t.Errorf("it is told in %d octets", len(s.Detail)+len(s.FoundAt))
+				t.Errorf("the text has %d octets", len(s.Detail)+len(s.FoundAt))
 			}
 		})
 	}
@@ -446,7 +446,7 @@ func TestCodes(t *testing.T) {
 	got := s.ask(t, guard.Requirement{Name: "ok.test.", Domain: "ca.example"}, 5*time.Second,
 		agentEntry(addr, header+", code: us"), agentEntry(addr, header+", code: eu"), agentEntry(addr, header+", code: ap"), agentEntry(addr, header))
 	want := []quorum.View{quorum.Permits, quorum.Denies, quorum.Unknown, quorum.Unknown}
-	for i, sight := range got.Sights {
+	for i, sight := range got.Observations {
 		if sight.View != want[i] {
 			t.Errorf("%s: %v %s, want %v", sight.Perspective, sight.View, sight.Detail, want[i])
 		}
@@ -470,7 +470,7 @@ func TestTokenStaysHome(t *testing.T) {
 	elsewhere := s.serve(t, http.HandlerFunc(thief))
 	redirecting := s.serve(t, http.RedirectHandler("https://"+elsewhere+"/mpic", http.StatusTemporaryRedirect))
 	got := s.ask(t, guard.Requirement{Name: "ok.test.", Domain: "ca.example"}, 5*time.Second, agentEntry(untrusted, ""), agentEntry(redirecting, ""))
-	for _, sight := range got.Sights {
+	for _, sight := range got.Observations {
 		if sight.View != quorum.Unknown || sight.Reason != perspective.NoAnswer || strings.Contains(sight.Detail, token) {
 			t.Errorf("%+v", sight)
 		}
@@ -484,12 +484,12 @@ func TestWrongToken(t *testing.T) {
 	addr := s.agent(t)
 	world.WriteFile(t, filepath.Join(s.dir, "token"), "another")
 	got := s.ask(t, guard.Requirement{Name: "ok.test.", Domain: "ca.example"}, 5*time.Second, agentEntry(addr, ""))
-	if s := got.Sights[0]; s.View != quorum.Unknown || !strings.Contains(s.Detail, "401") {
+	if s := got.Observations[0]; s.View != quorum.Unknown || !strings.Contains(s.Detail, "401") {
 		t.Errorf("%+v", s)
 	}
 }
 
-// A file that is missing or is something else is told with the line that names it.
+// The error about a file that is missing or is something else has the line that names it.
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	for name, entry := range map[string]string{

@@ -32,7 +32,7 @@ type Coordinates struct {
 	Longitude float64 `json:"longitude"` // -180 to 180, east is positive
 }
 
-// Valid says what is wrong with coordinates.
+// Valid returns what is wrong with coordinates.
 func (c Coordinates) Valid() error {
 	if !(math.Abs(c.Latitude) <= 90) {
 		return fmt.Errorf("the latitude is from -90 to 90 degrees, not %v", c.Latitude)
@@ -43,8 +43,8 @@ func (c Coordinates) Valid() error {
 	return nil
 }
 
-// Distance is the straight line to another place, in km: through the Earth, as the text has it, which is
-// the shorter and so the stricter reading.
+// Distance returns the straight-line distance to other coordinates in km, through the Earth: "straight-line" is the
+// text's word, and the stricter reading.
 func (c Coordinates) Distance(other Coordinates) float64 {
 	a, b := c.vector(), other.vector()
 	var sum float64
@@ -54,7 +54,7 @@ func (c Coordinates) Distance(other Coordinates) float64 {
 	return earthRadius * math.Sqrt(sum)
 }
 
-// vector is the place on the unit sphere.
+// vector is the point on the unit sphere.
 func (c Coordinates) vector() [3]float64 {
 	lat, lon := c.Latitude*math.Pi/180, c.Longitude*math.Pi/180
 	return [3]float64{math.Cos(lat) * math.Cos(lon), math.Cos(lat) * math.Sin(lon), math.Sin(lat)}

@@ -1,11 +1,11 @@
 // Package quorum is Multi-Perspective Issuance Corroboration as a pure function (Baseline Requirements
-// 3.2.2.9): what each network perspective saw, and where it stands, go in; whether a CA that uses these
-// may issue, by the rule of a day, comes out, with the clause that is not met.
+// 3.2.2.9): what each network perspective observed, and where it is, go in; whether a CA that uses these
+// may issue by the rule of a day comes out, with the clause that is not met.
 //
 // The primary perspective always has to permit; of the distinct remotes a few need not, and those that
-// do must lie in several regions. A perspective that could not find out is neither: whatever it might
-// have seen is tried, and only what comes out the same either way is an outcome. So a silent agent is
-// never a permission, nor is it a lock-out. Too few perspectives are a fault of the set, not of the name.
+// do must be in several regions. A perspective whose view is unknown is neither: whatever it might
+// have observed is tried, and only what comes out the same either way is an outcome. So a silent agent is
+// neither a permission nor a lock-out. Too few perspectives are a fault of the set, not of the name.
 package quorum
 
 import (
@@ -18,13 +18,13 @@ type View uint8
 
 // The views.
 const (
-	Unknown  View = iota // it could not find out, or could not be reached
+	Unknown  View = iota // its lookup did not complete, or it could not be reached
 	Permits              // it corroborates
-	Disputed             // CAs would differ at what it saw
-	Denies               // no CA would issue at what it saw
+	Disputed             // CAs would read what it observed differently
+	Denies               // no CA would issue by what it observed
 )
 
-var viewNames = [...]string{"could not find out", "permits", "disputed", "denies"}
+var viewNames = [...]string{"unknown", "permits", "disputed", "denies"}
 
 // String is the view as reports write it.
 func (v View) String() string { return viewNames[v] }
@@ -32,7 +32,7 @@ func (v View) String() string { return viewNames[v] }
 // MarshalText makes it so in JSON.
 func (v View) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-// Perspective is one network perspective with what it saw.
+// Perspective is one network perspective with what it observed.
 type Perspective struct {
 	Name   string
 	Region Region
@@ -45,9 +45,9 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	Undetermined    Outcome = iota // these perspectives cannot tell
+	Undetermined    Outcome = iota // too little is known from these perspectives
 	Corroborated                   // a CA may issue
-	Contested                      // it hangs on how the CA reads what some perspectives saw
+	Contested                      // it depends on how the CA reads what some perspectives observed
 	NotCorroborated                // a CA must not issue
 )
 
@@ -85,13 +85,13 @@ type Result struct {
 
 	Primary       string   `json:"primary"`
 	Corroborating []string `json:"corroborating"`
-	Others        []string `json:"not_corroborating,omitempty"` // remotes that deny, are disputed or could not find out
+	Others        []string `json:"not_corroborating,omitempty"` // remotes that deny, are disputed or unknown
 	Allowed       int      `json:"allowed_non_corroborations"`
 	Regions       []Region `json:"regions"` // of the corroborating
 	NotDistinct   []Near   `json:"not_distinct,omitempty"`
 
-	// Pivotal are the perspectives on which alone the outcome depends: had that one seen otherwise, it
-	// would be another. The primary is not named for a corroboration, which always hangs on it.
+	// Pivotal are the perspectives on each of which the outcome depends: with another view of it the outcome
+	// would be another. The primary is not named for a corroboration, which always depends on it.
 	Pivotal []string `json:"pivotal,omitempty"`
 }
 
@@ -147,7 +147,7 @@ func distinct(primary Perspective, remotes []Perspective) (used []Perspective, n
 	return used, near
 }
 
-// judge tries what perspectives that are not sure may have seen. The first of all is the primary.
+// judge tries what perspectives with an unknown view may have observed. The first of all is the primary.
 func judge(all []Perspective, rule Rule) (Outcome, []Clause) {
 	worst := unmet(read(all, Denies, Denies), rule)
 	best := unmet(read(all, Permits, Permits), rule)
@@ -157,12 +157,12 @@ func judge(all []Perspective, rule Rule) (Outcome, []Clause) {
 	case slices.ContainsFunc(best, ofNames):
 		return NotCorroborated, clauses(best)
 	case len(unmet(read(all, Denies, Permits), rule)) == 0 && len(unmet(read(all, Permits, Denies), rule)) > 0:
-		return Contested, clauses(worst) // whatever the unknown have seen
+		return Contested, clauses(worst) // whatever the unknown ones observed
 	}
 	return Undetermined, clauses(worst)
 }
 
-// read is what was seen with the unsure views made up.
+// read is all views, with those that are unknown or disputed replaced.
 func read(all []Perspective, unknown, disputed View) []Perspective {
 	out := slices.Clone(all)
 	for i := range out {
@@ -230,7 +230,7 @@ func count(regions []Region) int {
 	return len(slices.Compact(regions))
 }
 
-// pivotal are those that, seeing otherwise, would give the corroboration or take it.
+// pivotal are those that with another view would give the corroboration or take it.
 func pivotal(all []Perspective, rule Rule, outcome Outcome) []string {
 	var out []string
 	for i, p := range all {

@@ -17,15 +17,15 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
-// publishedSARIF is OASIS's schema, which may not lie here; testdata has what it says of what is used.
+// publishedSARIF is OASIS's schema, which may not be copied; testdata has the part of it that is used.
 var publishedSARIF = flag.String("sarif-schema", "", "hold SARIF against this file, too: sarif-schema-2.1.0.json as OASIS publishes it")
 
 // What CI sees is what the exit code says.
 func TestJUnitCountsAsTheExitCode(t *testing.T) {
 	t.Parallel()
-	for name, r := range reports() {
+	for name, found := range results() {
 		var out bytes.Buffer
-		if err := r.WriteJUnit(&out); err != nil {
+		if err := Of(found).WriteJUnit(&out); err != nil {
 			t.Fatal(err)
 		}
 		var got junitSuites
@@ -35,7 +35,7 @@ func TestJUnitCountsAsTheExitCode(t *testing.T) {
 		code := ExitFine
 		switch {
 		case got.Failures > 0:
-			code = ExitMend
+			code = ExitWrong
 		case got.Errors > 0:
 			code = ExitUnknown
 		}
@@ -46,8 +46,8 @@ func TestJUnitCountsAsTheExitCode(t *testing.T) {
 				t.Errorf("%s: %s counts %d of %d", name, s.Name, s.Tests, len(s.Cases))
 			}
 		}
-		if code != r.ExitCode() || sum != got.junitCounts {
-			t.Errorf("%s: %+v, and the exit code is %d\n%s", name, got.junitCounts, r.ExitCode(), out.String())
+		if code != ExitCode(found) || sum != got.junitCounts {
+			t.Errorf("%s: %+v, and the exit code is %d\n%s", name, got.junitCounts, ExitCode(found), out.String())
 		}
 	}
 }
@@ -83,11 +83,9 @@ func TestSARIFKeepsToItsSchema(t *testing.T) {
 	}
 	for _, file := range files {
 		schema := compile(t, file)
-		all := reports()
-		all["hostile"] = hostile()
-		writers := map[string]func(io.Writer) error{}
-		for name, r := range all {
-			writers[name] = r.WriteSARIF
+		writers := map[string]func(io.Writer) error{"hostile": hostile().WriteSARIF}
+		for name, found := range results() {
+			writers[name] = Of(found).WriteSARIF
 		}
 		for name, found := range lints {
 			writers["lint "+name] = func(w io.Writer) error { return WriteLintSARIF(w, found) }
@@ -111,7 +109,7 @@ func TestSARIFKeepsToItsSchema(t *testing.T) {
 var lints = map[string]guard.Report{
 	"fine": {},
 	"hostile": {
-		Refusals: []guard.Refusal{{Pos: policy.Position{File: evil, Line: 1, Column: 1}, Code: "mistake", Cause: evil}, {Pos: policy.Position{File: "/a b/caa.yaml", Line: 3, Column: 7}, Code: "issuer-not-listed", Names: []string{evil, "x"}, Cause: evil, Remedy: evil}},
+		Refusals: []guard.Refusal{{Pos: policy.Position{File: evil, Line: 1, Column: 1}, Code: "mistake", Text: evil}, {Pos: policy.Position{File: "/a b/caa.yaml", Line: 3, Column: 7}, Code: "issuer-not-listed", Names: []string{evil, "x"}, Text: evil, Fix: evil}},
 		Warnings: []guard.Warning{{Pos: policy.Position{File: "caa.yaml", Line: 3, Column: 7}, Code: "unconfirmed", Text: evil}},
 	},
 }
@@ -172,7 +170,7 @@ func TestSARIFResults(t *testing.T) {
 			t.Error("a control character reached a message")
 		}
 	}
-	// Six verdicts and four drifts differ; the three findings are one and the same but for their severity.
+	// Six verdicts and four drifts differ; the three findings are the same except for their severity.
 	if len(prints) != 11 {
 		t.Errorf("%d results have %d fingerprints", len(run.Results), len(prints))
 	}
@@ -184,7 +182,7 @@ func TestSARIFResults(t *testing.T) {
 	if !places["www.example.org"] {
 		t.Errorf("the places are %v", places)
 	}
-	if run.Invocations[0].Successful || run.Invocations[0].ExitCode != ExitMend {
+	if run.Invocations[0].Successful || run.Invocations[0].ExitCode != ExitWrong {
 		t.Errorf("the invocation is %+v", run.Invocations[0])
 	}
 }

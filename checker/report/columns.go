@@ -5,11 +5,19 @@ import (
 	"unicode/utf8"
 )
 
-// cell is a part of a line of text, in a colour; "" for none.
-type cell struct{ text, colour string }
+// cell is a part of a line of text, in a color; "" for none.
+type cell struct{ text, color string }
 
-// columns are lines of cells below one another, two spaces apart. Each row has the same number of cells.
-func (s Style) columns(rows [][]cell) []string {
+const (
+	// leastLast is the width at which a last column is wrapped next to the others.
+	leastLast = 30
+	// hanging is the indent of a last column that has not that much.
+	hanging = 8
+)
+
+// table lays out rows of cells, two spaces between the columns. Each row has the same number of cells; the last one is
+// wrapped.
+func (s Style) table(indent string, rows [][]cell) (out []string) {
 	var widths []int
 	for _, row := range rows {
 		for i, c := range row {
@@ -19,16 +27,19 @@ func (s Style) columns(rows [][]cell) []string {
 			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
 		}
 	}
-	var out []string
 	for _, row := range rows {
-		var line strings.Builder
-		for i, c := range row {
-			line.WriteString(s.paint(c.colour, c.text))
-			if i < len(row)-1 {
-				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+2))
-			}
+		line, used := indent, utf8.RuneCountInString(indent)
+		last := row[len(row)-1]
+		for i, c := range row[:len(row)-1] {
+			line += s.paint(c.color, c.text) + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+2)
+			used += widths[i] + 2
 		}
-		out = append(out, line.String())
+		rest := strings.Repeat(" ", used)
+		if s.Columns > 0 && s.Columns-used < leastLast {
+			rest = indent + strings.Repeat(" ", hanging)
+		}
+		text := Wrap(strings.Repeat(" ", used), last.text, rest, s.Columns)[used:]
+		out = append(out, strings.TrimRight(line+s.paint(last.color, text), " "))
 	}
 	return out
 }

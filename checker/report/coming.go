@@ -7,17 +7,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 )
 
-// End is when an RRset of a zone ceases to validate unless it is signed again.
+// End is when an RRset of a zone stops validating unless it is signed again.
 type End struct {
 	At   time.Time `json:"at"`
 	From time.Time `json:"from"` // when that signature began
 	Over string    `json:"over"` // name and type
 }
 
-// Coming is a day on which something that is fine today may cease to be.
+// Coming is a day from which something that is fine today may be wrong.
 type Coming struct {
 	At    time.Time `json:"at"`
 	Text  string    `json:"text"`
@@ -37,7 +37,7 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 const shownComing = 20
 
 // writeComing lists what comes next.
-func (r *Report) writeComing(out *strings.Builder) {
+func (r *Report) writeComing(out *strings.Builder, s Style) {
 	out.WriteString("what comes next\n")
 	coming := r.Coming()
 	for i, c := range coming {
@@ -45,11 +45,11 @@ func (r *Report) writeComing(out *strings.Builder) {
 			fmt.Fprintf(out, "    and %d more, to %s\n", len(coming)-i, coming[len(coming)-1].At.UTC().Format(time.DateOnly))
 			break
 		}
-		fmt.Fprintf(out, "    %s  %s", c.At.UTC().Format(time.DateOnly), terminal.Clean(c.Text))
+		text := c.Text
 		if n := len(c.Names); n > 0 {
-			fmt.Fprintf(out, " (%s)", count(n, "name"))
+			text += " (" + counted(n, "name") + ")"
 		}
-		out.WriteString("\n")
+		out.WriteString(s.wrap("    "+c.At.UTC().Format(time.DateOnly)+"  ", text))
 	}
 	out.WriteString("\n")
 }
@@ -60,10 +60,10 @@ var rules = []struct {
 	text    string
 	finding string // of names that it matters to; "" for all
 }{
-	{day(2026, 12, 15), "CAs look from five remote perspectives at least (BR 3.2.2.9).", ""},
-	{day(2027, 3, 15), "Account and method parameters in CAA bind every CA (RFC 8657).", "parameters-bind-later"},
-	{day(2027, 3, 15), "Certificates last 100 days at most, and a validation is good for 100.", ""},
-	{day(2029, 3, 15), "Certificates last 47 days at most, and a validation is good for 10.", ""},
+	{day(2026, 12, 15), "CAs check from at least five remote perspectives (BR 3.2.2.9).", ""},
+	{issuance.ParametersBind.From, "Account and method parameters in CAA bind every CA (RFC 8657).", "parameters-bind-later"},
+	{day(2027, 3, 15), "Certificates are valid for at most 100 days, and a validation may be reused for 100.", ""},
+	{day(2029, 3, 15), "Certificates are valid for at most 47 days, and a validation may be reused for 10.", ""},
 }
 
 func day(year int, month time.Month, day int) time.Time {
@@ -77,7 +77,7 @@ const shortLife = 47
 // Coming lists what will break or change next, the earliest first: the first signatures of each zone to
 // end, of its keys and of all else, the end of a short certificate's life, and the rules to come.
 func (r *Report) Coming() []Coming {
-	out := append(r.ends(), Coming{At: r.At.AddDate(0, 0, shortLife), Text: fmt.Sprintf("A certificate of %d days, issued today, has ended by now: its renewal has met all above.", shortLife)})
+	out := append(r.ends(), Coming{At: r.At.AddDate(0, 0, shortLife), Text: fmt.Sprintf("A certificate of %d days that is issued today has expired: its renewal meets all changes before this day.", shortLife)})
 	for _, rule := range rules {
 		if !rule.day.After(r.At) {
 			continue
@@ -113,9 +113,9 @@ func (r *Report) ends() []Coming {
 					index[key], out = i, append(out, Coming{At: end.At})
 				}
 				if c := &out[i]; !known || end.At.Before(c.At) {
-					c.At, c.Text = end.At, fmt.Sprintf("Signatures of %s end, the first over %s.", zoneName(z.Name), end.Over)
+					c.At, c.Text = end.At, fmt.Sprintf("Signatures of %s expire, the first one over %s.", zoneName(z.Name), end.Over)
 					if keys {
-						c.Text = fmt.Sprintf("The signature over the keys of %s ends.", zoneName(z.Name))
+						c.Text = fmt.Sprintf("The signature over the DNSKEY RRset of %s expires.", zoneName(z.Name))
 					}
 				}
 				out[i].Names = append(out[i].Names, n.Name)

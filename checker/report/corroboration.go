@@ -8,6 +8,7 @@ import (
 
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/quorum"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
@@ -17,7 +18,7 @@ var (
 	quorumColours = map[quorum.Outcome]string{quorum.Corroborated: green, quorum.NotCorroborated: red, quorum.Contested: yellow, quorum.Undetermined: yellow}
 )
 
-// uncounted is what is said of a perspective that does not count, in place of what it saw.
+// uncounted is written for a perspective that does not count, in place of what it saw.
 const uncounted = "does not count"
 
 // sighting is what one perspective saw, in words.
@@ -33,14 +34,14 @@ type sighting struct {
 func (v Verdict) corroboration() (judged string, sights []sighting, notes []string) {
 	q := v.Corroboration.Quorum
 	judged = q.Outcome.String() + byWhom(q)
-	for _, sight := range v.Corroboration.Sights {
+	for _, sight := range v.Corroboration.Observations {
 		sights = append(sights, sightingOf(sight, q))
 	}
 	if len(q.Pivotal) > 0 {
-		notes = append(notes, terminal.Clean("it hangs on one perspective alone: "+strings.Join(q.Pivotal, " or ")))
+		notes = append(notes, terminal.Clean("the outcome depends on one perspective: "+strings.Join(q.Pivotal, " or ")))
 	}
 	if denying := v.denying(); q.Outcome == quorum.Corroborated && len(denying) > 0 {
-		notes = append(notes, terminal.Clean("a CA whose primary perspective sees what "+strings.Join(denying, " or ")+" sees must not issue"))
+		notes = append(notes, terminal.Clean("a CA whose primary perspective sees the same as "+strings.Join(denying, " or ")+" must not issue"))
 	}
 	for _, later := range v.Corroboration.Later {
 		notes = append(notes, fmt.Sprintf("from %s on: %s%s", later.Rule.From.Format(time.DateOnly), later.Outcome, failed(later)))
@@ -52,12 +53,12 @@ func (v Verdict) corroboration() (judged string, sights []sighting, notes []stri
 func byWhom(q quorum.Result) string {
 	text := fmt.Sprintf(" by %d of %d remote perspectives", len(q.Corroborating), len(q.Corroborating)+len(q.Others))
 	if n := len(q.Regions); n > 0 {
-		text += ", in " + count(n, "region")
+		text += ", in " + counted(n, "region")
 	}
 	return text + phase(q.Rule) + failed(q)
 }
 
-func sightingOf(s perspective.Sight, q quorum.Result) sighting {
+func sightingOf(s perspective.Observation, q quorum.Result) sighting {
 	out := sighting{who: terminal.Clean(s.Perspective), where: terminal.Clean(string(s.Region)), view: s.View, counts: true}
 	if s.Primary {
 		out.where += ", primary"
@@ -65,10 +66,10 @@ func sightingOf(s perspective.Sight, q quorum.Result) sighting {
 	parts := []string{string(s.Reason)}
 	if i := slices.IndexFunc(q.NotDistinct, func(n quorum.Near) bool { return n.Name == s.Perspective }); i >= 0 {
 		out.counts = false
-		parts = []string{fmt.Sprintf("it is %.0f km from %s, and %d are needed; it %s", q.NotDistinct[i].Km, q.NotDistinct[i].To, quorum.MinDistance, s.View), string(s.Reason)}
+		parts = []string{fmt.Sprintf("%.0f km from %s, and %d are required; it %s", q.NotDistinct[i].Km, q.NotDistinct[i].To, quorum.MinDistance, s.View), string(s.Reason)}
 	}
 	if len(s.Records) > 0 {
-		parts = append(parts, strings.Join(s.Records, ", ")+" at "+terminal.Bare(s.FoundAt))
+		parts = append(parts, strings.Join(s.Records, ", ")+" at "+dnsname.Bare(s.FoundAt))
 	}
 	if s.Detail != "" {
 		parts = append(parts, s.Detail)
@@ -83,11 +84,11 @@ func (s sighting) cells() []cell {
 	if !s.counts {
 		colour = dim
 	}
-	return []cell{{s.who, ""}, {s.where, dim}, {s.said(), colour}, {s.why, ""}}
+	return []cell{{s.who, ""}, {s.where, dim}, {s.result(), colour}, {s.why, ""}}
 }
 
-// said is the view in words.
-func (s sighting) said() string {
+// result is the view in words.
+func (s sighting) result() string {
 	if s.counts {
 		return s.view.String()
 	}
@@ -102,18 +103,18 @@ func (v Verdict) writeCorroboration(out *strings.Builder, s Style) {
 	}
 	_, sights, notes := v.corroboration()
 	q := v.Corroboration.Quorum
-	fmt.Fprintf(out, "        %s%s\n", s.paint(quorumColours[q.Outcome], q.Outcome.String()), byWhom(q))
+	out.WriteString(Wrap("        "+s.paint(quorumColours[q.Outcome], q.Outcome.String()), byWhom(q), "          ", s.Columns) + "\n")
 	var rows [][]cell
 	for _, sight := range sights {
 		if sight.view != quorum.Permits || !sight.counts || s.Verbose {
 			rows = append(rows, sight.cells())
 		}
 	}
-	for _, line := range s.columns(rows) {
-		fmt.Fprintf(out, "            %s\n", line)
+	for _, line := range s.table("            ", rows) {
+		out.WriteString(line + "\n")
 	}
 	for _, note := range notes {
-		fmt.Fprintf(out, "        %s\n", note)
+		out.WriteString(Wrap("        ", note, "          ", s.Columns) + "\n")
 	}
 }
 
@@ -127,10 +128,10 @@ func (v Verdict) corroborated() string {
 	return out.String()
 }
 
-// denying are the perspectives that deny. Not every CA's primary stands where the file's does.
+// denying are the perspectives that deny. A CA's primary may be near one of them, wherever the file's is.
 func (v Verdict) denying() []string {
 	var out []string
-	for _, s := range v.Corroboration.Sights {
+	for _, s := range v.Corroboration.Observations {
 		if s.View == quorum.Denies {
 			out = append(out, s.Perspective)
 		}
@@ -140,7 +141,7 @@ func (v Verdict) denying() []string {
 
 func phase(rule quorum.Rule) string {
 	if rule.From.IsZero() {
-		return ", which no rule asks for"
+		return ", which no rule requires"
 	}
 	return ", by the rule of " + rule.From.Format(time.DateOnly)
 }

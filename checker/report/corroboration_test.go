@@ -14,7 +14,7 @@ import (
 func TestWriteCorroboration(t *testing.T) {
 	t.Parallel()
 	place := func(i int) quorum.Coordinates { return quorum.Coordinates{Longitude: 20 * float64(i)} }
-	sights := []perspective.Sight{
+	sights := []perspective.Observation{
 		{Perspective: "here", View: quorum.Permits, Reason: "authorized", Records: []string{`0 issue "ca.example"`}, FoundAt: "example.org."},
 		{Perspective: "ohio", View: quorum.Permits, Reason: "authorized"},
 		{Perspective: "oslo", View: quorum.Denies, Reason: "issuer-not-listed", Records: []string{`0 issue "x.example"`}, FoundAt: "example.org."},
@@ -30,34 +30,34 @@ func TestWriteCorroboration(t *testing.T) {
 	}
 	all[4].Place.Longitude = 61
 	day := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
-	v := Verdict{Issuer: "ca.example", Outcome: verdict.Unknown, Reason: "quorum-undetermined", Detail: "may issue from here; why", Corroboration: &perspective.Judged{
-		Sights: sights, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(day)), Later: quorum.Later(all[0], all[1:], day),
+	v := Verdict{Issuer: "ca.example", Outcome: verdict.Unknown, Reason: "quorum-undetermined", Detail: "may issue from here; why", Fix: "find out why perspectives do not answer", Corroboration: &perspective.Judged{
+		Observations: sights, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(day)), Later: quorum.Later(all[0], all[1:], day),
 	}}
 	r := &Report{Complete: true, Names: []Name{{Name: "www.example.org", Verdicts: []Verdict{v}}}}
 	well := *v.Corroboration
 	well.Quorum.Outcome, well.Later = quorum.Corroborated, nil
 	var text strings.Builder
 	Verdict{Corroboration: &well}.writeCorroboration(&text, Style{})
-	if want := "a CA whose primary perspective sees what oslo sees must not issue\n"; !strings.HasSuffix(text.String(), want) {
+	if want := "a CA whose primary perspective sees the same as oslo must not issue\n"; !strings.HasSuffix(text.String(), want) {
 		t.Errorf("got\n%s\nwant %s at the end", &text, want)
 	}
 	tests := []struct {
 		style Style
 		want  string
 	}{
-		{Style{}, `www.example.org
-    ca.example  could not find out  quorum-undetermined: may issue from here; why
-        undetermined by 2 of 4 remote perspectives, in 2 regions, by the rule of 2026-06-15 (non-corroborations)
-            oslo  ARIN      denies              issuer-not-listed: 0 issue "x.example" at example.org
-            lima  LACNIC    could not find out  no-answer: the agent: refused\x1b[2J
-            near  RIPE NCC  does not count      it is 111 km from lima, and 500 are needed; it permits: authorized
-        it hangs on one perspective alone: oslo or lima
-        from 2026-12-15 on: undetermined (enough-remotes, non-corroborations)
-        mend: see why perspectives do not answer, or declare more of them, in the regions that the rule wants
+		{Style{}, `Unknown: whether www.example.org may have certificates could not be determined.
 
-1 name, 1 could not find out
+www.example.org
+    ca.example  unknown  quorum-undetermined: may issue from here; why
+        undetermined by 2 of 4 remote perspectives, in 2 regions, by the rule of 2026-06-15 (non-corroborations)
+            oslo  ARIN      denies          issuer-not-listed: 0 issue "x.example" at example.org
+            lima  LACNIC    unknown         no-answer: the agent: refused\x1b[2J
+            near  RIPE NCC  does not count  111 km from lima, and 500 are required; it permits: authorized
+        the outcome depends on one perspective: oslo or lima
+        from 2026-12-15 on: undetermined (enough-remotes, non-corroborations)
+        fix: find out why perspectives do not answer
 `},
-		{Style{Verbose: true}, "            here   AFRINIC, primary  permits             authorized: 0 issue \"ca.example\" at example.org\n"},
+		{Style{Verbose: true}, "            here   AFRINIC, primary  permits         authorized: 0 issue \"ca.example\" at example.org\n"},
 		{Style{Colour: true}, "oslo  \x1b[2mARIN\x1b[0m      \x1b[31mdenies\x1b[0m  "},
 	}
 	for _, tt := range tests {
@@ -75,7 +75,7 @@ func TestWriteCorroboration(t *testing.T) {
 // does not corroborate in SARIF.
 func TestCorroborationElsewhere(t *testing.T) {
 	t.Parallel()
-	sights := []perspective.Sight{
+	sights := []perspective.Observation{
 		{Perspective: "here", View: quorum.Permits, Reason: "authorized"},
 		{Perspective: "ohio<b>", View: quorum.Permits, Reason: "authorized"},
 		{Perspective: "oslo", View: quorum.Denies, Reason: "issuer-not-listed", Records: []string{`0 issue "x.example"`}, FoundAt: "example.org."},
@@ -86,7 +86,7 @@ func TestCorroborationElsewhere(t *testing.T) {
 		s.Region, s.Primary = quorum.Regions()[i%5], i == 0
 		all = append(all, quorum.Perspective{Name: s.Perspective, View: s.View, Place: quorum.Coordinates{Longitude: 20 * float64(i)}, Region: s.Region})
 	}
-	judged := &perspective.Judged{Sights: sights, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)))}
+	judged := &perspective.Judged{Observations: sights, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)))}
 	relevant := &Relevant{Owner: "example.org"}
 	r := &Report{Complete: true, Names: []Name{{Name: "www.example.org", Relevant: relevant, Climb: []Step{{Name: "www.example.org"}}, Verdicts: []Verdict{
 		{Issuer: "ca.example", Outcome: verdict.LockedOut, Reason: "not-corroborated", Corroboration: judged},

@@ -9,7 +9,8 @@ import (
 	"io"
 	"slices"
 
-	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+
 	"github.com/coredns-caa/caa/checker/quorum"
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
@@ -23,12 +24,12 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// mostSections is how many names have pictures: more make a file that no browser opens with pleasure.
-// The table has all names; pictures go to those that have something wrong first.
+// mostSections is how many names have pictures: a browser is slow with more. The table has all names; names with
+// something wrong have pictures first.
 const mostSections = 200
 
-// Names are shown at length, without a click, while something is wrong with them and they are few, or
-// where there are hardly any.
+// The sections of names are open while something is wrong with them and they are few, or if there are hardly any
+// names.
 const (
 	mostOpen  = 10
 	hardlyAny = 3
@@ -39,7 +40,7 @@ const (
 	shownTime = "2 January 2006, 15:04 MST"
 )
 
-// page is a report as its template wants it.
+// page is a report as its template takes it.
 type page struct {
 	Style    template.CSS
 	Policy   string // Content-Security-Policy: this style and nothing else, and no script
@@ -67,33 +68,33 @@ type row struct {
 	Record     string
 	Where      string
 	Detail     string
-	Remedy     string
+	Fix        string
 	rank       int
 }
 
-// badge says something in words, a mark and a colour.
+// badge shows something by words, a mark and a color.
 type badge struct{ Text, Mark, Class string }
 
 var outcomeBadges = map[verdict.Outcome]badge{
-	verdict.MayIssue:  {"may issue", "✓", "good"},
-	verdict.AtRisk:    {"at risk", "!", "doubtful"},
-	verdict.LockedOut: {"locked out", "✕", "bad"},
-	verdict.Unknown:   {"could not find out", "?", "doubtful"},
+	verdict.MayIssue:  {verdict.MayIssue.String(), "✓", "good"},
+	verdict.AtRisk:    {verdict.AtRisk.String(), "!", "doubtful"},
+	verdict.LockedOut: {verdict.LockedOut.String(), "✕", "bad"},
+	verdict.Unknown:   {verdict.Unknown.String(), "?", "doubtful"},
 }
 
-var severityBadges = map[finding.Severity]badge{
-	finding.Error:   {"error", "✕", "bad"},
-	finding.Warning: {"warning", "!", "doubtful"},
-	finding.Info:    {"remark", "i", "plain"},
+var severityBadges = map[catalog.Severity]badge{
+	catalog.Error:   {"error", "✕", "bad"},
+	catalog.Warning: {"warning", "!", "doubtful"},
+	catalog.Info:    {"remark", "i", "plain"},
 }
 
 var (
-	driftBadge  = badge{"not as the policy says", "≠", "bad"}
-	nobodyBadge = badge{"nobody may issue", "–", "plain"}
-	silentBadge = badge{"nothing was asked", "–", "plain"}
+	driftBadge     = badge{"not the policy's", "≠", "bad"}
+	nobodyBadge    = badge{"nobody may issue", "–", "plain"}
+	uncheckedBadge = badge{"not checked", "–", "plain"}
 )
 
-// outcomeRanks are the order of the table: what must be looked at first.
+// outcomeRanks order the table: the worst first.
 var outcomeRanks = map[verdict.Outcome]int{verdict.LockedOut: 0, verdict.AtRisk: 2, verdict.Unknown: 3, verdict.MayIssue: 5}
 
 const (
@@ -115,9 +116,9 @@ type section struct {
 
 // pageViews are what the perspectives saw for one verdict.
 type pageViews struct {
-	Who, Judged string
-	Sights      []pageSight
-	Notes       []string
+	Who, Judged  string
+	Observations []pageSight
+	Notes        []string
 }
 
 type pageSight struct {
@@ -154,7 +155,7 @@ type pageFinding struct {
 	Subject        string
 	Text           string
 	Evidence, More []string
-	Remedy         string
+	Fix            string
 	Citations      []citation
 	Names          string
 }
@@ -212,87 +213,17 @@ func (p *page) addNames(names []Name) {
 
 func byRank(a, b row) int { return a.rank - b.rank }
 
-// totals are what a report has of each kind.
-type totals struct {
-	outcomes   map[verdict.Outcome]int
-	severities map[finding.Severity]int
-	verdicts   int
-	drift      int
-	nobody     int // names that nobody may have a certificate for, and nobody was asked for
-}
-
-func (r *Report) totals() totals {
-	t := totals{outcomes: map[verdict.Outcome]int{}, severities: map[finding.Severity]int{}}
-	for _, n := range r.Names {
-		for _, v := range n.Verdicts {
-			t.outcomes[v.Outcome]++
-			t.verdicts++
-		}
-		t.drift += len(n.Drift)
-		if len(n.Verdicts) == 0 && n.Relevant != nil {
-			t.nobody++
-		}
-	}
-	for _, f := range r.Findings {
-		t.severities[f.Severity]++
-	}
-	return t
-}
-
-// are says how many verdicts have an outcome.
-func (t totals) are(o verdict.Outcome) string {
-	verb := "are"
-	if t.outcomes[o] == 1 {
-		verb = "is"
-	}
-	return fmt.Sprintf("%d of %d %s", t.outcomes[o], t.verdicts, verb)
-}
-
-// answer is the page's first sentence, and how it looks: good only where the exit code is fine.
-func (r *Report) answer() (text, class string) {
-	text, class = r.totals().answer()
-	if r.Complete {
-		return text + ".", class
-	}
-	if class == "good" {
-		class = "doubtful"
-	}
-	return text + ", as far as it went: it was interrupted, and names are missing.", class
-}
-
-func (t totals) answer() (text, class string) {
-	switch {
-	case t.outcomes[verdict.LockedOut] > 0 && t.outcomes[verdict.AtRisk] > 0:
-		return fmt.Sprintf("No: %s locked out, and %d at risk", t.are(verdict.LockedOut), t.outcomes[verdict.AtRisk]), "bad"
-	case t.outcomes[verdict.LockedOut] > 0:
-		return "No: " + t.are(verdict.LockedOut) + " locked out", "bad"
-	case t.outcomes[verdict.AtRisk] > 0:
-		return "Not surely: " + t.are(verdict.AtRisk) + " at risk", "doubtful"
-	case t.outcomes[verdict.Unknown] > 0:
-		return "Unknown: " + t.are(verdict.Unknown) + " not found out", "doubtful"
-	case t.drift > 0:
-		return "Servers do not say what the policy says", "bad"
-	case t.verdicts == 0 && t.nobody == 0:
-		return "Nothing was found out", "doubtful"
-	case t.verdicts == 0:
-		return "Nobody may issue", "plain"
-	case t.severities[finding.Error] > 0:
-		return "Yes, from here and today, but there are errors to mend", "doubtful"
-	}
-	return "Yes: all that was asked for may issue", "good"
-}
-
 func (r *Report) tallies() []tally {
 	t := r.totals()
-	out := []tally{{count(len(r.Names), "name"), "plain", ""}}
+	out := []tally{{counted(t.names, "name"), "plain", ""}}
 	for _, o := range []verdict.Outcome{verdict.MayIssue, verdict.AtRisk, verdict.LockedOut, verdict.Unknown} {
 		if b := outcomeBadges[o]; t.outcomes[o] > 0 {
 			out = append(out, tally{fmt.Sprintf("%d %s", t.outcomes[o], b.Text), b.Class, ""})
 		}
 	}
-	for _, s := range []finding.Severity{finding.Error, finding.Warning, finding.Info} {
+	for _, s := range []catalog.Severity{catalog.Error, catalog.Warning, catalog.Info} {
 		if b := severityBadges[s]; t.severities[s] > 0 {
-			out = append(out, tally{count(t.severities[s], b.Text), b.Class, "mend"})
+			out = append(out, tally{counted(t.severities[s], b.Text), b.Class, "findings"})
 		}
 	}
 	return out
@@ -306,13 +237,13 @@ func (n Name) rows() []row {
 		line := like
 		line.Who, line.Outcome, line.Detail, line.rank = short(v.who()), outcomeBadges[v.Outcome], short(v.Detail), outcomeRanks[v.Outcome]
 		if v.Outcome != verdict.MayIssue {
-			line.Reason, line.Remedy = string(v.Reason), v.Remedy()
+			line.Reason, line.Fix = string(v.Reason), terminal.Clean(v.Fix)
 		}
 		switch {
 		case v.Property != nil && n.Relevant != nil:
 			line.Record, line.Where = short(v.Property.String()), n.Relevant.where()
-		case n.Relevant != nil && v.Outcome != verdict.LockedOut:
-			line.Where = "nothing forbids it in the CAA " + n.Relevant.where()
+		case n.Relevant != nil && v.Outcome == verdict.MayIssue:
+			line.Where = "no CAA record restricts it " + n.Relevant.where()
 		case v.Property == nil && line.Detail == "":
 			line.Where = terminal.Clean(v.because(n))
 		}
@@ -320,7 +251,7 @@ func (n Name) rows() []row {
 	}
 	if len(n.Verdicts) == 0 {
 		line := like
-		line.Outcome, line.rank = silentBadge, nobodyRank
+		line.Outcome, line.rank = uncheckedBadge, nobodyRank
 		if n.Relevant != nil {
 			line.Outcome, line.Where = nobodyBadge, short(n.nobody())
 		}
@@ -328,7 +259,7 @@ func (n Name) rows() []row {
 	}
 	for _, d := range n.Drift {
 		line := like
-		line.Outcome, line.Detail, line.Remedy, line.rank = driftBadge, short(d.text()), driftRemedy, driftRank
+		line.Outcome, line.Detail, line.Fix, line.rank = driftBadge, short(d.text()), d.Fix, driftRank
 		out = append(out, line)
 	}
 	return out
@@ -377,7 +308,7 @@ func (n Name) section(id string, rows []row, open bool) section {
 			if !s.counts {
 				badge = uncountedBadge
 			}
-			views.Sights = append(views.Sights, pageSight{badge, s.who, s.where, s.why})
+			views.Observations = append(views.Observations, pageSight{badge, s.who, s.where, s.why})
 		}
 		out.Views = append(out.Views, views)
 	}
@@ -390,7 +321,7 @@ func (f Finding) page(names int) pageFinding {
 	shown := min(len(evidence), mostEvidence)
 	out := pageFinding{
 		Badge: severityBadges[f.Severity], Code: f.Code, Subject: terminal.Clean(f.Subject), Text: terminal.Clean(f.Text),
-		Evidence: evidence[:shown], More: evidence[shown:], Remedy: f.Remedy, Citations: citations(f.Section),
+		Evidence: evidence[:shown], More: evidence[shown:], Fix: f.Fix, Citations: citations(f.Section),
 	}
 	if names > 1 && !slices.Equal(f.Names, []string{f.Subject}) {
 		out.Names = terminal.Clean(others(f.Names))

@@ -169,27 +169,28 @@ func TestChains(t *testing.T) {
 func TestAnswer(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
-		"fine":                   "good Yes: all that was asked for may issue.",
-		"warning":                "good Yes: all that was asked for may issue.",
-		"locked out":             "bad No: 1 of 2 is locked out.",
-		"at risk":                "doubtful Not surely: 1 of 1 is at risk.",
-		"unknown":                "doubtful Unknown: 1 of 1 is not found out.",
-		"unknown and locked out": "bad No: 1 of 2 is locked out.",
-		"interrupted":            "doubtful Yes: all that was asked for may issue, as far as it went: it was interrupted, and names are missing.",
-		"drift":                  "bad Servers do not say what the policy says.",
-		"error":                  "doubtful Yes, from here and today, but there are errors to mend.",
-		"nothing":                "doubtful Nothing was found out.",
-		"nobody":                 "plain Nobody may issue.",
-		"nobody, and errors":     "plain Nobody may issue.",
+		"fine":                   "good Yes: every CA that was checked may issue for all 2 names.",
+		"warning":                "good Yes: every CA that was checked may issue for n0.example.",
+		"locked out":             "bad No: 1 of 2 names is locked out.",
+		"at risk":                "bad No: n0.example is at risk.",
+		"unknown":                "doubtful Unknown: whether n0.example may have certificates could not be determined.",
+		"unknown and locked out": "bad No: 1 of 2 names is locked out, 1 unknown.",
+		"interrupted":            "doubtful Yes: every CA that was checked may issue for n0.example; interrupted: names are missing.",
+		"drift":                  "bad No: servers do not return the policy's CAA records for n0.example.",
+		"drift and unknown":      "bad No: servers do not return the policy's CAA records for 1 of 2 names, 1 unknown.",
+		"error":                  "doubtful Yes today, but 1 error must be fixed: every CA that was checked may issue for n0.example.",
+		"nothing":                "doubtful Unknown: nothing was checked.",
+		"nobody":                 "plain Nobody may issue for n.example.",
+		"nobody, and errors":     "plain Nobody may issue for n.example.",
 	}
-	for name, r := range reports() {
-		text, class := r.answer()
+	for name, found := range results() {
+		text, class := Of(found).answer()
 		if got := class + " " + text; got != want[name] {
 			t.Errorf("%s: %s\nwant %s", name, got, want[name])
 		}
 		// Green is for what the exit code calls fine alone.
-		if class == "good" && r.ExitCode() != ExitFine {
-			t.Errorf("%s is %s, and the exit code %d", name, class, r.ExitCode())
+		if class == "good" && ExitCode(found) != ExitFine {
+			t.Errorf("%s is %s, and the exit code %d", name, class, ExitCode(found))
 		}
 	}
 }
@@ -227,7 +228,7 @@ func TestPageOfManyNames(t *testing.T) {
 	if len(rows) != 2000 || !slices.Equal(rows[:3], first) || len(sections) != mostSections || !slices.Equal(sections[:3], first) || open != 2 {
 		t.Errorf("%d rows %v, %d sections %v, %d open", len(rows), rows[:3], len(sections), sections[:3], open)
 	}
-	if !strings.Contains(text, "1800 names more are in the table alone") {
+	if !strings.Contains(text, "1800 more names are only in the table") {
 		t.Error("it does not say that names are left out")
 	}
 	if len(text) > 3<<20 {
@@ -249,19 +250,19 @@ func TestComing(t *testing.T) {
 	for _, c := range r.Coming() {
 		got += fmt.Sprintln(c.At.Format(time.DateOnly), c.In(at), c.Text, c.Names)
 	}
-	want := `2026-12-23 in 3 days Signatures of example end, the first over b.example CAA. []
-2026-12-30 in 10 days The signature over the keys of the root ends. []
-2027-02-05 in 47 days A certificate of 47 days, issued today, has ended by now: its renewal has met all above. []
+	want := `2026-12-23 in 3 days Signatures of example expire, the first one over b.example CAA. []
+2026-12-30 in 10 days The signature over the DNSKEY RRset of the root expires. []
+2027-02-05 in 47 days A certificate of 47 days that is issued today has expired: its renewal meets all changes before this day. []
 2027-03-15 in 85 days Account and method parameters in CAA bind every CA (RFC 8657). [b.example]
-2027-03-15 in 85 days Certificates last 100 days at most, and a validation is good for 100. []
-2029-03-15 in 816 days Certificates last 47 days at most, and a validation is good for 10. []
+2027-03-15 in 85 days Certificates are valid for at most 100 days, and a validation may be reused for 100. []
+2029-03-15 in 816 days Certificates are valid for at most 47 days, and a validation may be reused for 10. []
 `
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
 
-func TestWrap(t *testing.T) {
+func TestBoxLines(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ text, want string }{
 		{"", ""},
@@ -273,7 +274,7 @@ func TestWrap(t *testing.T) {
 		{strings.Repeat("x", 60), "xxxxxxxxxx/xxxxxxxxxx/xxxxxxxxxx/xxxxxxxxx…"},
 		{"a\x1bb\u202Ec\xff", `a\x1bb\u20/2ec\xff`},
 	} {
-		if got := strings.Join(wrap(tt.text, 10, 4), "/"); got != tt.want {
+		if got := strings.Join(boxLines(tt.text, 10, 4), "/"); got != tt.want {
 			t.Errorf("%q: %q, want %q", tt.text, got, tt.want)
 		}
 	}

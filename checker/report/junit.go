@@ -6,7 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
@@ -77,7 +78,7 @@ func (r *Report) WriteJUnit(w io.Writer) error {
 	}
 	add("findings", found)
 	if !r.Complete {
-		add("run", []junitCase{{Class: "run", Name: "complete", Error: &junitProblem{Type: "interrupted", Message: "it was interrupted: names are missing"}}})
+		add("run", []junitCase{{Class: "run", Name: "complete", Error: &junitProblem{Type: "interrupted", Message: "interrupted: names are missing"}}})
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
@@ -95,7 +96,7 @@ func (n Name) junit() []junitCase {
 	var out []junitCase
 	for _, v := range n.Verdicts {
 		c := junitCase{Class: terminal.Clean(n.Name), Name: terminal.Clean(v.who()) + " may issue"}
-		because := &junitProblem{Type: string(v.Reason), Message: v.Outcome.String() + ": " + terminal.Clean(v.because(n)), Text: strings.TrimSuffix(v.corroborated()+v.mend(), "\n")}
+		because := &junitProblem{Type: string(v.Reason), Message: v.Outcome.String() + ": " + terminal.Clean(v.because(n)), Text: strings.TrimSuffix(v.corroborated()+"fix: "+terminal.Clean(v.Fix), "\n")}
 		switch v.Outcome {
 		case verdict.MayIssue:
 			c.Out = strings.TrimSuffix(terminal.Clean(v.because(n))+"\n"+v.corroborated(), "\n")
@@ -107,12 +108,12 @@ func (n Name) junit() []junitCase {
 		out = append(out, c)
 	}
 	if len(n.Verdicts) == 0 {
-		out = append(out, junitCase{Class: terminal.Clean(n.Name), Name: "nothing is required", Out: terminal.Clean(n.nobody())})
+		out = append(out, junitCase{Class: terminal.Clean(n.Name), Name: "no CA was checked", Out: terminal.Clean(n.nobody())})
 	}
 	for _, d := range n.Drift {
 		out = append(out, junitCase{
-			Class: terminal.Clean(n.Name), Name: "what " + terminal.Clean(d.Server) + " says is what the policy says",
-			Failure: &junitProblem{Type: driftCode, Message: terminal.Clean(d.text()), Text: "mend: " + driftRemedy},
+			Class: terminal.Clean(n.Name), Name: terminal.Clean(d.Server) + " returns the CAA records of the policy",
+			Failure: &junitProblem{Type: drift.Code, Message: terminal.Clean(d.text()), Text: "fix: " + d.Fix},
 		})
 	}
 	return out
@@ -124,8 +125,8 @@ func (f Finding) junit() junitCase {
 	for _, evidence := range f.Evidence {
 		lines = append(lines, terminal.Clean(evidence))
 	}
-	text := strings.Join(append(lines, f.advice()), "\n")
-	if f.Severity == finding.Error {
+	text := strings.Join(append(lines, "fix: "+f.advice()), "\n")
+	if f.Severity == catalog.Error {
 		c.Failure = &junitProblem{Type: f.Code, Message: terminal.Clean(f.Text), Text: text}
 	} else {
 		c.Out = f.Severity.String() + ": " + text

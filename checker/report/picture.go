@@ -6,8 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
@@ -66,14 +66,14 @@ func mark(s dnssec.Status) string { return statusMarks[s] + " " + s.String() }
 
 // say writes text into the box that is being made, and returns where the next line begins.
 func (p *picture) say(x, y, chars int, class, text string) int {
-	for _, line := range wrap(text, chars, mostLines) {
+	for _, line := range boxLines(text, chars, mostLines) {
 		p.Texts = append(p.Texts, drawnText{x, y + lineHeight - 4, class, line})
 		y += lineHeight
 	}
 	return y
 }
 
-// climbPicture shows the way up: the name that was asked for lies at the bottom.
+// climbPicture shows the climb: the name that was asked for is at the bottom.
 func (n Name) climbPicture(id string) picture {
 	p := picture{ID: id, Caption: "The climb, from the name up", Title: "The climb from " + n.Name, Desc: n.climbWords()}
 	y := p.say(besideLeft, 0, charsStep, "remark", n.above())
@@ -208,7 +208,7 @@ func chainPicture(id string, chain []Zone) picture {
 	return p
 }
 
-// ends are the zones that no other of them lies below.
+// ends are the zones without a child zone among them.
 func (n Name) ends() []Zone {
 	var out []Zone
 	for _, z := range n.Zones {
@@ -263,9 +263,9 @@ func chainWords(chain []Zone) string {
 	return strings.Join(out, " ")
 }
 
-// wrap breaks text into lines of at most so many cells, after a full stop or a space where there is
+// boxLines breaks text into lines of at most so many cells, after a full stop or a space where there is
 // one near the end, and elides what does not fit.
-func wrap(text string, cells, lines int) []string {
+func boxLines(text string, cells, lines int) []string {
 	text = terminal.Clean(text)
 	var out []string
 	for len(out) < lines {

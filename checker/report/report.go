@@ -1,5 +1,6 @@
-// Package report is what caacheck found, as values, and the ways to show them: text for people and one
-// JSON document, whose schema is [Schema]. Nothing here decides anything.
+// Package report is what caacheck found, as values to show, and the ways to show them: text for people and one
+// JSON document, whose schema is [Schema], JUnit and SARIF for CI, and a page. [Of] makes a [Report] of what a session
+// found, once; nothing is read back out of it, and nothing here decides anything.
 package report
 
 import (
@@ -8,10 +9,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
@@ -26,14 +27,14 @@ func Schema() []byte { return slices.Clone(schema) }
 // Report is what was found of all names.
 type Report struct {
 	Version  int       `json:"version"` // 1
-	At       time.Time `json:"at"`      // when it was looked
+	At       time.Time `json:"at"`      // when the run began
 	RulesOf  string    `json:"rules_of"`
 	Complete bool      `json:"complete"` // false when it was interrupted: then names are missing
 	Notes    []string  `json:"notes,omitempty"`
 	Names    []Name    `json:"names"`
 	Findings []Finding `json:"findings"`
 
-	index map[string]int // of Findings, until they are sorted
+	exit int // ExitCode
 }
 
 // Name is what was found of one name.
@@ -46,10 +47,10 @@ type Name struct {
 	Drift    []Drift   `json:"drift,omitempty"`
 }
 
-// Relevant is the Relevant RRset (RFC 8659 3); nil where there is none, or it could not be found.
+// Relevant is the Relevant RRset (RFC 8659 3); nil where there is none, or it could not be determined.
 type Relevant struct {
 	AskedAt    string        `json:"asked_at"` // the name on the way up that it answered for
-	Owner      string        `json:"owner"`    // where it stands: another name where AskedAt is an alias
+	Owner      string        `json:"owner"`    // of the RRset: another name where AskedAt is an alias
 	Zone       string        `json:"zone"`
 	TTL        uint32        `json:"ttl"`
 	Security   dnssec.Result `json:"security"`
@@ -74,7 +75,9 @@ type Verdict struct {
 	Reason     issuance.Reason          `json:"reason"`
 	Detail     string                   `json:"detail,omitempty"`
 	Denies     []string                 `json:"denying_readings,omitempty"`
-	Property   *Property                `json:"property,omitempty"` // that decided
+	Property   *Property                `json:"property,omitempty"`  // that decided
+	Fix        string                   `json:"fix,omitempty"`       // how to fix it, one line; "" where the CA may issue
+	Corrected  *Property                `json:"corrected,omitempty"` // the record to write, where it is known
 
 	Corroboration *perspective.Judged `json:"corroboration,omitempty"` // by other perspectives; nil without them
 }
@@ -92,7 +95,7 @@ type Step struct {
 	Errors     []string      `json:"extended_errors,omitempty"` // that they sent (RFC 8914)
 }
 
-// Zone is one zone of the chains of trust: one chain, but for aliases.
+// Zone is one zone of the chains of trust: there is one chain, and another for each alias into another zone.
 type Zone struct {
 	Name     string        `json:"name"`
 	Parent   string        `json:"parent,omitempty"` // "" for the first
@@ -102,13 +105,14 @@ type Zone struct {
 	Servers  []string      `json:"servers"`
 }
 
-// Drift is where what is seen is not what the policy says.
+// Drift is a server that does not return the CAA records of the policy.
 type Drift struct {
 	Pos    policy.Position `json:"position"`
 	Policy []Property      `json:"policy"`
 	Seen   []Property      `json:"seen"`
 	Alias  string          `json:"alias,omitempty"` // the target, where the name is an alias for the server
-	Server string          `json:"server"`          // that says so
+	Server string          `json:"server"`          // that returns it
+	Fix    string          `json:"fix"`
 }
 
 // Finding is a finding with the names that it was found for.
@@ -117,65 +121,12 @@ type Finding struct {
 	Names []string `json:"names"`
 }
 
-// AddFindings takes a name's findings in; what was found for another name already is told once.
-func (r *Report) AddFindings(name string, found []finding.Finding) {
-	if r.index == nil {
-		r.index = map[string]int{}
-	}
-	for _, f := range found {
-		key := f.Code + "\x00" + f.Subject + "\x00" + f.Text
-		i, known := r.index[key]
-		if !known {
-			i = len(r.Findings)
-			r.index[key] = i
-			r.Findings = append(r.Findings, Finding{Finding: f})
-		}
-		if names := r.Findings[i].Names; len(names) == 0 || names[len(names)-1] != name {
-			r.Findings[i].Names = append(names, name)
-		}
-	}
-}
-
-// Rank takes more findings in, and puts those first that are the worst.
-func (r *Report) Rank(more ...Finding) {
-	r.Findings = append(r.Findings, more...)
-	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return int(b.Severity) - int(a.Severity) })
-}
-
 // Exit codes.
 const (
 	ExitFine    = 0 // all may issue
-	ExitMend    = 1 // someone is locked out or at risk, or something must be mended
-	ExitUnknown = 2 // it could not be found out, or wrong usage
+	ExitWrong   = 1 // someone is locked out or at risk, or something must be fixed
+	ExitUnknown = 2 // it could not be determined, or wrong usage
 )
-
-// ExitCode is the status that says the report in one number: what must be mended goes before what could
-// not be found out.
-func (r *Report) ExitCode() int {
-	code := ExitFine
-	if !r.Complete {
-		code = ExitUnknown
-	}
-	for _, n := range r.Names {
-		for _, v := range n.Verdicts {
-			switch v.Outcome {
-			case verdict.LockedOut, verdict.AtRisk:
-				return ExitMend
-			case verdict.Unknown:
-				code = ExitUnknown
-			}
-		}
-		if len(n.Drift) > 0 {
-			return ExitMend
-		}
-	}
-	for _, f := range r.Findings {
-		if f.Severity == finding.Error {
-			return ExitMend
-		}
-	}
-	return code
-}
 
 // WriteJSON writes the report as one JSON document.
 func (r *Report) WriteJSON(w io.Writer) error {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/quorum"
 	"github.com/coredns-caa/caa/checker/verdict"
@@ -100,18 +102,18 @@ const (
 )
 
 // sarifLevels are findings' (3.27.10).
-var sarifLevels = map[finding.Severity]string{finding.Error: "error", finding.Warning: "warning", finding.Info: "note"}
+var sarifLevels = map[catalog.Severity]string{catalog.Error: "error", catalog.Warning: "warning", catalog.Info: "note"}
 
-// sarifOutcomes are the rules that verdicts break. One that could not be found out is a warning: no
+// sarifOutcomes are the rules that verdicts break. One that could not be determined is a warning: no
 // viewer hides that.
 var sarifOutcomes = map[verdict.Outcome]sarifRule{
 	verdict.LockedOut: {ID: "locked-out", Short: sarifText{"The CA may not issue what it is asked for."}, Default: sarifSeverity{"error"}},
 	verdict.AtRisk:    {ID: "at-risk", Short: sarifText{"The CA may issue by some readings or some servers, and not by others."}, Default: sarifSeverity{"error"}},
-	verdict.Unknown:   {ID: "not-found-out", Short: sarifText{"Whether the CA may issue could not be found out."}, Default: sarifSeverity{"warning"}},
+	verdict.Unknown:   {ID: "unknown", Short: sarifText{"Whether the CA may issue could not be determined."}, Default: sarifSeverity{"warning"}},
 }
 
-// driftRule is broken where a server does not say what the policy says.
-var driftRule = sarifRule{ID: driftCode, Short: sarifText{"A server says something else than the policy."}, Default: sarifSeverity{"error"}}
+// driftRule is broken where a server does not return the CAA records of the policy.
+var driftRule = sarifRule{ID: drift.Code, Short: sarifText{drift.Text}, Default: sarifSeverity{"error"}}
 
 // WriteSARIF writes what is wrong as a SARIF 2.1.0 log. A result's place is the line of the policy that
 // requires the name. Without a policy it is the name, as if it were a file's: GitHub's code scanning
@@ -129,24 +131,27 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 			}
 		}
 		for _, d := range n.Drift {
-			run.add(driftRule, "error", terminal.Clean(n.Name+": "+d.text())+". mend: "+driftRemedy, sarifPlace(n.Name, n.Name, &d.Pos), n.Name, d.Server)
+			run.add(driftRule, "error", terminal.Clean(n.Name+": "+d.text())+". Fix: "+d.Fix, sarifPlace(n.Name, n.Name, &d.Pos), n.Name, d.Server)
 		}
 	}
 	for _, f := range r.Findings {
-		rule := sarifRule{ID: f.Code, Short: sarifWords(f.Code), Help: &sarifText{f.advice()}, HelpURI: firstLink(f.Section), Default: sarifSeverity{sarifLevels[f.Severity]}}
-		text := terminal.Clean(strings.Join(append([]string{f.Subject + ": " + f.Text}, f.Evidence...), "; ")) + ". " + f.advice()
+		rule := sarifRule{ID: f.Code, Short: sarifWords(f.Code), HelpURI: firstLink(f.Section), Default: sarifSeverity{sarifLevels[f.Severity]}}
+		if e, known := finding.Entry(f.Code); known { // the rule's, where the finding's fix is of its own case
+			rule.Short, rule.Help = sarifText{e.Text}, &sarifText{e.Fix}
+		}
+		text := terminal.Clean(strings.Join(append([]string{f.Subject + ": " + f.Text}, f.Evidence...), "; ")) + ". Fix: " + f.advice()
 		name := f.Subject
 		if len(f.Names) > 0 {
 			name = f.Names[0]
 		}
 		run.add(rule, sarifLevels[f.Severity], text, sarifPlace(name, f.Subject, required[name]), f.Subject, f.Text)
 	}
-	invocation := sarifInvocation{Successful: r.Complete, EndTime: r.At.UTC().Format(time.RFC3339), ExitCode: r.ExitCode()}
+	invocation := sarifInvocation{Successful: r.Complete, EndTime: r.At.UTC().Format(time.RFC3339), ExitCode: r.exit}
 	for _, note := range r.Notes {
 		invocation.Notifications = append(invocation.Notifications, sarifNotification{"note", sarifText{note}})
 	}
 	if !r.Complete {
-		invocation.Notifications = append(invocation.Notifications, sarifNotification{"error", sarifText{"it was interrupted: names are missing"}})
+		invocation.Notifications = append(invocation.Notifications, sarifNotification{"error", sarifText{"interrupted: names are missing"}})
 	}
 	run.Invocations = []sarifInvocation{invocation}
 	return run.write(w)
@@ -155,8 +160,8 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 // sarifMessage is a verdict with what the perspectives saw, and what to do about it.
 func (v Verdict) sarifMessage(n Name) string {
 	text := terminal.Clean(n.Name+": "+v.who()+" "+v.Outcome.String()+": "+v.because(n)) + v.perspectives()
-	if mend := v.mend(); mend != "" {
-		text += ". " + mend
+	if v.Fix != "" {
+		text += ". Fix: " + terminal.Clean(v.Fix)
 	}
 	return text
 }
@@ -170,7 +175,7 @@ func (v Verdict) perspectives() string {
 	parts := []string{judged}
 	for _, s := range sights {
 		if s.view != quorum.Permits || !s.counts {
-			parts = append(parts, fmt.Sprintf("%s (%s) %s (%s)", s.who, s.where, s.said(), s.why))
+			parts = append(parts, fmt.Sprintf("%s (%s) %s (%s)", s.who, s.where, s.result(), s.why))
 		}
 	}
 	return ". " + strings.Join(append(parts, notes...), "; ")
@@ -180,21 +185,31 @@ func (v Verdict) perspectives() string {
 func WriteLintSARIF(w io.Writer, found guard.Report) error {
 	run := newSARIF()
 	for _, r := range found.Refusals {
-		rule := sarifRule{ID: r.Code, Short: sarifWords(r.Code), Default: sarifSeverity{"error"}}
-		text := r.Cause
+		rule := lintRule(r.Code, "error")
+		text := r.Text
 		if len(r.Names) > 0 {
 			text = strings.Join(r.Names, ", ") + ": " + text
 		}
-		if r.Remedy != "" {
-			text += ". To mend: " + r.Remedy
+		if fix := r.Advice(); fix != "" {
+			text += ". Fix: " + fix
 		}
-		run.add(rule, "error", terminal.Clean(text), sarifLine(r.Pos), slices.Concat(r.Names, []string{r.Cause})...)
+		run.add(rule, "error", terminal.Clean(text), sarifLine(r.Pos), slices.Concat(r.Names, []string{r.Text})...)
 	}
 	for _, warning := range found.Warnings {
-		rule := sarifRule{ID: warning.Code, Short: sarifWords(warning.Code), Default: sarifSeverity{"warning"}}
-		run.add(rule, "warning", terminal.Clean(warning.Text), sarifLine(warning.Pos), warning.Text)
+		rule := lintRule(warning.Code, "warning")
+		run.add(rule, "warning", terminal.Clean(warning.Text+". Fix: "+warning.Advice()), sarifLine(warning.Pos), warning.Text)
 	}
 	return run.write(w)
+}
+
+// lintRule is the rule of a refusal or a warning, as the guard's table has it.
+func lintRule(code, level string) sarifRule {
+	entry := guard.Find(code)
+	rule := sarifRule{ID: code, Short: sarifWords(code), Default: sarifSeverity{level}, HelpURI: firstLink(entry.Section)}
+	if entry.Code != "" {
+		rule.Short, rule.Help = sarifText{entry.Text}, &sarifText{entry.Fix}
+	}
+	return rule
 }
 
 func newSARIF() *sarifRun {

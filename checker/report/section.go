@@ -5,15 +5,12 @@ import (
 	"strings"
 )
 
-// driftCode is the code of a Drift, where formats want one.
-const driftCode = "drift"
-
 // citation is one document that a finding rests on, with its address where it has a lasting one.
 type citation struct{ Text, URL string }
 
 var rfc = regexp.MustCompile(`^RFC (\d+)(?: (\d[\d.]*))?$`)
 
-// citations are those of a finding's section: "RFC 4035 5.3.1, BR 3.2.2.8.1".
+// citations are those of a finding's section: "RFC 4035 5.3.1, BR 4.2.2.2".
 func citations(section string) []citation {
 	var out []citation
 	for text := range strings.SplitSeq(section, ", ") {
@@ -39,14 +36,14 @@ func firstLink(section string) string {
 	return ""
 }
 
-// advice is what to do about a finding, and by which document.
-func (f Finding) advice() string { return "mend: " + f.Remedy + " (" + f.Section + ")" }
+// advice is how to fix a finding, and by which document.
+func (f Finding) advice() string { return f.Fix + " (" + f.Section + ")" }
 
-// text says what differs, for people.
+// text is what differs.
 func (d Drift) text() string {
 	seen := list(d.Seen)
 	if d.Alias != "" {
-		seen = "that the name is an alias of " + d.Alias + ", whose CAA counts"
+		seen = "a CNAME record to " + d.Alias + ", whose CAA counts"
 	}
-	return "the policy (" + d.Pos.String() + ") says " + list(d.Policy) + "; " + d.Server + " says " + seen
+	return "the policy (" + d.Pos.String() + ") has " + list(d.Policy) + "; " + d.Server + " returns " + seen
 }

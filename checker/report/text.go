@@ -3,11 +3,13 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
-	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
@@ -15,7 +17,8 @@ import (
 // Style says how text looks.
 type Style struct {
 	Colour  bool // for a terminal
-	Verbose bool // the chain that led to each verdict, and all evidence
+	Verbose bool // every name, the climb and the chain of trust of each, and all evidence
+	Columns int  // of a line; 0 for no limit
 }
 
 const (
@@ -27,7 +30,10 @@ const (
 
 var outcomeColours = map[verdict.Outcome]string{verdict.MayIssue: green, verdict.AtRisk: yellow, verdict.LockedOut: red, verdict.Unknown: yellow}
 
-var severityColours = map[finding.Severity]string{finding.Error: red, finding.Warning: yellow, finding.Info: dim}
+var severityColours = map[catalog.Severity]string{catalog.Error: red, catalog.Warning: yellow, catalog.Info: dim}
+
+// answerColours are those of the first line, by its class.
+var answerColours = map[string]string{"good": green, "bad": red, "doubtful": yellow}
 
 func (s Style) paint(colour, text string) string {
 	if !s.Colour || colour == "" || text == "" {
@@ -36,52 +42,157 @@ func (s Style) paint(colour, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// WriteText writes the report for people: names with their verdicts, what to mend, and a summary.
+// wrap is Hang in the style's width, of a text that others wrote a part of.
+func (s Style) wrap(first, text string) string {
+	return Hang(first, terminal.Clean(text), s.Columns) + "\n"
+}
+
+const (
+	// mostFine is how many names there may be for those that are fine to be shown: more hide what is wrong.
+	mostFine = 20
+	// listedFrom is from how many names with something wrong they are listed in a line each, before their details: fewer
+	// fit on a screen with their details.
+	listedFrom = 4
+	// mostListed is how many lines such a list has: with the answer it fits on a screen of 24.
+	mostListed = 18
+	// mostOfOneCode is how many findings of a code are shown.
+	mostOfOneCode = 10
+	// mostEvidence is how much evidence of a finding is shown.
+	mostEvidence = 3
+)
+
+// WriteText writes the report for people: the answer, the names with something wrong, those that are fine unless they
+// are many, the findings, and notes.
 func (r *Report) WriteText(w io.Writer, s Style) error {
 	var out strings.Builder
-	for _, note := range r.Notes {
-		fmt.Fprintf(&out, "%s\n\n", terminal.Clean(note))
+	answer, class := r.answer()
+	out.WriteString(s.paint(answerColours[class], Hang("", terminal.Clean(answer), s.Columns)) + "\n")
+	if counts := r.counts(s); counts != "" {
+		out.WriteString(counts + "\n")
 	}
-	for _, n := range r.Names {
-		n.write(&out, s)
+	out.WriteString("\n")
+	bad, fine := r.sorted()
+	r.writeList(&out, s, bad)
+	writeNames(&out, s, bad)
+	if len(r.Names) <= mostFine || s.Verbose {
+		writeNames(&out, s, fine)
+	} else if len(fine) > 0 {
+		fmt.Fprintf(&out, "%s %s fine (-v)\n\n", counted(len(fine), "name"), are(len(fine)))
 	}
-	for _, f := range r.Findings {
-		if f.Severity > finding.Info || s.Verbose {
-			f.write(&out, s, len(r.Names))
-		}
-	}
+	r.writeFindings(&out, s)
 	if s.Verbose {
-		r.writeComing(&out)
+		r.writeComing(&out, s)
 	}
-	out.WriteString(r.summary(s) + "\n")
-	_, err := io.WriteString(w, out.String())
+	for _, note := range r.Notes {
+		out.WriteString(s.wrap("Note: ", note))
+	}
+	_, err := io.WriteString(w, strings.TrimRight(out.String(), "\n")+"\n")
 	return err
 }
 
-func (n Name) write(out *strings.Builder, s Style) {
-	fmt.Fprintf(out, "%s\n", terminal.Clean(n.Name))
+// counts is the second line: how many findings there are; "" for none.
+func (r *Report) counts(s Style) string {
+	t := r.totals()
+	var parts []string
+	for _, severity := range []catalog.Severity{catalog.Error, catalog.Warning} {
+		if n := t.severities[severity]; n > 0 {
+			parts = append(parts, s.paint(severityColours[severity], counted(n, severity.String())))
+		}
+	}
+	if n := t.severities[catalog.Info]; n > 0 {
+		text := counted(n, "remark")
+		if !s.Verbose {
+			text += " (-v)"
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// sorted returns the names with something wrong, the worst first, and the others.
+func (r *Report) sorted() (bad, fine []Name) {
+	for _, n := range r.Names {
+		if n.fine() {
+			fine = append(fine, n)
+		} else {
+			bad = append(bad, n)
+		}
+	}
+	slices.SortStableFunc(bad, func(a, b Name) int {
+		left, _ := a.worst()
+		right, _ := b.worst()
+		return right.Badness() - left.Badness()
+	})
+	return bad, fine
+}
+
+// writeList lists names with something wrong, a line for each verdict: what is wrong, without details.
+func (r *Report) writeList(out *strings.Builder, s Style, bad []Name) {
+	if len(bad) < listedFrom {
+		return
+	}
+	var rows [][]cell
+	for _, n := range bad {
+		for _, v := range n.Verdicts {
+			if v.Outcome != verdict.MayIssue {
+				rows = append(rows, []cell{{v.Outcome.String(), outcomeColours[v.Outcome]}, {terminal.Clean(n.Name), ""}, {terminal.Clean(v.who()), ""}, {string(v.Reason), ""}})
+			}
+		}
+		if len(n.Drift) > 0 {
+			rows = append(rows, []cell{{drift.Code, red}, {terminal.Clean(n.Name), ""}, {"", ""}, {terminal.Clean(n.Drift[0].Server), ""}})
+		}
+	}
+	shown := rows[:min(len(rows), mostListed)]
+	for _, line := range s.table("", shown) {
+		out.WriteString(line + "\n")
+	}
+	if n := len(rows) - len(shown); n > 0 {
+		fmt.Fprintf(out, "and %d more\n", n)
+	}
+	out.WriteString("\n")
+}
+
+// writeNames writes what there is to show of names. Names of which the same is shown are written together.
+func writeNames(out *strings.Builder, s Style, names []Name) {
+	var order []string
+	together := map[string][]string{}
+	for _, n := range names {
+		text := n.text(s)
+		if together[text] == nil {
+			order = append(order, text)
+		}
+		together[text] = append(together[text], terminal.Clean(n.Name))
+	}
+	for _, text := range order {
+		out.WriteString(Wrap("", strings.Join(together[text], ", "), "", s.Columns) + "\n" + text + "\n")
+	}
+}
+
+// text is what there is to show of a name.
+func (n Name) text(s Style) string {
+	var out strings.Builder
 	var rows [][]cell
 	for _, v := range n.Verdicts {
 		rows = append(rows, []cell{{terminal.Clean(v.who()), ""}, {v.Outcome.String(), outcomeColours[v.Outcome]}, {terminal.Clean(v.because(n)), ""}})
 	}
-	for i, line := range s.columns(rows) {
-		fmt.Fprintf(out, "    %s\n", line)
-		n.Verdicts[i].writeCorroboration(out, s)
-		if mend := n.Verdicts[i].mend(); mend != "" {
-			fmt.Fprintf(out, "        %s\n", terminal.Clean(mend))
+	for i, line := range s.table("    ", rows) {
+		out.WriteString(line + "\n")
+		n.Verdicts[i].writeCorroboration(&out, s)
+		if fix := n.Verdicts[i].Fix; fix != "" {
+			out.WriteString(s.wrap("        fix: ", fix))
 		}
 	}
 	if len(n.Verdicts) == 0 {
-		fmt.Fprintf(out, "    %s\n", terminal.Clean(n.nobody()))
+		out.WriteString(s.wrap("    ", n.nobody()))
 	}
 	for _, d := range n.Drift {
-		fmt.Fprintf(out, "    %s  %s\n", s.paint(red, driftCode), terminal.Clean(d.text()))
-		fmt.Fprintf(out, "        mend: %s\n", driftRemedy)
+		out.WriteString(s.table("    ", [][]cell{{{drift.Code, red}, {terminal.Clean(d.text()), ""}}})[0] + "\n")
+		out.WriteString(s.wrap("        fix: ", d.Fix))
 	}
 	if s.Verbose {
-		n.writeTree(out, s)
+		n.writeTree(&out, s)
 	}
-	out.WriteString("\n")
+	return out.String()
 }
 
 // who is the issuer, with what narrows the request.
@@ -101,7 +212,7 @@ func (v Verdict) who() string {
 	return who
 }
 
-// because is the reason, with the record that decided and where it stands.
+// because is the reason, with the record that decided and where it is.
 func (v Verdict) because(n Name) string {
 	var parts []string
 	if v.Outcome != verdict.MayIssue {
@@ -110,8 +221,8 @@ func (v Verdict) because(n Name) string {
 	switch {
 	case v.Property != nil && n.Relevant != nil:
 		parts = append(parts, v.Property.String()+" at "+n.Relevant.Owner+", "+n.Relevant.Security.Status.String())
-	case n.Relevant != nil:
-		parts = append(parts, "nothing forbids it in the CAA of "+n.Relevant.Owner+", "+n.Relevant.Security.Status.String())
+	case n.Relevant != nil && v.Outcome == verdict.MayIssue:
+		parts = append(parts, "no CAA record restricts it at "+n.Relevant.Owner+", "+n.Relevant.Security.Status.String())
 	case v.Reason == issuance.NoRRset:
 		parts = append(parts, "no CAA at the name or above it")
 	}
@@ -124,7 +235,7 @@ func (v Verdict) because(n Name) string {
 // nobody says what there is to say of a name without a verdict.
 func (n Name) nobody() string {
 	if n.Relevant == nil {
-		return "nothing was asked about it"
+		return "not checked: its CAA records could not be determined"
 	}
 	return "nobody may issue: " + list(n.Relevant.Properties) + " at " + n.Relevant.Owner + ", " + n.Relevant.Security.Status.String()
 }
@@ -156,7 +267,7 @@ func (n Name) writeTree(out *strings.Builder, s Style) {
 			lines = append(lines, indent+"     asked: "+strings.Join(step.Servers, ", "))
 		}
 		for _, words := range step.Errors {
-			lines = append(lines, indent+"     said: "+words)
+			lines = append(lines, indent+"     error: "+words)
 		}
 	}
 	lines = append(lines, "chain of trust")
@@ -172,7 +283,9 @@ func (n Name) writeTree(out *strings.Builder, s Style) {
 		lines = append(lines, line, indent+"     servers: "+strings.Join(z.Servers, ", "))
 	}
 	for _, line := range lines {
-		fmt.Fprintln(out, s.paint(dim, "    "+terminal.Clean(line)))
+		text := strings.TrimLeft(line, " ")
+		indent := "    " + line[:len(line)-len(text)]
+		out.WriteString(s.paint(dim, Wrap(indent, terminal.Clean(text), indent+"     ", s.Columns)) + "\n")
 	}
 }
 
@@ -188,68 +301,40 @@ func (step Step) what() string {
 	return "no CAA  (" + step.Security.Status.String() + ")"
 }
 
-// mostEvidence is how much is shown of a finding unless all is asked for.
-const mostEvidence = 3
+// writeFindings writes the findings; of one code not too many.
+func (r *Report) writeFindings(out *strings.Builder, s Style) {
+	written := map[string]int{}
+	for _, f := range r.Findings {
+		if f.Severity == catalog.Info && !s.Verbose {
+			continue
+		}
+		if written[f.Code]++; written[f.Code] <= mostOfOneCode || s.Verbose {
+			f.write(out, s, len(r.Names))
+		}
+	}
+	for _, f := range r.Findings {
+		if n := written[f.Code] - mostOfOneCode; n > 0 && !s.Verbose {
+			fmt.Fprintf(out, "and %d more of %s (-v)\n\n", n, f.Code)
+			written[f.Code] = 0
+		}
+	}
+}
 
 func (f Finding) write(out *strings.Builder, s Style, names int) {
-	fmt.Fprintf(out, "%s  %s  %s\n", s.paint(severityColours[f.Severity], f.Severity.String()), terminal.Clean(f.Subject), f.Code)
-	fmt.Fprintf(out, "    %s\n", terminal.Clean(f.Text))
+	out.WriteString(s.paint(severityColours[f.Severity], f.Severity.String()) + "  " + terminal.Clean(f.Subject) + "  " + f.Code + "\n")
+	out.WriteString(s.wrap("    ", f.Text))
 	shown := f.Evidence
 	if !s.Verbose && len(shown) > mostEvidence {
 		shown = shown[:mostEvidence]
 	}
 	for _, evidence := range shown {
-		fmt.Fprintf(out, "    %s\n", s.paint(dim, "- "+terminal.Clean(evidence)))
+		out.WriteString("    " + s.paint(dim, Wrap("- ", terminal.Clean(evidence), "      ", max(s.Columns-4, 0))) + "\n")
 	}
 	if n := len(f.Evidence) - len(shown); n > 0 {
-		fmt.Fprintf(out, "    %s\n", s.paint(dim, fmt.Sprintf("- and %d more (-v)", n)))
+		out.WriteString("    " + s.paint(dim, fmt.Sprintf("- and %d more (-v)", n)) + "\n")
 	}
-	if names > 1 && len(f.Names) == 1 && f.Names[0] != f.Subject {
-		fmt.Fprintf(out, "    found for %s\n", terminal.Clean(f.Names[0]))
+	if names > 1 && !(len(f.Names) == 1 && f.Names[0] == f.Subject) {
+		out.WriteString(s.wrap("    for ", others(f.Names)))
 	}
-	fmt.Fprintf(out, "    %s\n\n", f.advice())
-}
-
-func (r *Report) summary(s Style) string {
-	outcomes := map[verdict.Outcome]int{}
-	drift := 0
-	for _, n := range r.Names {
-		for _, v := range n.Verdicts {
-			outcomes[v.Outcome]++
-		}
-		drift += len(n.Drift)
-	}
-	severities := map[finding.Severity]int{}
-	for _, f := range r.Findings {
-		severities[f.Severity]++
-	}
-	parts := []string{count(len(r.Names), "name")}
-	for _, o := range []verdict.Outcome{verdict.MayIssue, verdict.AtRisk, verdict.LockedOut, verdict.Unknown} {
-		if outcomes[o] > 0 {
-			parts = append(parts, s.paint(outcomeColours[o], fmt.Sprintf("%d %s", outcomes[o], o)))
-		}
-	}
-	if drift > 0 {
-		parts = append(parts, s.paint(red, fmt.Sprintf("%d not as the policy says", drift)))
-	}
-	for _, v := range []finding.Severity{finding.Error, finding.Warning} {
-		if severities[v] > 0 {
-			parts = append(parts, s.paint(severityColours[v], count(severities[v], v.String())))
-		}
-	}
-	if n := severities[finding.Info]; n > 0 && !s.Verbose {
-		parts = append(parts, fmt.Sprintf("%s (-v)", count(n, "remark")))
-	}
-	line := strings.Join(parts, ", ")
-	if !r.Complete {
-		line += "; interrupted, so this is not all"
-	}
-	return line
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	out.WriteString(s.wrap("    fix: ", f.advice()) + "\n")
 }

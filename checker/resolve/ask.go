@@ -9,30 +9,30 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
-// maxServers is how many addresses of a zone one question tries; a resolver gives up no later.
+// maxServers is how many addresses of a zone one question tries; resolvers give up then at the latest.
 const maxServers = 8
 
-// maxNameServers is how many name servers of a zone are looked for. No zone needs more, and one that names a thousand of
-// somebody else's names has whoever asks for them do the harm (NXNSAttack). BIND 9.18 looks for 20, and later ones for 13.
+// maxNameServers is how many name servers of a zone are looked up. No zone needs more, and a zone that names a thousand
+// servers in another domain turns resolvers against that domain (NXNSAttack). BIND 9.18 looks up 20, later versions 13.
 const maxNameServers = 20
 
-// maxNested is the same for a zone that has a name server's own name, which another zone needs: BIND 9.18 looks for 5.
+// maxNested is the same for the zone of a name server of another zone: BIND 9.18 looks up 5.
 const maxNested = 5
 
 // Address is one address of one name server of a zone.
 type Address struct {
 	Server string
 	Addr   netip.AddrPort // not valid where there is none to ask:
-	Lacks  Failure        // NoServer for none at all, or what kept it from being asked or found
+	Lacks  Failure        // NoServer for none at all, or why it was not asked or found
 	Why    string         // the same for people
 }
 
-// ask puts a question to a zone's addresses, one after the other and as a resolver does: over UDP,
-// then over TCP if it is truncated, and once more without EDNS for a server that knows none. It yields
-// what came of each, until the caller has an answer that will do.
+// ask sends a query to a zone's addresses, one after the other and as a resolver does: over UDP,
+// then over TCP if the reply is truncated, and again without EDNS for a server that does not support it. It yields
+// each reply or failure, until the caller accepts one. A resolver whose reply is not accepted is asked once more.
 func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observation] {
 	return func(yield func(Observation) bool) {
 		r := z.resolver
@@ -40,18 +40,22 @@ func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observatio
 		asked, silent, most := 0, true, t.mostServers()
 		for a := range z.reach(ctx, t) {
 			if t.left.Add(-1) < 0 {
-				yield(z.nothing(q, TooMany, "the look-up has asked its last question"))
+				yield(z.nothing(q, TooMany, "the lookup has reached its limit of queries"))
 				return
 			}
 			o := r.converse(ctx, a, q)
 			if o.Failure == "" && !z.speaks(o) && !z.refers(o, q.name) {
-				o.Failure = Lame
+				o.Failure = NotAuthoritative
 			}
 			if o.Failure == Unreachable || o.Failure == TCPFailed {
 				r.known.fail(a.Addr)
 			}
 			silent = silent && o.Failure.Silent()
 			if !yield(o) || o.Failure == Cancelled {
+				return
+			}
+			if r.cfg.Recursive && o.Failure == "" {
+				z.askChecked(ctx, t, a, q, yield)
 				return
 			}
 			if asked++; asked == maxServers {
@@ -74,7 +78,19 @@ func (z *Zone) ask(ctx context.Context, t *task, q question) iter.Seq[Observatio
 	}
 }
 
-// nothing is the observation of a question that could not be put.
+// askChecked sends a query to a resolver that is to validate this time. With CD set, it returns and caches whatever
+// came first: the answer of the one server that is wrong, where it would have asked the next one (RFC 6840
+// 5.9); or as a wildcard's proof a denial of another zone in the same message, as BIND 9.18 does.
+func (z *Zone) askChecked(ctx context.Context, t *task, a Address, q question, yield func(Observation) bool) {
+	if t.left.Add(-1) < 0 {
+		yield(z.nothing(q, TooMany, "the lookup has reached its limit of queries"))
+		return
+	}
+	q.check = true
+	yield(z.resolver.converse(ctx, a, q))
+}
+
+// nothing is the observation of a query that could not be sent.
 func (z *Zone) nothing(q question, failure Failure, text string) Observation {
 	return Observation{Zone: z.Name, Name: q.name, Type: q.rrtype, Failure: failure, Error: text}
 }
@@ -98,7 +114,7 @@ func (r *Resolver) converse(ctx context.Context, a Address, q question) Observat
 	return o
 }
 
-// first is the transport that a question is tried over first.
+// first is the transport that a query is sent over first.
 func (r *Resolver) first() Transport {
 	if r.cfg.Carry != nil {
 		return Carried
@@ -106,10 +122,10 @@ func (r *Resolver) first() Transport {
 	return UDP
 }
 
-// refers reports whether an answer points at a zone on the way from z to a name.
+// refers reports whether a reply refers to a zone between z and a name.
 func (z *Zone) refers(o Observation, name string) bool { return z.referral(o.Msg, name) != "" }
 
-// referral is the zone that an answer refers to, "" when it refers nowhere or upwards.
+// referral is the zone that a reply refers to, "" for none or one above.
 func (z *Zone) referral(m *dns.Msg, name string) string {
 	soa := slices.ContainsFunc(m.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSOA })
 	if len(m.Answer) > 0 || soa || z.resolver.cfg.Recursive {
@@ -124,8 +140,8 @@ func (z *Zone) referral(m *dns.Msg, name string) string {
 	return ""
 }
 
-// reach yields the addresses of a zone, those that have failed before last, and such as have to be
-// looked up after those that are known.
+// reach yields the addresses of a zone: known ones before those that have to be looked up, and those that failed
+// before last.
 func (z *Zone) reach(ctx context.Context, t *task) iter.Seq[Address] {
 	return func(yield func(Address) bool) {
 		r := z.resolver
@@ -154,9 +170,9 @@ func (z *Zone) reach(ctx context.Context, t *task) iter.Seq[Address] {
 	}
 }
 
-// askedGlue are the addresses of a name server whose name is in the zone itself, and which came without glue: a server that has the
-// zone as well as the one above answers for its NS records rather than refer, and may leave addresses out then. It gives
-// them when it is asked (RFC 1034 4.3.2, step 6). Like glue they need no signature.
+// askedGlue are the addresses of a name server whose name is in the zone itself, and which came without glue: a server
+// that serves the zone and its parent answers for the NS RRset instead of referring, and may omit addresses. It returns
+// them when asked (RFC 1034 4.3.2, step 6). Like glue they need no signature.
 func (z *Zone) askedGlue(ctx context.Context, t *task, server string) []netip.Addr {
 	r := z.resolver
 	if z.Parent == nil || !dns.IsSubDomain(z.Name, server) {
@@ -192,7 +208,7 @@ func (z *Zone) askedGlue(ctx context.Context, t *task, server string) []netip.Ad
 	return addrs
 }
 
-// mostServers is how many name servers of a zone a task looks for.
+// mostServers is how many name servers of a zone a task looks up.
 func (t *task) mostServers() int {
 	if t.nested {
 		return maxNested
@@ -236,7 +252,7 @@ func (r *Resolver) at(server string, addrs []netip.Addr) []Address {
 	return out
 }
 
-// ordered puts those first that have failed least and, of these, those at which the fewest questions wait.
+// ordered sorts addresses by how often they failed, and then by how many queries wait for them.
 func (r *Resolver) ordered(addrs []Address) []Address {
 	type rank struct{ failed, waiting int }
 	ranks := map[netip.AddrPort]rank{}
@@ -251,7 +267,7 @@ func (r *Resolver) ordered(addrs []Address) []Address {
 	return out
 }
 
-// addressesOf looks up a name server's addresses. A circle, or too many look-ups within look-ups, finds
+// addressesOf looks up a name server's addresses. A loop, or too many nested lookups, finds
 // none.
 func (r *Resolver) addressesOf(ctx context.Context, t *task, server string) []netip.Addr {
 	r.mu.Lock()

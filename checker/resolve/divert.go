@@ -4,47 +4,47 @@ import (
 	"context"
 	"slices"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
-// Turn is what one server says at one name.
-type Turn struct {
+// Alternative is the reply of one server for one name.
+type Alternative struct {
 	Name    string
-	Zone    *Zone // whose server it is
+	Zone    *Zone // that it is a server of
 	Reading Reading
 }
 
-// Divert is what a look-up would have found had it come upon another server at a name on its way: the name itself, or
-// one that an alias leads to. Where that server's answer is an alias, the way on is that of Lookup. It reports
-// false where the name is not on the way, or where the server does not answer, so that another would be asked.
-func (r *Resolver) Divert(ctx context.Context, a Answer, t Turn) (Answer, bool) {
+// Divert returns what a lookup would have found if it had taken another server's reply at a name on its way: the name
+// itself, or one that an alias leads to. Where that reply is an alias, it goes on as Lookup does. It reports
+// false where the name is not on the way, or where the reply is of no use, so that a resolver asks another server.
+func (r *Resolver) Divert(ctx context.Context, a Answer, other Alternative) (Answer, bool) {
 	way := a.Chain
-	if i := slices.IndexFunc(a.Chain, func(l Link) bool { return l.From == t.Name }); i >= 0 {
+	if i := slices.IndexFunc(a.Chain, func(l Link) bool { return l.From == other.Name }); i >= 0 {
 		way = a.Chain[:i]
-	} else if a.Owner != t.Name {
+	} else if a.Owner != other.Name {
 		return Answer{}, false
 	}
-	if t.Reading.Kind == Failed || t.Reading.Kind == Referral {
+	if other.Reading.Kind == Failed || other.Reading.Kind == Referral {
 		return Answer{}, false
 	}
 	out := Answer{
-		Name: a.Name, Type: a.Type, Chain: slices.Clone(way), Owner: t.Name, Zone: t.Zone,
-		Kind: t.Reading.Kind, RRset: t.Reading.RRset, Result: weakest(way, t.Reading.Result),
-		WithoutSOA: t.Reading.WithoutSOA,
+		Name: a.Name, Type: a.Type, Chain: slices.Clone(way), Owner: other.Name, Zone: other.Zone,
+		Kind: other.Reading.Kind, RRset: other.Reading.RRset, Result: weakest(way, other.Reading.Result),
+		WithoutSOA: other.Reading.WithoutSOA, denials: other.Reading.denials,
 	}
-	if t.Reading.Kind != Alias || t.Reading.Result.Status == dnssec.Bogus {
+	if other.Reading.Kind != Alias || other.Reading.Result.Status == dnssec.Bogus {
 		return out, true
 	}
-	out.Chain = append(out.Chain, t.Reading.link(t.Name, t.Zone))
-	out = out.followed(r.Lookup(ctx, t.Reading.Target, a.Type))
+	out.Chain = append(out.Chain, other.Reading.link(other.Name, other.Zone))
+	out = out.followed(r.Lookup(ctx, other.Reading.Target, a.Type))
 	out.missLeftOut()
 	return out, true
 }
 
-// followed is an answer that ends in an alias, with what its target's look-up found.
+// followed returns an answer that ends in an alias, with what the lookup of its target found.
 func (a Answer) followed(rest Answer) Answer {
 	a.Chain = append(a.Chain, rest.Chain...)
-	a.Owner, a.Zone, a.Kind, a.RRset, a.WithoutSOA = rest.Owner, rest.Zone, rest.Kind, rest.RRset, rest.WithoutSOA
+	a.Owner, a.Zone, a.Kind, a.RRset, a.WithoutSOA, a.denials = rest.Owner, rest.Zone, rest.Kind, rest.RRset, rest.WithoutSOA, rest.denials
 	switch {
 	case rest.Err != nil:
 		return a.fail(rest.Err)

@@ -18,8 +18,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxIgnored is how many messages that do not answer the question are read past, so that neither a
-// forger nor a server that never stops keeps us here; the time limit holds besides.
+// maxIgnored is how many messages that do not answer the query are ignored, so that neither a
+// forger nor a server that never stops keeps the caller waiting; the timeout applies as well.
 const maxIgnored = 64
 
 // maxUDP is more than any server sends over UDP that keeps to the size we announce.
@@ -31,15 +31,16 @@ type question struct {
 	rrtype  uint16
 	buffer  uint16 // EDNS UDP size; 0 for no EDNS
 	recurse bool
+	check   bool   // the resolver is to validate: CD is clear (RFC 4035 3.2.2)
 	zone    string // that it is about; "" for none
 }
 
-// message is the question in a message of its own id, with the case of its letters mixed (0x20).
+// message is the query with a random id, and with the case of its name mixed (0x20).
 func (q question) message() *dns.Msg {
 	m := new(dns.Msg)
 	m.Id = dns.Id()
 	m.RecursionDesired = q.recurse
-	m.CheckingDisabled = true
+	m.CheckingDisabled = !q.check
 	m.Question = []dns.Question{{Name: mixCase(q.name), Qtype: q.rrtype, Qclass: dns.ClassINET}}
 	if q.buffer > 0 {
 		m.SetEdns0(q.buffer, true)
@@ -60,31 +61,31 @@ func mixCase(name string) string {
 // exchange puts a question to an address over one transport, within the limits for that address.
 func (r *Resolver) exchange(ctx context.Context, a Address, transport Transport, q question) Observation {
 	o := r.try(ctx, a.Addr, transport, q)
-	o.Zone, o.Server, o.Offered = q.zone, a.Server, q.buffer
+	o.Zone, o.Server, o.Offered, o.Checked = q.zone, a.Server, q.buffer, q.check
 	if r.cfg.Observe != nil {
 		r.cfg.Observe(o)
 	}
 	return o
 }
 
-// try asks until something usable comes, or as often as is allowed.
+// try sends the query until a usable reply comes, or as often as is allowed.
 func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Transport, q question) Observation {
 	o := Observation{Addr: addr, Transport: transport, Name: q.name, Type: q.rrtype}
-	if r.spares(&o) {
+	if r.skips(&o) {
 		return o
 	}
 	tries := r.cfg.Tries
 	if transport != UDP || r.known.conduct(addr, "").failed > 0 {
 		tries = 1
 	}
-	doubted := false
+	retried := false
 	for o.Tries = 1; ; o.Tries++ {
 		release, err := r.limits.enter(ctx, addr)
 		if err != nil {
 			o.Failure, o.Error = Cancelled, err.Error()
 			return o
 		}
-		if o.Tries == 1 && r.spares(&o) { // since it came to be left alone while many waited for it
+		if o.Tries == 1 && r.skips(&o) { // it began to be skipped while many queries waited for it
 			release()
 			return o
 		}
@@ -93,7 +94,7 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 		o.RTT = time.Since(o.At)
 		release()
 		if len(o.Raw) > 0 {
-			r.network.hear(r.lull())
+			r.network.replied(r.lull())
 		}
 		if err == nil {
 			r.known.answer(addr, transport)
@@ -110,27 +111,27 @@ func (r *Resolver) try(ctx context.Context, addr netip.AddrPort, transport Trans
 		if o.Tries < tries {
 			continue
 		}
-		if !r.doubts(ctx, &o, err, doubted) {
+		if !r.retries(ctx, &o, err, retried) {
 			return o
 		}
-		doubted, tries = true, o.Tries+1
+		retried, tries = true, o.Tries+1
 	}
 }
 
-// doubts reports whether a question without an answer is to be put once more: the network is there now, and may not have
-// been. Silence that lasts is the server's, and remembered.
-func (r *Resolver) doubts(ctx context.Context, o *Observation, err error, doubted bool) bool {
+// retries reports whether a query without a reply is to be sent again: the network is up now, and may have been down.
+// A silence that lasts is the server's, and recorded.
+func (r *Resolver) retries(ctx context.Context, o *Observation, err error, retried bool) bool {
 	since := r.lately(o.At)
 	switch {
 	case o.Failure != Unreachable:
 		r.known.answer(o.Addr, o.Transport)
-	case errors.Is(err, syscall.ECONNREFUSED), !doubted && r.network.alive(since, o.At):
+	case errors.Is(err, syscall.ECONNREFUSED), !retried && r.network.alive(since, o.At):
 		r.known.mute(o.Addr, o.Transport, 1)
 	case !r.reachable(ctx, since):
 		o.Failure = Offline
 	case ctx.Err() != nil: // before the root had its time to answer
 		o.Failure = Cancelled
-	case doubted, r.known.conduct(o.Addr, "").leftAlone():
+	case retried, r.known.conduct(o.Addr, "").leftAlone():
 		r.known.mute(o.Addr, o.Transport, 2)
 	default:
 		return true
@@ -138,9 +139,9 @@ func (r *Resolver) doubts(ctx context.Context, o *Observation, err error, doubte
 	return false
 }
 
-// spares reports whether an address is left alone, which is then what came of the question. A resolver that answers
-// is not: it is silent where others are.
-func (r *Resolver) spares(o *Observation) bool {
+// skips reports whether an address is skipped, and fails the query then. A resolver that answers is not skipped: it
+// is silent where name servers are.
+func (r *Resolver) skips(o *Observation) bool {
 	c := r.known.conduct(o.Addr, "")
 	if !c.leftAlone() {
 		c = r.known.conduct(o.Addr, o.Transport)
@@ -149,16 +150,16 @@ func (r *Resolver) spares(o *Observation) bool {
 		return false
 	}
 	o.Failure, o.Tries = Unreachable, 0
-	o.Error = fmt.Sprintf("it was not asked, since it has left %d questions in a row without an answer", c.silent)
+	o.Error = fmt.Sprintf("not asked: it did not reply to %d queries in a row", c.silent)
 	return true
 }
 
 var (
-	errMalformed  = errors.New("what came is no DNS message")
-	errMismatched = errors.New("only messages of another id or question came")
+	errMalformed  = errors.New("the reply is not a DNS message")
+	errMismatched = errors.New("only messages with another id or question arrived")
 )
 
-// once asks one time. An error means that nothing usable came.
+// once sends the query one time. An error means that no usable reply came.
 func (r *Resolver) once(ctx context.Context, o *Observation, q question) error {
 	o.Failure, o.Error, o.Raw, o.Size = "", "", nil, 0 // of the try before
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
@@ -200,7 +201,7 @@ func (r *Resolver) once(ctx context.Context, o *Observation, q question) error {
 	}
 }
 
-// carried asks by a way of the caller's.
+// carried sends the query by Config.Carry.
 func (r *Resolver) carried(ctx context.Context, o *Observation, m *dns.Msg, wire []byte) error {
 	raw, err := r.cfg.Carry(ctx, wire)
 	if err != nil {
@@ -209,7 +210,7 @@ func (r *Resolver) carried(ctx context.Context, o *Observation, m *dns.Msg, wire
 	return o.read(raw, m)
 }
 
-// read takes a message that came in answer to m.
+// read takes a message that arrived in reply to m.
 func (o *Observation) read(raw []byte, m *dns.Msg) error {
 	o.Failure = ""
 	answer, err := parse(raw, m)
@@ -248,8 +249,8 @@ func parse(raw []byte, m *dns.Msg) (*dns.Msg, error) {
 	return answer, nil
 }
 
-// complete reports whether a message has all the records that its header counts. The library takes
-// one that ends early for whole, and an answer that lacks its records would pass for one that has none.
+// complete reports whether a message has all the records that its header counts. The library accepts
+// one that ends early, and an answer without its records would pass for one that has none.
 func complete(m *dns.Msg, raw []byte) bool {
 	count := func(off int) int { return int(binary.BigEndian.Uint16(raw[off:])) }
 	return count(4) == len(m.Question) && count(6) == len(m.Answer) && count(8) == len(m.Ns) && count(10) == len(m.Extra)
@@ -260,7 +261,7 @@ func sendUDP(conn net.Conn, wire []byte) error {
 	return err
 }
 
-// datagrams are buffers for what comes over UDP, which is far smaller than what could.
+// datagrams are buffers for UDP.
 var datagrams = sync.Pool{New: func() any { return new([maxUDP]byte) }}
 
 func receiveUDP(conn net.Conn) ([]byte, error) {

@@ -3,7 +3,7 @@ package resolve
 import (
 	"slices"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
 // Recursive reports whether one resolver is asked, rather than the servers of zones.
@@ -26,7 +26,7 @@ func (a Answer) ResolverFault() string {
 		if z.Parent == nil {
 			return "not even the root's keys validate through it: " + z.Trust.Detail
 		}
-		if slices.ContainsFunc(z.Seen, func(o Observation) bool { return o.Failure.Silent() }) {
+		if slices.ContainsFunc(z.Seen, func(o Observation) bool { return o.Failure.Silent() && !o.Checked }) { // it may take its time over what is wrong
 			return "it leaves questions for the keys of " + z.Name + " without an answer"
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
 // hostile is a name server that answers each question with raw messages of a test's making.
@@ -289,7 +289,7 @@ func TestGivingUpInDoubt(t *testing.T) {
 	}
 }
 
-// A look-up whose last question went for the addresses of name servers, as in NXNSAttack, has not found out whether
+// A look-up whose last question went for the addresses of name servers, as in NXNSAttack, does not know whether
 // they have any.
 func TestLastQuestionForAnAddress(t *testing.T) {
 	t.Parallel()

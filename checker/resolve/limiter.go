@@ -31,7 +31,7 @@ type gate struct {
 type waiter struct {
 	priority, number int
 	granted          chan struct{} // closed when the question may be put
-	place            int           // among those that wait; -1 for none of them any more
+	position         int           // in the queue; -1 for not in it any more
 }
 
 // waiters are a heap, for [heap].
@@ -43,16 +43,16 @@ func (t waiters) Less(i, j int) bool {
 }
 func (t waiters) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
-	t[i].place, t[j].place = i, j
+	t[i].position, t[j].position = i, j
 }
 func (t *waiters) Push(x any) {
 	w := x.(*waiter)
-	w.place = len(*t)
+	w.position = len(*t)
 	*t = append(*t, w)
 }
 func (t *waiters) Pop() any {
 	last := (*t)[len(*t)-1]
-	last.place = -1
+	last.position = -1
 	*t = (*t)[:len(*t)-1]
 	return last
 }
@@ -95,8 +95,8 @@ func (l *limiter) enter(ctx context.Context, addr netip.AddrPort) (release func(
 	case <-ctx.Done():
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if w.place >= 0 {
-			heap.Remove(&g.waiting, w.place)
+		if w.position >= 0 {
+			heap.Remove(&g.waiting, w.position)
 			return nil, ctx.Err()
 		}
 	}
@@ -110,7 +110,7 @@ func (l *limiter) leave(g *gate) {
 	l.grant(g)
 }
 
-// grant lets in whoever may be, and sees that it is called again when the next may. l.mu is held.
+// grant admits those that may go, and schedules itself for when the next one may. l.mu is held.
 func (l *limiter) grant(g *gate) {
 	for len(g.waiting) > 0 && g.busy < l.concurrency {
 		now := time.Now()

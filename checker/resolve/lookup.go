@@ -7,7 +7,8 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
 // Link is one alias on the way to an answer.
@@ -20,26 +21,49 @@ type Link struct {
 	Result dnssec.Result
 
 	LeftOut dnssec.Result // a denial that came along without a signature
+
+	denials []dnssec.RRset // that came along signed
 }
 
-// Answer is what a look-up found.
+// Answer is the result of a lookup.
 type Answer struct {
 	Name  string
 	Type  uint16
 	Chain []Link
 	Owner string       // the name at the end of the chain
-	Zone  *Zone        // that it lies in
+	Zone  *Zone        // of that name
 	Kind  Kind         // Data, NoData or NoName; Alias for one that is Bogus; Failed with Err
 	RRset dnssec.RRset // of Data and Alias
 	// Result is the weakest of the chain's links and the answer at its end.
 	Result dnssec.Result
-	// WithoutSOA says that the denial at the end came without the SOA, which some resolvers take for no answer.
+	// WithoutSOA is set for a negative answer without SOA, which some resolvers discard.
 	WithoutSOA bool
 	Seen       []Observation // the questions for the name itself and its aliases' targets
 	Err        *LookupError
+
+	denials []dnssec.RRset // that came signed with the answer at the end
 }
 
-// LookupError says why a look-up ended without an answer.
+// WithoutMessages is the answer with what was read of the messages that it was found in, and without them.
+func (a Answer) WithoutMessages() Answer {
+	a.Seen = withoutMessages(a.Seen)
+	if a.Err != nil {
+		err := *a.Err
+		err.Seen = withoutMessages(err.Seen)
+		a.Err = &err
+	}
+	return a
+}
+
+func withoutMessages(seen []Observation) []Observation {
+	seen = slices.Clone(seen)
+	for i := range seen {
+		seen[i].Msg, seen[i].Raw = nil, nil
+	}
+	return seen
+}
+
+// LookupError is why a lookup ended without an answer.
 type LookupError struct {
 	Failure Failure
 	Name    string
@@ -56,7 +80,7 @@ func (e *LookupError) Error() string {
 	return fmt.Sprintf("%s %s: %s, at the servers of %s", e.Name, dns.TypeToString[e.Type], e.Failure, e.Zone.Name) + e.why()
 }
 
-// why is the last that a server said of its own accord (RFC 8914), "" where none did.
+// why is the last extended error that a server sent (RFC 8914), "" for none.
 func (e *LookupError) why() string {
 	for _, o := range slices.Backward(e.Seen) {
 		if words := o.Words(); words != "" {
@@ -66,8 +90,8 @@ func (e *LookupError) why() string {
 	return ""
 }
 
-// Trust is the security status of the zone that did not answer: whether a CA may take the failure for
-// a permission (BR 3.2.2.8) hangs on it.
+// Trust returns the security status of the zone that did not answer: whether a CA may take the failure as
+// permission (BR 4.2.2.1) depends on it.
 func (e *LookupError) Trust() dnssec.Result {
 	if e.Zone == nil {
 		return dnssec.Result{}
@@ -113,8 +137,8 @@ type found struct {
 	answer Answer
 }
 
-// answer looks up what nobody else is looking up. A failure is taken out before anybody sees it, so
-// that whoever waited asks for himself.
+// answer looks up what is not being looked up already. A failure is removed before others see it, so
+// that those who waited look it up themselves.
 func (r *Resolver) answer(ctx context.Context, t *task, key Question, f *found) Answer {
 	f.answer = r.lookup(ctx, t, key.Name, key.Type)
 	if f.answer.Result.Status == dnssec.Bogus && ctx.Err() != nil { // it may lack what another question would have brought
@@ -147,7 +171,7 @@ func (r *Resolver) lookup(ctx context.Context, t *task, name string, rrtype uint
 		}
 		a.Result = weakest(a.Chain, reading.Result)
 		if reading.Kind != Alias || reading.Result.Status == dnssec.Bogus { // an alias that no resolver would follow
-			a.Kind, a.RRset, a.WithoutSOA = reading.Kind, reading.RRset, reading.WithoutSOA
+			a.Kind, a.RRset, a.WithoutSOA, a.denials = reading.Kind, reading.RRset, reading.WithoutSOA, reading.denials
 			a.missLeftOut()
 			return a
 		}
@@ -156,11 +180,11 @@ func (r *Resolver) lookup(ctx context.Context, t *task, name string, rrtype uint
 	}
 }
 
-// sideOf is the name whose zone answers: for DS, which stands on the parent's side of a cut, the name
-// above (RFC 4035 2.4, 3.1.4.1).
+// sideOf is the name whose zone answers: for DS, which is on the parent's side of a zone cut, the parent
+// (RFC 4035 2.4, 3.1.4.1).
 func sideOf(name string, rrtype uint16) string {
 	if rrtype == dns.TypeDS {
-		return dnssec.Parent(name)
+		return dnsname.Parent(name)
 	}
 	return name
 }
@@ -175,10 +199,10 @@ func (a Answer) fail(err *LookupError) Answer {
 
 // link is what an alias adds to the chain of the name that it was found at.
 func (r Reading) link(from string, zone *Zone) Link {
-	return Link{r.RRset.Name, r.RRset.Type, from, r.Target, zone, r.Result, r.LeftOut}
+	return Link{r.RRset.Name, r.RRset.Type, from, r.Target, zone, r.Result, r.LeftOut, r.denials}
 }
 
-// weakest is the weakest of some links and what stands at their end; of several the first.
+// weakest is the weakest result of some links and their end; of several the first.
 func weakest(chain []Link, end dnssec.Result) dnssec.Result {
 	for _, l := range slices.Backward(chain) {
 		if strength[l.Result.Status] <= strength[end.Status] {
@@ -188,7 +212,7 @@ func weakest(chain []Link, end dnssec.Result) dnssec.Result {
 	return end
 }
 
-// missLeftOut makes an answer Bogus that is Secure but for what was left out of its aliases.
+// missLeftOut makes an answer Bogus that is Secure except for an unsigned denial of one of its aliases.
 func (a *Answer) missLeftOut() {
 	for _, l := range a.Chain {
 		if a.Result.Status == dnssec.Secure && l.LeftOut.Status == dnssec.Bogus {
@@ -219,17 +243,17 @@ func (a *Answer) resolveIn(ctx context.Context, t *task, zone *Zone) Reading {
 			*a = a.fail(&LookupError{Failure: r.blame(ctx, seen, reading.Failure), Name: a.Owner, Type: a.Type, Zone: zone, Seen: seen})
 			return reading
 		case Referral: // a cut that its own question did not show
-			below, _, failure := zone.cut(ctx, t, reading.Target)
+			child, _, failure := zone.cut(ctx, t, reading.Target)
 			if failure != nil {
 				*a = a.fail(failure)
 				return Reading{Failure: failure.Failure}
 			}
-			if below == zone {
-				*a = a.fail(&LookupError{Failure: Lame, Name: a.Owner, Type: a.Type, Zone: zone, Seen: seen})
-				return Reading{Failure: Lame}
+			if child == zone {
+				*a = a.fail(&LookupError{Failure: NotAuthoritative, Name: a.Owner, Type: a.Type, Zone: zone, Seen: seen})
+				return Reading{Failure: NotAuthoritative}
 			}
-			r.remember(reading.Target, below)
-			zone = below
+			r.remember(reading.Target, child)
+			zone = child
 		default:
 			if reading.Result.Reason == dnssec.SignatureMissing && len(reading.RRset.RRs) > 0 {
 				reading.Result = zone.leftOut(ctx, t, a.Owner, reading.Result)
@@ -239,15 +263,14 @@ func (a *Answer) resolveIn(ctx context.Context, t *task, zone *Zone) Reading {
 	}
 }
 
-// leftOut reads data without a signature once more: under opt-out they may lie below a delegation that
-// no denial tells of, and then they are Insecure rather than Bogus (RFC 5155 6). As a validator goes down from
-// the zone, the first name decides of which more can be said than that no delegation stands there.
+// leftOut reads data without a signature once more: under opt-out they may be in a child zone whose delegation
+// no NSEC3 record shows, and then they are Insecure rather than Bogus (RFC 5155 6). Validators go down from
+// the zone, and the first name decides for which more is proven than that it is not a delegation.
 func (z *Zone) leftOut(ctx context.Context, t *task, name string, result dnssec.Result) dnssec.Result {
-	var way []string
-	for ; dnssec.Below(name, z.Name); name = dnssec.Parent(name) {
-		way = append(way, name)
-	}
-	for _, at := range slices.Backward(way) {
+	for _, at := range slices.Backward(slices.Collect(dnsname.UpTo(name, z.Name))) {
+		if at == z.Name {
+			continue
+		}
 		switch ds := z.deniedDS(ctx, t, at); ds.Reason {
 		case dnssec.OptOut:
 			return ds
@@ -259,8 +282,8 @@ func (z *Zone) leftOut(ctx context.Context, t *task, name string, result dnssec.
 	return result
 }
 
-// deniedDS is what the zone's servers say of DS at a name that need not be a delegation. An alias there is none, if
-// it validates.
+// deniedDS is what the zone's servers answer for DS at a name that need not be a delegation. An alias that validates is
+// not one.
 func (z *Zone) deniedDS(ctx context.Context, t *task, name string) dnssec.Result {
 	var last dnssec.Result
 	for o := range z.ask(ctx, t, question{name: name, rrtype: dns.TypeDS}) {
@@ -280,12 +303,12 @@ func (z *Zone) deniedDS(ctx context.Context, t *task, name string) dnssec.Result
 	return last
 }
 
-// remember corrects the place of a name that turned out to be a zone's.
+// remember records that a name is the apex of a zone.
 func (r *Resolver) remember(name string, zone *Zone) {
 	done := make(chan struct{})
 	close(done)
 	r.mu.Lock()
-	r.places[name] = &place{done: done, zone: zone}
+	r.locations[name] = &location{done: done, zone: zone}
 	r.mu.Unlock()
 }
 

@@ -9,30 +9,32 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 )
 
-// Failure is the stable code of why an answer cannot be used. The zero Failure is none.
+// Failure is the stable code of why an answer cannot be used. The zero value is no failure.
 type Failure string
 
 // Failures.
 const (
-	Unreachable Failure = "unreachable"      // no answer within the time limit, or the system says so
-	TCPFailed   Failure = "tcp-failed"       // the answer over UDP is truncated, and TCP gives none (RFC 7766 5)
-	Malformed   Failure = "malformed"        // what came is no DNS message
-	Mismatched  Failure = "mismatched"       // only messages of another id or question came
-	Truncated   Failure = "truncated"        // truncated over TCP, too, or over another stream
-	ServFail    Failure = "servfail"         // RCODE 2
-	FormErr     Failure = "formerr"          // RCODE 1
-	NotImp      Failure = "notimp"           // RCODE 4
-	Refused     Failure = "refused"          // RCODE 5
-	OtherRcode  Failure = "rcode"            // any other but NOERROR and NXDOMAIN
-	Lame        Failure = "lame"             // not authoritative, and no referral downwards
-	NoServer    Failure = "no-server"        // no name server of the zone has an address
-	NotAsked    Failure = "not-asked"        // its addresses are IPv6, and this machine has none
-	Offline     Failure = "offline"          // no answer, and nobody else answers either, not even the root
-	AliasLoop   Failure = "alias-loop"       // aliases without an end
-	TooMany     Failure = "too-many-queries" // the look-up needs more questions than are allowed
-	Cancelled   Failure = "cancelled"        // the caller's time was up
+	Unreachable      Failure = "unreachable"       // no reply within the time limit, or an error of the system
+	TCPFailed        Failure = "tcp-failed"        // the answer over UDP is truncated, and TCP gives none (RFC 7766 5)
+	Malformed        Failure = "malformed"         // the reply is not a DNS message
+	Mismatched       Failure = "mismatched"        // only messages with another id or question arrived
+	Truncated        Failure = "truncated"         // truncated over TCP, too, or over another stream
+	ServFail         Failure = "servfail"          // RCODE 2
+	FormErr          Failure = "formerr"           // RCODE 1
+	NotImp           Failure = "notimp"            // RCODE 4
+	Refused          Failure = "refused"           // RCODE 5
+	OtherRcode       Failure = "rcode"             // any other but NOERROR and NXDOMAIN
+	NotAuthoritative Failure = "not-authoritative" // without the AA flag, and no referral downwards
+	NoServer         Failure = "no-server"         // no name server of the zone has an address
+	NotAsked         Failure = "not-asked"         // its addresses are IPv6, and this machine has none
+	Offline          Failure = "offline"           // no reply, and none from any other server, not even the root's
+	AliasLoop        Failure = "alias-loop"        // aliases without an end
+	TooMany          Failure = "too-many-queries"  // the lookup needs more queries than are allowed
+	Cancelled        Failure = "cancelled"         // the caller's context ended
 )
 
 // Silent reports whether nothing came back at all.
@@ -69,6 +71,7 @@ type Observation struct {
 	At        time.Time      `json:"at"`
 	RTT       time.Duration  `json:"rtt_ns"`
 	Tries     int            `json:"tries"`
+	Checked   bool           `json:"checked,omitempty"` // a resolver was asked to validate (CD clear)
 
 	Failure Failure `json:"failure,omitempty"`
 	Error   string  `json:"error,omitempty"` // the system's or the parser's words
@@ -89,8 +92,19 @@ type Observation struct {
 	Raw []byte   `json:"-"`
 }
 
-// MarshalJSON is the observation with the type's name, the size that was offered, and the message as it came, in
-// base64. Without an answer it says nothing of one, nor of a time where nothing was asked.
+// Source is the server and its address, for people.
+func (o Observation) Source() string {
+	switch {
+	case o.Server == "":
+		return o.Addr.String()
+	case !o.Addr.IsValid():
+		return dnsname.Bare(o.Server)
+	}
+	return fmt.Sprintf("%s (%s)", dnsname.Bare(o.Server), o.Addr.Addr())
+}
+
+// MarshalJSON returns the observation with the type's name, the size that was offered, and the message as it arrived,
+// in base64. The fields of a reply are omitted without one, and the times where nothing was sent.
 func (o Observation) MarshalJSON() ([]byte, error) {
 	type plain Observation
 	asked, answered := !o.At.IsZero(), o.Msg != nil
@@ -122,11 +136,11 @@ func known[T any](is bool, value T) *T {
 	return &value
 }
 
-// mostWords is how many octets of an error's text people are shown: a server may send 64 KiB of it.
+// mostWords is how many octets of an error's text are shown: a server may send 64 KiB of it.
 const mostWords = 200
 
-// Words are the errors' codes and texts for people, "" for none. A text is quoted, so that what a server sends is
-// taken for nothing of ours, and steers no terminal wherever it is shown.
+// Words returns the errors' codes and texts for people, "" for none. A text is quoted: what a server sends must not pass
+// for ours, nor control a terminal.
 func (o Observation) Words() string {
 	var out []string
 	for _, e := range o.Errors {

@@ -9,11 +9,10 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
-// What is this machine's own fault says nothing about a name: no IPv6, a network that is lost, a trust anchor or a
-// clock that is wrong.
+// Faults of this machine say nothing about a name: no IPv6, no network, a wrong trust anchor or clock.
 
 // probed is how many of the root's addresses are asked whether the network is still there, and stillLost for how
 // long it is not asked again when it is not.
@@ -22,37 +21,37 @@ const (
 	stillLost = 5 * time.Second
 )
 
-// network knows whether anything is heard from anybody.
+// network knows whether replies arrive at all.
 type network struct {
-	mu     sync.Mutex
-	heard  time.Time // the last message, of whomever
-	lulled time.Time // when something was heard again after a lull
-	lostAt time.Time // when even the root was silent
+	mu        sync.Mutex
+	lastReply time.Time // of any server
+	lullEnded time.Time // when the first reply after a lull came
+	lostAt    time.Time // when even the root was silent
 
 	probing sync.Mutex
 }
 
-func (n *network) hear(lull time.Duration) {
+func (n *network) replied(lull time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
-	if now.Sub(n.heard) > lull {
-		n.lulled = now
+	if now.Sub(n.lastReply) > lull {
+		n.lullEnded = now
 	}
-	n.heard = now
+	n.lastReply = now
 }
 
-// alive reports whether somebody was heard since a time, and no lull ended since another.
+// alive reports whether a reply came since a time, and no lull ended since another.
 func (n *network) alive(since, lulls time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.heard.After(since) && !n.lulled.After(lulls)
+	return n.lastReply.After(since) && !n.lullEnded.After(lulls)
 }
 
-func (n *network) state() (heard, lostAt time.Time) {
+func (n *network) state() (lastReply, lostAt time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.heard, n.lostAt
+	return n.lastReply, n.lostAt
 }
 
 // WasOffline reports whether the network has been lost at any time.
@@ -61,13 +60,13 @@ func (r *Resolver) WasOffline() bool {
 	return !lostAt.IsZero()
 }
 
-// reachable reports whether anybody has been heard since a time or, that failing, the root answers now.
+// reachable reports whether a reply came since a time or, failing that, the root answers now.
 func (r *Resolver) reachable(ctx context.Context, since time.Time) bool {
 	r.network.probing.Lock()
 	defer r.network.probing.Unlock()
-	heard, lostAt := r.network.state()
+	lastReply, lostAt := r.network.state()
 	switch {
-	case heard.After(since):
+	case lastReply.After(since):
 		return true
 	case time.Since(lostAt) < stillLost:
 		return false
@@ -98,15 +97,15 @@ func (r *Resolver) probe(ctx context.Context, addr netip.AddrPort) bool {
 	if len(o.Raw) == 0 {
 		return false
 	}
-	r.network.hear(r.lull())
+	r.network.replied(r.lull())
 	return true
 }
 
-// lull is for how long nobody may be heard without a doubt that the network is there.
+// lull is for how long no reply may come before the network is in doubt.
 func (r *Resolver) lull() time.Duration { return r.cfg.Timeout / 2 }
 
-// lately is when a question that was put at a time may have been lost at the latest for what was heard since to show
-// that the network was there: at once for one that the system refused, a lull ago for one that was waited for.
+// lately is when a query that was sent at a time may have been lost at the latest for a reply since then to show
+// that the network was up: at once for one that the system refused, a lull ago for one that timed out.
 func (r *Resolver) lately(at time.Time) time.Time {
 	if ago := time.Now().Add(-r.lull()); ago.After(at) {
 		return ago
@@ -126,7 +125,7 @@ func (r *Resolver) probes() []netip.AddrPort {
 	return out[:min(probed, len(out))]
 }
 
-// stopped are failures after which nobody knows what another server would have said.
+// stopped are failures after which it is unknown what another server would have answered.
 var stopped = []Failure{Offline, Cancelled, TooMany}
 
 // stop is the first of those among questions, "" for none.
@@ -137,8 +136,8 @@ func stop(seen []Observation) Failure {
 	return ""
 }
 
-// blame is the failure of a look-up that found no answer: Offline if one of a zone's servers was asked while the network
-// was lost, or none has an address since theirs were looked up then.
+// blame is the failure of a lookup that found no answer: Offline if one of a zone's servers was asked while the network
+// was down, or none has an address because theirs were looked up then.
 func (r *Resolver) blame(ctx context.Context, seen []Observation, failure Failure) Failure {
 	switch why := stop(seen); {
 	case why != "":
@@ -149,7 +148,7 @@ func (r *Resolver) blame(ctx context.Context, seen []Observation, failure Failur
 	return failure
 }
 
-// offline reports whether a look-up failed since the network was lost; nil is none that failed.
+// offline reports whether a lookup failed because the network was down; nil has not failed.
 func (e *LookupError) offline() bool { return e != nil && e.Failure == Offline }
 
 // cameThrough reports whether the network is there, and was when addresses were looked up just now.
@@ -158,8 +157,8 @@ func (r *Resolver) cameThrough(ctx context.Context) bool {
 	return time.Since(lostAt) > stillLost && r.reachable(ctx, r.lately(time.Time{}))
 }
 
-// withoutTrust is the failure of a zone that would be Bogus, since nobody answered for its DS or DNSKEY, or nobody
-// rightly, before the network was lost or whoever looked gave up; nil for any other. A zone is remembered, and a failure
+// withoutTrust is the failure of a zone that would be Bogus because no server gave a valid answer for its DS or DNSKEY
+// before the network went down or the caller gave up; nil for any other. A zone is remembered, and a failure
 // is not.
 func (r *Resolver) withoutTrust(ctx context.Context, z *Zone) *LookupError {
 	if z.Trust.Status != dnssec.Bogus || z.Inherits || len(z.Seen) == 0 {
@@ -182,8 +181,8 @@ func (z *Zone) Origin() *Zone {
 	return z
 }
 
-// AnchorFault says what is wrong where a zone is Bogus since not even the trust anchor above it holds: that is a fault
-// of the anchor, of this machine's clock or of the way there. "" for anything else.
+// AnchorFault returns what is wrong where a zone is Bogus because the zone of the trust anchor above it does not
+// validate: a fault of the anchor, of this machine's clock or of the network. It returns "" for anything else.
 func (z *Zone) AnchorFault() string {
 	if z == nil || z.Trust.Status != dnssec.Bogus {
 		return ""
@@ -192,7 +191,7 @@ func (z *Zone) AnchorFault() string {
 	if !origin.Anchored {
 		return ""
 	}
-	return "the trust anchor of " + origin.Name + " does not hold: " + origin.Trust.Detail
+	return "the trust anchor of " + origin.Name + " does not validate: " + origin.Trust.Detail
 }
 
 // WorksIPv6 reports whether IPv6 leads anywhere: whether one of the root's IPv6 addresses answers. Without such an

@@ -2,19 +2,19 @@ package resolve
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
-// Kind says what an answer is.
+// Kind is what an answer is.
 type Kind uint8
 
 // The kinds of answers.
 const (
-	Failed   Kind = iota // it cannot be used; Failure says why
+	Failed   Kind = iota // it cannot be used; Failure is why
 	Data                 // the RRset that was asked for
 	Alias                // a CNAME, or what a DNAME makes of the name
 	NoData               // the name has no such RRset
@@ -30,7 +30,7 @@ func (k Kind) String() string { return kindNames[k] }
 // MarshalText makes it so in JSON.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// Reading is what one answer says about one name and type, and whether it may be believed.
+// Reading is what one reply says about one name and type, and its security status.
 type Reading struct {
 	Kind    Kind
 	RRset   dnssec.RRset  // of Data; of Alias, the CNAME or DNAME
@@ -39,13 +39,15 @@ type Reading struct {
 	Result  dnssec.Result // of all but Failed and Referral
 	LeftOut dnssec.Result // of Alias, Bogus: a denial that came along without a signature; zero where none did
 	Failure Failure       // of Failed
-	// WithoutSOA says that a zone's server denies without the SOA (RFC 2308 3). Through a resolver it says nothing
-	// about the zone, and is not set.
+	// WithoutSOA is set where a zone's server sends a negative answer without SOA (RFC 2308 3). It is not set for what
+	// comes through a resolver.
 	WithoutSOA bool
+
+	denials []dnssec.RRset // of Alias and of denials: those that came along signed, of whatever zone
 }
 
-// Read reads an observation of one of the zone's servers. What it says about names outside the zone
-// counts for nothing, nor does an alias's target: that is asked for by itself.
+// Read reads an observation of one of the zone's servers. What it has about names outside the zone is ignored, and so is
+// an alias's target: that is looked up by itself.
 func (z *Zone) Read(o Observation, name string, rrtype uint16) Reading {
 	return z.read(o, name, rrtype, dnssec.Indeterminate)
 }
@@ -60,7 +62,7 @@ func (z *Zone) read(o Observation, name string, rrtype uint16, alias dnssec.Stat
 		return Reading{Kind: Referral, Target: to, Servers: serversIn(ns, dnssec.RRsets(o.Msg.Extra))}
 	}
 	if !z.speaks(o) {
-		return Reading{Failure: Lame}
+		return Reading{Failure: NotAuthoritative}
 	}
 	answer := dnssec.RRsets(o.Msg.Answer)
 	authority := dnssec.RRsets(o.Msg.Ns)
@@ -68,7 +70,7 @@ func (z *Zone) read(o Observation, name string, rrtype uint16, alias dnssec.Stat
 		return Reading{Kind: Data, RRset: set, Result: z.verify(set, authority)}
 	}
 	if set, target := aliasIn(answer, name, z.Name); target != "" {
-		reading := Reading{Kind: Alias, RRset: set, Target: target}
+		reading := Reading{Kind: Alias, RRset: set, Target: target, denials: signedDenials(authority)}
 		reading.Result, reading.LeftOut = z.verifyAlias(set, authority)
 		return reading
 	}
@@ -126,7 +128,7 @@ func proveWildcard(denial dnssec.Denial, set dnssec.RRset, result dnssec.Result)
 // proved.
 func (z *Zone) readDenial(o Observation, authority []dnssec.RRset, name string, rrtype uint16, alias dnssec.Status) Reading {
 	soa := slices.ContainsFunc(authority, func(set dnssec.RRset) bool { return set.Type == dns.TypeSOA && len(set.RRs) > 0 })
-	reading := Reading{Kind: NoData, Result: z.Trust, WithoutSOA: !soa && !z.resolver.cfg.Recursive}
+	reading := Reading{Kind: NoData, Result: z.Trust, WithoutSOA: !soa && !z.resolver.cfg.Recursive, denials: signedDenials(authority)}
 	exists := o.Rcode != dns.RcodeNameError
 	if z.Trust.Status == dnssec.Secure {
 		denial := dnssec.NewDenial(z.Keys, authority, z.resolver.Now())
@@ -179,28 +181,15 @@ func mayLeaveOut(with, without dnssec.Result, alias dnssec.Status) bool {
 // DNAME, from which a CNAME that came along was only made (RFC 6672 3.1).
 func aliasIn(answer []dnssec.RRset, name, zone string) (dnssec.RRset, string) {
 	for _, set := range answer {
-		if set.Type != dns.TypeDNAME || len(set.RRs) != 1 || !dnssec.Below(name, set.Name) || !dns.IsSubDomain(zone, set.Name) {
+		if set.Type != dns.TypeDNAME || len(set.RRs) != 1 || !dns.IsSubDomain(zone, set.Name) {
 			continue
 		}
-		target := dns.CanonicalName(set.RRs[0].(*dns.DNAME).Target)
-		if substituted := substitute(name, set.Name, target); substituted != "" {
-			return set, substituted
+		if target, err := dnsname.Substitute(name, set.Name, dns.CanonicalName(set.RRs[0].(*dns.DNAME).Target)); err == nil {
+			return set, target
 		}
 	}
 	if set, ok := dnssec.Find(answer, name, dns.TypeCNAME); ok {
 		return set, dns.CanonicalName(set.RRs[0].(*dns.CNAME).Target)
 	}
 	return dnssec.RRset{}, ""
-}
-
-// substitute replaces a name's suffix (RFC 6672 2.2); "" where the result would be no domain name.
-func substitute(name, from, to string) string {
-	made := strings.TrimSuffix(name, from) + to
-	if to == "." {
-		made = strings.TrimSuffix(name, from)
-	}
-	if _, ok := dns.IsDomainName(made); !ok {
-		return ""
-	}
-	return made
 }

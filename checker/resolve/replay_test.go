@@ -10,7 +10,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
 // The zone whose signed records an attacker has seen, and sends as he likes. www has one CAA record; deep is
@@ -158,7 +158,7 @@ func content(set dnssec.RRset) string {
 }
 
 // Data without a signature are Insecure where opt-out leaves room for a delegation (RFC 5155 6), and Bogus where the
-// question for DS finds an alias: none stands there.
+// question for DS finds an alias: there is no DS.
 func TestUnsignedDataUnderOptOut(t *testing.T) {
 	t.Parallel()
 	key := &dns.DNSKEY{Hdr: dns.RR_Header{Name: "example.", Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 300}, Flags: 257, Protocol: 3, Algorithm: dns.ED25519}

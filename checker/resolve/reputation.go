@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// An address that has never answered, and left so many questions without an answer, is left alone for a while:
-// thousands of names are not to wait for it one by one. Each was waited for, by one transport or the other.
+// An address that has never replied, to so many queries, is skipped for a while, so that thousands of names do not wait
+// for it one by one.
 //
-// That holds for an address, and for one transport of it, which a firewall may drop.
+// That applies to an address, and to one transport of it, which a firewall may drop.
 //
-// One that has answered may have been too slow for a moment, or pass no questions for CAA. It is left alone after more
-// of them in a row, which take some half a minute: then it is down, or a firewall has enough of us.
+// An address that has replied may have been slow for a moment, or drop queries for CAA. It is skipped after more
+// silence, of about half a minute: then it is down, or a firewall blocks us.
 const (
 	giveUpAfter  = 4
 	fallenSilent = 64
 	giveUpFor    = 30 * time.Second
 )
 
-// reputation is what the addresses are known for, from the questions so far. The zero value knows none.
+// reputation is how addresses behaved so far. The zero value knows none.
 type reputation struct {
 	mu sync.Mutex
 	of map[way]*conduct
 }
 
-// way is one to an address, by whichever transport if none is said.
+// way is an address with a transport, or with "" for any.
 type way struct {
 	addr      netip.AddrPort
 	transport Transport
@@ -33,13 +33,13 @@ type way struct {
 
 // conduct is that of one way.
 type conduct struct {
-	failed   int // questions of look-ups; those that have failed least are asked first
-	silent   int // questions in a row that it left without an answer, while the network was there
+	failed   int // queries of lookups; addresses that failed least are asked first
+	silent   int // queries in a row without a reply, while the network was up
 	answered bool
 	until    time.Time // when it may be asked again, if it is left alone
 }
 
-// change alters what ways are known for.
+// change alters the record of some ways.
 func (r *reputation) change(by func(*conduct), ways ...way) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -54,7 +54,7 @@ func (r *reputation) change(by func(*conduct), ways ...way) {
 	}
 }
 
-// conduct is what a way is known for.
+// conduct returns the record of a way.
 func (r *reputation) conduct(addr netip.AddrPort, transport Transport) conduct {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,7 +77,7 @@ func (r *reputation) mute(addr netip.AddrPort, transport Transport, questions in
 	r.change(func(c *conduct) { c.silent, c.until = c.silent+questions, until }, way{addr: addr}, way{addr, transport})
 }
 
-// leftAlone reports whether it is not to be asked for now.
+// leftAlone reports whether it is skipped now.
 func (c conduct) leftAlone() bool {
 	patience := giveUpAfter
 	if c.answered {

@@ -47,7 +47,7 @@ func TestResolversAreNotLeftAlone(t *testing.T) {
 			r.known.answer(gateAddr, UDP)
 		}
 		r.known.mute(gateAddr, UDP, fallenSilent)
-		if o := (Observation{Addr: gateAddr, Transport: UDP}); r.spares(&o) != tt.want || (o.Failure == Unreachable) != tt.want {
+		if o := (Observation{Addr: gateAddr, Transport: UDP}); r.skips(&o) != tt.want || (o.Failure == Unreachable) != tt.want {
 			t.Errorf("%+v: got %q", tt, o.Failure)
 		}
 	}
@@ -60,7 +60,7 @@ func TestSilentTransportsAreLeftAlone(t *testing.T) {
 	r.known.answer(gateAddr, UDP)
 	r.known.mute(gateAddr, TCP, giveUpAfter)
 	for transport, want := range map[Transport]bool{UDP: false, TCP: true} {
-		if o := (Observation{Addr: gateAddr, Transport: transport}); r.spares(&o) != want {
+		if o := (Observation{Addr: gateAddr, Transport: transport}); r.skips(&o) != want {
 			t.Errorf("%s: left alone: %t", transport, !want)
 		}
 	}

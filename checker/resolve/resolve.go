@@ -1,12 +1,11 @@
-// Package resolve looks names up as a CA's resolver does, and keeps what it saw: every question put
-// to every address, and what came back.
+// Package resolve looks names up as a CA's resolver does, and records every query to every address, with the reply.
 //
 // A [Resolver] starts at the root, finds the zones on the way to a name with their name servers and
 // keys, and validates each answer to the trust anchor. [Resolver.Lookup] asks as a resolver would, until
 // one server gives an answer that will do; [Resolver.Survey] asks every address of every server of a
 // zone, over UDP and TCP. An answer that fails is an [Observation] with a [Failure], never an absence
 // of data: nothing that a server sends, and no silence, becomes "no CAA here". Everything has a limit:
-// each question by time, each look-up by the number of questions, each address by their rate.
+// each query by time, each lookup by the number of queries, each address by their rate.
 //
 // RFC 1034 5.3.3, RFC 4035 4 and 5, RFC 6891, RFC 7766, RFC 9156.
 package resolve
@@ -21,33 +20,33 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
 // Defaults, each with its reason.
 const (
 	DefaultPort        = 53
 	DefaultTimeout     = 2 * time.Second // of one try: a server on the other side of the world answers in 0.4 s
-	DefaultTries       = 2               // over UDP: the Baseline Requirements want one retry (3.2.2.8)
+	DefaultTries       = 2               // over UDP: the Baseline Requirements require one retry (4.2.2.1)
 	DefaultBuffer      = 1232            // octets over UDP: what fits every path unfragmented (RFC 9715)
 	DefaultConcurrency = 4               // questions to one address at a time: fewer than a CA's own climb
-	DefaultRate        = 50              // questions to one address a second: below any rate limit in use
+	DefaultRate        = 50              // queries to one address a second: less than any rate limit in use
 
 	// A resolver is there to be asked much: Google's public one takes 1,500 a second of one client.
 	DefaultResolverConcurrency = 32
 	DefaultResolverRate        = 1000
 
-	maxQueries = 400 // in one look-up, those for name servers' addresses included (NXNSAttack)
+	maxQueries = 400 // in one lookup, those for name servers' addresses included (NXNSAttack)
 	maxAliases = 11  // a chain that unbound still follows
-	maxDepth   = 4   // of look-ups for name servers' addresses that need another one
+	maxDepth   = 4   // of nested lookups for name servers' addresses
 )
 
-// Config says where a Resolver starts and how it asks.
+// Config is where a Resolver starts and how it asks.
 type Config struct {
 	// Hints are the root's NS records and their addresses; nil for those of the Internet.
 	Hints []dns.RR
 	// Anchors are DS or DNSKEY records, of the root or any other zone; nil for those of the Internet.
-	// An empty list, not nil, is none: then everything is Indeterminate.
+	// With an empty list that is not nil everything is Indeterminate.
 	Anchors []dns.RR
 	// Only, if valid, is the one server that is asked, whatever delegations say. Recursive says that
 	// it is a resolver rather than an authoritative server.
@@ -64,7 +63,7 @@ type Config struct {
 	Rate        float64       // for each address and second; 0 for DefaultRate or DefaultResolverRate, negative for no limit
 	NoIPv6      bool          // leaves IPv6 addresses out: this machine has none
 
-	// Observe, if set, is told of every question and what came back, as it comes; from several goroutines at once.
+	// Observe, if set, is called with every query and its reply, as it comes; from several goroutines at once.
 	Observe func(Observation)
 
 	Now func() time.Time // for signatures; nil for the machine's clock
@@ -85,32 +84,41 @@ type Resolver struct {
 	known   *reputation
 
 	mu        sync.Mutex
-	places    map[string]*place
+	locations map[string]*location
 	answers   map[Question]*found
 	addresses map[string][]netip.Addr
 	glueless  map[string]bool // name servers of which the servers of the zone above have no address
 	surveyed  map[*Zone]surveyed
 }
 
-// New returns a Resolver that has asked nothing yet. An error says what is wrong with hints or anchors.
+// New returns a Resolver that has asked nothing yet. An error is about hints or anchors.
 func New(cfg Config) (*Resolver, error) {
 	cfg = cfg.withDefaults()
 	anchors, err := anchorsOf(cfg.Anchors)
 	if err != nil {
 		return nil, err
 	}
-	r := &Resolver{
-		cfg: cfg, anchors: anchors, limits: newLimiter(cfg.Concurrency, cfg.Rate), network: new(network), known: new(reputation),
-		places: map[string]*place{}, answers: map[Question]*found{}, addresses: map[string][]netip.Addr{}, glueless: map[string]bool{},
-		surveyed: map[*Zone]surveyed{},
-	}
-	r.start = &Zone{Name: ".", resolver: r}
+	var servers []Server
 	if !cfg.Only.IsValid() {
-		if r.start.Servers, err = serversOf(cfg.Hints); err != nil {
+		if servers, err = serversOf(cfg.Hints); err != nil {
 			return nil, err
 		}
 	}
-	return r, nil
+	return unasked(cfg, anchors, servers), nil
+}
+
+// Unused returns a Resolver that starts and asks as r does, and has asked nothing yet.
+func (r *Resolver) Unused() *Resolver { return unasked(r.cfg, r.anchors, r.start.Servers) }
+
+// unasked returns a Resolver that starts at the root's servers and has asked nothing yet.
+func unasked(cfg Config, anchors map[string][]*dns.DS, servers []Server) *Resolver {
+	r := &Resolver{
+		cfg: cfg, anchors: anchors, limits: newLimiter(cfg.Concurrency, cfg.Rate), network: new(network), known: new(reputation),
+		locations: map[string]*location{}, answers: map[Question]*found{}, addresses: map[string][]netip.Addr{}, glueless: map[string]bool{},
+		surveyed: map[*Zone]surveyed{},
+	}
+	r.start = &Zone{Name: ".", Servers: servers, resolver: r}
+	return r
 }
 
 func (c Config) withDefaults() Config {
@@ -146,7 +154,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// anchorsOf sorts trust anchors by zone. A DNSKEY stands for its DS.
+// anchorsOf sorts trust anchors by zone. A DNSKEY is used as its DS.
 func anchorsOf(rrs []dns.RR) (map[string][]*dns.DS, error) {
 	anchors := map[string][]*dns.DS{}
 	for _, rr := range rrs {
@@ -186,7 +194,7 @@ func serversOf(rrs []dns.RR) ([]Server, error) {
 // Now is the time that signatures are held against.
 func (r *Resolver) Now() time.Time { return r.cfg.Now() }
 
-// Roots are the addresses where look-ups start.
+// Roots returns the addresses where lookups start.
 func (r *Resolver) Roots() []netip.Addr {
 	if r.cfg.Only.IsValid() {
 		return []netip.Addr{r.cfg.Only.Addr()}

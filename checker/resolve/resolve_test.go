@@ -13,8 +13,8 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/test/lab"
 )
 
@@ -89,7 +89,7 @@ func TestLookup(t *testing.T) {
 		{"a zone with servers elsewhere", "glueless.test.", resolve.Data, "ca.example", dnssec.Secure, "glueless.test."},
 		{"an unsigned zone", "other.test.", resolve.NoData, "", dnssec.Insecure, "other.test."},
 		{"a TLD", "test.", resolve.NoData, "", dnssec.Secure, "test."},
-		{"a TLD that is none", "nowhere.", resolve.NoName, "", dnssec.Secure, "."},
+		{"a TLD that does not exist", "nowhere.", resolve.NoName, "", dnssec.Secure, "."},
 		{"aliases in a circle", "loop.example.test.", resolve.Failed, "", dnssec.Indeterminate, "example.test."},
 		{"servers in a circle", "left.test.", resolve.Failed, "", dnssec.Indeterminate, "left.test."},
 	}
@@ -179,7 +179,7 @@ func TestLookupInABrokenWorld(t *testing.T) {
 		{"CAA answered SERVFAIL, unsigned", lab.Zone{Text: record, Unsigned: true}, answer(dns.RcodeServerFailure), resolve.Failed, 0, resolve.ServFail, dnssec.Insecure},
 		{"CAA answered REFUSED", lab.Zone{Text: record}, answer(dns.RcodeRefused), resolve.Failed, 0, resolve.Refused, dnssec.Secure},
 		{"CAA answered NOTIMP", lab.Zone{Text: record}, answer(dns.RcodeNotImplemented), resolve.Failed, 0, resolve.NotImp, dnssec.Secure},
-		{"lame", lab.Zone{Text: record}, func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg { m.Authoritative = false; return m }, resolve.Failed, 0, resolve.Lame, dnssec.Bogus},
+		{"lame", lab.Zone{Text: record}, func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg { m.Authoritative = false; return m }, resolve.Failed, 0, resolve.NotAuthoritative, dnssec.Bogus},
 		{"truncated without an end", lab.Zone{Text: record}, func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
 			m.Truncated = q.Qtype == dns.TypeCAA
 			return m
@@ -454,7 +454,7 @@ func TestDeadServersAreAskedAFewTimes(t *testing.T) {
 	var asked atomic.Int32
 	dead := func(string, dns.Question, *dns.Msg) *dns.Msg { asked.Add(1); return nil }
 	l := lab.New(t, map[string]lab.Hook{"ns1.example.test.": dead, "ns2.example.test.": dead}, world()...)
-	r := resolver(t, l, func(c *resolve.Config) { c.Timeout = 50 * time.Millisecond })
+	r := resolver(t, l, func(c *resolve.Config) { c.Timeout = 200 * time.Millisecond })
 	for i := range 100 {
 		name := fmt.Sprintf("x%d.example.test.", i)
 		if a := r.Lookup(t.Context(), name, dns.TypeCAA); a.Err == nil || a.Err.Failure != resolve.Unreachable {
@@ -466,5 +466,86 @@ func TestDeadServersAreAskedAFewTimes(t *testing.T) {
 	}
 	if n := asked.Load(); n > 40 {
 		t.Errorf("two dead servers were asked %d times", n)
+	}
+}
+
+// A resolver that is asked not to validate (CD) hands on what it would not believe itself: a wildcard's answer without its
+// proof, as BIND 9.18 does where the message had another zone's denials, too, or the answer of the one server that is
+// wrong. It is asked to validate before that is called bogus (RFC 4035 3.2.2, RFC 6840 5.9).
+func TestAResolverIsAskedToValidate(t *testing.T) {
+	t.Parallel()
+	const ns = "ns1.example.test."
+	withoutProof := func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		if m.CheckingDisabled && len(m.Answer) > 0 {
+			m.Ns = nil
+		}
+		return m
+	}
+	withoutSignatures := func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if m.CheckingDisabled && (q.Qtype == dns.TypeCAA || q.Qtype == dns.TypeDNSKEY && len(q.Name) == len("example.test.")) {
+			m.Answer = slices.DeleteFunc(m.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeRRSIG })
+		}
+		return m
+	}
+	broken := func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if m = withoutProof("", q, m); !m.CheckingDisabled && q.Qtype == dns.TypeCAA {
+			m.Rcode, m.Answer, m.Ns = dns.RcodeServerFailure, nil, nil
+		}
+		return m
+	}
+	slow := func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
+		if m = withoutSignatures("", q, m); !m.CheckingDisabled {
+			return nil
+		}
+		return m
+	}
+	bare := func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
+		if len(m.Answer) > 0 {
+			m.Ns = nil
+		}
+		return m
+	}
+	tests := []struct {
+		what   string
+		hook   lab.Hook
+		name   string
+		values string
+		status dnssec.Status
+		slow   bool
+	}{
+		{"a wildcard's RRset", withoutProof, "x.wild.example.test.", "wild.example", dnssec.Secure, false},
+		{"a wildcard's alias", withoutProof, "x.walias.example.test.", ";", dnssec.Secure, false},
+		{"a wildcard's alias to a DNAME", withoutProof, "x.wtree.example.test.", "other.example", dnssec.Insecure, false},
+		{"no wildcard", withoutProof, "www.example.test.", ";", dnssec.Secure, false},
+		{"a server without signatures", withoutSignatures, "www.example.test.", ";", dnssec.Secure, false},
+		{"the resolver finds it bogus, too", broken, "x.wild.example.test.", "wild.example", dnssec.Bogus, false},
+		{"the resolver takes its time over a zone without signatures", slow, "www.example.test.", ";", dnssec.Bogus, true},
+		{"the resolver does not validate", bare, "x.walias.example.test.", "", dnssec.Bogus, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.what, func(t *testing.T) {
+			t.Parallel()
+			zones := append(world(), lab.Zone{Name: "."})
+			for i := range zones { // one server with every zone is as good as a resolver
+				zones[i].Servers = []string{ns}
+				if zones[i].Name == "example.test." {
+					zones[i].Text += "*.walias CNAME www\n*.wtree CNAME www.tree\n"
+				}
+			}
+			l := lab.New(t, map[string]lab.Hook{ns: tt.hook}, zones...)
+			r := resolver(t, l, func(c *resolve.Config) {
+				c.Only, c.Recursive, c.Tries = l.AddrPort(ns), true, 1
+				if tt.slow {
+					c.Timeout = time.Second
+				}
+			})
+			got := r.Lookup(t.Context(), tt.name, dns.TypeCAA)
+			if fault := got.ResolverFault(); fault != "" {
+				t.Errorf("the resolver is blamed: %s", fault)
+			}
+			if got.Result.Status != tt.status || got.Err != nil || got.Kind == resolve.Data && values(got) != tt.values {
+				t.Errorf("got %v %v, %v, error %v", got.Kind, got.RRset.RRs, got.Result, got.Err)
+			}
+		})
 	}
 }

@@ -35,7 +35,7 @@ func (r *Resolver) Addresses(ctx context.Context, z *Zone) []Address {
 	return r.surveyOf(ctx, z).addrs
 }
 
-// LeftOut says what Addresses leaves out.
+// LeftOut returns how much Addresses leaves out.
 func (r *Resolver) LeftOut(ctx context.Context, z *Zone) LeftOut { return r.surveyOf(ctx, z).left }
 
 func (r *Resolver) surveyOf(ctx context.Context, z *Zone) surveyed {
@@ -58,7 +58,7 @@ func (r *Resolver) surveyOf(ctx context.Context, z *Zone) surveyed {
 }
 
 // findAddresses is not certain of them where the network was lost meanwhile: another time there may be more. All that it
-// looks up for a zone costs no more questions than one look-up may.
+// looks up for a zone costs no more queries than one lookup may.
 func (r *Resolver) findAddresses(ctx context.Context, z *Zone) (out surveyed, certain bool) {
 	t := newTask()
 	servers, certain := r.allServers(ctx, t, z)
@@ -94,15 +94,15 @@ func (r *Resolver) findAddresses(ctx context.Context, z *Zone) (out surveyed, ce
 	return out, certain
 }
 
-// lacking is a server without an address to ask: those that it has may be IPv6 alone, and their look-up may have failed.
+// lacking is a server without an address to ask: it may have IPv6 addresses only, and their lookup may have failed.
 func lacking(server string, leftOut bool, failed *LookupError) Address {
 	switch {
 	case leftOut:
-		return Address{Server: server, Lacks: NotAsked, Why: "it has IPv6 addresses alone, and this machine has none"}
+		return Address{Server: server, Lacks: NotAsked, Why: "it has IPv6 addresses only, and this machine has no IPv6"}
 	case failed == nil:
 		return Address{Server: server, Lacks: NoServer, Why: "it has no address"}
 	case slices.Contains(stopped, failed.Failure): // which says nothing about the server
-		return Address{Server: server, Lacks: failed.Failure, Why: "its addresses were not found out: " + failed.Error()}
+		return Address{Server: server, Lacks: failed.Failure, Why: "the lookup of its addresses did not complete: " + failed.Error()}
 	}
 	return Address{Server: server, Lacks: NoServer, Why: "its addresses cannot be looked up: " + failed.Error()}
 }
@@ -172,7 +172,7 @@ func (r *Resolver) observeWith(ctx context.Context, z *Zone, a Address, transpor
 	}
 	o := r.exchange(ctx, a, transport, asked)
 	if o.Failure == "" && !o.Truncated && !z.speaks(o) && !z.refers(o, q.Name) {
-		o.Failure = Lame
+		o.Failure = NotAuthoritative
 	}
 	return o
 }

@@ -8,7 +8,8 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
 // Server is one name server of a zone.
@@ -17,13 +18,13 @@ type Server struct {
 	Addrs []netip.Addr `json:"addresses"` // known from the delegation; others are looked up
 }
 
-// Zone is one zone on the way to a name. It is immutable once a look-up has returned it.
+// Zone is one zone on the way to a name. It is immutable once a lookup has returned it.
 type Zone struct {
 	Name    string
 	Parent  *Zone    // nil for the root
-	Servers []Server // as the parent delegates to; without one, as the zone itself says
+	Servers []Server // of the delegation; without one, of the zone's own NS RRset
 
-	// Trust says whether the zone's data ought to be signed, and why: Secure with Keys, Insecure,
+	// Trust is whether the zone's data must be signed, and why: Secure with Keys, Insecure,
 	// Bogus where its DNSKEY or DS will not do, Indeterminate without a trust anchor.
 	Trust  dnssec.Result
 	Keys   dnssec.Keys
@@ -36,22 +37,22 @@ type Zone struct {
 	Seen []Observation // what establishing it took: NS, DS and DNSKEY
 
 	resolver *Resolver
-	upon     bool // one of its servers alone is asked, for whatever that has
+	pinned   bool // only one of its servers is asked, for whatever that has
 }
 
-// place is what is known of a name: the zone that it lies in, and whether it exists at all.
-type place struct {
+// location is what is known of a name: its zone, and whether it exists at all.
+type location struct {
 	done    chan struct{}
 	zone    *Zone
-	missing bool // so no zone cut lies below
+	missing bool // so there is no zone cut under it
 	failure *LookupError
 }
 
-// task is one look-up of a caller, with all those that it needs on the way.
+// task is one lookup of a caller, with those that it needs on the way.
 type task struct {
 	left   *atomic.Int32 // questions that may still be asked
 	nested bool          // it looks for a name server's address
-	depth  int           // of look-ups for addresses within look-ups
+	depth  int           // of nested lookups for addresses
 	stack  []string      // the name servers whose addresses are being looked up
 }
 
@@ -61,7 +62,7 @@ func newTask() *task {
 	return t
 }
 
-// Zone finds the zone that a name lies in.
+// Zone returns the zone of a name.
 func (r *Resolver) Zone(ctx context.Context, name string) (*Zone, error) {
 	p := r.locate(ctx, newTask(), dns.CanonicalName(name))
 	if p.failure != nil {
@@ -70,20 +71,20 @@ func (r *Resolver) Zone(ctx context.Context, name string) (*Zone, error) {
 	return p.zone, nil
 }
 
-// locate finds a name's place, label by label from the root (RFC 9156), and remembers it. Whoever asks
-// for a place that is being found waits, unless that could be a circle: a look-up inside another one
+// locate finds a name's zone, label by label from the root (RFC 9156), and remembers it. A caller waits
+// for one that is being found, unless that could be a deadlock: a nested lookup
 // finds it by itself.
-func (r *Resolver) locate(ctx context.Context, t *task, name string) *place {
+func (r *Resolver) locate(ctx context.Context, t *task, name string) *location {
 	r.mu.Lock()
-	known := r.places[name]
+	known := r.locations[name]
 	if known == nil {
-		p := &place{done: make(chan struct{})}
-		r.places[name] = p
+		p := &location{done: make(chan struct{})}
+		r.locations[name] = p
 		r.mu.Unlock()
 		r.find(ctx, t, name, p)
 		if p.failure != nil { // another time it may be answered
 			r.mu.Lock()
-			delete(r.places, name)
+			delete(r.locations, name)
 			r.mu.Unlock()
 		}
 		close(p.done)
@@ -94,24 +95,24 @@ func (r *Resolver) locate(ctx context.Context, t *task, name string) *place {
 		select {
 		case <-known.done:
 			if known.failure != nil && known.failure.Failure == Cancelled && ctx.Err() == nil {
-				return r.locate(ctx, t, name) // whoever was finding it has given up
+				return r.locate(ctx, t, name) // the caller that was finding it has given up
 			}
 			return known
 		case <-ctx.Done():
-			return &place{failure: &LookupError{Failure: Cancelled, Name: name}}
+			return &location{failure: &LookupError{Failure: Cancelled, Name: name}}
 		}
 	}
 	select {
 	case <-known.done:
 		return known
 	default:
-		p := &place{}
+		p := &location{}
 		r.find(ctx, t, name, p)
 		return p
 	}
 }
 
-func (r *Resolver) find(ctx context.Context, t *task, name string, p *place) {
+func (r *Resolver) find(ctx context.Context, t *task, name string, p *location) {
 	if name == "." {
 		root := *r.start
 		root.Anchored = len(r.anchors["."]) > 0
@@ -119,7 +120,7 @@ func (r *Resolver) find(ctx context.Context, t *task, name string, p *place) {
 		p.zone, p.failure = &root, r.withoutTrust(ctx, &root)
 		return
 	}
-	above := r.locate(ctx, t, dnssec.Parent(name))
+	above := r.locate(ctx, t, dnsname.Parent(name))
 	p.zone, p.missing, p.failure = above.zone, above.missing, above.failure
 	if p.failure != nil || p.missing {
 		return
@@ -127,9 +128,9 @@ func (r *Resolver) find(ctx context.Context, t *task, name string, p *place) {
 	p.zone, p.missing, p.failure = above.zone.cut(ctx, t, name)
 }
 
-// cut looks whether a zone begins at a name, which lies in z or does not exist. The question is for NS:
-// its answer is a referral, or the apex's own where one server has both zones. Such a server does not say what is
-// delegated, and the zone may be dead where it is: so the others are asked, too, until one refers.
+// cut finds out whether a zone begins at a name, which is in z or does not exist. The query is for NS:
+// the reply is a referral, or the apex's own NS RRset where one server has both zones. Such a server does not show the
+// delegation, and the zone's servers may be dead: so the others are asked, too, until one refers.
 func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missing bool, failure *LookupError) {
 	var seen []Observation
 	var own []Server // by the apex's word
@@ -145,9 +146,9 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 		}
 		servers := serversIn(ns, dnssec.RRsets(o.Msg.Extra))
 		switch {
-		case apex && z.upon:
+		case apex && z.pinned:
 			c := z.child(ctx, t, name, z.Servers, seen)
-			c.upon = true
+			c.pinned = true
 			return c, false, z.resolver.withoutTrust(ctx, c)
 		case len(servers) > 0 && (!apex || z.resolver.OneServer()):
 			c := z.child(ctx, t, name, servers, seen)
@@ -155,7 +156,7 @@ func (z *Zone) cut(ctx context.Context, t *task, name string) (zone *Zone, missi
 		case apex && own == nil:
 			own = servers
 		case own != nil: // others know nothing of what one of them serves
-		case len(z.resolver.anchors[name]) > 0: // which says that a zone begins here, whatever is denied
+		case len(z.resolver.anchors[name]) > 0: // so a zone begins here, whatever is denied
 		case o.Rcode == dns.RcodeNameError && len(answer) == 0: // after an alias, it is the target that does not exist
 			return z, true, nil
 		case z.speaks(o):
@@ -194,7 +195,7 @@ func (z *Zone) deadCut(ctx context.Context, t *task, name string, seen []Observa
 	return &Zone{Name: name, Parent: z, Trust: ds, Seen: seen, resolver: z.resolver}
 }
 
-// fatal reports whether asking on is useless: the look-up itself is at an end, or no server answers.
+// fatal reports whether asking on is useless: the lookup itself has ended, or no server replies.
 func fatal(seen []Observation) bool {
 	return stop(seen) != "" || !slices.ContainsFunc(seen, func(o Observation) bool { return !o.Failure.Silent() })
 }
@@ -242,10 +243,13 @@ func (z *Zone) delegation(ctx context.Context, t *task, c *Zone) ([]*dns.DS, dns
 
 // onTheWay is what the zone proves of the names between it and a cut, which are no cuts themselves: validators go down
 // name by name, and ask for DS at each (RFC 4035 5.2). A zone with opt-out may leave such an empty non-terminal out of
-// its NSEC3 chain (RFC 5155 7.1), and a server then deny its DS without a proof: all below is bogus to them. The zero
+// its NSEC3 chain (RFC 5155 7.1), and a server then deny its DS without a proof: everything under it is bogus to them. The zero
 // value is that nothing is wrong.
 func (z *Zone) onTheWay(ctx context.Context, t *task, c *Zone) (flaw dnssec.Result) {
-	for name := dnssec.Parent(c.Name); name != z.Name && dns.IsSubDomain(z.Name, name) && flaw.Status != dnssec.Bogus; name = dnssec.Parent(name) {
+	for name := range dnsname.UpTo(dnsname.Parent(c.Name), z.Name) {
+		if name == z.Name || flaw.Status == dnssec.Bogus {
+			break
+		}
 		for o := range z.ask(ctx, t, question{name: name, rrtype: dns.TypeDS}) {
 			if o.Failure != "" || o.Rcode != dns.RcodeSuccess || len(o.Msg.Answer) > 0 {
 				continue
@@ -305,7 +309,7 @@ func (z *Zone) trustBy(ctx context.Context, t *task, ds []*dns.DS, over *dnssec.
 	}
 }
 
-// speaks reports whether an answer without a failure is one by the zone itself; otherwise it is lame
+// speaks reports whether a reply without a failure is an authoritative answer
 // (RFC 1034 4.3.2, RFC 4697 2.6).
 func (z *Zone) speaks(o Observation) bool {
 	return o.Authoritative || z.resolver.cfg.Recursive
@@ -322,7 +326,7 @@ func serversIn(ns dnssec.RRset, extra []dnssec.RRset) []Server {
 		}
 		servers = append(servers, s)
 	}
-	slices.SortFunc(servers, func(a, b Server) int { return dnssec.Compare(a.Name, b.Name) })
+	slices.SortFunc(servers, func(a, b Server) int { return dnsname.Compare(a.Name, b.Name) })
 	return servers
 }
 
@@ -341,4 +345,34 @@ func addressesIn(set dnssec.RRset) []netip.Addr {
 		}
 	}
 	return addrs
+}
+
+// Weakness is why some validating resolvers treat a secure zone as unsigned (RFC 9905 2).
+type Weakness uint8
+
+// The weaknesses.
+const (
+	Strong        Weakness = iota
+	WeakAlgorithm          // every DS record is of RSASHA1 or NSEC3RSASHA1
+	WeakDigest             // every other DS record has a SHA-1 digest
+)
+
+// Weak returns why some validating resolvers treat the zone as unsigned, though it is secure to others.
+func (z *Zone) Weak() Weakness {
+	if z == nil || z.Trust.Status != dnssec.Secure && z.Trust.Status != dnssec.Bogus || z.Inherits {
+		return Strong
+	}
+	out := Strong
+	for _, ds := range z.DS {
+		switch {
+		case !dnssec.Supported(ds.Algorithm) || !slices.Contains([]uint8{dns.SHA1, dns.SHA256, dns.SHA384}, ds.DigestType): // counts for nobody
+		case ds.Algorithm == dns.RSASHA1 || ds.Algorithm == dns.RSASHA1NSEC3SHA1:
+			out = max(out, WeakAlgorithm)
+		case ds.DigestType == dns.SHA1:
+			out = WeakDigest
+		default:
+			return Strong
+		}
+	}
+	return out
 }

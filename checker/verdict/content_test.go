@@ -57,17 +57,17 @@ func TestWhatIsNamedMayNotBe(t *testing.T) {
 		reason  issuance.Reason
 	}{
 		// RFC 8657 4
-		{"a method that is none", issue("letsencrypt.org; validationmethods=dns01"), asked("letsencrypt.org"), today, verdict.AtRisk, guard.MethodUnknown},
-		{"a method that is none, at a CA that ignores it as yet", issue("digicert.com; validationmethods=dns01"), asked("digicert.com"), today, verdict.AtRisk, guard.MethodUnknown},
+		{"a misspelt method", issue("letsencrypt.org; validationmethods=dns01"), asked("letsencrypt.org"), today, verdict.AtRisk, guard.MethodUnknown},
+		{"a misspelt method, at a CA that ignores it as yet", issue("digicert.com; validationmethods=dns01"), asked("digicert.com"), today, verdict.AtRisk, guard.MethodUnknown},
 		{"a method in capitals", issue("letsencrypt.org; validationmethods=DNS-01"), asked("letsencrypt.org"), today, verdict.AtRisk, guard.MethodUnknown},
-		{"a method that is none, and one that is", issue("letsencrypt.org; validationmethods=dns01,http-01"), asked("letsencrypt.org"), today, verdict.MayIssue, issuance.Authorized},
-		{"a method that is none, and another property", issue("letsencrypt.org; validationmethods=dns01", "letsencrypt.org"), asked("letsencrypt.org"), today, verdict.MayIssue, issuance.Authorized},
-		{"a method that is none, and another property before", issue("letsencrypt.org", "letsencrypt.org; validationmethods=dns01"), asked("letsencrypt.org"), today, verdict.MayIssue, issuance.Authorized},
-		{"a method that is none, and another CA's property", issue("letsencrypt.org; validationmethods=dns01", "pki.goog"), asked("letsencrypt.org"), today, verdict.AtRisk, guard.MethodUnknown},
+		{"a misspelt method, and one that is", issue("letsencrypt.org; validationmethods=dns01,http-01"), asked("letsencrypt.org"), today, verdict.MayIssue, issuance.Authorized},
+		{"a misspelt method, and another property", issue("letsencrypt.org; validationmethods=dns01", "letsencrypt.org"), asked("letsencrypt.org"), today, verdict.MayIssue, issuance.Authorized},
+		{"a misspelt method, and another property before", issue("letsencrypt.org", "letsencrypt.org; validationmethods=dns01"), asked("letsencrypt.org"), today, verdict.MayIssue, issuance.Authorized},
+		{"a misspelt method, and another CA's property", issue("letsencrypt.org; validationmethods=dns01", "pki.goog"), asked("letsencrypt.org"), today, verdict.AtRisk, guard.MethodUnknown},
 		{"a CA's own method", issue("digicert.com; validationmethods=ca-tbr-7"), asked("digicert.com"), today, verdict.MayIssue, issuance.Authorized},
-		{"a method that is none, and is what is asked about", issue("letsencrypt.org; validationmethods=new-01"), with(asked("letsencrypt.org"), "", "new-01"), today, verdict.MayIssue, issuance.Authorized},
-		{"a method that is none, and another is asked about", issue("letsencrypt.org; validationmethods=dns01"), with(asked("letsencrypt.org"), "", "dns-01"), today, verdict.LockedOut, issuance.MethodNotAllowed},
-		// BR 3.2.2.4.19 and 20
+		{"a misspelt method, and is what is asked about", issue("letsencrypt.org; validationmethods=new-01"), with(asked("letsencrypt.org"), "", "new-01"), today, verdict.MayIssue, issuance.Authorized},
+		{"a misspelt method, and another is asked about", issue("letsencrypt.org; validationmethods=dns01"), with(asked("letsencrypt.org"), "", "dns-01"), today, verdict.LockedOut, issuance.MethodNotAllowed},
+		// BR 3.2.2.4.19 and 3.2.2.4.20
 		{"a wildcard, by a method that validates none", issue("letsencrypt.org; validationmethods=http-01,tls-alpn-01"), wild(asked("letsencrypt.org")), today, verdict.AtRisk, guard.MethodNoWildcard},
 		{"a wildcard, by such a method and one that does", issue("letsencrypt.org; validationmethods=http-01,dns-01"), wild(asked("letsencrypt.org")), today, verdict.MayIssue, issuance.Authorized},
 		{"a wildcard, by such a method and another property", issue("letsencrypt.org; validationmethods=http-01", "letsencrypt.org; validationmethods=dns-01"), wild(asked("letsencrypt.org")), today, verdict.MayIssue, issuance.Authorized},
@@ -116,7 +116,7 @@ func TestWhatIsNamedMayNotBe(t *testing.T) {
 		{"three letters off", issue("letsenkripd.org"), published("letsenkripd.org"), today, verdict.AtRisk, guard.Misspelt},
 		{"a slip that a policy requires", issue("letsencrypt.com"), guard.Requirement{Domain: "letsencrypt.com", Origin: guard.Certificates}, today, verdict.AtRisk, guard.Misspelt},
 		{"a slip that a policy calls unlisted", issue("letsencrypt.com"), guard.Requirement{Domain: "letsencrypt.com", Origin: guard.Certificates, Unlisted: true}, today, verdict.MayIssue, issuance.Authorized},
-		{"a method of a policy that is none", issue("letsencrypt.org; validationmethods=dns01"), guard.Requirement{Domain: "letsencrypt.org", Method: "dns01", Origin: guard.Certificates}, today, verdict.AtRisk, guard.MethodUnknown},
+		{"a misspelt method of a policy", issue("letsencrypt.org; validationmethods=dns01"), guard.Requirement{Domain: "letsencrypt.org", Method: "dns01", Origin: guard.Certificates}, today, verdict.AtRisk, guard.MethodUnknown},
 		{"a private CA", issue("ca.corp.example"), published("ca.corp.example"), today, verdict.MayIssue, issuance.Authorized},
 		{"a name that its CA advises against", issue("comodoca.com"), published("comodoca.com"), today, verdict.MayIssue, issuance.Authorized},
 	}

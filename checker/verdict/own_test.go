@@ -51,7 +51,7 @@ func TestOwnFaults(t *testing.T) {
 		{"nothing is wrong", "ok.test", nil, verdict.MayIssue, issuance.Authorized},
 		{"the trust anchor is another's", "ok.test", func(c *resolve.Config) { c.Anchors = []dns.RR{other} }, verdict.Unknown, verdict.AnchorFails},
 		{"the clock is years ahead", "ok.test", func(c *resolve.Config) { c.Now = func() time.Time { return time.Now().AddDate(5, 0, 0) } }, verdict.Unknown, verdict.AnchorFails},
-		{"IPv6 alone, and the machine has none", "six.test", func(c *resolve.Config) { c.NoIPv6 = true }, verdict.Unknown, verdict.NotFoundOut},
+		{"IPv6 alone, and the machine has none", "six.test", func(c *resolve.Config) { c.NoIPv6 = true }, verdict.Unknown, verdict.Incomplete},
 		{"a zone whose servers are dead", "dead.test", nil, verdict.AtRisk, verdict.FailedUnsigned},
 		{"such a zone, and nothing proves it to be unsigned", "dead.test", func(c *resolve.Config) { c.Anchors = []dns.RR{} }, verdict.LockedOut, verdict.FailedSigned},
 	} {
@@ -113,7 +113,7 @@ func TestTheNetworkIsLost(t *testing.T) {
 }
 
 // A network that is lost after the first of two servers, whose answer does not validate, leaves open what the second
-// would have said: a CA's resolver asks it.
+// would have answered: a CA's resolver asks it.
 func TestTheNetworkIsLostAfterOneServer(t *testing.T) {
 	t.Parallel()
 	for _, rrtype := range []uint16{dns.TypeCAA, dns.TypeDNSKEY} {

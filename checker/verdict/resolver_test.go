@@ -14,7 +14,7 @@ import (
 )
 
 // A resolver answers SERVFAIL for a zone whose servers are dead, its NS records too. Whether it is proved to be unsigned
-// the zone above still says (BR 3.2.2.8).
+// the zone above still says (BR 4.2.2.1).
 func TestDeadZonesThroughAResolver(t *testing.T) {
 	t.Parallel()
 	dead := func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {

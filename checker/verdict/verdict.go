@@ -1,9 +1,9 @@
-// Package verdict says whether a CA may issue, by what a climb found: one of four outcomes that are
+// Package verdict decides whether a CA may issue, by what a climb found: one of four outcomes that are
 // never confused, each with a stable reason and the steps that led there.
 //
-// What a Relevant RRset says is judged by [guard.Judge], as the server's guard judges it. What is judged here
-// is the way to it, by the rules of a date (Baseline Requirements 4.2.2.1): a failed look-up is a permission at
-// most where the zone is proved to be unsigned.
+// What a Relevant RRset says is judged by [guard.Judge], as in the server's guard. What is judged here
+// is the way to it, by the rules of a date (Baseline Requirements 4.2.2.1): a failed lookup is a permission at
+// most where the zone is proven to be unsigned. [Reasons] is the catalog of all reasons.
 package verdict
 
 import (
@@ -16,8 +16,9 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/climb"
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
@@ -28,33 +29,45 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	Unknown   Outcome = iota // it could not be found out from here
+	Unknown   Outcome = iota // the lookup did not succeed from here, which says nothing about the CA
 	MayIssue                 // by every reading
-	AtRisk                   // by some readings, servers or resolvers, not for long, or as far as is known by no request that anybody makes
+	AtRisk                   // by some readings, servers or resolvers only, not for long, or for no request that anybody is known to make
 	LockedOut                // by no reading
 )
 
-var outcomeNames = [...]string{"could not find out", "may issue", "at risk", "locked out"}
+// outcomeRows is the table of outcomes, in their order as values.
+var outcomeRows = [...]struct {
+	name    string
+	badness int
+}{{"unknown", 1}, {"may issue", 0}, {"at risk", 2}, {"locked out", 3}}
 
-// String is the outcome as reports write it.
-func (o Outcome) String() string { return outcomeNames[o] }
+// Outcomes returns all outcomes.
+func Outcomes() []Outcome { return []Outcome{Unknown, MayIssue, AtRisk, LockedOut} }
 
-// MarshalText makes it so in JSON.
+// Badness orders outcomes, from 0 for the best to 3 for the worst.
+func (o Outcome) Badness() int { return outcomeRows[o].badness }
+
+// String returns the outcome as reports write it.
+func (o Outcome) String() string { return outcomeRows[o].name }
+
+// MarshalText writes the outcome as String does.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
-// Reasons beside those of packages issuance and guard. They are stable.
+// Reasons in addition to those of packages issuance, guard and check. They are stable.
 const (
-	Bogus          issuance.Reason = "dnssec-bogus"           // the answer does not validate: SERVFAIL at every CA's resolver
-	BogusUnchecked issuance.Reason = "dnssec-bogus-unchecked" // the same, before validation was compulsory
-	FailedSigned   issuance.Reason = "lookup-failed-signed"   // no answer, and the zone is not proved to be unsigned
-	FailedUnsigned issuance.Reason = "lookup-failed-unsigned" // no answer, and the zone is unsigned: a CA may take it for a permission
-	WithoutSOA     issuance.Reason = "denial-without-soa"     // some resolvers take the answer on the way up for none
-	NotFoundOut    issuance.Reason = "not-found-out"          // the look-up did not get as far as the name's servers
-	AnchorFails    issuance.Reason = "trust-anchor-fails"     // not even the trust anchor's zone validates from here
-	Offline        issuance.Reason = "offline"                // nobody answers, not even the root
+	Bogus            issuance.Reason = "dnssec-bogus"           // the answer does not validate: every CA's resolver answers SERVFAIL
+	BogusUnchecked   issuance.Reason = "dnssec-bogus-unchecked" // the same, before validation was compulsory
+	FailedSigned     issuance.Reason = "lookup-failed-signed"   // the lookup fails, and the zone is not proven to be unsigned
+	FailedUnsigned   issuance.Reason = "lookup-failed-unsigned" // the lookup fails, and the zone is unsigned: a CA may take that as permission
+	ValidatorsDiffer issuance.Reason = "validators-differ"      // resolvers that validate the zone fail, and others treat it as unsigned
+	WithoutSOA       issuance.Reason = "denial-without-soa"     // some resolvers discard a negative answer of the climb
+	Misread          issuance.Reason = "wildcard-alias-misread" // some resolvers take a wildcard's proof as the denial at its alias's target
+	Incomplete       issuance.Reason = "lookup-incomplete"      // the lookup did not reach the name's servers
+	AnchorFails      issuance.Reason = "trust-anchor-fails"     // not even the trust anchor's zone validates from here
+	Offline          issuance.Reason = "offline"                // no server replies, not even the root's
 )
 
-// ValidationFrom is when every CA has to validate DNSSEC from its primary perspective (BR 3.2.2.8.1).
+// ValidationFrom is when every CA has to validate DNSSEC from its primary perspective (BR 4.2.2.2).
 var ValidationFrom = time.Date(2026, 3, 15, 0, 0, 0, 0, time.UTC)
 
 // Verdict is the outcome for one request at one name.
@@ -65,19 +78,18 @@ type Verdict struct {
 	Detail      string             // for people
 	Denies      []string           // the dialects that deny, where they differ
 	Property    *issuance.Property // that decided; nil where an absence did
-	Climb       climb.Climb
 }
 
-// Decide holds a requirement against what a climb found, by the rules of a date. An empty Account or
+// Decide judges a requirement by what a climb found and the rules of a date. An empty Account or
 // Method is whatever the RRset names.
 func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
-	v := Verdict{Requirement: r, Climb: c}
+	v := Verdict{Requirement: r}
 	last := c.Last()
 	switch fault := last.Answer.Zone.AnchorFault(); {
 	case last.Answer.Err != nil && last.Answer.Err.Failure == resolve.Offline:
 		return v.failed(last.Answer.Err, at)
 	case fault != "":
-		v.Reason, v.Detail = AnchorFails, fault+"; look at the anchor, at this machine's clock, and at the way there"
+		v.Reason, v.Detail = AnchorFails, fault+"; check the anchor, this machine's clock, and the network"
 		return v
 	case last.Answer.Err != nil:
 		return v.failed(last.Answer.Err, at)
@@ -86,39 +98,81 @@ func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
 		if at.Before(ValidationFrom) {
 			v.Outcome, v.Reason = AtRisk, BogusUnchecked
 		}
-		return v
+		return v.weakened(last.Answer.Zone)
 	}
-	return v.decided(last.RRset, at).withoutSOA()
-}
-
-// withoutSOA doubts a permission that rests on denials without the SOA. Unbound 1.18, with which Let's Encrypt
-// resolved, answers SERVFAIL to them, and others do not.
-func (v Verdict) withoutSOA() Verdict {
-	i := slices.IndexFunc(v.Climb.Steps, func(s climb.Step) bool { return s.Answer.WithoutSOA })
-	if v.Outcome != MayIssue || i < 0 {
-		return v
+	v = v.decided(last.RRset, at).doubted(c)
+	if domain := c.MissingDomain(); v.Reason == issuance.NoRRset && domain != "" {
+		v.Detail = fmt.Sprintf("the domain %s does not exist, so that no CA can validate control of a name in it", dnsname.Bare(domain))
 	}
-	v.Outcome, v.Reason = AtRisk, WithoutSOA
-	v.Detail = fmt.Sprintf("the denial at %s has no SOA record, to which some CAs' resolvers answer SERVFAIL", v.Climb.Steps[i].GovernedBy())
 	return v
 }
 
-// ownFailures are those of the look-up rather than of the name's servers.
+// weakened puts a lock-out at risk that rests on validation of a zone which some resolvers treat as unsigned, because of
+// SHA-1 (RFC 9905): their CAs do not see what fails.
+func (v Verdict) weakened(zone *resolve.Zone) Verdict {
+	for z := zone; z != nil && v.Outcome == LockedOut; z = z.Parent {
+		if z.Weak() != resolve.Strong {
+			v.Outcome, v.Reason = AtRisk, ValidatorsDiffer
+			v.Detail = fmt.Sprintf("CAs' resolvers may differ: those that do not accept SHA-1 treat %s as unsigned (RFC 9905), and the others fail: %s", dnsname.Bare(z.Name), v.Detail)
+		}
+	}
+	return v
+}
+
+// doubts are what some CAs' resolvers, and not all, answer SERVFAIL to at a step: the detail for people, "" where
+// a step has no such thing.
+var doubts = []struct {
+	reason issuance.Reason
+	detail func(climb.Step) string
+}{
+	{WithoutSOA, func(s climb.Step) string { // unbound 1.18, with which Let's Encrypt resolved
+		if !s.Answer.WithoutSOA {
+			return ""
+		}
+		return fmt.Sprintf("the negative answer at %s has no SOA record, to which some CAs' resolvers answer SERVFAIL", s.GovernedBy())
+	}},
+	{Misread, func(s climb.Step) string {
+		z := s.Answer.Misread()
+		if z == nil {
+			return ""
+		}
+		return fmt.Sprintf("a wildcard alias of %s leads to %s in the unsigned zone %s, which has no CAA there: unbound, Let's Encrypt's resolver, answers SERVFAIL", z.Name, s.GovernedBy(), s.Answer.Zone.Name)
+	}},
+}
+
+// doubted puts a permission at risk that rests on a step to which some resolvers answer SERVFAIL.
+func (v Verdict) doubted(c climb.Climb) Verdict {
+	if v.Outcome != MayIssue {
+		return v
+	}
+	for _, step := range c.Steps {
+		for _, doubt := range doubts {
+			if detail := doubt.detail(step); detail != "" {
+				v.Outcome, v.Reason, v.Detail = AtRisk, doubt.reason, detail
+				return v
+			}
+		}
+	}
+	return v
+}
+
+// ownFailures are those of the lookup rather than of the name's servers.
 var ownFailures = []resolve.Failure{resolve.Cancelled, resolve.TooMany, resolve.NotAsked}
 
-// failed reads a look-up without an answer. One that failed where it started says nothing about the name.
+// failed judges a lookup without an answer. One that failed where it started says nothing about the name.
 func (v Verdict) failed(err *resolve.LookupError, at time.Time) Verdict {
 	v.Detail = err.Error()
 	switch {
 	case err.Failure == resolve.Offline:
 		v.Outcome, v.Reason = Unknown, Offline
 	case err.Zone == nil, err.Zone.Parent == nil, slices.Contains(ownFailures, err.Failure):
-		v.Outcome, v.Reason = Unknown, NotFoundOut
+		v.Outcome, v.Reason = Unknown, Incomplete
 	case err.Trust().Status == dnssec.Insecure:
 		v.Outcome, v.Reason = AtRisk, FailedUnsigned
-		v.Detail += "; a CA may take that for a permission (BR 3.2.2.8), and Let's Encrypt does not"
+		v.Detail += "; a CA may take that as permission (BR 4.2.2.1), and Let's Encrypt does not"
 	default:
 		v.Outcome, v.Reason = LockedOut, FailedSigned
+		return v.weakened(err.Zone)
 	}
 	return v
 }
@@ -126,7 +180,7 @@ func (v Verdict) failed(err *resolve.LookupError, at time.Time) Verdict {
 // outcomes are what the judgement of an RRset is to a name.
 var outcomes = map[guard.Outcome]Outcome{guard.Denied: LockedOut, guard.AtRisk: AtRisk, guard.MayIssue: MayIssue}
 
-// decided holds the requirement against the Relevant RRset.
+// decided judges the requirement by the Relevant RRset.
 func (v Verdict) decided(rrset issuance.RRset, at time.Time) Verdict {
 	judged := guard.Judge(v.Requirement, rrset, at)
 	v.Outcome, v.Reason, v.Denies = outcomes[judged.Outcome], judged.Reason, judged.Denies
@@ -137,50 +191,49 @@ func (v Verdict) decided(rrset issuance.RRset, at time.Time) Verdict {
 	case detail != nil:
 		v.Detail = detail(v.Requirement, judged)
 	case judged.Outcome == guard.AtRisk:
-		v.Detail = fmt.Sprintf("it may by the %s reading, and may not by the %s reading", strings.Join(judged.Permits(), " and the "), strings.Join(judged.Denies, " and the "))
+		v.Detail = fmt.Sprintf("CAs may issue by the %s reading, and may not by the %s reading", strings.Join(judged.Permits(), " and the "), strings.Join(judged.Denies, " and the "))
 	}
 	return v
 }
 
-// details are for people, of the reasons that are not the evaluator's.
+// details are texts for people, of the reasons that are not the evaluator's.
 var details = map[issuance.Reason]func(r guard.Requirement, judged guard.Judgement) string{
 	guard.MethodUnknown: func(r guard.Requirement, judged guard.Judgement) string {
 		near := ""
 		if meant := issuance.MeantMethod(judged.Request.Method); meant != "" {
 			near = fmt.Sprintf("; did you mean %s?", meant)
 		}
-		return fmt.Sprintf("no validation method that a CA is known to have is called %s, so that %s may by none (RFC 8657 4)%s", judged.Request.Method, ca(r), near)
+		return fmt.Sprintf("no CA is known to have the validation method %s, so that %s may issue by none (RFC 8657 4)%s", judged.Request.Method, ca(r), near)
 	},
 	guard.MethodNoWildcard: func(r guard.Requirement, judged guard.Judgement) string {
-		return fmt.Sprintf("no CA validates a wildcard by the method %s, so that %s may not by that one (BR 3.2.2.4.8, 18 to 20)", judged.Request.Method, ca(r))
+		return fmt.Sprintf("no CA validates a wildcard by the method %s, so that %s may not issue by it (BR %s)", judged.Request.Method, ca(r), issuance.ValidationBy(judged.Request.Method).Section)
 	},
 	guard.MethodNotYet: func(r guard.Requirement, judged guard.Judgement) string {
-		return fmt.Sprintf("CAs have to understand the method %s from %s on, and %s is not known to do so before (BR 4.2.2.1.2)", judged.Request.Method, issuers.ParametersBindFrom.Format(time.DateOnly), ca(r))
+		return fmt.Sprintf("CAs have to understand the method %s from %s, and %s is not known to do so before (BR 4.2.2.1.2)", judged.Request.Method, issuance.LabelsBind.From.Format(time.DateOnly), ca(r))
 	},
 	issuance.Reason(issuers.AnotherCA): func(r guard.Requirement, judged guard.Judgement) string {
-		return fmt.Sprintf("the account %s is another CA's, so that %s never meets it (RFC 8657 3)", judged.Request.Account, ca(r))
+		return fmt.Sprintf("the account %s is another CA's, so that no request to %s matches it (RFC 8657 3)", judged.Request.Account, ca(r))
 	},
 	issuance.Reason(issuers.Staging): func(_ guard.Requirement, judged guard.Judgement) string {
-		return fmt.Sprintf("the account %s is of the staging environment, so that no production certificate meets it (RFC 8657 3)", judged.Request.Account)
+		return fmt.Sprintf("the account %s is of the staging environment, so that no production certificate matches it (RFC 8657 3)", judged.Request.Account)
 	},
 	guard.TooManyRecords: func(guard.Requirement, guard.Judgement) string {
-		return fmt.Sprintf("the RRset has more than %d records, to which CAs' resolvers by BIND answer SERVFAIL (max-records-per-type)", guard.MostRecords)
+		return fmt.Sprintf("the RRset has more than %d records, to which BIND resolvers answer SERVFAIL (max-records-per-type)", guard.MostRecords)
 	},
 	guard.Retired: func(r guard.Requirement, _ guard.Judgement) string {
-		return fmt.Sprintf("%s honours that name no more", issuers.Lookup(ca(r)).Operators())
+		return fmt.Sprintf("%s no longer accepts that name", issuers.Lookup(ca(r)).Operators())
 	},
 	guard.Reseller: func(r guard.Requirement, _ guard.Judgement) string {
-		return fmt.Sprintf("it sells certificates of %s, and its name in CAA lets nobody in", issuers.Lookup(ca(r)).Operators())
+		return fmt.Sprintf("it sells certificates of %s, and its name in CAA authorizes nobody", issuers.Lookup(ca(r)).Operators())
 	},
 	guard.Misspelt: func(r guard.Requirement, judged guard.Judgement) string {
-		return fmt.Sprintf("no public CA is known by that name; did you mean %s? If it is meant as it is, ask for it: --issuer %s", judged.Meant, ca(r))
+		return fmt.Sprintf("no public CA has that name; did you mean %s? If it is a private CA's, ask for it: --issuer %s", judged.Meant, ca(r))
 	},
 }
 
 func ca(r guard.Requirement) string { return cmp.Or(strings.ToLower(r.Domain), "the CA") }
 
-// Named are the Issuer Domain Names that a Relevant RRset names for a request's kind, in order: those
-// that someone meant to let issue.
+// Named returns the Issuer Domain Names that a Relevant RRset names for a type of certificate, in order.
 func Named(rrset issuance.RRset, kind issuance.CertificateType, wildcard bool) []string {
 	tag := issuance.Request{Type: kind, Wildcard: wildcard}.DecidingTag(rrset)
 	var out []string

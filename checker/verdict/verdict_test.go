@@ -63,6 +63,9 @@ func TestVerdicts(t *testing.T) {
 		lab.Zone{Name: "silent.test.", Servers: []string{"ns.silent.test."}},
 		lab.Zone{Name: "nosoa.test.", Servers: []string{"ns.nosoa.test."}, Unsigned: true, Text: "@ CAA 0 issue \"ca.example\"\nwww A 192.0.2.1\nown CAA 0 issue \"ca.example\"\n"},
 		lab.Zone{Name: "expired.test.", Servers: []string{"ns.ok.test."}, Sign: old},
+		lab.Zone{Name: "sha1.test.", Servers: []string{"ns.ok.test."}, Algorithm: dns.RSASHA1, Sign: old},
+		lab.Zone{Name: "digest.test.", Servers: []string{"ns.fail.test."}, Digest: dns.SHA1},
+		lab.Zone{Name: "sound.test.", Servers: []string{"ns.ok.test."}, Algorithm: dns.RSASHA1, Text: `@ CAA 0 issue "ca.example"`},
 		lab.Zone{Name: "ok.test.", Servers: []string{"ns.ok.test."}, Text: `
 @       CAA 0 issue "ca.example"
 @       CAA 0 issuewild "wild.example"
@@ -108,6 +111,9 @@ old     CAA 0 issue "digicert.com"
 		{"silence, signed", guard.Requirement{Name: "silent.test.", Domain: "ca.example"}, today, verdict.LockedOut, verdict.FailedSigned},
 		{"expired signatures", guard.Requirement{Name: "expired.test.", Domain: "ca.example"}, today, verdict.LockedOut, verdict.Bogus},
 		{"expired signatures, before validation was compulsory", guard.Requirement{Name: "expired.test.", Domain: "ca.example"}, early, verdict.AtRisk, verdict.BogusUnchecked},
+		{"expired signatures with SHA-1, which some resolvers do not look at (RFC 9905 2)", guard.Requirement{Name: "sha1.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
+		{"SERVFAIL, signed, and DS with SHA-1 alone", guard.Requirement{Name: "x.digest.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
+		{"signed with SHA-1", guard.Requirement{Name: "sound.test.", Domain: "ca.example"}, today, verdict.MayIssue, issuance.Authorized},
 		{"a denial without SOA on the way up (RFC 2308 3)", guard.Requirement{Name: "www.nosoa.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.WithoutSOA},
 		{"NXDOMAIN without SOA on the way up", guard.Requirement{Name: "x.nosoa.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.WithoutSOA},
 		{"a denial without SOA, and nobody may", guard.Requirement{Name: "www.nosoa.test.", Domain: "other.example"}, today, verdict.LockedOut, issuance.IssuerNotListed},
@@ -122,6 +128,22 @@ old     CAA 0 issue "digicert.com"
 				t.Errorf("got %v (%s): %s; want %v (%s)", got.Outcome, got.Reason, got.Detail, tt.outcome, tt.reason)
 			}
 		})
+	}
+}
+
+// The verdict of a name in a domain that does not exist says so.
+func TestMissingDomain(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, nil,
+		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "there.test.", Servers: []string{"ns.there.test."}},
+	)
+	r := resolver(t, l)
+	for name, missing := range map[string]bool{"nowhere.test.": true, "www.nowhere.test.": true, "none.there.test.": false, "test.": false} {
+		got := decide(t, r, guard.Requirement{Name: name}, today)
+		if got.Outcome != verdict.MayIssue || strings.Contains(got.Detail, "the domain nowhere.test does not exist") != missing {
+			t.Errorf("%s: %v (%s): %q", name, got.Outcome, got.Reason, got.Detail)
+		}
 	}
 }
 

@@ -8,21 +8,26 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/coredns-caa/caa/checker/report"
+	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/checker/check"
+	"github.com/coredns-caa/caa/checker/finding"
+	"github.com/coredns-caa/caa/checker/resign"
 )
 
 const aDay = 24 * time.Hour
 
-// A signer that stops is told of once, while nothing else is wrong.
-func TestALateSignerIsTold(t *testing.T) {
+// A signer that stops is sent of once, while nothing else is wrong.
+func TestALateSignerIsNotified(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, start := &remembering{}, time.Now()
-		w, err := New(Config{Interval: time.Hour, Notifiers: []Notifier{n}, Log: func(string) {}, Run: func(context.Context) (*report.Report, error) {
+		w, err := New(Config{Interval: time.Hour, Notifiers: []Notifier{n}, Log: func(string) {}, Run: func(_ context.Context, signed resign.History) (*check.Result, error) {
 			r := saw("a ca may")
 			week := min(int(time.Since(start)/(7*aDay)), 2) // then it stops
 			from := start.Add(time.Duration(week) * 7 * aDay)
-			r.Names[0].Zones = []report.Zone{{Name: "example.test", Ends: []report.End{{From: from, At: from.Add(14 * aDay), Over: "example.test SOA"}}}}
+			ends := map[string][]finding.End{"example.test.": {{From: from, At: from.Add(14 * aDay), Name: "example.test.", Type: dns.TypeSOA}}}
+			r.Signing, r.Findings = signed.Step([]resign.Seen{{Name: "a", Ends: ends}}, time.Now())
 			return r, nil
 		}})
 		if err != nil {
@@ -34,14 +39,14 @@ func TestALateSignerIsTold(t *testing.T) {
 		time.Sleep(27 * aDay)
 		cancel()
 		<-done
-		var told []string
-		for _, news := range n.told() {
+		var sent []string
+		for _, news := range n.sent() {
 			for _, c := range news.Changes {
-				told = append(told, fmt.Sprintf("%d %s %s", news.At.Sub(start)/aDay, c.Code, c.Now.Outcome))
+				sent = append(sent, fmt.Sprintf("%d %s %s", news.At.Sub(start)/aDay, c.Code, c.Now.Outcome))
 			}
 		}
-		if got := strings.Join(told, ", "); got != "25 signature-late error" {
-			t.Errorf("told %q", got)
+		if got := strings.Join(sent, ", "); got != "25 signature-late error" {
+			t.Errorf("sent %q", got)
 		}
 	})
 }

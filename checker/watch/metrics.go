@@ -3,40 +3,64 @@ package watch
 import (
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/coredns-caa/caa/checker/quorum"
-	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/verdict"
 )
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("caacheck_"+name, help, labels, nil)
+// MaxSeries bounds the series of caacheck_finding, and those of caacheck_verdict_reason: names and servers of others are
+// among their labels. The worst have series; caacheck_series_left_out counts the others.
+const MaxSeries = 1000
+
+// Metric is a metric with its labels.
+type Metric struct {
+	Name   string
+	Labels []string
+	Help   string
+	desc   *prometheus.Desc
 }
 
-// The metrics, read from the last run that brought a report.
+func metric(name, help string, labels ...string) Metric {
+	name = "caacheck_" + name
+	return Metric{name, labels, help, prometheus.NewDesc(name, help, labels, nil)}
+}
+
+// The metrics, of the last run that had a result unless they say otherwise.
 var (
-	verdictDesc      = desc("verdict", "1 for the outcome of a request at the last run, 0 for the others.", "name", "issuer", "type", "account", "method", "outcome")
-	findingsDesc     = desc("findings", "What must be mended, by severity.", "severity")
-	signaturesDesc   = desc("signatures_end_timestamp_seconds", "When the first of a zone's signatures that were seen ends.", "zone")
-	silentDesc       = desc("perspective_silent_requests", "Requests that a perspective could not find anything out about.", "perspective")
-	namesDesc        = desc("names", "Names checked at the last run.")
-	completeDesc     = desc("last_run_timestamp_seconds", "When the last run that brought a report ended.")
-	tookDesc         = desc("last_run_duration_seconds", "How long it took.")
-	intervalDesc     = desc("interval_seconds", "Between the starts of two runs.")
-	runsDesc         = desc("runs_total", "Runs, by result: completed or failed.", "result")
-	notificationDesc = desc("notifications_total", "Notifications, by whom and result: delivered or failed.", "notifier", "result")
+	verdictMetric      = metric("verdict", "1 for the outcome of a request, 0 for the other outcomes.", "name", "issuer", "type", "account", "method", "outcome")
+	reasonMetric       = metric("verdict_reason", "1 for the reason of a verdict that is not \"may issue\"; at most 1000 series.", "name", "issuer", "type", "account", "method", "reason")
+	findingMetric      = metric("finding", "1 for each code and subject of the findings; at most 1000 series, errors first.", "code", "subject", "severity")
+	findingsMetric     = metric("findings", "Number of findings.", "severity")
+	leftOutMetric      = metric("series_left_out", "Number of series that a metric would have beyond its limit.", "metric")
+	signaturesMetric   = metric("signatures_end_timestamp_seconds", "When the first of a zone's observed signatures expires.", "zone")
+	validityMetric     = metric("signatures_validity_seconds", "How long that signature is valid, from its inception to its expiration.", "zone")
+	unansweredMetric   = metric("perspective_unanswered_requests", "Number of requests about which a perspective determined nothing.", "perspective")
+	namesMetric        = metric("names", "Number of names checked.")
+	completeMetric     = metric("last_run_timestamp_seconds", "When the last run that had a result ended.")
+	tookMetric         = metric("last_run_duration_seconds", "How long it took.")
+	intervalMetric     = metric("interval_seconds", "Time between the starts of two runs.")
+	runsMetric         = metric("runs_total", "Number of runs, by result: completed or failed.", "result")
+	notificationMetric = metric("notifications_total", "Number of notifications, by notifier and result: delivered or failed.", "notifier", "result")
+	buildMetric        = metric("build_info", "1, with the version of caacheck in the labels.", "version", "revision", "goversion")
 )
 
-var outcomes = []verdict.Outcome{verdict.Unknown, verdict.MayIssue, verdict.AtRisk, verdict.LockedOut}
+// Metrics returns all of them.
+func Metrics() []Metric {
+	return []Metric{
+		verdictMetric, reasonMetric, findingMetric, findingsMetric, leftOutMetric, signaturesMetric, validityMetric, unansweredMetric, namesMetric,
+		completeMetric, tookMetric, intervalMetric, runsMetric, notificationMetric, buildMetric,
+	}
+}
+
+// Build is what caacheck_build_info shows.
+type Build struct{ Version, Revision, GoVersion string }
 
 // Describe implements prometheus.Collector.
 func (w *Watcher) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{verdictDesc, findingsDesc, signaturesDesc, silentDesc, namesDesc, completeDesc, tookDesc, intervalDesc, runsDesc, notificationDesc} {
-		ch <- d
+	for _, m := range Metrics() {
+		ch <- m.desc
 	}
 }
 
@@ -44,78 +68,65 @@ func (w *Watcher) Describe(ch chan<- *prometheus.Desc) {
 func (w *Watcher) Collect(ch chan<- prometheus.Metric) {
 	w.mu.Lock()
 	last := w.last
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	gauge := func(m Metric, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, value, labels...)
 	}
-	gauge(intervalDesc, w.cfg.Interval.Seconds())
+	counter := func(m Metric, value int, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(value), labels...)
+	}
+	gauge(buildMetric, 1, w.cfg.Build.Version, w.cfg.Build.Revision, w.cfg.Build.GoVersion)
+	gauge(intervalMetric, w.cfg.Interval.Seconds())
 	for _, result := range []string{"completed", "failed"} {
-		ch <- prometheus.MustNewConstMetric(runsDesc, prometheus.CounterValue, float64(w.counts[count{"run", result}]), result)
+		counter(runsMetric, w.counts[count{"run", result}], result)
 	}
 	for _, n := range w.cfg.Notifiers {
 		for _, result := range []string{"delivered", "failed"} {
-			ch <- prometheus.MustNewConstMetric(notificationDesc, prometheus.CounterValue, float64(w.counts[count{n.Name(), result}]), n.Name(), result)
+			counter(notificationMetric, w.counts[count{n.Name(), result}], n.Name(), result)
 		}
 	}
 	w.mu.Unlock()
 	if last == nil {
 		return
 	}
-	gauge(completeDesc, float64(last.ended.UnixNano())/1e9)
-	gauge(tookDesc, last.took.Seconds())
-	gauge(namesDesc, float64(len(last.report.Names)))
-	collect(last.report, gauge)
+	gauge(completeMetric, float64(last.ended.UnixNano())/1e9)
+	gauge(tookMetric, last.took.Seconds())
+	last.found.collect(gauge)
 }
 
-// collect reads a report, each series once.
-func collect(r *report.Report, gauge func(*prometheus.Desc, float64, ...string)) {
-	silent, ends := map[string]int{}, map[string]time.Time{}
-	verdicts := map[Condition]verdict.Outcome{}
-	for _, n := range r.Names {
-		for _, v := range n.Verdicts {
-			verdicts[conditionOf(n, v)] = v.Outcome
-			if v.Corroboration == nil {
-				continue
-			}
-			for _, s := range v.Corroboration.Sights {
-				silent[s.Perspective] += 0
-				if s.View == quorum.Unknown {
-					silent[s.Perspective]++
-				}
-			}
-		}
-		for _, z := range n.Zones {
-			for _, e := range z.Ends {
-				if was, known := ends[text(z.Name)]; !known || e.At.Before(was) {
-					ends[text(z.Name)] = e.At
-				}
-			}
-		}
-	}
-	for c, outcome := range verdicts {
-		for _, o := range outcomes {
+// collect gives each series once.
+func (m measured) collect(gauge func(Metric, float64, ...string)) {
+	gauge(namesMetric, float64(m.names))
+	for c, o := range m.verdicts {
+		for _, other := range verdict.Outcomes() {
 			value := 0.0
-			if o == outcome {
+			if other == o.Outcome {
 				value = 1
 			}
-			gauge(verdictDesc, value, c.Subject, c.Issuer, c.Type, c.Account, c.Method, o.String())
+			gauge(verdictMetric, value, c.Subject, c.Issuer, c.Type, c.Account, c.Method, other.String())
 		}
 	}
-	severities := map[string]int{"error": 0, "warning": 0, "info": 0}
-	for _, f := range r.Findings {
-		severities[f.Severity.String()]++
+	reasons := m.reasons()
+	for _, c := range reasons[:min(len(reasons), MaxSeries)] {
+		gauge(reasonMetric, 1, c.Subject, c.Issuer, c.Type, c.Account, c.Method, m.verdicts[c].reason)
 	}
-	for severity, n := range severities {
-		gauge(findingsDesc, float64(n), severity)
+	for _, s := range m.series[:min(len(m.series), MaxSeries)] {
+		gauge(findingMetric, 1, s.code, s.subject, s.severity.String())
 	}
-	for name, n := range silent {
-		gauge(silentDesc, float64(n), name)
+	gauge(leftOutMetric, float64(max(len(reasons)-MaxSeries, 0)), reasonMetric.Name)
+	gauge(leftOutMetric, float64(max(len(m.series)-MaxSeries, 0)), findingMetric.Name)
+	for severity, n := range m.findings {
+		gauge(findingsMetric, float64(n), severity.String())
 	}
-	for zone, at := range ends {
-		gauge(signaturesDesc, float64(at.Unix()), zone)
+	for name, n := range m.unanswered {
+		gauge(unansweredMetric, float64(n), name)
+	}
+	for zone, end := range m.ends {
+		gauge(signaturesMetric, float64(end.At.Unix()), zone)
+		gauge(validityMetric, end.At.Sub(end.From).Seconds(), zone)
 	}
 }
 
-// Handler serves /metrics and /healthz: 200 while the service does its work, 503 otherwise.
+// Handler serves /metrics and /healthz: 200 while the service works, 503 otherwise.
 func (w *Watcher) Handler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(w)

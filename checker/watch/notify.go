@@ -12,30 +12,32 @@ import (
 	"github.com/coredns-caa/caa/checker/verdict"
 )
 
-// Notifier tells somebody.
+// Notifier notifies somebody.
 type Notifier interface {
 	Name() string
-	// Notify tells what has changed and what is bad. An error means that it was not told.
+	// Notify sends what has changed and what is bad. An error means that it was not delivered.
 	Notify(ctx context.Context, n News) error
+	// Repeats reports whether each run sends what is bad again, so that a change that was not delivered need not be.
+	Repeats() bool
 }
 
-// News is what a run brings.
+// News is what is sent after a run.
 type News struct {
 	At      time.Time
 	Changes []Change
 	Bad     []Item
-	Expires time.Time // when Bad is to be forgotten unless it is told again
+	Expires time.Time // when Bad ends unless it is sent again
 }
 
 // Limits of notifications.
 const (
 	notifyTime  = 10 * time.Second // for one try
-	notifyTries = 3                // then the next run tells
+	notifyTries = 3                // then the next run repeats it
 	notifyPause = 2 * time.Second  // after the first failure; twice that after the second
 )
 
-// post sends JSON, and takes any 2xx for an answer. What is under way when the service ends is finished:
-// else it would be told again after the restart.
+// post sends JSON; any 2xx means that it was delivered. A request that is under way when the service ends is finished:
+// otherwise it would be repeated after the restart.
 func post(ctx context.Context, client *http.Client, url, token string, body any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -56,9 +58,9 @@ func post(ctx context.Context, client *http.Client, url, token string, body any)
 		return err
 	}
 	defer response.Body.Close()
-	said, _ := io.ReadAll(io.LimitReader(response.Body, 200))
+	reply, _ := io.ReadAll(io.LimitReader(response.Body, 200))
 	if response.StatusCode/100 != 2 {
-		return fmt.Errorf("it answers %s: %q", response.Status, said)
+		return fmt.Errorf("HTTP status %s: %q", response.Status, reply)
 	}
 	return nil
 }
@@ -90,6 +92,9 @@ type Webhook struct {
 // Name implements Notifier.
 func (w Webhook) Name() string { return "webhook" }
 
+// Repeats implements Notifier.
+func (w Webhook) Repeats() bool { return false }
+
 // Notify implements Notifier.
 func (w Webhook) Notify(ctx context.Context, n News) error {
 	if len(n.Changes) == 0 {
@@ -103,8 +108,8 @@ func (w Webhook) Notify(ctx context.Context, n News) error {
 	return retried(ctx, func() error { return post(ctx, w.Client, w.URL, w.Token, message) })
 }
 
-// Alertmanager posts what is bad as alerts, at each run: it tells people once by itself, and forgets what
-// is not said again.
+// Alertmanager posts what is bad as alerts, at each run: Alertmanager itself sends each alert once, and ends those that
+// are not repeated.
 type Alertmanager struct {
 	URL    string // without /api/v2/alerts
 	Token  string
@@ -113,6 +118,9 @@ type Alertmanager struct {
 
 // Name implements Notifier.
 func (a Alertmanager) Name() string { return "alertmanager" }
+
+// Repeats implements Notifier.
+func (a Alertmanager) Repeats() bool { return true }
 
 // alert is one of the API's postableAlerts.
 type alert struct {
@@ -126,7 +134,7 @@ type alert struct {
 var alertNames = map[string]struct{ name, severity string }{
 	verdict.LockedOut.String(): {"CaacheckLockedOut", "critical"},
 	verdict.AtRisk.String():    {"CaacheckAtRisk", "warning"},
-	verdict.Unknown.String():   {"CaacheckCouldNotFindOut", "warning"},
+	verdict.Unknown.String():   {"CaacheckUnknown", "warning"},
 	notNamed:                   {"CaacheckNoLongerNamed", "warning"},
 	"error":                    {"CaacheckError", "warning"},
 }
@@ -137,7 +145,7 @@ func (a Alertmanager) Notify(ctx context.Context, n News) error {
 	for _, item := range n.Bad {
 		alerts = append(alerts, asAlert(item.Condition, item.Now, item.Since, n.Expires))
 	}
-	for _, c := range n.Changes { // what it was is over, whatever it is now
+	for _, c := range n.Changes { // the alert of what it was ends
 		if _, alerted := alertNames[c.Was.Outcome]; alerted && c.Was.Outcome != c.Now.Outcome {
 			alerts = append(alerts, asAlert(c.Condition, c.Was, c.Since, n.At))
 		}
@@ -162,7 +170,15 @@ func asAlert(c Condition, s Status, starts, ends time.Time) alert {
 	return alert{labels, map[string]string{"summary": c.line(s), "description": s.Detail}, starts, ends}
 }
 
-// line is a condition's status in one line.
+// String returns the change in one line.
+func (c Change) String() string {
+	if c.Was.Outcome == notSeen {
+		return c.line(c.Now) + "; first seen"
+	}
+	return fmt.Sprintf("%s; before: %s", c.line(c.Now), c.Was.Outcome)
+}
+
+// line returns a condition's status in one line.
 func (c Condition) line(s Status) string {
 	if c.Kind == kindFinding {
 		return fmt.Sprintf("%s: %s (%s)", c.Subject, s.Outcome, c.Code)
@@ -170,6 +186,9 @@ func (c Condition) line(s Status) string {
 	issuer := c.Issuer
 	if issuer == "" {
 		issuer = "any CA"
+	}
+	if s.Reason == "" {
+		return fmt.Sprintf("%s for %s: %s", issuer, c.Subject, s.Outcome)
 	}
 	return fmt.Sprintf("%s for %s: %s (%s)", issuer, c.Subject, s.Outcome, s.Reason)
 }

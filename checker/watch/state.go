@@ -7,29 +7,34 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/coredns-caa/caa/checker/finding"
-	"github.com/coredns-caa/caa/checker/report"
-	"github.com/coredns-caa/caa/checker/signing"
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+
+	"github.com/coredns-caa/caa/checker/certname"
+	"github.com/coredns-caa/caa/checker/check"
+	"github.com/coredns-caa/caa/checker/resign"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/atomicfile"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile"
 )
 
-// unsureRuns is how many runs in a row must not find something out before that is told: one lost packet
-// or a resolver's restart is no news.
+// unsureRuns is how many runs in a row must have the outcome unknown before that counts as a change: one may be due to a
+// lost packet or to a resolver that restarts.
 const unsureRuns = 2
 
-// Outcomes beside those of verdicts.
+// Outcomes in addition to those of verdicts.
 const (
-	fine     = "fine"      // a finding that is no more, or was never there
-	notNamed = "not named" // an issuer that the name's CAA does not name any more, or did not yet
+	fine     = "fine"      // of a finding that is fixed
+	notNamed = "not named" // of an issuer that the name's CAA does not name
+	notSeen  = "not seen"  // before the first run that saw it
 )
 
-// Condition is one thing that is watched: what becomes of a request, or an error that was found.
+// Condition is one thing that is watched: the verdict of a request, or a finding that is an error.
 type Condition struct {
 	Kind    string `json:"kind"` // "verdict" or "finding"
 	Subject string `json:"subject"`
@@ -40,19 +45,21 @@ type Condition struct {
 	Code    string `json:"code,omitempty"` // of a finding
 }
 
-// Status is what was found of a condition.
+// Status is the state of a condition.
 type Status struct {
-	Outcome string `json:"outcome"` // of package verdict, or "not named"; of a finding its severity, or "fine"
+	Outcome string `json:"outcome"` // of package verdict, or "not named"; of a finding its severity, or "fine"; of both "not seen"
 	Reason  string `json:"reason,omitempty"`
 	Detail  string `json:"detail,omitempty"`
 }
 
-// bad reports whether somebody has to do something.
-func (s Status) bad() bool { return s.Outcome != verdict.MayIssue.String() && s.Outcome != fine }
+// bad reports whether something must be fixed.
+func (s Status) bad() bool {
+	return s.Outcome != verdict.MayIssue.String() && s.Outcome != fine && s.Outcome != notSeen
+}
 
 func (s Status) unsure() bool { return s.Outcome == verdict.Unknown.String() }
 
-// same reports whether two are no news of each other. A detail may change as it likes.
+// same reports whether the other status is no change. Details differ from run to run.
 func (s Status) same(other Status) bool {
 	return s.Outcome == other.Outcome && s.Reason == other.Reason
 }
@@ -62,11 +69,11 @@ type Item struct {
 	Condition
 	Now    Status    `json:"now"`
 	Since  time.Time `json:"since"` // of Now
-	Told   Status    `json:"told"`  // what was told last
+	Sent   Status    `json:"sent"`  // the one that was notified last
 	Unsure int       `json:"unsure_runs,omitempty"`
 }
 
-// Change is a condition that is no more what was told last.
+// Change is a condition whose status is not the one that was notified last.
 type Change struct {
 	Condition
 	Was   Status    `json:"was"`
@@ -77,21 +84,21 @@ type Change struct {
 // State is all that is kept, by condition. It is a value: a step makes a new one.
 type State map[Condition]Item
 
-// Step takes a report in. Conditions of names that are not in a report that was interrupted stay as they
-// are; those of names that are not watched any more go.
-func (s State) Step(r *report.Report, now time.Time) State {
+// Step returns the state after a run. A run that was interrupted leaves the conditions of names that it did not reach as
+// they are; conditions of names that are no longer watched are dropped.
+func (s State) Step(found *check.Result, now time.Time) State {
 	next, names := State{}, s.names()
-	if !r.Complete {
+	if !found.Complete {
 		next = maps.Clone(s)
 	}
-	for c, status := range conditions(r) {
+	for c, status := range conditions(found) {
 		item, known := s[c]
 		if !known {
-			item = Item{Condition: c, Now: status, Since: now, Told: c.before(status, names[c.Subject])}
+			item = Item{Condition: c, Now: status, Since: now, Sent: c.before(status, names[c.Subject])}
 		}
 		next[c] = item.with(status, now)
 	}
-	if !r.Complete {
+	if !found.Complete {
 		return next
 	}
 	seen := next.names()
@@ -100,8 +107,8 @@ func (s State) Step(r *report.Report, now time.Time) State {
 			continue
 		}
 		switch {
-		case c.Kind == kindFinding && item.Told.bad():
-			next[c] = item.with(Status{Outcome: fine}, now) // mended
+		case c.Kind == kindFinding && item.Sent.bad():
+			next[c] = item.with(Status{Outcome: fine}, now)
 		case c.Kind == kindVerdict && seen[c.Subject]:
 			next[c] = item.with(Status{Outcome: notNamed}, now)
 		}
@@ -109,14 +116,14 @@ func (s State) Step(r *report.Report, now time.Time) State {
 	return next
 }
 
-// before is what a condition was before it was first seen. What is fine from the beginning is no news; an
-// issuer that appears at a name which is watched already is.
+// before returns the status of a condition before it was first seen. What is fine then is not a change; an issuer that
+// appears at a name which is watched already is one.
 func (c Condition) before(first Status, known bool) Status {
 	switch {
 	case c.Kind == kindVerdict && known:
 		return Status{Outcome: notNamed}
 	case first.bad():
-		return Status{Outcome: fine}
+		return Status{Outcome: notSeen}
 	}
 	return first
 }
@@ -148,22 +155,22 @@ func (i Item) with(status Status, now time.Time) Item {
 	return i
 }
 
-// settled reports whether a first failure to find out is not all that is known.
+// settled reports whether more is known than that one run had the outcome unknown.
 func (i Item) settled() bool { return !i.Now.unsure() || i.Unsure >= unsureRuns }
 
-// Changes are what has to be told, in a stable order.
+// Changes returns what is to be notified, in a stable order.
 func (s State) Changes() []Change {
 	var out []Change
 	for c, item := range s {
-		if !item.Now.same(item.Told) && (item.Now.bad() || item.Told.bad()) && item.settled() {
-			out = append(out, Change{c, item.Told, item.Now, item.Since})
+		if !item.Now.same(item.Sent) && (item.Now.bad() || item.Sent.bad()) && item.settled() {
+			out = append(out, Change{c, item.Sent, item.Now, item.Since})
 		}
 	}
 	slices.SortFunc(out, func(a, b Change) int { return compare(a.Condition, b.Condition) })
 	return out
 }
 
-// Bad are the conditions that somebody has to do something about, in a stable order.
+// Bad returns the conditions that must be fixed, in a stable order.
 func (s State) Bad() []Item {
 	var out []Item
 	for _, item := range s {
@@ -180,12 +187,12 @@ func compare(a, b Condition) int {
 		cmp.Compare(a.Account, b.Account), cmp.Compare(a.Method, b.Method), cmp.Compare(a.Code, b.Code))
 }
 
-// Told is the state after changes were told. What is gone is forgotten.
-func (s State) Told(changes []Change) State {
+// Notified returns the state after changes were notified, without the conditions that are gone.
+func (s State) Notified(changes []Change) State {
 	next := maps.Clone(s)
 	for _, c := range changes {
 		item := next[c.Condition]
-		item.Told = c.Now
+		item.Sent = c.Now
 		next[c.Condition] = item
 		if c.Now.Outcome == fine || c.Now.Outcome == notNamed {
 			delete(next, c.Condition)
@@ -199,41 +206,48 @@ const (
 	kindFinding = "finding"
 )
 
-// conditions are those of a report. Of findings, errors are watched.
-func conditions(r *report.Report) map[Condition]Status {
+// conditions are those of a result. Of findings, errors are watched.
+func conditions(found *check.Result) map[Condition]Status {
 	out := map[Condition]Status{}
-	for _, n := range r.Names {
-		for _, v := range n.Verdicts {
-			out[conditionOf(n, v)] = Status{Outcome: v.Outcome.String(), Reason: string(v.Reason), Detail: v.Detail}
+	for _, n := range found.Names {
+		for _, r := range n.Requests {
+			out[conditionOf(n.Subject, r.Verdict.Requirement)] = Status{Outcome: r.Verdict.Outcome.String(), Reason: string(r.Verdict.Reason), Detail: r.Verdict.Detail}
 		}
 	}
-	for _, f := range r.Findings {
-		if f.Severity == finding.Error {
-			out[Condition{Kind: kindFinding, Subject: text(f.Subject), Code: f.Code}] = Status{Outcome: f.Severity.String(), Reason: f.Code, Detail: f.Text}
+	for _, f := range found.Findings {
+		if f := f.Finding; f.Severity == catalog.Error {
+			for _, subject := range f.Subjects { // of several, each comes and goes by itself
+				out[Condition{Kind: kindFinding, Subject: text(subject), Code: f.Code}] = Status{Outcome: f.Severity.String(), Reason: f.Code, Detail: f.Text}
+			}
 		}
 	}
 	return out
 }
 
-func conditionOf(n report.Name, v report.Verdict) Condition {
-	return Condition{Kind: kindVerdict, Subject: text(n.Name), Issuer: text(v.Issuer), Type: v.Type.String(), Account: text(v.Account), Method: text(v.Method)}
+func conditionOf(s certname.Name, r guard.Requirement) Condition {
+	return Condition{Kind: kindVerdict, Subject: text(s.String()), Issuer: text(r.Domain), Type: r.Type.String(), Account: text(r.Account), Method: text(r.Method)}
 }
 
-// text makes what servers send fit for JSON and for labels, which take UTF-8 alone.
+// text makes valid UTF-8, which JSON and labels require, of what servers send.
 func text(octets string) string { return strings.ToValidUTF8(octets, "\uFFFD") }
 
 // file is a state on disk.
 type file struct {
-	Version int             `json:"version"` // 1
-	Items   []Item          `json:"items"`
-	Signing signing.History `json:"signing,omitempty"`
+	Version int            `json:"version"` // stateVersion
+	Items   []Item         `json:"items"`
+	Signing resign.History `json:"signing,omitempty"`
 }
 
-const stateFile = "state.json"
+const (
+	stateFile    = "state.json"
+	stateVersion = 2
+	// maxState bounds what is read of it, in octets: a condition takes 500, and 100,000 names may have several each.
+	maxState = 256 << 20
+)
 
 // load reads the state of a folder; without a file it is empty.
-func load(dir string) (State, signing.History, error) {
-	data, err := os.ReadFile(filepath.Join(dir, stateFile))
+func load(dir string) (State, resign.History, error) {
+	data, _, err := regularfile.Read(filepath.Join(dir, stateFile), maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return State{}, nil, nil
 	}
@@ -241,8 +255,8 @@ func load(dir string) (State, signing.History, error) {
 		return nil, nil, err
 	}
 	var f file
-	if err := json.Unmarshal(data, &f); err != nil || f.Version != 1 {
-		return nil, nil, fmt.Errorf("%s is no state of this version (%v): move it away, and what is wrong will be told anew", filepath.Join(dir, stateFile), cmp.Or(err, errors.New("another version")))
+	if err := json.Unmarshal(data, &f); err != nil || f.Version != stateVersion {
+		return nil, nil, fmt.Errorf("%s is not a state of this version of caacheck (%v): move it away; what is wrong is then notified again", filepath.Join(dir, stateFile), cmp.Or(err, fmt.Errorf("version %d", f.Version)))
 	}
 	s := State{}
 	for _, item := range f.Items {
@@ -251,21 +265,12 @@ func load(dir string) (State, signing.History, error) {
 	return s, f.Signing, nil
 }
 
-// save replaces the file whole, so that a crash leaves the old one or the new.
-func (s State) save(dir string, signed signing.History) error {
-	f := file{1, slices.SortedFunc(maps.Values(s), func(a, b Item) int { return compare(a.Condition, b.Condition) }), signed}
+// save replaces the file whole, so that a crash leaves the old one or the new one.
+func (s State) save(dir string, signed resign.History) error {
+	f := file{stateVersion, slices.SortedFunc(maps.Values(s), func(a, b Item) int { return compare(a.Condition, b.Condition) }), signed}
 	data, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
 		return err
 	}
-	temporary, err := os.CreateTemp(dir, stateFile+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name())
-	_, err = temporary.Write(data)
-	if err = cmp.Or(err, temporary.Sync(), temporary.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), filepath.Join(dir, stateFile))
+	return atomicfile.Replace(filepath.Join(dir, stateFile), stateFile+".", data, 0o600)
 }

@@ -1,8 +1,8 @@
-// Package watch checks again and again, and tells what has changed, once: a service's loop with its state,
-// metrics, health and notifications. What a check is, it is given.
+// Package watch runs checks at intervals and notifies each change once: the loop of a service with its state, metrics,
+// health and notifications. The check itself is a parameter.
 //
-// A change is told until somebody has taken it; the state is kept on disk, so that a restart neither
-// repeats nor forgets. What could not be found out once is no news, twice it is.
+// A notification that fails is repeated at the next run; the state is kept on disk, so that a restart neither repeats nor
+// loses one. The outcome unknown counts from the second run in a row on.
 package watch
 
 import (
@@ -11,28 +11,30 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/coredns-caa/caa/checker/report"
-	"github.com/coredns-caa/caa/checker/signing"
+	"github.com/coredns-caa/caa/checker/check"
+	"github.com/coredns-caa/caa/checker/resign"
 )
 
 // Defaults and limits, each with its reason.
 const (
-	DefaultInterval = time.Hour   // CAs look at most every 8 hours (BR 3.2.2.8): seven chances to mend before the next
+	DefaultInterval = time.Hour   // CAs look at most every 8 hours (BR 4.2.2.1): seven chances to fix it before the next
 	MinInterval     = time.Minute // a run asks every server of every name
-	jitter          = 0.1         // of the interval, either way, so that many watchers do not ask as one
-	remembered      = 3           // intervals for which an alert outlives its last mention
+	jitter          = 0.1         // of the interval, either way, so that many watchers do not ask at the same moment
+	remembered      = 3           // intervals after which an alert ends that is not repeated
 )
 
-// Config says what is watched, and who is told.
+// Config says what is watched, and who is notified.
 type Config struct {
-	Run       func(context.Context) (*report.Report, error)
-	Interval  time.Duration // between the starts of two runs
-	State     string        // folder; "" keeps nothing
+	Run       func(context.Context, resign.History) (*check.Result, error) // with when zones were signed, as earlier runs saw it
+	Interval  time.Duration                                                // between the starts of two runs
+	State     string                                                       // folder; "" keeps nothing
 	Notifiers []Notifier
 	Log       func(line string)
+	Build     Build
 }
 
 // Watcher is the service. Its handler may be asked while it runs.
@@ -42,26 +44,26 @@ type Watcher struct {
 
 	mu       sync.Mutex
 	state    State
-	signed   signing.History
-	last     *run // that ended with a report
+	signed   resign.History
+	last     *run // that brought a result
 	failures int  // runs in a row without one
 	counts   map[count]int
 }
 
-// run is a run that brought a report.
+// run is a run that brought a result.
 type run struct {
-	report *report.Report
-	ended  time.Time
-	took   time.Duration
+	found measured
+	ended time.Time
+	took  time.Duration
 }
 
-// count is what a counter counts: runs, or notifications of somebody, by their result.
+// count is what a counter counts: runs, or notifications by one notifier, by their result.
 type count struct{ what, result string }
 
-// New returns a watcher that continues from the state of before.
+// New returns a watcher that continues from the state in the folder.
 func New(cfg Config) (*Watcher, error) {
 	if cfg.Interval < MinInterval {
-		return nil, fmt.Errorf("the interval is %v at least, not %v", MinInterval, cfg.Interval)
+		return nil, fmt.Errorf("--interval must be at least %v", strings.TrimSuffix(MinInterval.String(), "0s"))
 	}
 	w := &Watcher{cfg: cfg, started: time.Now(), state: State{}, counts: map[count]int{}}
 	if cfg.State == "" {
@@ -74,7 +76,7 @@ func New(cfg Config) (*Watcher, error) {
 	if w.state, w.signed, err = load(cfg.State); err != nil {
 		return nil, err
 	}
-	return w, w.state.save(cfg.State, w.signed) // what cannot be written is told now, not after the first run
+	return w, w.state.save(cfg.State, w.signed) // so that a folder that cannot be written to is an error now, not after the first run
 }
 
 // Watch runs until ctx ends: at once, then an interval after each start, with jitter.
@@ -95,9 +97,12 @@ func (w *Watcher) Watch(ctx context.Context) {
 
 // once is one run, with what follows from it.
 func (w *Watcher) once(ctx context.Context, begin time.Time) {
-	found, err := w.cfg.Run(ctx)
+	w.mu.Lock()
+	signed := w.signed
+	w.mu.Unlock()
+	found, err := w.cfg.Run(ctx, signed)
 	if ctx.Err() != nil {
-		return // the service ends; a part of a run says nothing
+		return // the service ends, and the run is not complete
 	}
 	if err != nil {
 		w.cfg.Log(fmt.Sprintf("the run failed: %v", err))
@@ -109,41 +114,39 @@ func (w *Watcher) once(ctx context.Context, begin time.Time) {
 	}
 	now := time.Now()
 	w.mu.Lock()
-	var late []report.Finding
-	w.signed, late = w.signed.Step(found, now)
-	found.Rank(late...)
-	w.state = w.state.Step(found, now.UTC())
-	w.last, w.failures = &run{found, now, now.Sub(begin)}, 0
+	w.signed, w.state = found.Signing, w.state.Step(found, now.UTC())
+	w.last, w.failures = &run{measure(found), now, now.Sub(begin)}, 0
 	w.counts[count{"run", "completed"}]++
 	changes, bad := w.state.Changes(), w.state.Bad()
 	w.mu.Unlock()
 	w.keep()
 	for _, c := range changes {
-		w.cfg.Log(fmt.Sprintf("%s; it was %q", c.line(c.Now), c.Was.Outcome))
+		w.cfg.Log(c.String())
 	}
 	if w.notify(ctx, News{At: now.UTC(), Changes: changes, Bad: bad, Expires: now.UTC().Add(remembered * w.cfg.Interval)}) {
 		w.mu.Lock()
-		w.state = w.state.Told(changes)
+		w.state = w.state.Notified(changes)
 		w.mu.Unlock()
 		w.keep()
 	}
 }
 
-// notify tells all, and reports whether everybody was told. Without anybody the log was.
+// notify notifies everybody, and reports whether it need not be repeated at the next run. Without notifiers the log has it.
 func (w *Watcher) notify(ctx context.Context, news News) bool {
-	told := true
+	delivered := true
 	for _, n := range w.cfg.Notifiers {
 		err := n.Notify(ctx, news)
 		result := "delivered"
 		if err != nil {
-			told, result = false, "failed"
-			w.cfg.Log(fmt.Sprintf("%s: not told: %v", n.Name(), err))
+			result = "failed"
+			delivered = delivered && n.Repeats()
+			w.cfg.Log(fmt.Sprintf("%s: notification failed: %v", n.Name(), err))
 		}
 		w.mu.Lock()
 		w.counts[count{n.Name(), result}]++
 		w.mu.Unlock()
 	}
-	return told
+	return delivered
 }
 
 func (w *Watcher) keep() {
@@ -153,11 +156,11 @@ func (w *Watcher) keep() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.state.save(w.cfg.State, w.signed); err != nil {
-		w.cfg.Log(fmt.Sprintf("the state is not kept: %v", err))
+		w.cfg.Log(fmt.Sprintf("cannot save the state: %v", err))
 	}
 }
 
-// Healthy says what is wrong with the service itself: not with what it watches.
+// Healthy returns what is wrong with the service itself, not with the names that it watches.
 func (w *Watcher) Healthy() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

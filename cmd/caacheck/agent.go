@@ -5,116 +5,79 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
-	"net"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/coredns-caa/caa/checker/agent"
+	"github.com/coredns-caa/caa/checker/check"
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/perspective"
-	"github.com/coredns-caa/caa/checker/report"
-	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
-// offer is `caacheck agent`: it answers until ctx ends.
-func offer(ctx context.Context, args []string, std stdio) (int, error) {
-	var o options
-	var listen, cert, key, token, code string
-	checks := agent.DefaultConcurrency
-	fs := newFlags(&o.json)
-	o.worldFlags(fs)
-	fs.StringVar(&listen, "listen", "127.0.0.1:8443", "")
-	fs.StringVar(&cert, "cert", "", "")
-	fs.StringVar(&key, "key", "", "")
-	fs.StringVar(&token, "token", "", "")
-	fs.StringVar(&code, "code", "", "")
-	fs.IntVar(&checks, "checks", checks, "")
-	fs.Func("issuer", "", o.addIssuer)
-	rest, err := parse(fs, args)
-	switch {
-	case err != nil:
-		return 0, err
-	case len(rest) > 0 || o.json:
-		return 0, fmt.Errorf("caacheck agent takes no names, and no --json; caacheck --help lists its flags")
-	case token == "" || cert == "" || key == "":
-		return 0, fmt.Errorf("caacheck agent needs --token FILE, --cert FILE and --key FILE: who asks has to be known, and has to know whom it asks")
-	case checks < 1:
-		return 0, fmt.Errorf("--checks is one or more")
+// agentOptions are those of caacheck agent.
+type agentOptions struct {
+	options
+	listen, cert, key, token, code string
+	checks                         int
+}
+
+// agentCommand is caacheck agent.
+func agentCommand(f *flags) action {
+	o := &agentOptions{checks: agent.DefaultConcurrency}
+	fs := f.group(service)
+	fs.StringVar(&o.listen, "listen", "127.0.0.1:8443", "listen on `ADDRESS`")
+	fs.StringVar(&o.token, "token", "", "the secret that clients must present, the only line of `FILE`")
+	fs.StringVar(&o.cert, "cert", "", "the server certificate, PEM `FILE`; read again when it changes")
+	fs.StringVar(&o.key, "key", "", "its private key, PEM `FILE`")
+	fs.StringVar(&o.code, "code", "", "the name of this perspective, `NAME`; by default the machine's")
+	count(fs, &o.checks, 1, noLimit, "checks", fmt.Sprint(agent.DefaultConcurrency), "checks at a time")
+	o.issuerFlag(fs, "the Issuer Domain Name of the CA for requests that give none; may be repeated")
+	o.askFlags(f)
+	return o.serve
+}
+
+// serve answers requests until ctx ends.
+func (o *agentOptions) serve(ctx context.Context, _ []string, std stdio) (int, error) {
+	if o.token == "" || o.cert == "" || o.key == "" {
+		return 0, errors.New("caacheck agent needs --token FILE, --cert FILE and --key FILE: it and its clients authenticate each other")
 	}
-	cfg, notes, err := o.config(ctx)
+	world, err := o.world()
 	if err != nil {
 		return 0, err
 	}
-	if _, err := resolve.New(cfg); err != nil {
-		return 0, err
-	}
-	secret, err := perspective.ReadToken(token)
+	session, err := check.Prepare(ctx, check.Plan{World: world})
 	if err != nil {
 		return 0, err
 	}
-	certificate, err := agent.LoadCertificate(cert, key)
+	defer session.Close()
+	secret, err := perspective.ReadToken(o.token)
 	if err != nil {
 		return 0, err
 	}
-	if code == "" {
-		if code, err = os.Hostname(); err != nil {
-			return 0, fmt.Errorf("this machine has no name: give --code NAME: %w", err)
+	certificate, err := agent.LoadCertificate(o.cert, o.key)
+	if err != nil {
+		return 0, err
+	}
+	if o.code == "" {
+		if o.code, err = os.Hostname(); err != nil {
+			return 0, fmt.Errorf("cannot determine the machine's name, write --code NAME: %w", err)
 		}
 	}
 	handler, err := agent.New(agent.Config{
-		Code: code, Token: secret, Domains: o.issuers, Concurrency: checks,
-		Looker: func() climb.Looker { r, _ := resolve.New(cfg); return r }, // cfg was tried above
+		Code: o.code, Token: secret, Domains: o.issuers, Concurrency: o.checks,
+		Looker: func() climb.Looker { return session.Resolver().Unused() },
 		Log:    logTo(std.err),
 	})
 	if err != nil {
 		return 0, err
 	}
-	for _, note := range notes {
+	for _, note := range session.Notes() {
 		fmt.Fprintln(std.err, terminal.Clean(note))
 	}
 	server := &http.Server{
 		Handler: handler, TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.Get},
 		WriteTimeout: agent.DefaultLimit + answerTime,
 	}
-	return serve(ctx, std, server, listen)
-}
-
-// Limits of our HTTP servers, beside those of what they serve.
-const (
-	headerTime  = 5 * time.Second  // for a request's header
-	requestTime = 10 * time.Second // for all of a request: bodies are small
-	answerTime  = 10 * time.Second // for writing an answer, after it was made
-	idleTime    = time.Minute      // between requests of one connection
-	maxHeader   = 16 << 10         // octets
-)
-
-// serve runs a server until ctx ends, and tells where it listens: with TLS where it has a certificate.
-func serve(ctx context.Context, std stdio, server *http.Server, listen string) (int, error) {
-	server.ErrorLog = log.New(cleanWriter{std.err}, "caacheck: ", 0)
-	server.ReadHeaderTimeout, server.ReadTimeout, server.IdleTimeout, server.MaxHeaderBytes = headerTime, requestTime, idleTime, maxHeader
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
-	if err != nil {
-		return 0, err
-	}
-	done := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(done)
-		closing, cancel := context.WithTimeout(context.Background(), answerTime)
-		defer cancel()
-		_ = server.Shutdown(closing)
-	})
-	scheme, run := "http", server.Serve
-	if server.TLSConfig != nil {
-		scheme, run = "https", func(l net.Listener) error { return server.ServeTLS(l, "", "") }
-	}
-	fmt.Fprintf(std.err, "caacheck: listening on %s://%s\n", scheme, l.Addr())
-	if err := run(l); !errors.Is(err, http.ErrServerClosed) {
-		stop()
-		return 0, err
-	}
-	<-done
-	return report.ExitFine, nil
+	return serve(ctx, std, server, o.listen)
 }

@@ -27,7 +27,7 @@ func started(t *testing.T, args ...string) (url string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, args, stdio{strings.NewReader(""), io.Discard, w})
+		done <- run(ctx, args, stdio{in: strings.NewReader(""), out: io.Discard, err: w})
 		w.Close()
 	}()
 	lines := make(chan string, 1)
@@ -61,7 +61,7 @@ func started(t *testing.T, args ...string) (url string) {
 	return url
 }
 
-// agentIn is an agent whose token and certificate lie in a folder, as token and cert.pem.
+// agentIn starts an agent whose token and certificate are in a folder, as token and cert.pem.
 func agentIn(t *testing.T, dir string, flags ...string) (url string, trusted *x509.CertPool) {
 	t.Helper()
 	cert := world.NewCertificate(t)
@@ -103,8 +103,8 @@ perspectives:
   - {name: near, kind: agent, address: %q, region: ARIN, coordinates: [41, -83], token: token, ca: cert.pem}
 `, url, url))
 	var out bytes.Buffer
-	code := run(t.Context(), append([]string{"www.example.test", "--perspectives", file, "--at", "2026-12-15"}, flags...), stdio{strings.NewReader(""), &out, io.Discard})
-	for _, want := range []string{"could not find out", "quorum-undetermined", "5 distinct remote perspectives are needed, and there are 1", "undetermined by 1 of 1 remote perspectives, in 1 region, by the rule of 2026-12-15", "near  ARIN  does not count  it is 111 km from other"} {
+	code := run(t.Context(), append([]string{"www.example.test", "--perspectives", file, "--at", "2026-12-15"}, flags...), stdio{in: strings.NewReader(""), out: &out, err: io.Discard})
+	for _, want := range []string{"unknown", "quorum-undetermined", "5 distinct remote perspectives are needed, and there are 1", "undetermined by 1 of 1 remote perspectives, in 1 region, by the rule of 2026-12-15", "near  ARIN  does not count  111 km from other"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &out)
 		}
@@ -113,7 +113,7 @@ perspectives:
 		t.Errorf("exit status %d", code)
 	}
 	out.Reset()
-	if code = run(t.Context(), append([]string{"www.example.test", "--perspectives", file, "--at", "2026-12-15", "--json"}, flags...), stdio{strings.NewReader(""), &out, io.Discard}); code != report.ExitUnknown {
+	if code = run(t.Context(), append([]string{"www.example.test", "--perspectives", file, "--at", "2026-12-15", "--json"}, flags...), stdio{in: strings.NewReader(""), out: &out, err: io.Discard}); code != report.ExitUnknown {
 		t.Errorf("exit status %d", code)
 	}
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(report.Schema()))
@@ -144,19 +144,19 @@ func TestAgentUsage(t *testing.T) {
 	}
 	tests := []struct{ args, want string }{
 		{"agent", "needs --token FILE"},
-		{"agent www.example.test", "takes no names"},
+		{"agent www.example.test", "usage: caacheck agent"},
 		{"agent --token $D/none --cert $D/cert --key $D/key", "none"},
-		{"agent --token $D/two --cert $D/cert --key $D/key", "not a token"},
+		{"agent --token $D/two --cert $D/cert --key $D/key", "invalid token in"},
 		{"agent --token $D/token --cert $D/token --key $D/key", "PEM"},
 		{"agent --token $D/token --cert $D/cert --key $D/key --checks 0", "--checks"},
 		{"agent --token $D/token --cert $D/cert --key $D/key --listen 192.0.2.1:0", "192.0.2.1"},
 		{"agent --token $D/token --cert $D/cert --key $D/key --root-hints $D/token", "token"},
 		{"www.example.test --perspectives $D/none", "none"},
-		{"www.example.test --perspectives $D/bad.yaml", "bad.yaml:2:16: this perspective has no kind"},
+		{"www.example.test --perspectives $D/bad.yaml", "bad.yaml:2:16: the perspective needs the key kind"},
 	}
 	for _, tt := range tests {
 		var out, errs bytes.Buffer
-		code := run(t.Context(), strings.Fields(strings.ReplaceAll(tt.args, "$D", dir)), stdio{strings.NewReader(""), &out, &errs})
+		code := run(t.Context(), strings.Fields(strings.ReplaceAll(tt.args, "$D", dir)), stdio{in: strings.NewReader(""), out: &out, err: &errs})
 		if code != report.ExitUnknown || !strings.Contains(errs.String(), tt.want) || out.Len() > 0 {
 			t.Errorf("caacheck %s: exit status %d, %q, and %q on standard output; want %q", tt.args, code, &errs, &out, tt.want)
 		}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A path that leads to an open file is none to be replaced, whatever is open there.
+// A path to an open file must not be replaced, whatever is open there.
 func TestDescriptors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

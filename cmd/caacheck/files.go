@@ -12,21 +12,19 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"syscall"
-	"time"
 
-	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/plugin/pkg/atomicfile"
 )
 
-// reportFile is a file that a report is written to: whole, under its name, or not at all.
+// reportFile is a file that a report is written to. It gets its name when it is complete.
 type reportFile struct {
-	flag string // that asks for it
-	path string // what a symbolic link leads to, so that the link stays
-	temp *os.File
+	flag string // that names it
+	path string // the target of a symbolic link, so that the link stays
+	temp *atomicfile.File
 }
 
-// reportFiles are those that the command line asks for. They are opened before anybody is asked
-// anything, so that a folder that is not there is told at once and not after an hour.
+// reportFiles are those of the command line. They are opened before the first query, so that a folder that does not exist
+// is an error at once and not after an hour.
 type reportFiles []reportFile
 
 // fileFlag is a flag with the file that it names, "" for none.
@@ -43,7 +41,7 @@ func openReports(flags ...fileFlag) (reportFiles, error) {
 			file.flag = f.flag
 			i := slices.IndexFunc(files, func(other reportFile) bool { return other.path == file.path })
 			if files = append(files, file); i >= 0 {
-				err = fmt.Errorf("it is the file of %s, too", files[i].flag)
+				err = fmt.Errorf("it is also the file of %s", files[i].flag)
 			}
 		}
 		if err != nil {
@@ -54,7 +52,7 @@ func openReports(flags ...fileFlag) (reportFiles, error) {
 	return files, nil
 }
 
-// openReport makes a file beside the one that is to be, with the rights that it has or will have.
+// openReport makes a temporary file next to the report, with the permissions of the file that it replaces.
 func openReport(path string) (reportFile, error) {
 	if leadsToDescriptor(path) {
 		return reportFile{}, errStream
@@ -68,29 +66,37 @@ func openReport(path string) (reportFile, error) {
 	if err != nil {
 		return reportFile{}, err
 	}
-	mode := fs.FileMode(0o666)
-	if info, err := os.Stat(path); err == nil {
-		if !info.Mode().IsRegular() { // nobody wants /dev/null renamed over
-			return reportFile{}, errors.New("it is there, and is no regular file")
+	had, err := os.Stat(path)
+	if err == nil {
+		if !had.Mode().IsRegular() { // nobody wants /dev/null renamed over
+			return reportFile{}, errors.New("it exists, and is not a regular file")
 		}
-		if slices.ContainsFunc([]*os.File{os.Stdin, os.Stdout, os.Stderr}, func(open *os.File) bool { return same(open, info) }) {
+		if slices.ContainsFunc([]*os.File{os.Stdin, os.Stdout, os.Stderr}, func(open *os.File) bool { return same(open, had) }) {
 			return reportFile{}, errStream
 		}
-		mode = info.Mode().Perm()
 	} else if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 { // the link itself would be renamed over
-		return reportFile{}, errors.New("the symbolic link leads to nothing")
+		return reportFile{}, errors.New("the symbolic link is broken")
 	}
-	for n := 0; ; n++ {
-		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d-%d", filepath.Base(path), os.Getpid(), n))
-		temp, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		return reportFile{path: path, temp: temp}, withoutPath(err)
+	temp, err := atomicfile.Create(path, filepath.Base(path)+".", 0o666)
+	if errors.Is(err, fs.ErrNotExist) {
+		return reportFile{}, fmt.Errorf("there is no folder %s", filepath.Dir(path))
 	}
+	if err == nil && had != nil {
+		err = temp.Chmod(had.Mode().Perm())
+	}
+	return reportFile{path: path, temp: temp}, withoutPath(err)
 }
 
-// withoutPath is an error without a name that nobody has written, or that is told beside it.
+// cannotOpen is the error of a file that cannot be read, with its absolute path: a relative one depends on where the
+// command was started.
+func cannotOpen(path string, err error) error {
+	if absolute, wrong := filepath.Abs(path); wrong == nil {
+		path = absolute
+	}
+	return fmt.Errorf("cannot open %s: %w", path, withoutPath(err))
+}
+
+// withoutPath returns an error without its path, which is written beside it or is that of a temporary file.
 func withoutPath(err error) error {
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		return path.Err
@@ -98,7 +104,7 @@ func withoutPath(err error) error {
 	return err
 }
 
-var errStream = errors.New("it is where one of the command's own streams leads; - is standard output")
+var errStream = errors.New("it is one of the command's own streams; write - for standard output")
 
 // descriptors are the folders whose files are a process's open ones (proc(5), fd(4)).
 var descriptors = regexp.MustCompile(`^(/dev|/proc/[^/]+(/task/[^/]+)?)/fd$`)
@@ -135,20 +141,20 @@ func same(open *os.File, info fs.FileInfo) bool {
 	return err == nil && os.SameFile(other, info)
 }
 
-// standardOutput stands for itself where a file is expected.
+// standardOutput is written for a file.
 const standardOutput = "-"
 
-// kept are the flags of files that are no reports.
+// kept are the flags of files that are not reports.
 var kept = []string{"--observations", "--history"}
 
-// shown is the flag of the one file that goes to standard output instead of text or JSON, "" for none.
+// shown returns the flag of the one file that goes to standard output instead of text or JSON; "" for none.
 func shown(flags []fileFlag, json bool) (string, error) {
 	found := ""
 	for _, f := range flags {
 		switch {
 		case f.path != standardOutput:
 		case json || found != "" || slices.Contains(kept, f.flag):
-			return "", fmt.Errorf("%s - : that cannot go to standard output beside a report", f.flag)
+			return "", fmt.Errorf("%s - : standard output has another report", f.flag)
 		default:
 			found = f.flag
 		}
@@ -156,19 +162,7 @@ func shown(flags []fileFlag, json bool) (string, error) {
 	return found, nil
 }
 
-// toStandardOutput writes a report whole. A reader who has gone, as of a pipe into head, has what he wanted.
-func toStandardOutput(w io.Writer, write func(io.Writer) error) error {
-	var out bytes.Buffer
-	if err := write(&out); err != nil {
-		return err
-	}
-	if _, err := out.WriteTo(w); err != nil && !errors.Is(err, syscall.EPIPE) {
-		return err
-	}
-	return nil
-}
-
-// file is that of a flag, if the command line has it.
+// file returns the file of a flag, if the command line has it.
 func (files reportFiles) file(flag string) (io.Writer, bool) {
 	i := slices.IndexFunc(files, func(f reportFile) bool { return f.flag == flag })
 	if i < 0 {
@@ -177,7 +171,7 @@ func (files reportFiles) file(flag string) (io.Writer, bool) {
 	return files[i].temp, true
 }
 
-// save writes each file as its flag says, and goes on to the next when one fails.
+// save writes each file, by its flag, and continues with the next when one fails.
 func (files reportFiles) save(write map[string]func(io.Writer) error) error {
 	var errs []error
 	for _, f := range files {
@@ -186,8 +180,8 @@ func (files reportFiles) save(write map[string]func(io.Writer) error) error {
 		if err == nil {
 			_, err = out.WriteTo(f.temp)
 		}
-		if err = errors.Join(err, f.temp.Sync(), f.temp.Close()); err == nil {
-			err = os.Rename(f.temp.Name(), f.path)
+		if err == nil {
+			err = f.temp.Replace()
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s %s: %w", f.flag, f.path, withoutPath(err)))
@@ -196,13 +190,14 @@ func (files reportFiles) save(write map[string]func(io.Writer) error) error {
 	return errors.Join(errs...)
 }
 
-// cleanUp takes away what was not saved: when the function that it returns is called, or as a second Ctrl-C ends the
-// process in the middle of saving. The first one, which ends ctx, lets what is known be saved.
+// cleanUp removes files that were not saved: when the function that it returns is called, or when a second Ctrl-C ends the
+// process while they are saved. The first one ends ctx, and what is known is saved.
 func (files reportFiles) cleanUp(ctx context.Context) (discard func()) {
+	first := ctx.Err() == nil // before the signals: the goroutine may begin after the first has come
 	signals, done := make(chan os.Signal, 2), make(chan struct{})
 	signal.Notify(signals, ends...)
 	go func() {
-		for first := ctx.Err() == nil; ; first = false {
+		for ; ; first = false {
 			select {
 			case <-done:
 				return
@@ -221,19 +216,9 @@ func (files reportFiles) cleanUp(ctx context.Context) (discard func()) {
 	}
 }
 
-// endBy ends the process as a signal does that nobody waits for.
-func endBy(s os.Signal) {
-	signal.Reset(s)
-	if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(s) == nil {
-		time.Sleep(time.Second) // it comes at once, and need not come before this returns
-	}
-	os.Exit(report.ExitUnknown)
-}
-
-// discard takes away what was not saved.
+// discard removes files that were not saved.
 func (files reportFiles) discard() {
 	for _, f := range files {
-		f.temp.Close()
-		os.Remove(f.temp.Name())
+		f.temp.Discard()
 	}
 }

@@ -14,17 +14,21 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/perspective"
+	"github.com/coredns-caa/caa/checker/resign"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile/regularfiletest"
 	"github.com/coredns-caa/caa/test/lab"
 )
 
 // fileFlags are those that write a report into a file, with what each holds of a locked-out name.
 var fileFlags = map[string][]string{
 	"--junit": {"<testsuites", `failures="1"`, "issuer-not-listed"},
-	"--html":  {"<!DOCTYPE html>", "No: 1 of 1 is locked out", "issuer-not-listed"},
+	"--html":  {"<!DOCTYPE html>", "No: www.example.test is locked out", "issuer-not-listed"},
 	"--sarif": {`"version": "2.1.0"`, `"ruleId": "locked-out"`, "issuer-not-listed"},
 }
 
-// All files come from one run, beside what is shown.
+// All files come from one run, which also writes to standard output.
 func TestReportFiles(t *testing.T) {
 	t.Parallel()
 	_, world := start(t)
@@ -34,7 +38,7 @@ func TestReportFiles(t *testing.T) {
 		args = append(args, name, filepath.Join(dir, name))
 	}
 	code, out, stderr := caacheck(t, "", args...)
-	if code != 1 || !strings.Contains(out, "1 locked out") || stderr != "" {
+	if code != 1 || !strings.HasPrefix(out, "No: www.example.test is locked out.") || stderr != "" {
 		t.Errorf("exit %d %s: %s", code, stderr, out)
 	}
 	for name, want := range fileFlags {
@@ -54,7 +58,7 @@ func TestReportFiles(t *testing.T) {
 	}
 }
 
-// lint's refusals stand at the policy's lines.
+// The refusals of lint are at the lines of the policy.
 func TestLintSARIF(t *testing.T) {
 	t.Parallel()
 	dir, _ := start(t)
@@ -77,12 +81,12 @@ func TestLintSARIF(t *testing.T) {
 			}
 		}
 	}
-	if code, out, stderr := caacheck(t, "", "lint", "--sarif", filepath.Join(dir, "nowhere", "x"), filepath.Join(dir, "policy.yaml")); code != 2 || out != "" || !strings.Contains(stderr, "no such file") {
+	if code, out, stderr := caacheck(t, "", "lint", "--sarif", filepath.Join(dir, "nowhere", "x"), filepath.Join(dir, "policy.yaml")); code != 2 || out != "" || !strings.Contains(stderr, "there is no folder") {
 		t.Errorf("exit %d, %q, %q", code, out, stderr)
 	}
 }
 
-// A file that was there keeps its rights and the links to it; one that cannot be is told before
+// A file that was there keeps its permissions and the links to it; one that cannot be written is an error before
 // anybody is asked, and what is no file is left alone.
 func TestReportFilesBadInput(t *testing.T) {
 	t.Parallel()
@@ -97,21 +101,21 @@ func TestReportFilesBadInput(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{
-		"--junit $D/nowhere/x":               "--junit $D/nowhere/x: no such file or directory",
-		"--sarif $D":                         "no regular file",
-		"--sarif /dev/null":                  "no regular file",
-		"--sarif /dev/fd/9":                  "--sarif /dev/fd/9: it is where one of the command's own streams leads; - is standard output",
-		"--junit $D/link --sarif $D/old":     "it is the file of --junit, too",
-		"--junit $D/new --sarif $D/here/new": "it is the file of --junit, too",
+		"--junit $D/nowhere/x":               "--junit $D/nowhere/x: there is no folder $D/nowhere",
+		"--sarif $D":                         "not a regular file",
+		"--sarif /dev/null":                  "not a regular file",
+		"--sarif /dev/fd/9":                  "--sarif /dev/fd/9: it is one of the command's own streams; write - for standard output",
+		"--junit $D/link --sarif $D/old":     "it is also the file of --junit",
+		"--junit $D/new --sarif $D/here/new": "it is also the file of --junit",
 		"--names $D/\x1b[31m":                "no such file",
-		"--junit $D/dangling":                "the symbolic link leads to nothing",
+		"--junit $D/dangling":                "the symbolic link is broken",
 		"--junit $D/old --sarif $D/policy/x": "--sarif",
 		"--junit - --sarif -":                "--sarif -",
 		"--json --html -":                    "--html -",
 		"--observations -":                   "--observations -",
 		"--history -":                        "--history -",
-		"--history $D":                       "--history $D: is a directory",
-		"--history $D/old":                   "--history $D/old: it is no history of signatures",
+		"--history $D":                       "--history $D: not a regular file but a directory",
+		"--history $D/old":                   "--history $D/old: not a history of signatures",
 	} {
 		args, want = strings.ReplaceAll(args, "$D", dir), strings.ReplaceAll(want, "$D", dir)
 		code, out, stderr := caacheck(t, "", append(append(strings.Fields(args), "www.example.test"), world...)...)
@@ -232,7 +236,7 @@ func TestObservations(t *testing.T) {
 	}
 }
 
-// What a zone's signatures had left when they were made anew is remembered from run to run, and one that has less of
+// How much time a zone's signatures had left when they were renewed is kept from run to run, and one that has less of
 // it left than ever is late (RFC 6781 4.4.2).
 func TestHistory(t *testing.T) {
 	t.Parallel()
@@ -256,7 +260,7 @@ func TestHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out, stderr := caacheck(t, "", args...)
-	if code != 1 || !strings.Contains(out, "example.test  signature-late") || !strings.Contains(out, "with 80h0m0s left at least") {
+	if code != 1 || !strings.Contains(out, "example.test  signature-late") || !strings.Contains(out, "at least 80h0m0s was left") {
 		t.Errorf("late: exit %d\n%s%s", code, out, stderr)
 	}
 	if kept, err := os.ReadFile(file); err != nil || !bytes.Equal(kept, signed) {
@@ -275,12 +279,37 @@ func TestReportFilesInterrupted(t *testing.T) {
 		args = append(args, name, filepath.Join(dir, name))
 	}
 	var out, stderr bytes.Buffer
-	if code := run(ctx, args, stdio{strings.NewReader(""), &out, &stderr}); code != 2 {
+	if code := run(ctx, args, stdio{in: strings.NewReader(""), out: &out, err: &stderr}); code != 2 {
 		t.Errorf("exit %d: %s", code, stderr.String())
 	}
 	for name := range fileFlags {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Contains(text, []byte("interrupted")) {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}
+	}
+}
+
+// What the command line names is read within bounds. A pipe is waited for where nothing is kept in the file.
+func TestFilesThatAreRead(t *testing.T) {
+	t.Parallel()
+	regularfiletest.Refuses(t, "history.json", resign.MaxSize, func(_, path string) error {
+		_, err := (&options{history: path}).signed()
+		if err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+		return err
+	})
+	for name, c := range map[string]struct {
+		most int64
+		read func(path string) error
+	}{
+		"policy.yaml": {policy.MaxSize, func(path string) error { _, err := load(t.Context(), path); return err }},
+		"perspectives.yaml": {perspective.MaxSize, func(path string) error {
+			_, err := (&options{perspectives: path, patience: 1}).perspectiveFile()
+			return err
+		}},
+		"root.hints": {maxRecords, func(path string) error { _, err := records(path); return err }},
+	} {
+		regularfiletest.RefusesAllButPipes(t, name, c.most, func(_, path string) error { return c.read(path) })
 	}
 }

@@ -4,147 +4,194 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/coredns-caa/caa/checker/check"
 	"github.com/coredns-caa/caa/checker/keys"
-	"github.com/coredns-caa/caa/checker/report"
-	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 )
 
-// keyOptions are those of `caacheck keys`.
-type keyOptions struct {
-	options
-	role   keyroll.Role // to roll; 0 for the only one
-	urgent bool
-	wait   time.Duration
+const aboutKeys = `
+With a folder (an argument that exists or has a slash), it shows what the folder of the plugin's option "key auto" holds: the state of each key, what it waits for and until when, what must be fixed, and a time line. Otherwise it looks at the zone from outside: which keys are in DS, DNSKEY and CDS, and which ones sign.
+
+The commands keys roll, retire, insecure, secure, cancel, restore and new write a request into the folder, and wait for a server to answer it; run them as the server's user. A request that would do harm is refused, with the reason and what to do instead. No request, not even --urgent, shortens the time that caches need. Private keys are neither read nor shown.`
+
+// keyCommands returns those about the keys of zones.
+func keyCommands() []command {
+	return []command{
+		{
+			name: "keys", usage: []string{"FOLDER [ZONE...]", "ZONE..."}, min: 1, max: unlimited,
+			does: "show the keys of zones, from their folder or from outside", about: aboutKeys, exit: exitKeys, setUp: showKeysCommand,
+		},
+		{
+			name: "keys ds", usage: []string{"FOLDER ZONE"}, min: 2, max: 2,
+			does: "print the DS records that belong at the parent now, in zone file syntax; as comments while it is too early",
+			exit: [3]string{"the records belong at the parent now", "it is too early: the records are comments", "it could not be determined, or the command line is wrong"}, setUp: dsCommand,
+		},
+		{
+			name: "keys roll", usage: []string{"FOLDER ZONE"}, min: 2, max: 2, does: "roll the CSK, or with --ksk or --zsk one of these", exit: exitKeys, setUp: rollCommand,
+		},
+		{
+			name: "keys retire", usage: []string{"FOLDER ZONE KEY"}, min: 3, max: 3, does: "give up a key that is not in use yet, such as 013+12345", exit: exitKeys,
+			setUp: request(func(ctx context.Context, o *keyOptions, folder, zone, key string) (*keys.Report, error) {
+				r := keyroll.Request{Verb: keyroll.RetireKey}
+				if err := r.Key.UnmarshalText([]byte(key)); err != nil {
+					return nil, err
+				}
+				return keys.Ask(ctx, folder, zone, r, o.wait)
+			}),
+		},
+		{
+			name: "keys insecure", usage: []string{"FOLDER ZONE"}, min: 2, max: 2, does: "have the parent remove the DS, then stop signing", exit: exitKeys,
+			setUp: ask(keyroll.GoInsecure),
+		},
+		{
+			name: "keys secure", usage: []string{"FOLDER ZONE"}, min: 2, max: 2, does: "sign again, or stay signed after all", exit: exitKeys,
+			setUp: ask(keyroll.ComeBack),
+		},
+		{
+			name: "keys cancel", usage: []string{"FOLDER ZONE"}, min: 2, max: 2, does: "cancel requests that have not begun", exit: exitKeys,
+			setUp: request(func(ctx context.Context, o *keyOptions, folder, zone, _ string) (*keys.Report, error) {
+				return keys.Cancel(ctx, folder, zone, o.wait)
+			}),
+		},
+		{
+			name: "keys restore", usage: []string{"FOLDER [ZONE...]"}, min: 1, max: unlimited, about: "The folder must exist, and may be empty. Files in it that differ get another name.",
+			does: "have a running server write the keys that it holds in memory into a folder that lost them", exit: exitKeys, setUp: restoreCommand,
+		},
+		{
+			name: "keys new", usage: []string{"FOLDER ZONE"}, min: 2, max: 2, about: "It is refused while the parent has a DS, unless the caa block of the server has the option orphan ZONE.",
+			does: "have the server of a zone whose keys are lost for good continue with the keys of the folder, or with new ones", exit: exitKeys,
+			setUp: request(func(ctx context.Context, o *keyOptions, folder, zone, _ string) (*keys.Report, error) {
+				return keys.StartNew(ctx, folder, zone, o.wait)
+			}),
+		},
+	}
 }
 
-func (o *keyOptions) keyFlags() *flag.FlagSet {
-	fs := newFlags(&o.json)
-	o.worldFlags(fs)
-	fs.StringVar(&o.server, "server", "", "")
-	fs.StringVar(&o.resolver, "resolver", "", "")
-	fs.BoolVar(&o.urgent, "urgent", false, "")
-	fs.DurationVar(&o.wait, "wait", keys.DefaultWait, "")
-	for name, role := range map[string]keyroll.Role{"ksk": keyroll.KSK, "zsk": keyroll.ZSK, "csk": keyroll.CSK} {
-		fs.BoolFunc(name, "", func(string) error {
-			if o.role != 0 {
-				return errors.New("one key at a time: --ksk, --zsk or --csk")
+// keyOptions are those of the commands about keys.
+type keyOptions struct {
+	options
+	wait time.Duration
+}
+
+// waitFlag is that of every command that a server answers.
+func (o *keyOptions) waitFlag(f *flags) {
+	duration(f.group(requests), &o.wait, "wait", keys.DefaultWait, "how long to wait for a server's answer")
+	o.documentFlag(f)
+}
+
+func (o *keyOptions) documentFlag(f *flags) {
+	o.jsonFlag(f, "write one JSON document; its schema is checker/keys/schema.json")
+}
+
+// zoneAction is what a command does with a zone of a folder. The last argument is a key, where there is one.
+type zoneAction func(ctx context.Context, o *keyOptions, folder, zone, key string) (*keys.Report, error)
+
+// run runs it with the arguments FOLDER ZONE [KEY].
+func (do zoneAction) run(o *keyOptions) action {
+	return func(ctx context.Context, args []string, std stdio) (int, error) {
+		zone, err := keys.ParseZone(args[1])
+		if err != nil {
+			return 0, err
+		}
+		found, err := do(ctx, o, args[0], zone, args[len(args)-1])
+		if err != nil {
+			return 0, err
+		}
+		return o.write(found, std, true)
+	}
+}
+
+// request sets up a command without flags of its own.
+func request(do zoneAction) func(*flags) action {
+	return func(f *flags) action {
+		o := new(keyOptions)
+		o.waitFlag(f)
+		return do.run(o)
+	}
+}
+
+// ask sets up a command that asks for one thing.
+func ask(verb keyroll.Verb) func(*flags) action {
+	return request(func(ctx context.Context, o *keyOptions, folder, zone, _ string) (*keys.Report, error) {
+		return keys.Ask(ctx, folder, zone, keyroll.Request{Verb: verb}, o.wait)
+	})
+}
+
+// rollCommand is caacheck keys roll.
+func rollCommand(f *flags) action {
+	o, urgent := new(keyOptions), false
+	var role keyroll.Role // 0 for the only one
+	fs := f.group(requests)
+	for _, of := range []struct {
+		name string
+		role keyroll.Role
+	}{{"ksk", keyroll.KSK}, {"zsk", keyroll.ZSK}, {"csk", keyroll.CSK}} {
+		fs.BoolFunc(of.name, "roll the "+of.role.String(), func(string) error {
+			if role != 0 {
+				return mustBe("the only one of --ksk, --zsk and --csk: one key rolls at a time")
 			}
-			o.role = role
+			role = of.role
 			return nil
 		})
 	}
-	return fs
-}
-
-// keyVerb is one thing to do with the keys of a zone in a folder.
-type keyVerb struct {
-	usage string // what follows the verb; args of them
-	args  int
-	do    func(ctx context.Context, o *keyOptions, dir, zone, key string) (*keys.Report, error)
-}
-
-func asking(verb keyroll.Verb) func(context.Context, *keyOptions, string, string, string) (*keys.Report, error) {
-	return func(ctx context.Context, o *keyOptions, dir, zone, _ string) (*keys.Report, error) {
-		return keys.Ask(ctx, dir, zone, keyroll.Request{Verb: verb}, o.wait)
-	}
-}
-
-var keyVerbs = map[string]keyVerb{
-	"ds": {"DIR ZONE", 2, func(_ context.Context, _ *keyOptions, dir, zone, _ string) (*keys.Report, error) {
-		return keys.FromFolder(dir, time.Now(), zone)
-	}},
-	"roll": {"DIR ZONE [--ksk|--zsk|--csk] [--urgent]", 2, func(ctx context.Context, o *keyOptions, dir, zone, _ string) (*keys.Report, error) {
-		r, err := keys.RollOf(dir, zone, o.role, o.urgent)
+	fs.BoolVar(&urgent, "urgent", false, "at once: without waiting until a backup can have the new key")
+	o.waitFlag(f)
+	return zoneAction(func(ctx context.Context, o *keyOptions, folder, zone, _ string) (*keys.Report, error) {
+		r, err := keys.RollOf(folder, zone, role, urgent)
 		if err != nil {
 			return nil, err
 		}
-		return keys.Ask(ctx, dir, zone, r, o.wait)
-	}},
-	"retire": {"DIR ZONE KEY", 3, func(ctx context.Context, o *keyOptions, dir, zone, key string) (*keys.Report, error) {
-		r := keyroll.Request{Verb: keyroll.RetireKey}
-		if err := r.Key.UnmarshalText([]byte(key)); err != nil {
-			return nil, err
-		}
-		return keys.Ask(ctx, dir, zone, r, o.wait)
-	}},
-	"new": {"DIR ZONE", 2, func(ctx context.Context, o *keyOptions, dir, zone, _ string) (*keys.Report, error) {
-		return keys.StartNew(ctx, dir, zone, o.wait)
-	}},
-	"insecure": {"DIR ZONE", 2, asking(keyroll.GoInsecure)},
-	"secure":   {"DIR ZONE", 2, asking(keyroll.ComeBack)},
-	"cancel": {"DIR ZONE", 2, func(ctx context.Context, o *keyOptions, dir, zone, _ string) (*keys.Report, error) {
-		return keys.TakeBack(ctx, dir, zone, o.wait)
-	}},
+		return keys.Ask(ctx, folder, zone, r, o.wait)
+	}).run(o)
 }
 
-// keysOf is `caacheck keys`.
-func keysOf(ctx context.Context, args []string, std stdio) (int, error) {
-	var o keyOptions
-	rest, err := parse(o.keyFlags(), args)
-	if errors.Is(err, errHelp) {
-		_, err = io.WriteString(std.out, keysHelp)
-		return report.ExitFine, err
-	}
-	if err != nil {
-		return 0, err
-	}
-	if len(rest) == 0 {
-		return 0, errors.New("keys takes a folder or a zone: caacheck keys DIR [ZONE...] or caacheck keys ZONE; caacheck keys --help says more")
-	}
-	name := rest[0]
-	verb, ok := keyVerbs[name]
-	if name != "roll" && (o.role != 0 || o.urgent) {
-		return 0, errors.New("--ksk, --zsk, --csk and --urgent are for caacheck keys roll")
-	}
-	if name == "restore" {
-		return o.restore(ctx, rest[1:], std)
-	}
-	if !ok {
-		return o.show(ctx, rest, std)
-	}
-	if len(rest) != 1+verb.args {
-		return 0, fmt.Errorf("caacheck keys %s takes %s", name, verb.usage)
-	}
-	zone, err := keys.ParseZone(rest[2])
-	if err != nil {
-		return 0, err
-	}
-	found, err := verb.do(ctx, &o, rest[1], zone, rest[len(rest)-1])
-	if err != nil {
-		return 0, err
-	}
-	if name == "ds" && !o.json {
+// dsCommand is caacheck keys ds.
+func dsCommand(f *flags) action {
+	o := new(keyOptions)
+	o.documentFlag(f)
+	return func(_ context.Context, args []string, std stdio) (int, error) {
+		zone, err := keys.ParseZone(args[1])
+		if err != nil {
+			return 0, err
+		}
+		found, err := keys.FromFolder(args[0], time.Now(), zone)
+		switch {
+		case err != nil:
+			return 0, err
+		case o.json:
+			return o.write(found, std, true)
+		}
 		return keys.WriteDS(std.out, &found.Zones[0])
 	}
-	return o.write(found, std, true)
 }
 
-func (o *keyOptions) restore(ctx context.Context, args []string, std stdio) (int, error) {
-	if len(args) == 0 {
-		return 0, errors.New("caacheck keys restore takes DIR [ZONE...]")
+// restoreCommand is caacheck keys restore.
+func restoreCommand(f *flags) action {
+	o := new(keyOptions)
+	o.waitFlag(f)
+	return func(ctx context.Context, args []string, std stdio) (int, error) {
+		zones, err := parseZones(args[1:])
+		if err != nil {
+			return 0, err
+		}
+		if _, err := os.Stat(args[0]); errors.Is(err, fs.ErrNotExist) {
+			return 0, fmt.Errorf("%w: make the folder, with mode 0700 and the server's owner, and repeat the command", cannotOpen(args[0], err))
+		}
+		line := restoreLine{w: std.err}
+		found, err := keys.Restore(ctx, args[0], o.wait, line.show, zones...)
+		line.clear()
+		if err != nil {
+			return 0, err
+		}
+		return o.write(found, std, false)
 	}
-	zones, err := parseZones(args[1:])
-	if err != nil {
-		return 0, err
-	}
-	if _, err := os.Stat(args[0]); errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("%w: make the folder, with mode 0700 and the server's owner, and ask again", err)
-	}
-	found, err := keys.Restore(ctx, args[0], o.wait, zones...)
-	if err != nil {
-		return 0, err
-	}
-	return o.write(found, std, false)
 }
 
 func parseZones(names []string) (zones []string, err error) {
@@ -158,52 +205,68 @@ func parseZones(names []string) (zones []string, err error) {
 	return zones, nil
 }
 
-func (o *keyOptions) show(ctx context.Context, args []string, std stdio) (int, error) {
-	names := args
-	if isFolder(args[0]) {
-		names = args[1:]
+// showKeysCommand is caacheck keys.
+func showKeysCommand(f *flags) action {
+	o := new(keyOptions)
+	o.targetFlags(f.group(whereToAsk))
+	o.askFlags(f)
+	o.documentFlag(f)
+	return func(ctx context.Context, args []string, std stdio) (int, error) {
+		if isFolder(args[0]) {
+			return o.showFolder(args[0], args[1:], std)
+		}
+		return o.showZones(ctx, args, std)
 	}
-	if !isFolder(args[0]) {
-		for _, name := range names {
-			if err := notAWord(name); err != nil {
-				return 0, meant(err, name, "caacheck keys", keyVerbs)
-			}
+}
+
+// showFolder shows the keys of a folder, of all zones if none is named.
+func (o *keyOptions) showFolder(folder string, names []string, std stdio) (int, error) {
+	zones, err := parseZones(names)
+	if err != nil {
+		return 0, err
+	}
+	found, err := keys.FromFolder(folder, time.Now(), zones...)
+	if err != nil {
+		return 0, err
+	}
+	return o.write(found, std, len(zones) > 0 || len(found.Zones) == 1)
+}
+
+// showZones shows the keys of zones as seen from outside.
+func (o *keyOptions) showZones(ctx context.Context, names []string, std stdio) (int, error) {
+	for _, name := range names {
+		if err := notAWord(name); err != nil {
+			return 0, meant(err, name, "caacheck keys", wordsAfter("keys "))
 		}
 	}
 	zones, err := parseZones(names)
 	if err != nil {
 		return 0, err
 	}
-	if isFolder(args[0]) {
-		found, err := keys.FromFolder(args[0], time.Now(), zones...)
-		if err != nil {
-			return 0, err
-		}
-		return o.write(found, std, len(zones) > 0 || len(found.Zones) == 1)
-	}
-	cfg, notes, err := o.config(ctx)
+	world, err := o.world()
 	if err != nil {
 		return 0, err
 	}
-	r, err := resolve.New(cfg)
+	session, err := check.Prepare(ctx, check.Plan{World: world})
 	if err != nil {
 		return 0, err
 	}
-	found := keys.FromOutside(ctx, r, zones...)
-	found.Notes = notes
+	defer session.Close()
+	found := keys.FromOutside(ctx, session.Resolver(), zones...)
+	found.Notes = session.Notes()
 	return o.write(found, std, false)
 }
 
-// isFolder reports whether an argument means a folder rather than a zone: one that is there, or is written as a
-// path.
+// isFolder reports whether an argument means a folder rather than a zone: one that exists, or is written as a path.
 func isFolder(arg string) bool {
 	_, err := os.Stat(arg)
 	return err == nil || strings.ContainsRune(arg, filepath.Separator)
 }
 
+// write writes a report, with a time line of each zone if lines is set.
 func (o *keyOptions) write(found *keys.Report, std stdio, lines bool) (int, error) {
 	var out bytes.Buffer
-	write := func() error { return found.WriteText(&out, lines) }
+	write := func() error { return found.WriteText(&out, lines, std.columns) }
 	if o.json {
 		write = func() error { return found.WriteJSON(&out) }
 	}
@@ -213,38 +276,3 @@ func (o *keyOptions) write(found *keys.Report, std stdio, lines bool) (int, erro
 	}
 	return found.ExitCode(), err
 }
-
-const keysHelp = `caacheck keys shows the keys of zones, and has a running server roll them.
-
-    caacheck keys DIR [ZONE...]       what the folder of key auto has: each key's state, what it waits
-                                      for and until when, what must be mended; a time line
-    caacheck keys ZONE                what can be seen from outside: which keys are in DS, DNSKEY and
-                                      CDS, and which sign; takes --server, --resolver, --root-hints,
-                                      --trust-anchor, --port, --timeout, --rate and --concurrency
-    caacheck keys ds DIR ZONE         the DS records that belong at the parent now, in the syntax of
-                                      zone files; as comments while it is too early for them
-    caacheck keys roll DIR ZONE       roll the CSK; of a zone with KSK and ZSK say which
-                                      --ksk, --zsk, --csk
-                                      --urgent   at once: it waits for no backup to have the new key
-    caacheck keys retire DIR ZONE KEY give up a key that is not in use yet, such as 013+12345
-    caacheck keys insecure DIR ZONE   have the parent remove its DS, and then sign no more
-    caacheck keys secure DIR ZONE     sign again, or after all
-    caacheck keys cancel DIR ZONE     take back what was asked for and has not begun
-    caacheck keys restore DIR [ZONE...]
-                                      have a running server write the keys that it holds in memory into
-                                      the folder, which lost them and is there again, perhaps empty; what
-                                      is there and differs gets another name
-    caacheck keys new DIR ZONE        have the server of a zone whose keys are lost for good go on with
-                                      what the folder has, or with new keys; refused while the parent has
-                                      a DS, unless its caa block says orphan ZONE
-
-A folder is an argument that is there, or has a slash. What is asked for is written into the folder, where
-the next look of a server finds it; do it as the server's user. --wait DURATION is for how long to wait for
-its answer (default 15s). What would harm is refused, with the reason and what to do instead. No wait that
-caches need is ever cut short, by --urgent neither.
-
---json writes one document; its schema: checker/keys/schema.json. No private half of a key is read or shown.
-
-Exit status: 0 all is well, or what was asked for is taken up; 1 something must be mended, or it was refused;
-2 it could not be found out, no server has answered yet, or the command line is wrong.
-`

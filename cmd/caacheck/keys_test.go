@@ -57,43 +57,43 @@ func TestKeys(t *testing.T) {
 		{args: "$D example.org example.net", code: 0, out: []string{"2 zones"}},
 		{args: "--json $D EXAMPLE.ORG.", code: 0, out: []string{`"zone": "example.org"`, `"state": "ready"`, `"in_ds": "nowhere"`}},
 		{args: "ds $D example.org", code: 0, out: []string{"example.org. IN DS ", " 13 2 "}},
-		{args: "roll $D example.org --wait 1ms", code: 2, out: []string{"No server has taken up the request to roll the CSK yet", "cancel", "waiting for a server"}},
-		{args: "cancel $D example.org --wait 1ms", code: 0, out: []string{"taken back: roll the CSK"}},
-		{args: "cancel $D example.net", code: 0, out: []string{"taken back: nothing"}},
+		{args: "roll $D example.org --wait 1ms", code: 2, out: []string{"No server has answered the request to roll the CSK yet", "cancel", "not yet read by a server"}},
+		{args: "cancel $D example.org --wait 1ms", code: 0, out: []string{"canceled: roll the CSK"}},
+		{args: "cancel $D example.net", code: 0, out: []string{"canceled: there was no request"}},
 		{args: "roll --zsk $D example.org", code: 1, out: []string{"refused to roll the ZSK: the zone has no such key"}},
 		{args: "roll --zsk --json $D example.org", code: 1, out: []string{`"result": "refused"`, `"code": "no-such-key"`}},
 		{args: "retire $D example.org 013+00000", code: 1, out: []string{"refused to retire 013+00000"}},
-		{args: "restore $D --wait 1ms", code: 2, out: []string{"No server has answered the request to write the keys held in memory, and it is taken back"}},
+		{args: "restore $D --wait 1ms", code: 2, out: []string{"No server has answered the request to write the keys held in memory; it is canceled"}},
 		{args: "restore --json $D example.org --wait 1ms", code: 2, out: []string{`"result": "unanswered"`}},
 		{args: "new $D example.org --wait 1ms", code: 2, out: []string{"No server has answered the request to start with new keys"}},
-		{args: "--help", code: 0, out: []string{"caacheck keys ds DIR ZONE", "Exit status"}},
+		{args: "--help", code: 0, out: []string{"caacheck keys FOLDER [ZONE...]", "keys ds", "Exit status"}},
 		{args: "$K", code: 0, out: []string{"example.org  not taken over", "CSK   -"}},
-		{args: "$B", code: 2, out: []string{"version 2", "use the one"}},
+		{args: "$B", code: 2, out: []string{"version 2", "use the version"}},
 		{args: "example.test $W", code: 0, out: []string{"example.test  signed", "DNSKEY, DS"}},
-		{args: "www.example.test $W", code: 2, out: []string{"it lies in example.test"}},
+		{args: "www.example.test $W", code: 2, out: []string{"it is a name in the zone example.test"}},
 
-		{args: "", code: 2, err: "keys takes a folder or a zone"},
+		{args: "", code: 2, err: "usage: caacheck keys FOLDER [ZONE...] or caacheck keys ZONE..."},
 		{args: "$D/nowhere", code: 2, err: "no such file"},
-		{args: "$D/.lock", code: 2, err: "is no folder"},
-		{args: "$D example.com", code: 2, err: "no keys of it"},
-		{args: "$D a..b", code: 2, err: "no zone's name"},
-		{args: "a..b $W", code: 2, err: "no zone's name"},
-		{args: "ds $D", code: 2, err: "caacheck keys ds takes DIR ZONE"},
-		{args: "ds $D example.com", code: 2, err: "no keys of it"},
+		{args: "$D/.lock", code: 2, err: "is not a folder"},
+		{args: "$D example.com", code: 2, err: "the zone has no keys"},
+		{args: "$D a..b", code: 2, err: "is not a domain name"},
+		{args: "a..b $W", code: 2, err: "is not a domain name"},
+		{args: "ds $D", code: 2, err: "usage: caacheck keys ds FOLDER ZONE"},
+		{args: "ds $D example.com", code: 2, err: "the zone has no keys"},
 		{args: "ds $D/nowhere example.org", code: 2, err: "no such file"},
 		{args: "roll $D/nowhere example.org", code: 2, err: "no such file"},
-		{args: "restore", code: 2, err: "caacheck keys restore takes DIR [ZONE...]"},
+		{args: "restore", code: 2, err: "usage: caacheck keys restore FOLDER [ZONE...]"},
 		{args: "restore $D/nowhere", code: 2, err: "no such file"},
-		{args: "restore $D a..b", code: 2, err: "no zone's name"},
-		{args: "new $D", code: 2, err: "caacheck keys new takes DIR ZONE"},
-		{args: "roll $D example.com", code: 2, err: "no keys of it"},
+		{args: "restore $D a..b", code: 2, err: "is not a domain name"},
+		{args: "new $D", code: 2, err: "usage: caacheck keys new FOLDER ZONE"},
+		{args: "roll $D example.com", code: 2, err: "the zone has no keys"},
 		{args: "roll $B example.org", code: 2, err: "version 2"},
-		{args: "roll $K example.org", code: 2, err: "no server has taken over its keys"},
-		{args: "roll $D example.org --ksk --zsk", code: 2, err: "one key at a time"},
-		{args: "retire $D example.org", code: 2, err: "takes DIR ZONE KEY"},
+		{args: "roll $K example.org", code: 2, err: "no server uses the zone's keys yet"},
+		{args: "roll $D example.org --ksk --zsk", code: 2, err: "--zsk must be the only one of --ksk, --zsk and --csk"},
+		{args: "retire $D example.org", code: 2, err: "usage: caacheck keys retire FOLDER ZONE KEY"},
 		{args: "retire $D example.org 12345", code: 2, err: "013+12345"},
-		{args: "retire $D example.org 013+12345 --urgent", code: 2, err: "are for caacheck keys roll"},
-		{args: "$D --nonsense", code: 2, err: "caacheck --help"},
+		{args: "retire $D example.org 013+12345 --urgent", code: 2, err: "caacheck keys roll has it"},
+		{args: "$D --nonsense", code: 2, err: "caacheck keys --help"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			args := strings.Fields(strings.NewReplacer("$D", dir, "$B", broken, "$K", bind, "$W", strings.Join(world, " ")).Replace(tt.args))
@@ -123,12 +123,12 @@ func TestKeys(t *testing.T) {
 		}
 	}
 	for _, verb := range []string{"insecure", "secure"} {
-		if code, out, _ := caacheck(t, "", "keys", verb, dir, "example.net", "--wait", "1ms"); code != 2 || !strings.Contains(out, "waiting for a server") {
+		if code, out, _ := caacheck(t, "", "keys", verb, dir, "example.net", "--wait", "1ms"); code != 2 || !strings.Contains(out, "not yet read by a server") {
 			t.Errorf("%s: exit %d\n%s", verb, code, out)
 		}
 	}
 	stepKeys(t, dir, time.Now(), "example.net.")
-	if code, out, _ := caacheck(t, "", "keys", dir, "example.net"); code != 0 || !strings.Contains(out, "taken up at") || strings.Contains(out, "waiting for a server") {
+	if code, out, _ := caacheck(t, "", "keys", dir, "example.net"); code != 0 || !strings.Contains(out, "accepted at") || strings.Contains(out, "not yet read by a server") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
-// observations writes down every question and what came back, a JSON object a line, as they come.
+// observations writes every question with its reply, a JSON object a line, as they arrive.
 type observations struct {
 	mu     sync.Mutex
 	out    *bufio.Writer
@@ -34,7 +34,7 @@ func (s *observations) add(o resolve.Observation) {
 	s.err = err
 }
 
-// close ends it: what comes later is not written.
+// close flushes the file; later observations are not written.
 func (s *observations) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -59,7 +59,7 @@ var pageHooks = map[string]lab.Hook{
 	},
 }
 
-// pagePerspectives see the same, but for one too near another and one that nobody reaches.
+// pagePerspectives see the same; one is too near another, and one cannot be reached.
 const pagePerspectives = `version: 1
 perspectives:
   - {name: here, kind: self, region: RIPE NCC, coordinates: [50.1, 8.7]}
@@ -125,17 +125,17 @@ func TestPageInABrowser(t *testing.T) {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
 			dom := browse(t, "--blink-settings=preferredColorScheme="+setting, "--dump-dom", server.URL)
-			_, said, _ := strings.Cut(dom, "<output>")
-			said, _, ended := strings.Cut(said, "</output>")
-			if !ended || !strings.Contains(said, "measured at 360") || !strings.Contains(said, "measured at 1280") {
+			_, measured, _ := strings.Cut(dom, "<output>")
+			measured, _, ended := strings.Cut(measured, "</output>")
+			if !ended || !strings.Contains(measured, "measured at 360") || !strings.Contains(measured, "measured at 1280") {
 				t.Fatalf("nothing was measured:\n%s", dom)
 			}
-			for _, want := range []string{"scheme " + scheme, "title caacheck: No: 4 of 7 are locked out, and 1 at risk.", "has *.example.org", "has To mend:", "has this decides", "has a-label-of-some-length.", "has does not count", "has (RIPE NCC, primary)", "has The chain of trust, from the root down to example.net"} {
-				if !strings.Contains(said, want) {
+			for _, want := range []string{"scheme " + scheme, "title caacheck: No: 4 of 7 names are locked out, 1 at risk.", "has *.example.org", "has Fix:", "has this decides", "has a-label-of-some-length.", "has does not count", "has (RIPE NCC, primary)", "has The chain of trust, from the root down to example.net"} {
+				if !strings.Contains(measured, want) {
 					t.Errorf("it lacks %q", want)
 				}
 			}
-			for line := range strings.Lines(said) {
+			for line := range strings.Lines(measured) {
 				if strings.HasPrefix(line, "wrong") {
 					t.Error(strings.TrimSpace(line))
 				}
@@ -159,9 +159,9 @@ func browse(t *testing.T, args ...string) string {
 	return world.Output(t, 2*time.Minute, path, append(flags, args...)...)
 }
 
-var pictures = flag.String("pictures", "", "take the README's pictures anew into this folder")
+var pictures = flag.String("pictures", "", "take the README's pictures, into this folder")
 
-// TestPictures takes them only when it is told to.
+// TestPictures takes them only with its flag.
 func TestPictures(t *testing.T) {
 	t.Parallel()
 	if *pictures == "" {

@@ -60,9 +60,9 @@ func TestProgress(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var out bytes.Buffer
 			p := &progress{quit: make(chan struct{}), ended: make(chan struct{})}
-			go p.tell(&out, 9)
+			go p.show(&out, 9)
 			time.Sleep(min(tt.took, 1200*time.Millisecond)) // the bubble's time
-			p.report(4, 9)
+			p.report(4)
 			time.Sleep(tt.took - min(tt.took, 1200*time.Millisecond))
 			p.stop()
 			var got []string
@@ -77,12 +77,12 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// Nothing is told to what is no terminal.
+// Nothing is shown where there is no terminal.
 func TestProgressIsForTerminals(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	p := startProgress(&out, 9)
-	p.report(1, 9)
+	p.report(1)
 	p.stop()
 	if out.Len() > 0 {
 		t.Errorf("%q", out.String())
@@ -118,10 +118,10 @@ func TestCtrlC(t *testing.T) {
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || stderr.Len() > 0 {
 		t.Errorf("%v: %s", err, stderr.String())
 	}
-	if !strings.Contains(out.String(), "interrupted, so this is not all") || strings.Contains(out.String(), "slow.test\n") {
+	if !strings.Contains(out.String(), "interrupted: names are missing") || strings.Contains(out.String(), "slow.test\n") {
 		t.Errorf("it says\n%s", out.String())
 	}
-	if text, err := os.ReadFile(html); err != nil || !bytes.Contains(text, []byte("it was interrupted, and names are missing")) {
+	if text, err := os.ReadFile(html); err != nil || !bytes.Contains(text, []byte("interrupted: names are missing")) {
 		t.Errorf("%v: %s", err, text)
 	}
 }

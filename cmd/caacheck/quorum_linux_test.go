@@ -45,7 +45,7 @@ var agents = []struct{ name, region, place string }{
 	{"a6", "AFRINIC", "[-33.92, 18.42]"},
 }
 
-// internet is the namespaces, with the files that agents and who asks them need.
+// internet is the namespaces, with the files that agents and their clients need.
 type internet struct {
 	t      *testing.T
 	prefix string // of the namespaces' names
@@ -297,8 +297,8 @@ func (n *internet) ask(t *testing.T, file, at, patience string) (string, quorum.
 			Verdicts []struct {
 				Outcome       string
 				Corroboration struct {
-					Sights []struct{ Perspective, View, Reason string }
-					Quorum struct {
+					Observations []struct{ Perspective, View, Reason string }
+					Quorum       struct {
 						Outcome string
 						Failed  []quorum.Clause
 						Pivotal []string
@@ -313,7 +313,7 @@ func (n *internet) ask(t *testing.T, file, at, patience string) (string, quorum.
 	v := r.Names[0].Verdicts[0]
 	q := v.Corroboration.Quorum
 	result := quorum.Result{Failed: q.Failed, Pivotal: q.Pivotal}
-	for _, s := range v.Corroboration.Sights {
+	for _, s := range v.Corroboration.Observations {
 		result.Others = append(result.Others, fmt.Sprintf("%s %s (%s)", s.Perspective, s.View, s.Reason))
 	}
 	return v.Outcome + ", " + q.Outcome, result, cmd.ProcessState.ExitCode()
@@ -333,9 +333,9 @@ func TestQuorumOverNamespaces(t *testing.T) {
 	const (
 		fine   = "may issue, corroborated"
 		denied = "locked out, not corroborated"
-		open   = "could not find out, undetermined"
+		open   = "unknown, undetermined"
 	)
-	codes := map[string]int{fine: report.ExitFine, denied: report.ExitMend, open: report.ExitUnknown}
+	codes := map[string]int{fine: report.ExitFine, denied: report.ExitWrong, open: report.ExitUnknown}
 	dates := []string{"2025-09-15", "2026-03-15", "2026-06-15", "2026-12-15"}
 	judge := func(t *testing.T, agents, limit string, want []string, failed quorum.Clause, seen ...string) {
 		t.Helper()
@@ -361,7 +361,7 @@ func TestQuorumOverNamespaces(t *testing.T) {
 	t.Run("impatient", func(t *testing.T) {
 		judge(t, "a1 a2 a3 a4 a5 a6", "6s", []string{open, open, open, open}, quorum.NonCorroborations,
 			"here permits (authorized)", "a1 permits (authorized)", "a2 permits (authorized)", "a3 permits (authorized)",
-			"a4 denies (lookup-failed-signed)", "a5 denies (issuer-not-listed)", "a6 could not find out (no-answer)")
+			"a4 denies (lookup-failed-signed)", "a5 denies (issuer-not-listed)", "a6 unknown (no-answer)")
 	})
 	close(patience)
 	for _, tt := range []struct {

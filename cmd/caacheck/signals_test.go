@@ -195,7 +195,7 @@ func TestOfflineEndsAtTheFirstSignal(t *testing.T) {
 	cancel()
 	for _, args := range [][]string{{"lint", policy}, {"explain", policy, "www.example.test"}, {"diff", policy, policy}} {
 		var out, stderr strings.Builder
-		if code := run(ctx, args, stdio{strings.NewReader(""), &out, &stderr}); code != 2 || out.Len() > 0 {
+		if code := run(ctx, args, stdio{in: strings.NewReader(""), out: &out, err: &stderr}); code != 2 || out.Len() > 0 {
 			t.Errorf("%v after a signal: exit %d: %s%s", args, code, &out, &stderr)
 		}
 	}

@@ -2,21 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/coredns-caa/caa/checker/check"
 	"github.com/coredns-caa/caa/checker/perspective"
-	"github.com/coredns-caa/caa/checker/report"
-	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/checker/resign"
 	"github.com/coredns-caa/caa/checker/watch"
 )
 
-// watchOptions are those of `caacheck watch` beside those of a single check.
+// watchOptions are those of caacheck watch in addition to those of a check.
 type watchOptions struct {
 	options
 	listen, state                   string
@@ -25,41 +24,47 @@ type watchOptions struct {
 	interval                        time.Duration
 }
 
-// watchFor is `caacheck watch`: it checks again and again until ctx ends.
-func watchFor(ctx context.Context, args []string, std stdio) (int, error) {
-	o := watchOptions{}
-	fs := o.flags()
-	fs.StringVar(&o.listen, "listen", "127.0.0.1:9853", "")
-	fs.StringVar(&o.state, "state", "", "")
-	fs.StringVar(&o.webhook, "webhook", "", "")
-	fs.StringVar(&o.webhookToken, "webhook-token", "", "")
-	fs.StringVar(&o.alertmanager, "alertmanager", "", "")
-	fs.StringVar(&o.alertmanagerToken, "alertmanager-token", "", "")
-	fs.DurationVar(&o.interval, "interval", watch.DefaultInterval, "")
-	names, err := parse(fs, args)
-	if err != nil {
-		return 0, err
+// watchCommand is caacheck watch.
+func watchCommand(f *flags) action {
+	o := new(watchOptions)
+	o.requestFlags(f.group(whatToCheck))
+	fs := f.group(service)
+	duration(fs, &o.interval, "interval", watch.DefaultInterval, "the time between the starts of two runs, at least 1m")
+	fs.StringVar(&o.state, "state", "", "keep in `FOLDER` what was notified, so that a restart does not repeat it")
+	fs.StringVar(&o.listen, "listen", "127.0.0.1:9853", "serve /metrics and /healthz on `ADDRESS`")
+	fs.StringVar(&o.webhook, "webhook", "", "post each change once, as JSON, to `URL`")
+	fs.StringVar(&o.webhookToken, "webhook-token", "", "the webhook's bearer token, the only line of `FILE`")
+	fs.StringVar(&o.alertmanager, "alertmanager", "", "post alerts to the Alertmanager at `URL`, by its API v2")
+	fs.StringVar(&o.alertmanagerToken, "alertmanager-token", "", "the Alertmanager's bearer token, the only line of `FILE`")
+	o.perspectiveFlags(f.group(whereToAsk))
+	o.targetFlags(f.group(whereToAsk))
+	o.askFlags(f)
+	return o.watch
+}
+
+// watch checks at intervals until ctx ends.
+func (o *watchOptions) watch(ctx context.Context, names []string, std stdio) (int, error) {
+	if o.names == standardOutput {
+		return 0, errors.New("--names - is for a single check: caacheck watch reads the names before each run")
 	}
-	if o.json || o.verbose || o.names == "-" || o.junit+o.sarif+o.html+o.observations+o.history != "" {
-		return 0, fmt.Errorf("caacheck watch writes no report (--json, -v, --junit, --sarif, --html, --observations, --history), and reads no names from standard input")
-	}
-	tried, err := o.prepare(ctx, names) // what is wrong already is told at once
-	if err != nil {
-		return 0, err
-	}
-	tried.perspectives.Close()
 	notifiers, err := o.notifiers()
 	if err != nil {
 		return 0, err
 	}
+	tried, err := o.prepare(ctx, names, nil) // a mistake in the files or the command line ends the command
+	if err != nil {
+		return 0, err
+	}
+	tried.Close()
 	w, err := watch.New(watch.Config{
-		Interval: o.interval, State: o.state, Notifiers: notifiers, Log: logTo(std.err),
-		Run: func(ctx context.Context) (*report.Report, error) {
-			p, err := o.prepare(ctx, names)
+		Interval: o.interval, State: o.state, Notifiers: notifiers, Log: logTo(std.err), Build: thisBuild(),
+		Run: func(ctx context.Context, signed resign.History) (*check.Result, error) {
+			session, err := o.prepare(ctx, names, signed)
 			if err != nil {
 				return nil, err
 			}
-			return p.run(ctx), nil
+			defer session.Close()
+			return session.Run(ctx, check.Progress{}), nil
 		},
 	})
 	if err != nil {
@@ -77,43 +82,18 @@ func watchFor(ctx context.Context, args []string, std stdio) (int, error) {
 	return code, err
 }
 
-// prepared is one run's beginning: files may have changed since the last one, and nothing is remembered.
-type prepared struct {
-	at           time.Time
-	jobs         []check.Job
-	resolver     *resolve.Resolver
-	perspectives *perspective.Set
-	notes        []string
-}
-
-func (o watchOptions) prepare(ctx context.Context, names []string) (p prepared, err error) {
-	if p.at, err = o.date(); err != nil {
-		return p, err
-	}
-	if p.jobs, err = o.jobs(ctx, names, strings.NewReader("")); err != nil {
-		return p, err
-	}
-	cfg, notes, err := o.config(ctx)
+// prepare begins one run. It reads all files again, and keeps nothing of earlier runs except when zones were signed.
+func (o *watchOptions) prepare(ctx context.Context, names []string, signed resign.History) (*check.Session, error) {
+	plan, err := o.plan(ctx, names, strings.NewReader(""))
 	if err != nil {
-		return p, err
+		return nil, err
 	}
-	p.notes = append(notes, o.remarks(p.jobs)...)
-	if p.resolver, err = resolve.New(cfg); err != nil {
-		return p, err
-	}
-	p.perspectives, err = o.set(cfg, p.resolver)
-	return p, err
+	plan.Signing = signed
+	return check.Prepare(ctx, plan)
 }
 
-func (p prepared) run(ctx context.Context) *report.Report {
-	defer p.perspectives.Close()
-	found := check.Run(ctx, p.resolver, p.jobs, check.Options{At: p.at, Perspectives: p.perspectives})
-	found.Notes = slices.Concat(p.notes, found.Notes)
-	return found
-}
-
-// notifiers are whom the command line names.
-func (o watchOptions) notifiers() ([]watch.Notifier, error) {
+// notifiers are those of the command line.
+func (o *watchOptions) notifiers() ([]watch.Notifier, error) {
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	var out []watch.Notifier
 	for _, n := range []struct {
@@ -127,13 +107,13 @@ func (o watchOptions) notifiers() ([]watch.Notifier, error) {
 	} {
 		if n.url == "" {
 			if n.token != "" {
-				return nil, fmt.Errorf("--%s-token without --%s: there is nobody to show it to", n.flag, n.flag)
+				return nil, fmt.Errorf("--%s-token needs --%s", n.flag, n.flag)
 			}
 			continue
 		}
 		u, err := url.Parse(n.url)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return nil, fmt.Errorf("--%s is a URL, such as https://alerts.example.org", n.flag)
+			return nil, fmt.Errorf("invalid --%s %q: want a URL, such as https://alerts.example.org", n.flag, n.url)
 		}
 		secret := ""
 		if n.token != "" {

@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +17,7 @@ import (
 	"github.com/coredns-caa/caa/test/world"
 )
 
-// A watched name that is locked out is told to the webhook, counted in the metrics, and not told again by
+// A watched name that is locked out is notified to the webhook, counted in the metrics, and not notified again by
 // the next process with the same state.
 func TestWatch(t *testing.T) {
 	t.Parallel()
@@ -64,15 +66,83 @@ func TestWatch(t *testing.T) {
 	})
 	t.Run("second", func(t *testing.T) {
 		if text, err := os.ReadFile(filepath.Join(state, "state.json")); err != nil || strings.Count(string(text), "issuer-not-listed") != 2 {
-			t.Fatalf("what was told is not kept: %v\n%s", err, text)
+			t.Fatalf("what was notified is not kept: %v\n%s", err, text)
 		}
 		more := append([]string{}, args...)
-		more[1] = "none.example.test" // its lock-out is news, and www's, which is not watched any more, is none
+		more[1] = "none.example.test" // its lock-out is a change; www is no longer watched
 		started(t, more...)
 		if text := <-posted; !strings.Contains(text, "none.example.test") || strings.Contains(text, "www.example.test") {
-			t.Errorf("told was %s", text)
+			t.Errorf("notified was %s", text)
 		}
 	})
+}
+
+// Of one world a check and a watch find the same: each request's outcome, and how much must be fixed.
+func TestWatchFindsWhatACheckFinds(t *testing.T) {
+	t.Parallel()
+	dir, flags := start(t)
+	notified := make(chan struct{}, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { notified <- struct{}{} }))
+	t.Cleanup(hook.Close)
+	for _, asked := range []string{
+		"www.example.test open.example.test shop.example.test old.example.test slip.example.test store.example.test down.test *.www.example.test",
+		// The servers of stale.test name different issuers: without --issuer, whichever is asked first says for whom.
+		"www.example.test stale.test --issuer letsencrypt.org --issuer digicert.com --account x:1 --method dns-01",
+		"--policy $D/other.yaml",
+	} {
+		args := append(strings.Fields(strings.ReplaceAll(asked, "$D", dir)), flags...)
+		var out, errs bytes.Buffer
+		code := run(t.Context(), append([]string{"--json"}, args...), stdio{in: strings.NewReader(""), out: &out, err: &errs})
+		var checked struct {
+			Names []struct {
+				Name     string
+				Verdicts []struct{ Issuer, Type, Account, Method, Outcome string }
+			}
+			Findings []struct{ Severity string }
+		}
+		if err := json.Unmarshal(out.Bytes(), &checked); err != nil || code == report.ExitUnknown {
+			t.Fatalf("%s: %v: exit status %d, %s", asked, err, code, &errs)
+		}
+		severities := map[string]int{"error": 0, "warning": 0, "info": 0}
+		want := []string{fmt.Sprintf("caacheck_names %d", len(checked.Names))}
+		for _, n := range checked.Names {
+			for _, v := range n.Verdicts {
+				want = append(want, fmt.Sprintf("caacheck_verdict{account=%q,issuer=%q,method=%q,name=%q,outcome=%q,type=%q} 1", v.Account, v.Issuer, v.Method, n.Name, v.Outcome, v.Type))
+			}
+		}
+		for _, f := range checked.Findings {
+			severities[f.Severity]++
+		}
+		for severity, n := range severities {
+			want = append(want, fmt.Sprintf("caacheck_findings{severity=%q} %d", severity, n))
+		}
+
+		t.Run(asked, func(t *testing.T) {
+			url := started(t, append([]string{"watch", "--listen", "127.0.0.1:0", "--webhook", hook.URL}, args...)...)
+			<-notified // something is wrong in each of these, so that the end of the first run is notified
+			response, err := http.Get(url + "/metrics")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			text, err := io.ReadAll(response.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for line := range strings.Lines(string(text)) {
+				line = strings.TrimSuffix(line, "\n")
+				if strings.HasPrefix(line, "caacheck_verdict{") && strings.HasSuffix(line, " 1") || strings.HasPrefix(line, "caacheck_findings{") || strings.HasPrefix(line, "caacheck_names ") {
+					got = append(got, line)
+				}
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("a watch finds\n%s\nand a check\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		})
+	}
 }
 
 // What a service logs has names in it that anybody may write into his CAA.
@@ -91,22 +161,22 @@ func TestWatchUsage(t *testing.T) {
 	world.WriteFile(t, filepath.Join(dir, "bad.yaml"), "version: 2\n")
 	for args, want := range map[string]string{
 		"watch":                                                   "no names",
-		"watch x.test --json":                                     "no report",
-		"watch x.test --html x":                                   "no report",
-		"watch --names -":                                         "standard input",
+		"watch x.test --json":                                     "caacheck check has it",
+		"watch x.test --html x":                                   "caacheck check has it",
+		"watch --names -":                                         "--names - is for a single check",
 		"watch --policy $D/bad.yaml":                              "bad.yaml:1:10",
 		"watch --policy $D/none.yaml":                             "none.yaml",
-		"watch x.test --interval 1s":                              "1m0s at least",
-		"watch x.test --webhook example.org":                      "--webhook is a URL",
-		"watch x.test --alertmanager ftp://x":                     "--alertmanager is a URL",
-		"watch x.test --webhook-token $D/x":                       "nobody to show it to",
+		"watch x.test --interval 1s":                              "--interval must be at least 1m",
+		"watch x.test --webhook example.org":                      "invalid --webhook",
+		"watch x.test --alertmanager ftp://x":                     "invalid --alertmanager",
+		"watch x.test --webhook-token $D/x":                       "--webhook-token needs --webhook",
 		"watch x.test --webhook http://x --webhook-token $D/none": "none",
-		"watch x.test --perspectives $D/bad.yaml":                 "bad.yaml:1:10: version is 1",
+		"watch x.test --perspectives $D/bad.yaml":                 "bad.yaml:1:10: version must be 1",
 		"watch x.test --state $D/bad.yaml":                        "bad.yaml",
 		"watch https://x.test/":                                   "is a URL",
 	} {
 		var out, errs bytes.Buffer
-		code := run(t.Context(), strings.Fields(strings.ReplaceAll(args, "$D", dir)), stdio{strings.NewReader(""), &out, &errs})
+		code := run(t.Context(), strings.Fields(strings.ReplaceAll(args, "$D", dir)), stdio{in: strings.NewReader(""), out: &out, err: &errs})
 		if code != report.ExitUnknown || !strings.Contains(errs.String(), want) || out.Len() > 0 {
 			t.Errorf("caacheck %s: exit status %d, %q, and %q on standard output; want %q", args, code, &errs, &out, want)
 		}

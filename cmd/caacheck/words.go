@@ -1,36 +1,39 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 
-	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
 
-// This file tells names from other words of a command line, so that no slip is asked of the DNS root.
+// This file keeps words that are not names from being asked of the DNS root.
 
 // errWord says that a word is not a name.
 var errWord = errors.New("is not a domain name")
 
-// fileTypes are how the names of files end that people have beside them. None is a top-level domain.
+// wrongWord is an error about a word of the command line that is not a name.
+type wrongWord struct {
+	word string
+	err  error
+}
+
+func (w wrongWord) Error() string { return w.err.Error() }
+
+// fileTypes are endings of file names. None is a top-level domain.
 var fileTypes = []string{".yaml", ".yml", ".json", ".txt", ".csv"}
 
-// notAWord is an error for what people write where a name belongs. A name has a dot; a top-level domain has a final one.
+// notAWord returns an error for a word that is not a name. A name has a dot; a top-level domain has a final one.
 func notAWord(text string) error {
 	ending := filepath.Ext(strings.TrimSuffix(text, "."))
 	switch {
 	case text == "": // which the parser of names says better
 	case !strings.ContainsAny(text, ".。．｡"): // IDNA knows four dots (RFC 3490 3.1)
-		return fmt.Errorf("%q %w, because it has no dot; a top-level domain is written with one at its end, %s", text, errWord, text+".")
+		return fmt.Errorf("%q %w, because it has no dot; write a top-level domain with a final dot, %s", text, errWord, text+".")
 	case slices.Contains(fileTypes, strings.ToLower(ending)):
 		return fmt.Errorf("%q %w: there is no top-level domain %s", text, errWord, strings.TrimPrefix(ending, "."))
 	}
@@ -38,12 +41,12 @@ func notAWord(text string) error {
 }
 
 // meant adds to an error about a word of the command line what was probably meant: a file, or one of the words that may
-// follow those before it.
-func meant[T any](err error, word, before string, words map[string]T) error {
+// follow "before" in a command line.
+func meant(err error, word, before string, words []string) error {
 	info, missing := os.Stat(word)
 	isFile := missing == nil && info.Mode().IsRegular()
 	ending := strings.ToLower(filepath.Ext(word))
-	switch near := spelling.Nearest(word, slices.Sorted(maps.Keys(words)), spelling.AThird(word)); {
+	switch near := spelling.Nearest(word, words, spelling.AThird(word)); {
 	case (isFile || errors.Is(err, errWord)) && (ending == ".yaml" || ending == ".yml"):
 		return fmt.Errorf("%w; did you mean caacheck lint %s, or caacheck --policy %[2]s?", err, word)
 	case isFile || errors.Is(err, errWord) && slices.Contains(fileTypes, ending):
@@ -54,28 +57,10 @@ func meant[T any](err error, word, before string, words map[string]T) error {
 	return err
 }
 
-// showHelp is `caacheck help`, of all or of a command.
-func showHelp(_ context.Context, args []string, std stdio) (int, error) {
-	text := help
-	if len(args) > 0 && args[0] == "keys" {
-		text = keysHelp
+// didYouMean returns what was probably meant by a word that follows others, as the end of an error; "" if nothing was.
+func didYouMean(word, before string, words []string) string {
+	if near := spelling.Nearest(word, words, spelling.AThird(word)); near != "" {
+		return fmt.Sprintf("; did you mean %s %s?", before, near)
 	}
-	_, err := io.WriteString(std.out, text)
-	return report.ExitFine, err
-}
-
-// showVersion is `caacheck version`.
-func showVersion(_ context.Context, _ []string, std stdio) (int, error) {
-	version, revision := "(unknown)", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-		for _, setting := range info.Settings {
-			if setting.Key == "vcs.revision" {
-				revision = ", revision " + setting.Value
-			}
-		}
-		revision += ", " + info.GoVersion
-	}
-	_, err := fmt.Fprintf(std.out, "caacheck %s%s\n", version, revision)
-	return report.ExitFine, err
+	return ""
 }

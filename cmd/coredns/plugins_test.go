@@ -31,12 +31,12 @@ func TestOrder(t *testing.T) {
 	}
 	for _, name := range []string{"acl", "any", "errors", "log", "prometheus", "rewrite", "tsig"} {
 		if i := slices.Index(dnsserver.Directives, name); i < 0 || i > at {
-			t.Errorf("%s decides on or watches the question, and must stand above caa", name)
+			t.Errorf("%s decides on or watches the question, and must be before caa", name)
 		}
 	}
 	for _, name := range []string{"dnssec", "file", "forward", "hosts", "template", "whoami"} {
 		if slices.Index(dnsserver.Directives, name) < at {
-			t.Errorf("%s makes answers, and must stand below caa", name)
+			t.Errorf("%s makes answers, and must be after caa", name)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
-// The metrics of keys: each key's state, when the next goes on, what is amiss, and who of the parent answered.
+// The metrics of keys: each key's state, when the next goes on, the problems, and who of the parent answered.
 func TestKeyMetrics(t *testing.T) {
 	t.Parallel()
 	parent := &registry{}

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/coredns/coredns/plugin"
-	"github.com/coredns/coredns/plugin/file"
-	"github.com/coredns/coredns/plugin/transfer"
 	"github.com/miekg/dns"
 )
 
@@ -55,7 +53,7 @@ func byTypeAnswers() answers {
 func TestAnswersByType(t *testing.T) {
 	t.Parallel()
 	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", byTypeAnswers())
-	h.around.Store(&surroundings{byType: true})
+	behind(h, pluginNamed("etcd"))
 	const soa = "SOA ns. h. 7 1 1 1 60; "
 	const web = `www.CNAME web.example.org.; web.CAA 0 issue "letsencrypt.org"`
 	for _, c := range []struct {
@@ -95,11 +93,11 @@ func TestAnswersByType(t *testing.T) {
 	}
 }
 
-// Where several plugins share the names of a zone, what the last one denies may stand above a name of another's.
+// Where several plugins share the names of a zone, a name that the last one denies may be an ancestor of another's name.
 func TestSharedNames(t *testing.T) {
 	t.Parallel()
 	h, _ := build(t, overlayPolicy, "key auto $DIR/keys", fileZone(t, overlayData))
-	h.around.Store(&surroundings{partial: true})
+	behind(h, pluginNamed("file"), pluginNamed("hosts"))
 	for name, want := range map[string]string{
 		"nope.":  `nope.CAA 0 issue "letsencrypt.org"`,
 		"alias.": `alias.CNAME shop.example.org.; shop.CAA 0 issue ";"`,
@@ -115,28 +113,28 @@ func TestSharedNames(t *testing.T) {
 func TestQuestionsToTheNextPlugin(t *testing.T) {
 	t.Parallel()
 	data := fileZone(t, overlayData)
-	whole := surroundings{stores: []transfer.Transferer{data.(file.File)}}
+	whole, byType := []plugin.Handler{data}, []plugin.Handler{pluginNamed("etcd")}
 	for _, c := range []struct {
-		name   string
-		around surroundings
-		next   plugin.Handler
-		asked  []string // one after the other
-		want   int      // of the last of them
+		name  string
+		under []plugin.Handler
+		next  plugin.Handler
+		asked []string // one after the other
+		want  int      // of the last of them
 	}{
 		{"file, no data", whole, data, []string{"www MX", "shop MX"}, 1},
 		{"file, no name", whole, data, []string{"www MX", "nope A"}, 1},
 		{"file, an alias", whole, data, []string{"alias A"}, 1},
 		{"file, CAA", whole, data, []string{"www CAA"}, 1},
-		{"by type, a random name", surroundings{byType: true}, byTypeAnswers(), []string{"nope A"}, 1},
-		{"by type, CAA", surroundings{byType: true}, byTypeAnswers(), []string{"app CAA"}, 1},
-		{"by type, CAA of a random name", surroundings{byType: true}, byTypeAnswers(), []string{"nope CAA"}, 3},
-		{"by type, CAA again", surroundings{byType: true}, byTypeAnswers(), []string{"app CAA", "app CAA"}, 1},
-		{"by type, CAA after an address", surroundings{byType: true}, byTypeAnswers(), []string{"app A", "app CAA"}, 1},
-		{"by type, no data", surroundings{byType: true}, byTypeAnswers(), []string{"app MX"}, 2},
+		{"by type, a random name", byType, byTypeAnswers(), []string{"nope A"}, 1},
+		{"by type, CAA", byType, byTypeAnswers(), []string{"app CAA"}, 1},
+		{"by type, CAA of a random name", byType, byTypeAnswers(), []string{"nope CAA"}, 3},
+		{"by type, CAA again", byType, byTypeAnswers(), []string{"app CAA", "app CAA"}, 1},
+		{"by type, CAA after an address", byType, byTypeAnswers(), []string{"app A", "app CAA"}, 1},
+		{"by type, no data", byType, byTypeAnswers(), []string{"app MX"}, 2},
 	} {
 		next := &counted{Handler: c.next}
 		h, _ := build(t, overlayPolicy, "key auto $DIR/keys", next)
-		h.around.Store(&c.around)
+		behind(h, c.under...)
 		for _, text := range c.asked {
 			next.questions = nil
 			name, qtype, _ := strings.Cut(text, " ")
@@ -154,7 +152,7 @@ func TestAliasIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := byTypeAnswers()
 		h, _ := build(t, overlayPolicy, "key auto $DIR/keys", data)
-		h.around.Store(&surroundings{byType: true})
+		behind(h, pluginNamed("etcd"))
 		caa := func() string { return shown(ask(t, h, question("www.example.org.", dns.TypeCAA), true)) }
 		const alias, own = `www.CNAME web.example.org.; web.CAA 0 issue "letsencrypt.org"`, `www.CAA 0 issue "letsencrypt.org"`
 		if got := caa(); got != alias {

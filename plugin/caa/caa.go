@@ -1,11 +1,12 @@
 // Package caa is the CoreDNS plugin: it publishes CAA from one declarative policy, signs what it
 // answers, and refuses a policy that would lock out a configured issuer.
 //
-// The Corefile's block (config.go) names a policy file and keys. A loader (loader.go) turns the
-// file into a serving: zones, keys and prepared answers, immutable, swapped in by one atomic
-// pointer. ServeDNS finds the zone of a question and answers from it (answer.go, message.go) or,
-// over a next plugin, puts the policy's CAA in that plugin's place (overlay.go). Nothing is served
-// that the guard has not accepted; nothing unsigned leaves a signed zone.
+// The Corefile's block (config.go) names a policy file and keys. When all plugins are set up, each block gets a loader
+// (loader.go). Package source follows the file and says which policy is to be served; the loader has the layout
+// (layout.go) make a serving of it: zones, keys and prepared answers, immutable, swapped in by one atomic pointer.
+// ServeDNS finds the zone of a question (routes.go says which block it is for) and answers from its contents (package
+// zones) or lays these over the data of the next plugin (package overlay). Nothing is served that the guard has not
+// accepted; nothing unsigned leaves a signed zone.
 package caa
 
 import (
@@ -17,45 +18,33 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/metrics"
 	"github.com/coredns/coredns/plugin/pkg/transport"
-	"github.com/coredns/coredns/plugin/transfer"
 	"github.com/coredns/coredns/plugin/tsig"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/zones"
+	"github.com/coredns-caa/caa/plugin/pkg/dnswire"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
-// CAA is the handler of one `caa` block.
+// CAA is the handler of one `caa` block. It answers from the serving, and knows nothing of how that came about.
 type CAA struct {
 	Next plugin.Handler
 
-	loader *loader
-	// around is what stands around the plugin, set once before the first query.
-	around atomic.Pointer[surroundings]
+	cfg *config
+	// serving is never nil while CoreDNS asks: a server does not start without a policy.
+	serving atomic.Pointer[serving]
 	// ready says that the self-check found every required issuance possible, once.
 	ready atomic.Bool
 }
 
-// surroundings are what matters of the other plugins of a block. The zero value takes nothing for granted but
-// that none below hides an alias. Immutable.
-type surroundings struct {
-	transparent bool                  // none above looks into or changes a message: a packed answer may go as it is
-	prompt      bool                  // none below waits for a network
-	byType      bool                  // a next plugin may answer one type of a name as if it knew no other
-	partial     bool                  // several next plugins have names of a zone, so that none of them knows all
-	stores      []transfer.Transferer // those below that can show all of a zone's data
-}
-
-// surroundings are those that were set.
-func (c *CAA) surroundings() surroundings {
-	if around := c.around.Load(); around != nil {
-		return *around
-	}
-	return surroundings{}
-}
-
 // Name implements plugin.Handler.
 func (c *CAA) Name() string { return pluginName }
+
+// Ready implements ready.Readiness: a policy is in service and, once since the start, the self-check
+// has found every required issuance possible in what is served. Later findings do not take it back:
+// an answer that locks out one issuer is better than none for all.
+func (c *CAA) Ready() bool { return c.ready.Load() }
 
 // ServeDNS implements plugin.Handler. Its error is for the log of the plugin errors.
 func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
@@ -64,23 +53,28 @@ func (c *CAA) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (i
 }
 
 func (c *CAA) serveDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
-	s := c.loader.serving.Load()
+	s := c.serving.Load()
 	q := r.Question[0]
 	name := lower(q.Name)
-	z := s.zoneOf(name, q.Qtype)
-	if z != nil && z.lender != nil {
-		return z.lender.ServeDNS(ctx, w, r) // DS below it: CoreDNS asks the block of the highest zone
+	if q.Qtype == dns.TypeDS {
+		if parent := s.parentBlock(name); parent != nil {
+			return parent.ServeDNS(ctx, w, r)
+		}
 	}
+	z := s.zones.ForQuestion(name, q.Qtype)
 	if z != nil {
-		z.meter.query(metrics.WithServer(ctx), q.Qtype)
+		if owner := s.owner(z); owner != nil {
+			return owner.ServeDNS(ctx, w, r)
+		}
+		s.meter(z).query(metrics.WithServer(ctx), q.Qtype)
 	}
 	return c.respond(ctx, w, r, s, z, name)
 }
 
 // respond answers a question about a name of a zone, nil for one that we know of none.
-func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *serving, z *zone, name string) (int, error) {
+func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *serving, z *zones.Zone, name string) (int, error) {
 	q := r.Question[0]
-	if r.Opcode == dns.OpcodeQuery && transfers[q.Qtype] && (z != nil || s.discovers && c.loader.cfg.covers(name)) {
+	if r.Opcode == dns.OpcodeQuery && transfers[q.Qtype] && (z != nil || s.zones.Discovers() && c.cfg.covers(name)) {
 		return c.refuse(w, r, metaRefusals[q.Qtype])
 	}
 	if z == nil || q.Qclass != dns.ClassINET {
@@ -88,7 +82,7 @@ func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	}
 	limitSize(ctx, w, r)
 	if s.withoutKeys(z, name, q.Qtype) {
-		return c.refuse(w, r, c.notServed(z, metrics.WithServer(ctx)))
+		return c.refuse(w, r, s.notServed(z, metrics.WithServer(ctx)))
 	}
 	if !z.PolicyOnly() {
 		return c.overlay(ctx, w, r, s, z, name)
@@ -96,32 +90,32 @@ func (c *CAA) respond(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, s *
 	if no, ok := refusalOf(r); ok {
 		return c.refuse(w, r, no)
 	}
-	p := z.locate(name)
-	m, err := s.answer(ctx, p, p.shape(q.Qtype, wantsDNSSEC(r)))
+	v := z.At(name)
+	m, err := s.zones.Answer(ctx, v, v.Key(q.Qtype, wantsDNSSEC(r)))
 	if err != nil {
-		z.meter.failed(metrics.WithServer(ctx))
+		s.meter(z).failed(metrics.WithServer(ctx))
 		code, _ := c.refuse(w, r, refused{dns.RcodeServerFailure, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeOther, ExtraText: "no valid signature can be made"}})
 		return code, fmt.Errorf("answer %s %s: %w", q.Name, dns.TypeToString[q.Qtype], err)
 	}
-	return dns.RcodeSuccess, c.write(ctx, w, r, m)
+	return dns.RcodeSuccess, s.write(ctx, w, r, m)
 }
 
 // withoutKeys reports whether a question is about a zone that must not be answered for: unsigned answers would be
 // bogus, and so would a denial of its DS by the zone above.
-func (s *serving) withoutKeys(z *zone, name string, qtype uint16) bool {
-	if z.Refused != nil {
+func (s *serving) withoutKeys(z *zones.Zone, name string, qtype uint16) bool {
+	if z.Keys.Refused != nil {
 		return true
 	}
-	child := z
-	if qtype == dns.TypeDS {
-		child = s.find(name)
+	if qtype != dns.TypeDS {
+		return false
 	}
-	return child != nil && child.Name == name && child.Refused != nil
+	child := s.zones.Zone(name)
+	return child != nil && child.Keys.Refused != nil
 }
 
 // notServed counts and is the answer for a zone whose keys are missing.
-func (c *CAA) notServed(z *zone, server string) refused {
-	z.meter.failed(server)
+func (s *serving) notServed(z *zones.Zone, server string) refused {
+	s.meter(z).failed(server)
 	return refused{dns.RcodeServerFailure, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeNotReady, ExtraText: "the zone's keys are missing"}}
 }
 
@@ -145,9 +139,9 @@ var metaRefusals = map[uint16]refused{
 }
 
 var (
-	invalidType = &dns.EDNS0_EDE{InfoCode: 30, ExtraText: "this type cannot be asked for"} // Invalid Query Type, RFC 9824 9
+	invalidType = &dns.EDNS0_EDE{InfoCode: 30, ExtraText: "this type cannot be queried"} // Invalid Query Type, RFC 9824 9
 	// A policy-only zone is synthesised and has no end; an overlay's data alone are a zone without the policy's CAA.
-	noTransfer = &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeProhibited, ExtraText: "zones with CAA of a policy are not transferred"}
+	noTransfer = &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeProhibited, ExtraText: "caa does not transfer its zones"}
 )
 
 // refusalOf says which questions about a policy-only zone have no answer.
@@ -163,7 +157,7 @@ func refusalOf(r *dns.Msg) (refused, bool) {
 func (c *CAA) refuse(w dns.ResponseWriter, r *dns.Msg, no refused) (int, error) {
 	m := new(dns.Msg).SetRcode(r, no.rcode)
 	if opt := r.IsEdns0(); opt != nil {
-		m.SetEdns0(maxUDP, opt.Do())
+		m.SetEdns0(dnswire.MaxUDP, opt.Do())
 		m.IsEdns0().SetCo(opt.Co())
 		if no.ede != nil {
 			m.IsEdns0().Option = []dns.EDNS0{no.ede}
@@ -174,25 +168,19 @@ func (c *CAA) refuse(w dns.ResponseWriter, r *dns.Msg, no refused) (int, error) 
 
 // write answers with a prepared message: as it is where nothing above wants to see it, else as a
 // dns.Msg that plugins above can count, log, rewrite or sign.
-func (c *CAA) write(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, m *message) error {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-
+func (s *serving) write(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, m *dnswire.Message) error {
 	server := metrics.WithServer(ctx)
-	wire, err := m.appendReply((*buf)[:0], r, sizeLimit(w, r, server)-tsigLen(ctx))
-	if err != nil {
-		return err
-	}
-	*buf = wire
-	if c.surroundings().transparent && m.rcode == dns.RcodeSuccess && r.IsTsig() == nil {
-		return writeWire(w, wire, server)
-	}
-	msg := new(dns.Msg)
-	if err := msg.Unpack(wire); err != nil {
-		return err
-	}
-	msg.Compress = true
-	return w.WriteMsg(msg)
+	return m.Reply(r, sizeLimit(w, r, server)-tsigLen(ctx), func(wire []byte) error {
+		if s.packed && m.Rcode() == dns.RcodeSuccess && r.IsTsig() == nil {
+			return writeWire(w, wire, server)
+		}
+		msg := new(dns.Msg)
+		if err := msg.Unpack(wire); err != nil {
+			return err
+		}
+		msg.Compress = true
+		return w.WriteMsg(msg)
+	})
 }
 
 // How the addresses of CoreDNS's servers begin whose clients have a UDP address, and yet a stream.
@@ -214,8 +202,8 @@ func limitSize(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) {
 	case opt == nil:
 	case isStream(metrics.WithServer(ctx)):
 		opt.SetUDPSize(dns.MaxMsgSize)
-	case opt.UDPSize() > maxUDP && (&request.Request{W: w, Req: r}).Proto() == "udp":
-		opt.SetUDPSize(maxUDP)
+	case opt.UDPSize() > dnswire.MaxUDP && (&request.Request{W: w, Req: r}).Proto() == "udp":
+		opt.SetUDPSize(dnswire.MaxUDP)
 	}
 }
 
@@ -235,7 +223,7 @@ func sizeLimit(w dns.ResponseWriter, r *dns.Msg, server string) int {
 	if state.Proto() == "tcp" || isStream(server) {
 		return dns.MaxMsgSize
 	}
-	return min(state.Size(), maxUDP)
+	return min(state.Size(), dnswire.MaxUDP)
 }
 
 // tsigLen is how long a signature may be that the plugin tsig adds to an answer (RFC 8945 4.2).
@@ -249,7 +237,7 @@ func tsigLen(ctx context.Context) int {
 		fields    = 16
 		mac       = 64 // of HMAC-SHA512
 	)
-	return len(key) + 1 + fixedRRLen + algorithm + fields + mac
+	return len(key) + 1 + dnswire.FixedRRLen + algorithm + fields + mac
 }
 
 func wantsDNSSEC(r *dns.Msg) bool {

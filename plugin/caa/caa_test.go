@@ -13,11 +13,15 @@ import (
 	"time"
 
 	"github.com/coredns/caddy"
+	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/pkg/dnstest"
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
+	"github.com/coredns-caa/caa/plugin/caa/overlay"
+	"github.com/coredns-caa/caa/plugin/caa/zones"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -38,18 +42,59 @@ certificates: [{names: [www.example.org], issuer: le}]
 `
 
 // build makes a handler as the Corefile's block would, without a server around it.
-func build(t testing.TB, policy, options string, next plugin.Handler) (*CAA, string) {
+func build(t testing.TB, policy, options string, next plugin.Handler) (*built, string) {
 	t.Helper()
 	cfg, dir := configure(t, policy, options)
-	l, err := newLoader(cfg)
+	return begin(t, cfg, next), dir
+}
+
+// built is a block as the Corefile's would be, without a server around it.
+type built struct {
+	*CAA
+	loader *loader
+}
+
+// prepare makes a block that is alone, and has not been started.
+func prepare(cfg *config, of keyring.Config, next plugin.Handler) (*built, error) {
+	b, err := newBlock(cfg, &dnsserver.Config{}, nil, of)
+	if err != nil {
+		return nil, err
+	}
+	b.handler.Next = next
+	l := newLoader(b, surroundings{routes: newRoutes(b), next: next})
+	l.layout.backend, l.layout.packed = overlay.Backend{}, false // of the other plugins nothing is known
+	return &built{b.handler, l}, nil
+}
+
+// start brings the first policy into service.
+func (b *built) start() error { return b.loader.source.Start(live.goodOf(b.loader.cfg)) }
+
+// begin makes a block that is alone, and starts it.
+func begin(t testing.TB, cfg *config, next plugin.Handler) *built {
+	t.Helper()
+	b, err := prepare(cfg, cfg.keyring(), next)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.next = next
-	if err := l.start(); err != nil {
+	if err := b.start(); err != nil {
 		t.Fatal(err)
 	}
-	return &CAA{Next: next, loader: l}, dir
+	return b
+}
+
+// pluginNamed is a plugin of which nothing matters but the name.
+type pluginNamed string
+
+func (p pluginNamed) Name() string { return string(p) }
+
+func (p pluginNamed) ServeDNS(context.Context, dns.ResponseWriter, *dns.Msg) (int, error) {
+	return dns.RcodeServerFailure, nil
+}
+
+// behind has a handler take its next plugins for others.
+func behind(h *built, under ...plugin.Handler) {
+	h.loader.layout.backend = overlay.BackendOf(under)
+	h.loader.serveKeys()
 }
 
 // configure reads a block over a policy file in a folder, which is $DIR in the options.
@@ -75,13 +120,24 @@ func keyFiles(t testing.TB, zones ...string) string {
 	t.Helper()
 	option, dir := "key file", t.TempDir()
 	for _, zone := range zones {
-		base, err := zonesign.NewKeyFiles(dir, zone, dns.ECDSAP256SHA256, true, func(uint16) bool { return false }, time.Now())
-		if err != nil {
+		key := newKey(t, zone)
+		base := filepath.Join(dir, "K"+key.String())
+		private, public := key.Files()
+		if err := errors.Join(os.WriteFile(base+".private", []byte(private), 0o600), os.WriteFile(base+".key", []byte(public), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		option += " " + base
 	}
 	return option
+}
+
+func newKey(t testing.TB, zone string) *zonesign.Key {
+	t.Helper()
+	key, err := zonesign.NewKey(zone, dns.ECDSAP256SHA256, true, func(uint16) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 // ask sends a question through the handler; the message returned has been packed and unpacked.
@@ -206,7 +262,7 @@ func makes(from, rr dns.RR) bool {
 }
 
 // verify checks every RRSIG of an answer with the keys as served, and that nothing is unsigned.
-func verify(t *testing.T, h *CAA, m *dns.Msg) {
+func verify(t *testing.T, h *built, m *dns.Msg) {
 	t.Helper()
 	for _, section := range [][]dns.RR{m.Answer, m.Ns, m.Extra} {
 		sets := map[string][]dns.RR{}
@@ -288,16 +344,12 @@ func TestFloodEvictsNothing(t *testing.T) {
 	t.Parallel()
 	h, _ := build(t, testPolicy, "key auto $DIR/keys", nil)
 	before := ask(t, h, question("www.example.org.", dns.TypeCAA), true)
-	for i := range 2 * transientAnswers / 16 {
+	for i := range 2 * zones.TransientAnswers / 16 {
 		ask(t, h, question(fmt.Sprintf("r%d.example.org.", i), dns.TypeA), true)
-	}
-	s := h.loader.serving.Load()
-	if s.zones["example.org."].named["www.example.org."].answers.get(dnssecOK|shape(dns.TypeCAA)) == nil {
-		t.Error("the answer for a required name was pushed out")
 	}
 	after := ask(t, h, question("www.example.org.", dns.TypeCAA), true)
 	if fmt.Sprint(before.Answer) != fmt.Sprint(after.Answer) {
-		t.Error("the answer for a required name was signed anew")
+		t.Error("the answer for a required name was signed again")
 	}
 }
 
@@ -307,8 +359,8 @@ func TestClockIsSetBack(t *testing.T) {
 	h, _ := build(t, testPolicy, keyFiles(t, "example.org.", "sub.example.org."), nil)
 	clock := time.Now()
 	now := func() time.Time { return clock }
-	h.loader.signer = zonesign.NewSigner(zonesign.Config{Now: now})
-	h.loader.now = now
+	h.loader.layout.signer = zonesign.NewSigner(zonesign.Config{Now: now})
+	h.loader.layout.now = now
 	h.loader.rekey()
 	for _, back := range []time.Duration{0, time.Minute, 8 * time.Hour} {
 		clock = clock.Add(-back)
@@ -318,28 +370,6 @@ func TestClockIsSetBack(t *testing.T) {
 					t.Errorf("set back by %v: the signature of %s begins at %s", back, name, dns.TimeToString(sig.Inception))
 				}
 			}
-		}
-	}
-}
-
-// What is served while the signing fails ends in no cache and for no validator, as with the signer itself.
-func TestLastAnswerWhileSigningFails(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	for _, c := range []struct {
-		left time.Duration
-		want bool
-	}{{time.Hour + 301*time.Second, true}, {time.Hour + 300*time.Second, false}, {time.Hour, false}, {0, false}} {
-		b, err := newBuilder("www.example.org.", dnssecOK)
-		if err != nil {
-			t.Fatal(err)
-		}
-		set := zonesign.RRset{Owner: "www.example.org.", Type: dns.TypeCAA, TTL: 300, RDATA: [][]byte{{0, 5, 'i', 's', 's', 'u', 'e', ';'}}}
-		if err := b.add(answerSection, set, set.TTL, zonesign.Signatures{RDATA: [][]byte{{0}}, Expires: now.Add(c.left)}); err != nil {
-			t.Fatal(err)
-		}
-		if got := b.finish().alive(now); got != c.want {
-			t.Errorf("%v before its end, with a TTL of 300 s: alive %t", c.left, got)
 		}
 	}
 }
@@ -397,7 +427,7 @@ func TestUnsignedOverlay(t *testing.T) {
 		{"nope.example.org.", dns.TypeCAA, dns.RcodeNameError, ""},
 		{"alias.example.org.", dns.TypeCAA, 0, "CNAME"},
 		{"x.cut.example.org.", dns.TypeCAA, 0, ""},
-		{"new.ent.example.org.", dns.TypeCAA, 0, "CAA"}, // a node exists, and so does what stands above it
+		{"new.ent.example.org.", dns.TypeCAA, 0, "CAA"}, // a node exists, and so do its ancestors
 		{"ent.example.org.", dns.TypeCAA, 0, "CAA"},
 		{"ent.example.org.", dns.TypeA, 0, ""},
 		{"shop.example.org.", dns.TypeCAA, 0, "CAA"}, // the next plugin fails, the policy knows the name
@@ -418,36 +448,38 @@ func TestCorefileErrors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ block, want string }{
 		{"caa", "the policy file is missing"},
-		{"caa p.yaml", "say how the zones are signed"},
-		{"caa p.yaml {\nunsigned\nkey auto k\n}", "exclude each other"},
-		{"caa p.yaml {\nunsigned\nunsigned\n}", `option "unsigned" stands twice; the first is in line 2`},
+		{"\ncaa p.yaml {\nreload off\n}", ":2 - Error during parsing: no signing option"},
+		{"caa p.yaml {\nunsigned\nkey auto k\n}", ":2 - Error during parsing: key and unsigned exclude each other"},
+		{"caa p.yaml {\nunsigned\nunsigned\n}", `duplicate option "unsigned": the first is on line 2`},
 		{"caa p.yaml {\nkeys auto k\n}", `unknown option "keys"`},
 		{"caa p.yaml {\nkey auto\n}", "write key auto DIRECTORY"},
 		{"caa p.yaml {\nkey auto a b\n}", "takes one directory"},
-		{"caa p.yaml {\nunsigned\nreload soon\n}", "reload takes a duration"},
+		{"caa p.yaml {\nunsigned\nreload soon\n}", "invalid reload"},
 		{"caa p.yaml {\nunsigned\nreload 1ms\n}", "at least 100ms"},
 		{"caa p.yaml {\nunsigned\nissuer\n}", "write issuer DOMAIN"},
-		{"caa p.yaml {\nkey auto k\nttl 0s\n}", "ttl takes a duration in whole seconds, from 1s to a week"},
-		{"caa p.yaml {\nkey auto k\nttl 1500ms\n}", "in whole seconds"},
+		{"caa p.yaml {\nunsigned\nissuer digicert\n}", `:3 - Error during parsing: "digicert" is not an Issuer Domain Name: did you mean digicert.com?`},
+		{"caa p.yaml {\nunsigned\nissuer LetsEncrypt www.example.org\n}", "did you mean letsencrypt.org?"},
+		{"caa p.yaml {\nkey auto k\nttl 0s\n}", "want whole seconds, from 1s to a week"},
+		{"caa p.yaml {\nkey auto k\nttl 1500ms\n}", "want whole seconds"},
 		{"caa p.yaml {\nkey auto k\nparent\n}", "write parent via RESOLVER..."},
 		{"caa p.yaml {\nkey auto k\nparent via\n}", "write parent via RESOLVER..."},
 		{"caa p.yaml {\nkey auto k\nparent off 192.0.2.1\n}", "write parent via RESOLVER..."},
-		{"caa p.yaml {\nkey auto k\nparent via ns.example.org\n}", `"ns.example.org" is no IP address`},
-		{"caa p.yaml {\nkey auto k\nparent at 192.0.2.1:0\n}", `"192.0.2.1:0" is no IP address`},
-		{"caa p.yaml {\nkey auto k\nparent off\nparent off\n}", `option "parent" stands twice`},
+		{"caa p.yaml {\nkey auto k\nparent via ns.example.org\n}", `"ns.example.org" is not an IP address`},
+		{"caa p.yaml {\nkey auto k\nparent at 192.0.2.1:0\n}", `"192.0.2.1:0" is not an IP address`},
+		{"caa p.yaml {\nkey auto k\nparent off\nparent off\n}", `duplicate option "parent"`},
 		{"caa p.yaml example.org {\nkey auto k\norphan\n}", "write orphan ZONE..."},
 		{"caa p.yaml example.org {\nkey auto k\norphan example.net\n}", "this block does not serve example.net"},
 		{"caa p.yaml {\nkey auto k\nroll safety\n}", "write roll SETTING VALUE"},
-		{"caa p.yaml {\nkey auto k\nroll speed 1h\n}", `roll has no setting "speed"; it has algorithm, backup-age, csk-lifetime`},
-		{"caa p.yaml {\nkey auto k\nroll safety fast\n}", "roll safety takes a duration"},
-		{"caa p.yaml {\nkey auto k\nroll safety 1h30d\n}", "roll safety takes a duration"},
-		{"caa p.yaml {\nkey auto k\nroll safety 99999d\n}", "roll safety takes a duration"},
-		{"caa p.yaml {\nkey auto k\nroll algorithm md5\n}", "roll algorithm takes ecdsap256sha256 or ed25519 or rsasha256"},
-		{"caa p.yaml {\nkey auto k\nroll safety 1h\nroll safety 2h\n}", "roll safety stands twice"},
-		{"caa p.yaml {\nkey auto k\nroll safety -1h\n}", "roll safety takes a duration"},
-		{"caa p.yaml {\nkey auto k\nroll heartbeat 2h\n}", "the heartbeat is 2h0m0s"},
-		{"caa p.yaml {\nkey file k\nroll safety 1h\n}", "roll in line 3 is about key auto"},
-		{"caa p.yaml {\nunsigned\ncosigner f\n}", "cosigner in line 3 is about signed zones"},
+		{"caa p.yaml {\nkey auto k\nroll speed 1h\n}", `unknown setting roll speed: the settings are algorithm, backup-age, csk-lifetime`},
+		{"caa p.yaml {\nkey auto k\nroll safety fast\n}", "want a duration such as 90m, 24h or 30d"},
+		{"caa p.yaml {\nkey auto k\nroll safety 1h30d\n}", "want a duration such as 90m, 24h or 30d"},
+		{"caa p.yaml {\nkey auto k\nroll safety 99999d\n}", "want a duration such as 90m, 24h or 30d"},
+		{"caa p.yaml {\nkey auto k\nroll algorithm md5\n}", `invalid roll algorithm "md5": want ecdsap256sha256 or ed25519 or rsasha256`},
+		{"caa p.yaml {\nkey auto k\nroll safety 1h\nroll safety 2h\n}", "duplicate option roll safety"},
+		{"caa p.yaml {\nkey auto k\nroll safety -1h\n}", "want a duration such as 90m, 24h or 30d"},
+		{"caa p.yaml {\nkey auto k\nroll heartbeat 2h\nreload off\n}", ":3 - Error during parsing: heartbeat 2h0m0s: with propagation"},
+		{"caa p.yaml {\nkey file k\nroll safety 1h\n}", ":3 - Error during parsing: roll needs key auto"},
+		{"caa p.yaml {\nunsigned\ncosigner f\n}", ":3 - Error during parsing: cosigner needs signed zones"},
 		{"caa p.yaml {\nkey auto k\ncosigner\n}", "write cosigner FILE..."},
 		{"caa p.yaml {\nunsigned\n}\ncaa q.yaml {\nunsigned\n}", "one caa block"},
 	} {
@@ -458,12 +490,50 @@ func TestCorefileErrors(t *testing.T) {
 	}
 }
 
+// What cannot be opened is named by its absolute path, with the line of the Corefile where it is written.
+func TestCorefilePathErrors(t *testing.T) {
+	t.Chdir(t.TempDir())
+	folder, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"file": "", "a.txt": "a.example.org. 60 IN A 192.0.2.1\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ block, want string }{
+		{"key file Kexample.org.+013+00001", "Testfile:2:1: key file: open FOLDER/Kexample.org.+013+00001.key: no such file or directory"},
+		{"key auto keys\n\ncosigner b.txt", "Testfile:4:1: cosigner: open FOLDER/b.txt: no such file or directory"},
+		{"key auto keys\ncosigner a.txt", "Testfile:3:1: cosigner FOLDER/a.txt: the file has a A record of a.example.org.: it may have DNSKEY records only"},
+		{"key auto keys\nstate file/state", "Testfile:3:1: state: mkdir FOLDER/file: not a directory"},
+		{"key auto file/keys\nparent off", "Testfile:2:1: key auto FOLDER/file/keys: mkdir FOLDER/file: not a directory"},
+		{"unsigned\nparent off", "Testfile:1:1: cannot open the policy FOLDER/p.yaml: no such file or directory"},
+	} {
+		cfg, err := parseConfig(caddy.NewTestController("dns", "caa p.yaml example.org {\n"+c.block+"\n}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := newBlock(cfg, &dnsserver.Config{}, nil, cfg.keyring())
+		if err == nil {
+			if strings.Contains(c.block, "file/keys") {
+				_ = os.WriteFile("p.yaml", []byte("version: 1\nzones: {example.org: {issue: none, nameservers: [{name: ns.example.net}]}}\n"), 0o600)
+			}
+			err = newLoader(b, surroundings{routes: newRoutes(b)}).source.Start(nil)
+			_ = os.Remove("p.yaml")
+		}
+		if want := strings.ReplaceAll(c.want, "FOLDER", folder); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", c.block, err, want)
+		}
+	}
+}
+
 func TestReloadAndLastGood(t *testing.T) {
 	t.Parallel()
 	h, dir := build(t, testPolicy, "key auto $DIR/keys\nstate $DIR/state", nil)
 	l := h.loader
 	file := filepath.Join(dir, "caa.yaml")
-	good := l.serving.Load().policy.Revision
+	good := l.block.serving().policy.Revision
 	replace := func(text string) {
 		t.Helper()
 		next := file + ".next"
@@ -483,32 +553,42 @@ func TestReloadAndLastGood(t *testing.T) {
 		replace(text)
 		l.look()
 		l.look()
-		if got := l.serving.Load().policy.Revision; got != good || l.trouble == "" {
-			t.Errorf("%s: revision %s is served, want %s; trouble %q", name, got, good, l.trouble)
+		if got := l.block.serving().policy.Revision; got != good || l.source.Status().Problem == "" {
+			t.Errorf("%s: revision %s is served, want %s; status %+v", name, got, good, l.source.Status())
 		}
 	}
 	// A restart with the refused file serves the last good one.
-	again, err := newLoader(l.cfg)
-	if err != nil {
-		t.Fatal(err)
+	again := begin(t, l.cfg, nil).loader
+	if again.block.serving().policy.Revision != good || again.source.Status().Problem == "" {
+		t.Error("after a restart the last good policy is not served")
 	}
-	if err := again.start(); err != nil || again.serving.Load().policy.Revision != good || again.trouble == "" {
-		t.Errorf("restart: %v", err)
-	}
-	// Deleted: told, and served on.
+	// Deleted: the status reports it, and the policy is still served.
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
 	l.look()
 	l.look()
-	if l.serving.Load().policy.Revision != good || !strings.Contains(string(l.trouble), "no such file") {
+	if l.block.serving().policy.Revision != good || !strings.Contains(string(l.source.Status().Problem), "no such file") {
 		t.Error("a deleted file took its policy along")
 	}
 	replace(strings.Replace(testPolicy, "names: {shop: {issue: none}", "names: {shop: {issue: [le]}", 1))
 	l.look()
 	l.look()
-	if l.serving.Load().policy.Revision == good || l.trouble != "" {
-		t.Errorf("the mended policy is not served: %s", l.trouble)
+	if l.block.serving().policy.Revision == good || l.source.Status().Problem != "" {
+		t.Errorf("the fixed policy is not served: %s", l.source.Status().Problem)
+	}
+}
+
+// When CoreDNS restarts itself without a state, what the instance before serves is what the file is held against.
+func TestRestartOnAHalf(t *testing.T) {
+	t.Parallel()
+	h, dir := build(t, testPolicy, "unsigned", nil)
+	live.add(h.loader)
+	defer live.remove(h.loader)
+	write(t, filepath.Join(dir, "caa.yaml"), testPolicy[:strings.Index(testPolicy, "certificates")])
+	good := h.loader.block.serving().policy.Revision
+	if again := begin(t, h.loader.cfg, nil).loader; again.block.serving().policy.Revision != good || !again.source.Status().Waits {
+		t.Errorf("status %+v", again.source.Status())
 	}
 }
 
@@ -558,7 +638,8 @@ func (*discard) RemoteAddr() net.Addr        { return &net.UDPAddr{IP: net.IPv4(
 
 func BenchmarkWarm(b *testing.B) {
 	h, _ := build(b, testPolicy, "key auto $DIR/keys", nil)
-	h.around.Store(&surroundings{transparent: true})
+	h.loader.layout.packed = true
+	h.loader.serveKeys()
 	r, w := question("www.example.org.", dns.TypeCAA), &discard{}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -571,7 +652,8 @@ func BenchmarkWarm(b *testing.B) {
 // As in the server, each query has a goroutine of its own.
 func BenchmarkRandom(b *testing.B) {
 	h, _ := build(b, testPolicy, "key auto $DIR/keys", nil)
-	h.around.Store(&surroundings{transparent: true})
+	h.loader.layout.packed = true
+	h.loader.serveKeys()
 	w, served := &discard{}, make(chan error)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
@@ -588,10 +670,13 @@ func BenchmarkRandom(b *testing.B) {
 
 // look loads the file if it has changed and rests, and waits until it is judged.
 func (l *loader) look() {
-	l.consider()
-	if l.judging != nil {
-		v := <-l.judging.done
-		l.judging = nil
-		l.decide(v)
+	l.source.Look()
+	l.settle()
+}
+
+// settle waits until what is being judged is judged, and acts on it.
+func (l *loader) settle() {
+	if judged := l.source.Judged(); judged != nil {
+		l.source.Decide(<-judged)
 	}
 }

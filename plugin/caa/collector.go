@@ -3,6 +3,7 @@ package caa
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/coredns-caa/caa/plugin/caa/keyring"
+	"github.com/coredns-caa/caa/plugin/caa/selfcheck"
+	"github.com/coredns-caa/caa/plugin/caa/source"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -17,20 +20,29 @@ import (
 // alarm is about a file and the log says which block.
 var (
 	signaturesDesc = describe("signatures_total", "Signatures by outcome: made, failed.", "file", "outcome")
-	hitsDesc       = describe("signature_cache_hits_total", "Signatures that were found in the cache.", "file")
-	missesDesc     = describe("signature_cache_misses_total", "Signatures that were not found in the cache.", "file")
+	hitsDesc       = describe("signature_cache_hits_total", "Signatures found in the cache.", "file")
+	missesDesc     = describe("signature_cache_misses_total", "Signatures not found in the cache.", "file")
 	entriesDesc    = describe("signature_cache_entries", "Signatures in the cache.", "file")
-	expiryDesc     = describe("signature_earliest_expiry_timestamp_seconds", "When the first of a zone's signatures in the cache ends.", "zone")
-	infoDesc       = describe("policy_info", "1 for each revision of the policy that is served; equal policies have equal revisions on every server.", "file", "revision")
-	loadedDesc     = describe("policy_loaded_timestamp_seconds", "When the policy that is served was accepted.", "file")
-	refusalsDesc   = describe("policy_refusals", "Refusals of the policy file as it lies on disk, 1 when it cannot be read; 0 when it is the one that is served.", "file")
-	requiredDesc   = describe("required_issuances", "Required issuances by issuer and what the self-check saw: may_issue, governed_elsewhere (an alias or zone cut leads out of our zones), not_served (no block of this server serves its zone), locked_out, unanswered, bogus.", "file", "issuer", "state")
-	keyDesc        = describe("key_state", "1 for the state that each key of key auto is in; caacheck keys says what it waits for.", "zone", "key", "role", "state")
-	nextDesc       = describe("key_next_event_timestamp_seconds", "When the first of a zone's keys goes on, as far as it is known.", "zone")
-	troubleDesc    = describe("key_trouble", "1 for each thing that is amiss with a zone's keys or their DS, by its code.", "zone", "code")
-	parentDesc     = describe("parent_servers", "Servers of a zone's parent that were asked for its DS, by outcome: answered, failed.", "zone", "outcome")
-	staleDesc      = describe("policy_stale", "1 while an earlier policy is served than the file has: the file was refused, cannot be read, or waits.", "file")
+	expiryDesc     = describe("signature_earliest_expiry_timestamp_seconds", "When the first of a zone's cached signatures expires.", "zone")
+	infoDesc       = describe("policy_info", "1 for each policy revision that is served; equal policies have equal revisions on every server.", "file", "revision")
+	loadedDesc     = describe("policy_loaded_timestamp_seconds", "When the served policy was accepted.", "file")
+	refusalsDesc   = describe("policy_refusals", "Refusals of the policy file on disk; 1 when it cannot be read, 0 when it is the policy that is served.", "file")
+	requiredDesc   = describe("required_issuances", "Required issuances by issuer and result of the last self-check: "+stateNames()+".", "file", "issuer", "state")
+	keyDesc        = describe("key_state", "1 for the current state of each key of key auto; caacheck keys shows what it waits for.", "zone", "key", "role", "state")
+	nextDesc       = describe("key_next_event_timestamp_seconds", "When the next key of a zone changes state, where that is known.", "zone")
+	troubleDesc    = describe("key_trouble", "1 for each problem with a zone's keys or their DS, by its code.", "zone", "code")
+	parentDesc     = describe("parent_servers", "Servers of the parent zone that were queried for a zone's DS, by outcome: answered, failed.", "zone", "outcome")
+	staleDesc      = describe("policy_stale", "1 while the served policy is older than the file: the file was refused, cannot be read, or waits.", "file")
 )
+
+// stateNames lists the states of required issuances.
+func stateNames() string {
+	var names []string
+	for _, state := range selfcheck.States {
+		names = append(names, string(state))
+	}
+	return strings.Join(names, ", ")
+}
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName(plugin.Namespace, pluginName, name), help, labels, nil)
@@ -82,18 +94,18 @@ func (c *collector) remove(l *loader) {
 	close(l.stop)
 	delete(c.loaders, l)
 	sum := c.retired[l.cfg.file]
-	sum.add(countsOf(l.signer.Stats()))
+	sum.add(countsOf(l.layout.signer.Stats()))
 	c.retired[l.cfg.file] = sum
 }
 
 // goodOf is what a block serves that reads the same file for the same zones: when CoreDNS restarts, what the
-// instance serves that is about to be replaced. nil when there is none.
-func (c *collector) goodOf(cfg *config) *good {
+// instance serves that is about to be replaced, or nil.
+func (c *collector) goodOf(cfg *config) *source.Good {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for l := range c.loaders {
 		if l.cfg.file == cfg.file && slices.Equal(l.cfg.zones, cfg.zones) {
-			return l.good.Load()
+			return l.source.Good()
 		}
 	}
 	return nil
@@ -129,17 +141,17 @@ type fileState struct {
 	loaded    time.Time // of the block that has the oldest
 	refusals  int       // of the block that has most
 	waits     bool      // in some block
-	required  map[string]map[sight]int
+	required  map[string]map[selfcheck.State]int
 }
 
 // see adds what a block's self-check saw.
-func (s *fileState) see(sights *map[string]map[sight]int) {
-	if sights == nil {
+func (s *fileState) see(checked *map[string]map[selfcheck.State]int) {
+	if checked == nil {
 		return
 	}
-	for issuer, byState := range *sights {
+	for issuer, byState := range *checked {
 		if s.required[issuer] == nil {
-			s.required[issuer] = map[sight]int{}
+			s.required[issuer] = map[selfcheck.State]int{}
 		}
 		for what, n := range byState {
 			s.required[issuer][what] += n
@@ -185,7 +197,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		show(staleDesc, prometheus.GaugeValue, stale, file)
 		for issuer, byState := range s.required {
-			for _, what := range sights {
+			for _, what := range selfcheck.States {
 				show(requiredDesc, prometheus.GaugeValue, float64(byState[what]), file, issuer, string(what))
 			}
 		}
@@ -203,17 +215,17 @@ func showKeys(s *keyring.Status, show func(d *prometheus.Desc, value float64, la
 	if next := s.Next(); !next.IsZero() {
 		show(nextDesc, float64(next.Unix()))
 	}
-	for code := range s.Amiss {
+	for code := range s.Problems {
 		show(troubleDesc, 1, code)
 	}
 	failed := 0
-	for _, o := range s.Said {
+	for _, o := range s.Parent {
 		if o.Err != nil {
 			failed++
 		}
 	}
-	if len(s.Said) > 0 {
-		show(parentDesc, float64(len(s.Said)-failed), "answered")
+	if len(s.Parent) > 0 {
+		show(parentDesc, float64(len(s.Parent)-failed), "answered")
 		show(parentDesc, float64(failed), "failed")
 	}
 }
@@ -225,7 +237,7 @@ func (c *collector) keys() map[string]keyring.Status {
 	defer c.mu.Unlock()
 	all := map[string]keyring.Status{}
 	for l := range c.loaders {
-		maps.Copy(all, l.keys.Status())
+		maps.Copy(all, l.block.keys.Status())
 	}
 	return all
 }
@@ -236,25 +248,27 @@ func (c *collector) states() (map[string]counts, map[string]*fileState, map[stri
 	defer c.mu.Unlock()
 	sums, files, expiries := maps.Clone(c.retired), map[string]*fileState{}, map[string]time.Time{}
 	for l := range c.loaders {
-		stats, status := l.signer.Stats(), l.status.Load()
+		stats, status := l.layout.signer.Stats(), l.source.Status()
 		sum := sums[l.cfg.file]
 		sum.add(countsOf(stats))
 		sums[l.cfg.file] = sum
 
 		s := files[l.cfg.file]
 		if s == nil {
-			s = &fileState{revisions: map[string]bool{}, loaded: status.loaded, required: map[string]map[sight]int{}}
+			s = &fileState{revisions: map[string]bool{}, loaded: status.Loaded, required: map[string]map[selfcheck.State]int{}}
 			files[l.cfg.file] = s
 		}
 		s.entries += stats.Kept
-		s.revisions[l.serving.Load().policy.Revision] = true
-		s.refusals, s.waits = max(s.refusals, status.refusals), s.waits || status.waits
-		s.see(l.sights.Load())
-		if status.loaded.Before(s.loaded) {
-			s.loaded = status.loaded
+		s.revisions[l.block.serving().policy.Revision] = true
+		s.refusals, s.waits = max(s.refusals, status.Refusals), s.waits || status.Waits
+		s.see(l.checked.Load())
+		if status.Loaded.Before(s.loaded) {
+			s.loaded = status.Loaded
 		}
 		for zone, first := range stats.Earliest {
-			expiries[zone] = earliest(expiries[zone], first)
+			if was, ok := expiries[zone]; !ok || first.Before(was) {
+				expiries[zone] = first
+			}
 		}
 	}
 	return sums, files, expiries

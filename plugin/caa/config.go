@@ -1,6 +1,8 @@
 package caa
 
 import (
+	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,11 +12,13 @@ import (
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/pkg/durations"
-	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/caa/keyring"
+	"github.com/coredns-caa/caa/plugin/caa/zones"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
@@ -42,9 +46,10 @@ type config struct {
 	cosigned []string      // files with the DNSKEYs of other signers
 	ttl      time.Duration // of what the policy language does not name
 	issuers  []operatorIssuer
-	reload   time.Duration // 0: off
-	stateDir string        // "" when absent
-	seen     map[string]policy.Position
+	reload   time.Duration              // 0: off
+	stateDir string                     // "" when absent
+	seen     map[string]policy.Position // the options that were given, and where first
+	written  map[string]policy.Position // the paths of files and folders, and where they are written
 }
 
 // operatorIssuer is an `issuer DOMAIN [NAMES...]` line: the server operator's own guard.
@@ -56,10 +61,10 @@ type operatorIssuer struct {
 
 // parseConfig reads the one `caa` block of a server block. Its errors name the Corefile's line.
 func parseConfig(c *caddy.Controller) (*config, error) {
-	cfg := &config{reload: defaultReload, ttl: defaultTTL, roll: defaultRoll(), seen: map[string]policy.Position{}}
+	cfg := &config{reload: defaultReload, ttl: zones.DefaultTTL, roll: defaultRoll(), seen: map[string]policy.Position{}, written: map[string]policy.Position{}}
 	for i := 0; c.Next(); i++ {
 		if i > 0 {
-			return nil, c.Errf("a server block holds one caa block; give this one's zones and options to the first, or a server block of its own")
+			return nil, c.Errf("a server block can have one caa block only: merge the two, or move this one to its own server block")
 		}
 		if err := cfg.parseBlock(c); err != nil {
 			return nil, err
@@ -75,8 +80,8 @@ func (cfg *config) parseBlock(c *caddy.Controller) error {
 	}
 	cfg.file, cfg.pos = rooted(c, args[0]), position(c)
 	for _, zone := range args[1:] {
-		if _, ok := dns.IsDomainName(zone); !ok {
-			return c.Errf("%q is not a zone's name", zone)
+		if _, ok := dnsname.Canonical(zone); !ok {
+			return c.Errf("%q is not a zone name", zone)
 		}
 	}
 	// A block with a key for each transport names its zone once for each.
@@ -86,17 +91,20 @@ func (cfg *config) parseBlock(c *caddy.Controller) error {
 		name := c.Val()
 		option, ok := options[name]
 		if !ok {
-			return c.Errf("unknown option %q; caa knows %s", name, strings.Join(optionNames, ", "))
+			return c.Errf("unknown option %q: the options are %s", name, strings.Join(optionNames, ", "))
 		}
-		if first, doubled := cfg.seen[name]; doubled && !option.repeats {
-			return c.Errf("option %q stands twice; the first is in line %d", name, first.Line)
+		first, again := cfg.seen[name]
+		switch {
+		case !again:
+			cfg.seen[name] = position(c)
+		case !option.repeats:
+			return c.Errf("duplicate option %q: the first is on line %d", name, first.Line)
 		}
-		cfg.seen[name] = position(c)
 		if err := option.parse(cfg, c); err != nil {
 			return err
 		}
 	}
-	return cfg.check(c)
+	return cfg.check()
 }
 
 func (cfg *config) setZones(zones []string) {
@@ -106,28 +114,50 @@ func (cfg *config) setZones(zones []string) {
 	}
 }
 
-// check holds the options against each other.
-func (cfg *config) check(c *caddy.Controller) error {
+// check holds the options against each other. Its errors name the line of the option.
+func (cfg *config) check() error {
 	signed := cfg.keyDir != "" || len(cfg.keyFiles) > 0
 	switch {
 	case signed && cfg.unsigned:
-		return c.Errf("key and unsigned exclude each other; keep one of them")
+		return cfg.errorOf("unsigned", "key and unsigned exclude each other: keep one of them")
 	case !signed && !cfg.unsigned:
 		// An implicit key would make two servers of one zone disagree, and that is a lock-out.
-		return c.Errf("say how the zones are signed: key auto DIRECTORY, key file KEY..., or unsigned for no DNSSEC")
+		return cfg.errorOf("", "no signing option: write key auto DIRECTORY, key file KEY..., or unsigned for no DNSSEC")
 	}
-	if first, ok := cfg.seen["cosigner"]; ok && !signed {
-		return c.Errf("cosigner in line %d is about signed zones, and these are unsigned", first.Line)
+	if _, given := cfg.seen["cosigner"]; given && !signed {
+		return cfg.errorOf("cosigner", "cosigner needs signed zones, but this block has unsigned")
 	}
-	if first, ok := cfg.seen["roll"]; ok {
+	if _, given := cfg.seen["roll"]; given {
 		if cfg.keyDir == "" {
-			return c.Errf("roll in line %d is about key auto, and there is none", first.Line)
+			return cfg.errorOf("roll", "roll needs key auto, which this block does not have")
 		}
 		if err := cfg.roll.Check(); err != nil {
-			return c.Errf("roll: %v", err)
+			return cfg.errorOf("roll", "%v", err)
 		}
 	}
 	return nil
+}
+
+// errorOf returns an error of an option that was given, or of the block, in the form of caddy's.
+func (cfg *config) errorOf(option, format string, args ...any) error {
+	at, ok := cfg.seen[option]
+	if !ok {
+		at = cfg.pos
+	}
+	return fmt.Errorf("%s:%d - Error during parsing: %s", at.File, at.Line, fmt.Sprintf(format, args...))
+}
+
+// locate returns an error about keys with the line of the Corefile where its file is written.
+func (cfg *config) locate(err error) error {
+	of := new(keyring.FileError)
+	if !errors.As(err, &of) {
+		return err
+	}
+	at, ok := cfg.written[of.Path]
+	if option, _, _ := strings.Cut(of.Option, " "); !ok {
+		at = cfg.seen[option]
+	}
+	return fmt.Errorf("%v: %w", at, err)
 }
 
 // option is one row of the block's language.
@@ -159,12 +189,12 @@ func (cfg *config) parseKey(c *caddy.Controller) error {
 	}
 	switch kind, rest := args[0], args[1:]; {
 	case kind == "auto" && len(rest) == 1:
-		cfg.keyDir = rooted(c, rest[0])
+		cfg.keyDir = cfg.path(c, rest[0])
 	case kind == "auto":
 		return c.Errf("key auto takes one directory, not %d", len(rest))
 	case kind == "file":
 		for _, file := range rest {
-			cfg.keyFiles = append(cfg.keyFiles, rooted(c, file))
+			cfg.keyFiles = append(cfg.keyFiles, cfg.path(c, file))
 		}
 	default:
 		return c.Errf("unknown kind of key %q; write key auto DIRECTORY, or key file KEY...", kind)
@@ -174,7 +204,7 @@ func (cfg *config) parseKey(c *caddy.Controller) error {
 
 func (cfg *config) parseUnsigned(c *caddy.Controller) error {
 	if args := c.RemainingArgs(); len(args) > 0 {
-		return c.Errf("unsigned takes no argument, but %q follows", args[0])
+		return c.Errf("unsigned takes no argument, got %q", args[0])
 	}
 	cfg.unsigned = true
 	return nil
@@ -186,8 +216,11 @@ func (cfg *config) parseIssuer(c *caddy.Controller) error {
 		return c.Errf("write issuer DOMAIN [NAMES...], with the CA's Issuer Domain Name, such as letsencrypt.org")
 	}
 	issuer := operatorIssuer{domain: args[0], pos: position(c)}
+	if meant := issuers.OfLabel(issuer.domain); meant != "" {
+		return c.Errf("%q is not an Issuer Domain Name: did you mean %s?", issuer.domain, meant)
+	}
 	for _, name := range args[1:] {
-		canonical, ok := canonicalName(name)
+		canonical, ok := dnsname.Canonical(name)
 		if !ok {
 			return c.Errf("%q is not a domain name", name)
 		}
@@ -208,7 +241,7 @@ func (cfg *config) parseReload(c *caddy.Controller) error {
 	}
 	d, err := durations.NewDurationFromArg(args[0])
 	if err != nil || d < minReload {
-		return c.Errf("reload takes a duration of at least %v, or off; not %q", minReload, args[0])
+		return c.Errf("invalid reload %[2]q: want a duration of at least %[1]v, or off", minReload, args[0])
 	}
 	cfg.reload = d
 	return nil
@@ -219,7 +252,7 @@ func (cfg *config) parseState(c *caddy.Controller) error {
 	if len(args) != 1 {
 		return c.Errf("write state DIRECTORY")
 	}
-	cfg.stateDir = rooted(c, args[0])
+	cfg.stateDir = cfg.path(c, args[0])
 	return nil
 }
 
@@ -230,7 +263,7 @@ func (cfg *config) parseTTL(c *caddy.Controller) error {
 	}
 	d, err := durations.NewDurationFromArg(args[0])
 	if err != nil || d < time.Second || d > zonesign.MaxTTL*time.Second || d%time.Second != 0 {
-		return c.Errf("ttl takes a duration in whole seconds, from 1s to a week; not %q", args[0])
+		return c.Errf("invalid ttl %q: want whole seconds, from 1s to a week (168h)", args[0])
 	}
 	cfg.ttl = d
 	return nil
@@ -238,8 +271,8 @@ func (cfg *config) parseTTL(c *caddy.Controller) error {
 
 // keyring is what the block says of keys.
 func (cfg *config) keyring() keyring.Config {
-	ttl := newTTLs(cfg)
-	return keyring.Config{Folder: cfg.keyDir, Files: cfg.keyFiles, Zones: cfg.zones, Covers: cfg.covers, TTL: ttl.apex, Largest: ttl.largest,
+	ttl := zones.NewTTLs(cfg.ttl, cfg.roll.data)
+	return keyring.Config{Folder: cfg.keyDir, Files: cfg.keyFiles, Zones: cfg.zones, Covers: cfg.covers, TTL: ttl.Apex, Largest: ttl.Largest,
 		Roll: cfg.roll.Settings, Parent: cfg.parent, Orphans: cfg.orphans, Cosigners: cfg.cosigned}
 }
 
@@ -264,19 +297,42 @@ func (cfg *config) requirements(apexes []string) []guard.Requirement {
 
 // covers reports whether the block answers for name: one of its zones is at or above it.
 func (cfg *config) covers(name string) bool {
-	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
-		if cfg.covered[name[off:]] {
+	for up := range dnsname.Up(name) {
+		if cfg.covered[up] {
 			return true
 		}
 	}
-	return cfg.covered["."]
+	return false
+}
+
+// apexes are the block's zones as zones of their own. The root is not one: `.` says that the block
+// answers for whatever the file lists.
+func (cfg *config) apexes() []string {
+	var apexes []string
+	for _, zone := range cfg.zones {
+		if zone != "." {
+			apexes = append(apexes, zone)
+		}
+	}
+	return apexes
 }
 
 func position(c *caddy.Controller) policy.Position {
 	return policy.Position{File: c.File(), Line: c.Line(), Column: 1}
 }
 
-// rooted resolves a path of the Corefile as CoreDNS does: below the root directive's folder.
+// path resolves the path of a file or folder that the server keeps or reads keys in, and notes where it is written. It is
+// absolute, for messages.
+func (cfg *config) path(c *caddy.Controller, path string) string {
+	path = rooted(c, path)
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	cfg.written[path] = position(c)
+	return path
+}
+
+// rooted resolves a path of the Corefile as CoreDNS does: in the root directive's folder.
 func rooted(c *caddy.Controller, path string) string {
 	root := dnsserver.GetConfig(c).Root
 	if filepath.IsAbs(path) || root == "" {
@@ -293,11 +349,4 @@ func distinct(names []string) []string {
 		seen[name] = true
 		return again
 	})
-}
-
-func canonicalName(name string) (string, bool) {
-	if _, ok := dns.IsDomainName(name); !ok {
-		return "", false
-	}
-	return dns.CanonicalName(name), true
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coredns/caddy"
+	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/caa/keyring"
@@ -48,7 +49,7 @@ func TestCosigners(t *testing.T) {
 		t.Errorf("CDS at one %q, at the other %q", cds[0], cds[1])
 	}
 	m := ask(t, servers[0], question("www.example.org.", dns.TypeCAA), true)
-	verify(t, servers[1].CAA, m) // by the other's DNSKEY RRset
+	verify(t, servers[1].built, m) // by the other's DNSKEY RRset
 
 	theirs, err := os.ReadFile(files[1])
 	if err != nil {
@@ -62,18 +63,18 @@ func TestCosigners(t *testing.T) {
 		"half a record": half, "an algorithm without a key that signs data (RFC 4035 2.2)": string(theirs) + another,
 	} {
 		write(t, files[1], text)
-		servers[0].run(t, 2*time.Hour, func() { parent.follow(t, servers[0].CAA, zone) })
+		servers[0].run(t, 2*time.Hour, func() { parent.follow(t, servers[0].built, zone) })
 		got, status := sorted(ask(t, servers[0], question(zone, dns.TypeDNSKEY), true).Answer, dns.TypeDNSKEY), servers[0].status(zone)
-		if !slices.Equal(got, dnskeys[0]) || !status.Amiss[keyring.CosignerFile] || !slices.ContainsFunc(status.Told, func(text string) bool {
-			return strings.Contains(text, files[1]) && strings.Contains(text, "published as they were") && !strings.Contains(text, "/keys")
+		if !slices.Equal(got, dnskeys[0]) || !status.Problems[keyring.CosignerFile] || !slices.ContainsFunc(status.Messages, func(text string) bool {
+			return strings.Contains(text, files[1]) && strings.Contains(text, "read earlier are still published") && !strings.Contains(text, "/keys")
 		}) {
-			t.Errorf("%s: %q, %v %q", name, got, status.Amiss, status.Told)
+			t.Errorf("%s: %q, %v %q", name, got, status.Problems, status.Messages)
 		}
 	}
 	write(t, files[1], string(theirs))
 	servers[0].run(t, 2*time.Hour, func() {})
-	if status := servers[0].status(zone); status.Amiss[keyring.CosignerFile] {
-		t.Errorf("in order again, and %q", status.Told)
+	if status := servers[0].status(zone); status.Problems[keyring.CosignerFile] {
+		t.Errorf("in order again, and %q", status.Messages)
 	}
 
 	// Our own keys roll while the file is of no use.
@@ -106,28 +107,33 @@ func TestBadCosigners(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, c := range map[string]struct{ text, want string }{
-		"no DNSKEY":      {"example.org. 60 IN A 192.0.2.1\n", "holds a A record of example.org., where DNSKEY belongs"},
+		"no DNSKEY":      {"example.org. 60 IN A 192.0.2.1\n", "has a A record of example.org.: it may have DNSKEY records only"},
 		"another zone":   {"example.net. 60 IN DNSKEY 257 3 13 AAAA\n", "a key of example.net., which this block does not serve"},
 		"no zone file":   {"\x00\x01", "dns: "},
-		"empty":          {"", "it holds no DNSKEY record"},
-		"comments alone": {"; none yet\n", "it holds no DNSKEY record"},
-		"half a record":  {"example.org. 60 IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZ\n", "is the record whole?)"},
+		"empty":          {"", "the file has no DNSKEY record"},
+		"comments alone": {"; none yet\n", "the file has no DNSKEY record"},
+		"half a record":  {"example.org. 60 IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZ\n", "is the record complete?)"},
 		"another method": {"example.org. 60 IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\n", "do not sign both DNSKEY and data (RFC 4035 2.2)"},
 	} {
 		file := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
 		write(t, file, c.text)
 		cfg, _ := configure(t, testPolicy, "key auto $DIR/keys\ncosigner "+file)
-		l, err := newLoader(cfg)
+		b, err := prepare(cfg, cfg.keyring(), nil)
 		if err == nil {
-			err = l.start()
+			err = b.start()
 		}
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "cosigner: "+file) {
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: error %v, want %q and the file", name, err, c.want)
 		}
 	}
-	if _, err := newLoader(parsed(t, "caa p.yaml example.org {\nkey auto k\ncosigner /nowhere\n}")); err == nil || !strings.Contains(err.Error(), "/nowhere") {
+	if _, err := openBlock(parsed(t, "caa p.yaml example.org {\nkey auto k\ncosigner /nowhere\n}")); err == nil || !strings.Contains(err.Error(), "/nowhere") {
 		t.Errorf("a missing file: %v", err)
 	}
+}
+
+// openBlock opens what a block keeps on disk.
+func openBlock(cfg *config) (*block, error) {
+	return newBlock(cfg, &dnsserver.Config{}, nil, cfg.keyring())
 }
 
 func parsed(t *testing.T, block string) *config {

@@ -14,6 +14,8 @@ import (
 	"github.com/coredns/coredns/plugin/pkg/dnstest"
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/caa/overlay"
 )
 
 const defaultPolicy = `version: 1
@@ -24,7 +26,7 @@ zones:
 `
 
 // buildIn is build for a block that answers for these zones, "." being all.
-func buildIn(t testing.TB, zones, policy, options string, next plugin.Handler) *CAA {
+func buildIn(t testing.TB, zones, policy, options string, next plugin.Handler) *built {
 	t.Helper()
 	dir := t.TempDir()
 	name := filepath.Join(dir, "caa.yaml")
@@ -35,15 +37,7 @@ func buildIn(t testing.TB, zones, policy, options string, next plugin.Handler) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := newLoader(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.next = next
-	if err := l.start(); err != nil {
-		t.Fatal(err)
-	}
-	return &CAA{Next: next, loader: l}
+	return begin(t, cfg, next)
 }
 
 // dataZones is the file plugin over zones that may come and go, as with the plugin auto.
@@ -61,14 +55,14 @@ func dataZones(t testing.TB, apexes ...string) *file.Zones {
 	return zones
 }
 
-// over is the file plugin over what lies in zones at the moment.
+// over is the file plugin over what is in zones at the moment.
 func over(zones *file.Zones) plugin.Handler {
 	return test.HandlerFunc(func(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 		return file.File{Zones: *zones}.ServeDNS(ctx, w, r)
 	})
 }
 
-// Every zone that appears below is protected from its first question on, whatever that is, and one that
+// Every zone that the next plugin begins to serve is protected from its first question on, whatever that is, and one that
 // goes is no longer answered for.
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
@@ -109,24 +103,24 @@ func TestDiscovery(t *testing.T) {
 			t.Errorf("%s has gone, and is answered: %d %v %v", name, code, err, rec.Msg)
 		}
 	}
-	if left := h.loader.serving.Load().found.all(); left["one.example."] != nil || left["deep.two.example."] == nil {
+	if left := h.loader.block.serving().zones; left.Found("one.example.") != nil || left.Found("deep.two.example.") == nil {
 		t.Errorf("kept: %v", left)
 	}
 }
 
-// A resolver's answers are about the whole world, which is none of ours: only an authoritative answer
+// A resolver's answers are about the whole world, which is not ours: only an authoritative answer
 // shows a zone. And without a default nothing is discovered.
 func TestNothingIsDiscovered(t *testing.T) {
 	t.Parallel()
 	zones := dataZones(t, "one.example.")
 	resolver := test.HandlerFunc(func(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
-		c := &capture{ResponseWriter: w}
+		c := &overlay.Capture{ResponseWriter: w}
 		code, err := over(zones).ServeDNS(ctx, c, r)
-		c.msg.Authoritative = false
-		w.WriteMsg(c.msg)
+		c.Msg.Authoritative = false
+		w.WriteMsg(c.Msg)
 		return code, err
 	})
-	for what, h := range map[string]*CAA{
+	for what, h := range map[string]*built{
 		"a resolver": buildIn(t, ".", defaultPolicy, "key auto $DIR/keys", resolver),
 		"no default": buildIn(t, ".", overlayPolicy, "key auto $DIR/keys", over(zones)),
 		"not ours":   buildIn(t, "example.org", defaultPolicy, "key auto $DIR/keys", over(zones)),
@@ -144,7 +138,7 @@ func TestNothingIsDiscovered(t *testing.T) {
 func TestOperatorGuardsZonesToCome(t *testing.T) {
 	t.Parallel()
 	const policy = "version: 1\nissuers: {le: {domain: letsencrypt.org}}\ndefault: {issue: [le]}\n"
-	if h := buildIn(t, ".", policy, "unsigned\nissuer letsencrypt.org", over(dataZones(t))); h.loader.serving.Load() == nil {
+	if h := buildIn(t, ".", policy, "unsigned\nissuer letsencrypt.org", over(dataZones(t))); h.loader.block.serving() == nil {
 		t.Error("nothing is served")
 	}
 	dir := t.TempDir()
@@ -156,12 +150,11 @@ func TestOperatorGuardsZonesToCome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := newLoader(cfg)
+	b, err := prepare(cfg, cfg.keyring(), over(dataZones(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.next = over(dataZones(t))
-	if err := l.start(); err == nil || !strings.Contains(err.Error(), "zones that are not listed: digicert.com cannot issue") {
+	if err := b.start(); err == nil || !strings.Contains(err.Error(), "zones that the policy does not list: digicert.com cannot issue") {
 		t.Errorf("got %v", err)
 	}
 }

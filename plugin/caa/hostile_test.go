@@ -61,8 +61,8 @@ func checkRefusal(t *testing.T, err error, file string) {
 
 const goodBeforeHostile = "version: 1\nissuers: {le: {domain: letsencrypt.org}}\ndefault: {issue: [le]}\nzones: {}\n"
 
-// hostileLoader is one whose file has a name like a policy's hostile texts.
-func hostileLoader(t *testing.T, next plugin.Handler) (*loader, string) {
+// hostileBlock is one whose file has a name like a policy's hostile texts.
+func hostileBlock(t *testing.T, next plugin.Handler) (*built, string) {
 	t.Helper()
 	cfg, _ := configure(t, goodBeforeHostile, "unsigned")
 	file := filepath.Join(t.TempDir(), "caa"+strings.ReplaceAll(forgery, "/", "-")+".yaml")
@@ -70,12 +70,11 @@ func hostileLoader(t *testing.T, next plugin.Handler) (*loader, string) {
 		t.Fatal(err)
 	}
 	cfg.file = file
-	l, err := newLoader(cfg)
+	b, err := prepare(cfg, cfg.keyring(), next)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.next = next
-	return l, file
+	return b, file
 }
 
 // FuzzHostilePolicy: whatever a policy file has in it, and whatever it is called, each line that the loader logs is one
@@ -93,29 +92,27 @@ func FuzzHostilePolicy(f *testing.F) {
 
 func checkHostile(t *testing.T, next plugin.Handler, text []byte) {
 	t.Helper()
-	l, file := hostileLoader(t, next)
+	b, file := hostileBlock(t, next)
+	l := b.loader
+	clock := time.Now()
+	l.layout.now = func() time.Time { return clock }
 	checkLog(t, logged(func() {
-		if err := l.start(); err != nil {
+		if err := b.start(); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.read(l.good.Load()); err != nil {
-			t.Fatal(err)
-		}
-		v := <-l.judging.done
-		l.judging = nil
-		a, err := l.serveFile(v)
-		if err != nil {
-			l.complain(err)
+		before := l.block.serving().policy
+		write(t, file, string(text))
+		l.look()
+		l.look()
+		clock = clock.Add(time.Minute) // if it is held, it has rested
+		l.look()
+		if err := reload(l, before); err != nil {
 			checkRefusal(t, err, file)
 		} else {
-			l.announce(l.cfg.file, a)
 			l.greet("127.0.0.1", "53")
 		}
-		sc := &selfCheck{CAA: &CAA{Next: next, loader: l}, rest: func(time.Duration) bool { return true }}
-		sc.run(context.Background(), l.serving.Load())
+		sc := newSelfCheck(l, func(time.Duration) bool { return true })
+		sc.run(context.Background(), l.block.serving())
 	}))
 }
 

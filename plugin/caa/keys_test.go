@@ -23,24 +23,24 @@ import (
 
 // registry is the parent of zones: two servers, which have the same DS.
 type registry struct {
-	mu   sync.Mutex
-	ds   map[string][]*dns.DS
-	dead error
-	told chan string // zones of whose new CDS it was told; nil: it does not want to know
+	mu       sync.Mutex
+	ds       map[string][]*dns.DS
+	dead     error
+	notified chan string // zones of each NOTIFY(CDS) that it received; nil: it accepts none
 }
 
 func (r *registry) notify(_ context.Context, zone string) (string, error) {
-	if r.told == nil {
+	if r.notified == nil {
 		return "", nil
 	}
-	r.told <- zone
+	r.notified <- zone
 	return "nic.example", nil
 }
 
-func (r *registry) say(_ context.Context, zones []string) map[string][]keyroll.Observation {
+func (r *registry) observe(_ context.Context, zones []string) map[string][]keyroll.Observation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	said := map[string][]keyroll.Observation{}
+	observed := map[string][]keyroll.Observation{}
 	for _, zone := range zones {
 		if zone == "." {
 			continue
@@ -50,10 +50,10 @@ func (r *registry) say(_ context.Context, zones []string) map[string][]keyroll.O
 			if r.dead == nil {
 				o = keyroll.Observe(server, r.ds[zone], nil)
 			}
-			said[zone] = append(said[zone], o)
+			observed[zone] = append(observed[zone], o)
 		}
 	}
-	return said
+	return observed
 }
 
 func (r *registry) has(zone string, ds ...*dns.DS) {
@@ -66,7 +66,7 @@ func (r *registry) has(zone string, ds ...*dns.DS) {
 }
 
 // follow does what CDS say, as RFC 7344 6 has it.
-func (r *registry) follow(t *testing.T, h *CAA, zone string) {
+func (r *registry) follow(t *testing.T, h *built, zone string) {
 	t.Helper()
 	m := ask(t, h, question(zone, dns.TypeCDS), true)
 	var ds []*dns.DS
@@ -85,14 +85,14 @@ func (r *registry) follow(t *testing.T, h *CAA, zone string) {
 
 // clocked is a handler whose keys roll by a clock that stands until it is set.
 type clocked struct {
-	*CAA
+	*built
 	at time.Time
 }
 
 func buildRolling(t *testing.T, policy, options string, next plugin.Handler, parent *registry) *clocked {
 	t.Helper()
 	cfg, _ := configure(t, policy, "key auto $DIR/keys\n"+options)
-	first := &clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}
+	first := &clocked{built: &built{loader: &loader{cfg: cfg}}, at: time.Now()}
 	return first.restart(t, next, parent)
 }
 
@@ -109,20 +109,20 @@ func (c *clocked) restart(t *testing.T, next plugin.Handler, parent *registry) *
 func (c *clocked) begin(next plugin.Handler, parent *registry) (*clocked, error) {
 	n := &clocked{at: c.at}
 	keys := c.loader.cfg.keyring()
-	keys.Now, keys.Ask, keys.Notify, keys.Parent.Off = func() time.Time { return n.at }, parent.say, parent.notify, false
-	l, err := newLoaderOn(c.loader.cfg, keys)
+	keys.Now, keys.Ask, keys.Notify, keys.Parent.Off = func() time.Time { return n.at }, parent.observe, parent.notify, false
+	b, err := prepare(c.loader.cfg, keys, next)
 	if err != nil {
 		return nil, err
 	}
-	l.next, n.CAA = next, &CAA{Next: next, loader: l}
-	return n, l.start()
+	n.built = b
+	return n, b.start()
 }
 
 // run lets time pass until some moment, as the watch of the keys does.
 func (c *clocked) run(t *testing.T, d time.Duration, each func()) {
 	t.Helper()
 	for end := c.at.Add(d); !c.at.After(end); {
-		changed, next := c.loader.keys.Look(t.Context())
+		changed, next := c.loader.block.keys.Look(t.Context())
 		if changed {
 			c.loader.rekey()
 		}
@@ -134,7 +134,7 @@ func (c *clocked) run(t *testing.T, d time.Duration, each func()) {
 	}
 }
 
-func (c *clocked) status(zone string) keyring.Status { return c.loader.keys.Status()[zone] }
+func (c *clocked) status(zone string) keyring.Status { return c.loader.block.keys.Status()[zone] }
 
 func (c *clocked) states(zone string) (states []string) {
 	for _, key := range c.status(zone).Zone.Keys {
@@ -180,7 +180,7 @@ func TestKeysRoll(t *testing.T) {
 	}
 	var seen []string
 	each := func() {
-		parent.follow(t, h.CAA, zone)
+		parent.follow(t, h.built, zone)
 		if now := fmt.Sprint(h.states(zone)); len(seen) == 0 || seen[len(seen)-1] != now {
 			seen = append(seen, now)
 		}
@@ -194,24 +194,24 @@ func TestKeysRoll(t *testing.T) {
 	}
 }
 
-// RFC 9859: the parent is told of new CDS when all servers have them, once, and of nothing else.
-func TestParentIsTold(t *testing.T) {
+// RFC 9859: the parent is notified of new CDS once, when all servers have them, and of nothing else.
+func TestParentIsNotified(t *testing.T) {
 	t.Parallel()
-	parent := &registry{told: make(chan string, 100)}
+	parent := &registry{notified: make(chan string, 100)}
 	h := buildRolling(t, testPolicy, "roll backup-age 1h", nil, parent)
-	heard := func() (zones []string) {
+	notifications := func() (zones []string) {
 		for {
 			select {
-			case zone := <-parent.told:
+			case zone := <-parent.notified:
 				zones = append(zones, zone)
-			case <-time.After(50 * time.Millisecond): // whoever tells does not wait to be heard
+			case <-time.After(50 * time.Millisecond): // the server does not wait for the answer
 				slices.Sort(zones)
 				return zones
 			}
 		}
 	}
 	both := []string{"example.org.", "sub.example.org."}
-	each := func() { parent.follow(t, h.CAA, "example.org.") }
+	each := func() { parent.follow(t, h.built, "example.org.") }
 	for _, c := range []struct {
 		name string
 		run  time.Duration
@@ -222,16 +222,16 @@ func TestParentIsTold(t *testing.T) {
 		{"nothing new", 3 * time.Hour, nil},
 	} {
 		h.run(t, c.run, each)
-		if got := heard(); !slices.Equal(got, c.want) {
-			t.Errorf("%s: told of %q, want %q", c.name, got, c.want)
+		if got := notifications(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: notified of %q, want %q", c.name, got, c.want)
 		}
 	}
 	if _, refused, err := keyfolder.New(h.loader.cfg.keyDir).Ask("example.org.", h.at, keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK}); err != nil || refused != nil {
 		t.Fatal(refused, err)
 	}
 	h.run(t, 4*24*time.Hour, each)
-	if got := heard(); !slices.Equal(got, both[:1]) {
-		t.Errorf("a roll: told of %q, want once of %q", got, both[:1])
+	if got := notifications(); !slices.Equal(got, both[:1]) {
+		t.Errorf("a roll: notified of %q, want once of %q", got, both[:1])
 	}
 }
 
@@ -242,7 +242,7 @@ func TestRequests(t *testing.T) {
 	const zone = "example.org."
 	parent := &registry{}
 	h := buildRolling(t, testPolicy, "roll backup-age 1h", nil, parent)
-	each := func() { parent.follow(t, h.CAA, zone) }
+	each := func() { parent.follow(t, h.built, zone) }
 	request := func(r keyroll.Request) {
 		t.Helper()
 		if _, refused, err := keyfolder.New(h.loader.cfg.keyDir).Ask(zone, h.at, r); err != nil || refused != nil {
@@ -261,7 +261,7 @@ func TestRequests(t *testing.T) {
 		request(c.request)
 		h.run(t, 4*24*time.Hour, func() {
 			each()
-			if h.loader.serving.Load().zones[zone].Set != nil {
+			if h.loader.block.serving().zones.Zone(zone).Keys.Set != nil {
 				h.wantSecure(t, parent, zone)
 			} else if len(parent.ds[zone]) > 0 {
 				t.Error("unsigned, and the parent has a DS")
@@ -292,7 +292,7 @@ func (c *clocked) wantSecure(t *testing.T, parent *registry, zone string) {
 	}
 	for _, q := range []*dns.Msg{question(zone, dns.TypeCAA), question(zone, dns.TypeMX), question("x."+zone, dns.TypeTXT), question(zone, dns.TypeCDS), question(zone, dns.TypeCDNSKEY)} {
 		m := ask(t, c, q, true)
-		verify(t, c.CAA, m)
+		verify(t, c.built, m)
 		if nsec := typesOf(m, dns.TypeNSEC); len(nsec) == 0 && len(m.Answer) == 0 {
 			t.Errorf("%v has no denial: %v", q.Question, m)
 		}
@@ -364,10 +364,10 @@ func TestOrphanedDS(t *testing.T) {
 		want    string // the error of the start, in this order, between dots: first how to serve the zone, last what orphan costs
 		refused string // the same of a zone that is refused, while others are served
 	}{
-		"key auto": {"key auto $DIR/keys", nil, "", "example.org: its parent has a DS (key tag and algorithm 4711 13, at a.nic.example, b.nic.example), and no key that is served here matches it ... " +
-			"Serve it with the key that the DS names: put its files into ... (Kexample.org.+013+04711, .key and .private) ... have the parent remove the DS ... the TTL of the old DS (1h0m0s) is over ... orphan example.org ... stays bogus until"},
-		"key file":               {"$FILES", nil, "no key that is served here matches it ... Serve it with the key that the DS names: list its files in key file (Kexample.org.+013+04711 ... remove the DS ... orphan example.org ... stays bogus until", ""},
-		"unsigned":               {"unsigned", nil, "no key that is served here matches it ... list its files in key file, in place of unsigned ... remove the DS ... orphan example.org ... stays bogus until", ""},
+		"key auto": {"key auto $DIR/keys", nil, "", "no served key matches the parent's DS (key tag and algorithm 4711 13, at a.nic.example, b.nic.example) ... " +
+			"Serve the zone with the key of that DS: copy its files to ... (Kexample.org.+013+04711, .key and .private) ... have the parent remove the DS ... the TTL of the old DS (1h0m0s) has passed ... orphan example.org ... stays bogus until"},
+		"key file":               {"$FILES", nil, "no served key matches the parent's DS ... Serve the zone with the key of that DS: list its files in key file (Kexample.org.+013+04711 ... remove the DS ... orphan example.org ... stays bogus until", ""},
+		"unsigned":               {"unsigned", nil, "no served key matches the parent's DS ... replace unsigned with key file and its files ... remove the DS ... orphan example.org ... stays bogus until", ""},
 		"key auto, meant":        {"key auto $DIR/keys\norphan example.org", nil, "", ""},
 		"key file, meant":        {"$FILES\norphan example.org", nil, "", ""},
 		"unsigned, meant":        {"unsigned\norphan example.org", nil, "", ""},
@@ -380,7 +380,7 @@ func TestOrphanedDS(t *testing.T) {
 			cfg, _ := configure(t, testPolicy, options)
 			parent := &registry{dead: c.dead}
 			parent.has("example.org.", foreign.(*dns.DS))
-			first := &clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}
+			first := &clocked{built: &built{loader: &loader{cfg: cfg}}, at: time.Now()}
 			h, err := first.begin(nil, parent)
 			switch {
 			case err == nil && c.want != "":
@@ -410,10 +410,10 @@ func TestOrphanedDS(t *testing.T) {
 					t.Errorf("another zone: %v", m)
 				}
 				status := h.status("example.org.")
-				if !status.Amiss["zone-refused"] || !inOrder(strings.Join(status.Told, " "), c.refused) {
+				if !status.Problems["zone-refused"] || !inOrder(strings.Join(status.Messages, " "), c.refused) {
 					t.Errorf("%v", status)
 				}
-			} else if h.loader.serving.Load().zones["example.org."].Set == nil != cfg.unsigned {
+			} else if h.loader.block.serving().zones.Zone("example.org.").Keys.Set == nil != cfg.unsigned {
 				t.Error("signed and unsigned are confused")
 			}
 		})
@@ -446,18 +446,18 @@ func TestOrphanLasts(t *testing.T) {
 			cfg, _ := configure(t, testPolicy, strings.ReplaceAll(options, "$FILES", keyFiles(t, "example.org.", "sub.example.org."))+"\norphan example.org")
 			parent := &registry{}
 			parent.has("example.org.", foreign.(*dns.DS))
-			h, err := (&clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}).begin(nil, parent)
+			h, err := (&clocked{built: &built{loader: &loader{cfg: cfg}}, at: time.Now()}).begin(nil, parent)
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := func(when string, bogus bool) {
 				t.Helper()
 				status := h.status("example.org.")
-				told := slices.ContainsFunc(status.Told, func(text string) bool {
-					return inOrder(text, "its parent has a DS ... served all the same, as orphan asks for, and stays bogus until ... serve it with the key that the DS names: ")
+				reported := slices.ContainsFunc(status.Messages, func(text string) bool {
+					return inOrder(text, "no served key matches the parent's DS ... served anyway, because of orphan, and stays bogus until ... serve the zone with the key of that DS: ")
 				})
-				if status.Amiss[string(keyroll.Orphaned)] != bogus || told != bogus {
-					t.Errorf("%s: %v, %q", when, status.Amiss, status.Told)
+				if status.Problems[string(keyroll.Orphaned)] != bogus || reported != bogus {
+					t.Errorf("%s: %v, %q", when, status.Problems, status.Messages)
 				}
 			}
 			want("at the start", true)
@@ -468,7 +468,7 @@ func TestOrphanLasts(t *testing.T) {
 			h.run(t, 5*time.Hour, func() { want("it speaks again", true) })
 			parent.has("example.org.")
 			if !cfg.unsigned {
-				parent.has("example.org.", h.loader.serving.Load().zones["example.org."].Set.DS()...)
+				parent.has("example.org.", h.loader.block.serving().zones.Zone("example.org.").Keys.Set.DS()...)
 			}
 			h.run(t, 2*time.Hour, func() {})
 			want("its DS names our key", false)
@@ -492,7 +492,7 @@ func TestKeyOfDSComesBack(t *testing.T) {
 	}
 	parent.has("example.org.", key.DNSKEY.ToDS(dns.SHA256))
 	h.run(t, 2*time.Hour, func() {})
-	if !h.status("example.org.").Amiss[string(keyroll.Orphaned)] {
+	if !h.status("example.org.").Problems[string(keyroll.Orphaned)] {
 		t.Error("not bogus without the key")
 	}
 	for _, suffix := range []string{".private", ".key"} {
@@ -503,8 +503,8 @@ func TestKeyOfDSComesBack(t *testing.T) {
 		write(t, filepath.Join(h.loader.cfg.keyDir, filepath.Base(base)+suffix), string(text))
 	}
 	h.run(t, 2*time.Hour, func() {})
-	if status := h.status("example.org."); status.Amiss[string(keyroll.Orphaned)] {
-		t.Errorf("bogus with the key: %q", status.Told)
+	if status := h.status("example.org."); status.Problems[string(keyroll.Orphaned)] {
+		t.Errorf("bogus with the key: %q", status.Messages)
 	}
 	h.wantSecure(t, parent, "example.org.")
 }
@@ -516,41 +516,41 @@ func TestOrphanAtReload(t *testing.T) {
 	parent := &registry{}
 	h := buildRolling(t, testPolicy, "", nil, parent)
 	l := h.loader
-	l.now = func() time.Time { return h.at }
+	l.layout.now = func() time.Time { return h.at }
 	foreign, _ := dns.NewRR("new.example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
 	parent.has("new.example.org.", foreign.(*dns.DS))
 	write(t, l.cfg.file, strings.Replace(testPolicy, "certificates:", "  new.example.org: {nameservers: [{name: ns.example.net}], issue: [le]}\ncertificates:", 1))
 	l.look()
 	l.look()
-	if l.serving.Load().zones["new.example.org."] != nil || !strings.Contains(string(l.trouble), "new.example.org: its parent has a DS") {
-		t.Fatalf("served, or told %q", l.trouble)
+	if l.block.serving().zones.Zone("new.example.org.") != nil || !strings.Contains(string(l.source.Status().Problem), "new.example.org is not served: no served key matches the parent's DS") {
+		t.Fatalf("served, or refused with %q", l.source.Status().Problem)
 	}
 	parent.has("new.example.org.")
-	h.at = h.at.Add(reminder)
-	l.remind()
-	l.look()
-	if z := l.serving.Load().zones["new.example.org."]; z == nil || z.Set == nil || l.trouble != "" {
-		t.Errorf("not served when the parent is right: %q", l.trouble)
+	h.at = h.at.Add(10 * time.Minute) // a refused file is judged again
+	l.source.Tick()
+	l.settle()
+	if z := l.block.serving().zones.Zone("new.example.org."); z == nil || z.Keys.Set == nil || l.source.Status().Problem != "" {
+		t.Errorf("not served when the parent is right: %q", l.source.Status().Problem)
 	}
 }
 
-// A parent that takes another DS while we serve is told of, also after a restart: that one zone is bogus is no
-// reason to serve none. After a long stop nobody knows whose fault it is.
+// A parent that changes to another DS while we serve is reported, also after a restart: one bogus zone is no reason to
+// stop serving the others. After a long stop it is unknown whether the keys or the DS are wrong.
 func TestParentChanges(t *testing.T) {
 	t.Parallel()
 	parent := &registry{}
 	h := buildRolling(t, testPolicy, "", nil, parent)
-	h.run(t, 6*time.Hour, func() { parent.follow(t, h.CAA, "example.org.") })
+	h.run(t, 6*time.Hour, func() { parent.follow(t, h.built, "example.org.") })
 	foreign, _ := dns.NewRR("example.org. 3600 IN DS 4711 13 2 49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD46E6C4B45C55D4AC49FD")
 	parent.has("example.org.", foreign.(*dns.DS))
 	again := h.restart(t, nil, parent)
-	if status := again.status("example.org."); !status.Amiss[string(keyroll.Orphaned)] || len(status.Told) != 1 {
-		t.Errorf("nobody is told: %v", status)
+	if status := again.status("example.org."); !status.Problems[string(keyroll.Orphaned)] || len(status.Messages) != 1 {
+		t.Errorf("not reported: %v", status)
 	}
 	again.at = again.at.Add(3 * time.Hour)
 	late := again.restart(t, nil, parent)
-	if told := late.status("example.org.").Told; len(told) != 1 || !strings.Contains(told[0], "no key that is served here matches it") {
-		t.Errorf("after a long stop: %v", told)
+	if messages := late.status("example.org.").Messages; len(messages) != 1 || !strings.Contains(messages[0], "no served key matches the parent's DS") {
+		t.Errorf("after a long stop: %v", messages)
 	}
 	if m := ask(t, late, question("example.org.", dns.TypeCAA), true); m.Rcode != dns.RcodeServerFailure {
 		t.Errorf("after a long stop: %v", m)
@@ -569,7 +569,7 @@ func TestMovingHere(t *testing.T) {
 	if got := h.states("example.org."); !slices.Equal(got, []string{"CSK ready"}) {
 		t.Fatalf("with another's DS: %q", got)
 	}
-	parent.follow(t, h.CAA, "example.org.")
+	parent.follow(t, h.built, "example.org.")
 	h.run(t, 4*time.Hour, func() { h.wantSecure(t, parent, "example.org.") })
 	if got := h.states("example.org."); !slices.Equal(got, []string{"CSK active"}) {
 		t.Errorf("with ours: %q", got)
@@ -581,7 +581,7 @@ func TestRootZone(t *testing.T) {
 	t.Parallel()
 	cfg, _ := configure(t, "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {.: {nameservers: [{name: ns.example.net, addresses: [192.0.2.1]}], issue: [le]}}\n", "key auto $DIR/keys")
 	cfg.setZones([]string{"."})
-	first := &clocked{CAA: &CAA{loader: &loader{cfg: cfg}}, at: time.Now()}
+	first := &clocked{built: &built{loader: &loader{cfg: cfg}}, at: time.Now()}
 	h := first.restart(t, nil, &registry{})
 	steps := 0
 	h.run(t, 6*time.Hour, func() { steps++ })
@@ -590,12 +590,12 @@ func TestRootZone(t *testing.T) {
 	}
 }
 
-// What cannot be read leaves served what was served, and is told once.
+// When the folder cannot be read, the same keys are still served, and the error is reported once.
 func TestFolderBreaks(t *testing.T) {
 	t.Parallel()
 	parent := &registry{}
 	h := buildRolling(t, testPolicy, "", nil, parent)
-	before := h.loader.serving.Load().zones["example.org."].Set
+	before := h.loader.block.serving().zones.Zone("example.org.").Keys.Set
 	states, err := filepath.Glob(filepath.Join(h.loader.cfg.keyDir, "Kexample.org.keyroll"))
 	if err != nil || len(states) != 1 {
 		t.Fatal(states, err)
@@ -604,14 +604,14 @@ func TestFolderBreaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.run(t, 4*time.Hour, func() {})
-	if h.loader.serving.Load().zones["example.org."].Set != before {
+	if h.loader.block.serving().zones.Zone("example.org.").Keys.Set != before {
 		t.Error("other keys are served")
 	}
-	if told := h.status("example.org.").Told; len(told) != 1 {
-		t.Errorf("told %q", told)
+	if messages := h.status("example.org.").Messages; len(messages) != 1 {
+		t.Errorf("reported %q", messages)
 	}
 	m := ask(t, h, question("www.example.org.", dns.TypeCAA), true)
-	verify(t, h.CAA, m)
+	verify(t, h.built, m)
 }
 
 // RFC 7583 3.2.1: the largest TTL of the data is what was served, at least what is taken for granted of data
@@ -645,7 +645,7 @@ func TestSharedFolder(t *testing.T) {
 	other := one.restart(t, nil, parent)
 	one.run(t, 3*time.Hour, func() {})
 	other.at = one.at
-	if changed, _ := other.loader.keys.Look(t.Context()); !changed {
+	if changed, _ := other.loader.block.keys.Look(t.Context()); !changed {
 		t.Fatal("the other server sees nothing new")
 	}
 	other.loader.rekey()

@@ -21,7 +21,7 @@ import (
 func keeping(t *testing.T, parent *registry, options string) *clocked {
 	t.Helper()
 	h := buildRolling(t, testPolicy, "state "+t.TempDir()+"\nroll backup-age 1h\n"+options, nil, parent)
-	h.run(t, 6*time.Hour, func() { parent.follow(t, h.CAA, "example.org.") })
+	h.run(t, 6*time.Hour, func() { parent.follow(t, h.built, "example.org.") })
 	return h
 }
 
@@ -109,11 +109,11 @@ func TestKeysOutliveTheirFolder(t *testing.T) {
 					t.Fatalf("%q are served in the place of %q", got, before)
 				}
 				status := h.status("example.org.")
-				if !status.Amiss["keys-lost"] && !status.Amiss["folder-lost"] && !status.Amiss["keys-unreadable"] {
+				if !status.Problems["keys-lost"] && !status.Problems["folder-lost"] && !status.Problems["keys-unreadable"] {
 					t.Errorf("nothing shows it: %v", status)
 				}
-				if told := strings.Join(status.Told, "\n"); !strings.Contains(told, "caacheck keys restore") {
-					t.Errorf("told %q", told)
+				if messages := strings.Join(status.Messages, "\n"); !strings.Contains(messages, "caacheck keys restore") {
+					t.Errorf("reported %q", messages)
 				}
 				// Back, into a folder that is there.
 				if name == "the folder cannot be read" {
@@ -135,7 +135,7 @@ func TestKeysOutliveTheirFolder(t *testing.T) {
 					must(t, folder.Remove(sent))
 					return answer
 				}
-				// To start anew would lose the only copy.
+				// To start with new keys would lose the only copy.
 				if answer := send(keyfolder.Errand{Verb: keyfolder.StartNew, Zone: "example.org."}); !strings.Contains(answer.Failed["example.org."], "caacheck keys restore") || !slices.Equal(h.dnskeys(t), before) {
 					t.Fatalf("keys new: %+v, %q", answer, h.dnskeys(t))
 				}
@@ -144,7 +144,7 @@ func TestKeysOutliveTheirFolder(t *testing.T) {
 					t.Fatalf("%+v", answer)
 				}
 				wantKept(t, there, contents(t, dir))
-				if status := h.status("example.org."); status.Amiss["keys-lost"] || status.Amiss["folder-lost"] || status.Amiss["keys-unreadable"] {
+				if status := h.status("example.org."); status.Problems["keys-lost"] || status.Problems["folder-lost"] || status.Problems["keys-unreadable"] {
 					t.Errorf("after keys restore: %v", status)
 				}
 				// The copy is good for a restart, and the next roll goes through.
@@ -152,11 +152,11 @@ func TestKeysOutliveTheirFolder(t *testing.T) {
 				if got := h.dnskeys(t); !slices.Equal(slices.DeleteFunc(got, func(k string) bool { return !slices.Contains(before, k) }), before) {
 					t.Fatalf("after a restart: %q, want %q", got, before)
 				}
-				h.run(t, 5*time.Hour, func() { parent.follow(t, h.CAA, "example.org."); h.wantSecure(t, parent, "example.org.") })
+				h.run(t, 5*time.Hour, func() { parent.follow(t, h.built, "example.org."); h.wantSecure(t, parent, "example.org.") })
 				if _, refused, err := folder.Ask("example.org.", h.at, keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK, Urgent: true}); err != nil || refused != nil {
 					t.Fatal(refused, err)
 				}
-				h.run(t, 2*24*time.Hour, func() { parent.follow(t, h.CAA, "example.org."); h.wantSecure(t, parent, "example.org.") })
+				h.run(t, 2*24*time.Hour, func() { parent.follow(t, h.built, "example.org."); h.wantSecure(t, parent, "example.org.") })
 				if after := h.dnskeys(t); len(after) != 1 || slices.Equal(after, before) {
 					t.Errorf("the roll: %q after %q, %v", after, before, h.states("example.org."))
 				}
@@ -211,7 +211,7 @@ func TestFolderComesBack(t *testing.T) {
 	}
 	must(t, os.Rename(dir+".away", dir))
 	h.run(t, 3*time.Minute, func() { h.wantSecure(t, parent, "example.org.") })
-	if status := h.status("example.org."); len(status.Amiss) > 0 || len(status.Told) > 0 {
+	if status := h.status("example.org."); len(status.Problems) > 0 || len(status.Messages) > 0 {
 		t.Errorf("%v", status)
 	}
 	if got := h.dnskeys(t); !slices.Equal(got, before) {
@@ -233,7 +233,7 @@ func TestStateAloneIsLost(t *testing.T) {
 	}
 }
 
-// A zone that had keys, by the record or its parent's DS, is refused alone at a start without them, and served once
+// A zone that had keys, the record or its parent's DS, is refused alone at a start without them, and served once
 // they are back or people want new ones.
 func TestStartWithoutKeys(t *testing.T) {
 	t.Parallel()
@@ -245,13 +245,13 @@ func TestStartWithoutKeys(t *testing.T) {
 		forget  bool // there is no record
 		want    string
 	}{
-		{"a record and a DS", "", true, false, false, "by the record"},
-		{"a record alone", "", false, false, false, "by the record"},
-		{"a record, and a parent that is silent", "", false, true, false, "by the record"},
-		{"a DS alone", "", true, false, true, "its parent has a DS"},
+		{"a record and a DS", "", true, false, false, "the record"},
+		{"a record alone", "", false, false, false, "the record"},
+		{"a record, and a parent that is silent", "", false, true, false, "the record"},
+		{"a DS alone", "", true, false, true, "no served key matches the parent's DS"},
 		{"a record of which half was written", "", false, false, false, "cannot be read"},
 		{"neither", "", false, false, true, ""},
-		{"a record, and orphan", "orphan example.org", true, false, false, "by the record"},
+		{"a record, and orphan", "orphan example.org", true, false, false, "the record"},
 		{"no record, and orphan", "orphan example.org", true, false, true, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -292,13 +292,13 @@ func TestStartWithoutKeys(t *testing.T) {
 				}
 				return
 			}
-			told := strings.Join(h.status("example.org.").Told, "\n")
+			messages := strings.Join(h.status("example.org.").Messages, "\n")
 			for _, says := range []string{c.want, "example.org is not served"} {
-				if !strings.Contains(told, says) {
-					t.Errorf("told %q, want %q", told, says)
+				if !strings.Contains(messages, says) {
+					t.Errorf("reported %q, want %q", messages, says)
 				}
 			}
-			if !servfail() || !h.status("example.org.").Amiss["zone-refused"] {
+			if !servfail() || !h.status("example.org.").Problems["zone-refused"] {
 				t.Errorf("not refused: %v", h.status("example.org."))
 			}
 			h.run(t, 2*time.Hour, func() {})
@@ -388,9 +388,9 @@ func TestReloadWithoutFolder(t *testing.T) {
 	before := h.dnskeys(t)
 	stop := make(chan struct{})
 	defer close(stop)
-	go keyring.Watch(h.loader.keys, stop, func() {})
+	go keyring.Watch(h.loader.block.keys, stop, func() {})
 	must(t, os.Rename(h.loader.cfg.keyDir, h.loader.cfg.keyDir+".away")) // at once, for the server writes
-	for end := time.Now().Add(time.Minute); !h.status("example.org.").Amiss["folder-lost"]; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !h.status("example.org.").Problems["folder-lost"]; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nothing shows that the folder is lost")
 		}
@@ -413,7 +413,218 @@ func TestStrayKeyFile(t *testing.T) {
 	}
 	h.run(t, time.Hour, func() { h.wantSecure(t, parent, "example.org.") })
 	h = h.restart(t, nil, parent)
-	if got, told := h.dnskeys(t), strings.Join(h.status("example.org.").Told, "\n"); !slices.Equal(got, before) || !strings.Contains(told, "is not used: remove it") {
-		t.Errorf("%q, want %q; %s", got, before, told)
+	if got, messages := h.dnskeys(t), strings.Join(h.status("example.org.").Messages, "\n"); !slices.Equal(got, before) || !strings.Contains(messages, "is not used: delete") {
+		t.Errorf("%q, want %q; %s", got, before, messages)
+	}
+}
+
+// moving is keeping, with another folder of keys to go to.
+func moving(t *testing.T, parent *registry) (h *clocked, from, to string) {
+	t.Helper()
+	h = keeping(t, parent, "roll keep 12h")
+	from = h.loader.cfg.keyDir
+	return h, from, filepath.Join(filepath.Dir(from), "keyz")
+}
+
+// inFolder is the same block with another folder of keys.
+func (c *clocked) inFolder(dir string) *clocked {
+	cfg := *c.loader.cfg
+	cfg.keyDir = dir
+	return &clocked{built: &built{loader: &loader{cfg: &cfg}}, at: c.at}
+}
+
+// key auto names another folder, as after a typing error: at a start each zone that had keys is refused, and nothing is
+// made; it is served again when the path is set back, when the zone's files are in the new folder, or when people want
+// new keys.
+func TestKeysInAnotherFolder(t *testing.T) {
+	t.Parallel()
+	move := func(t *testing.T, from, to string) {
+		t.Helper()
+		must(t, os.MkdirAll(to, 0o700))
+		paths, err := filepath.Glob(filepath.Join(from, "K*"))
+		must(t, err)
+		for _, path := range paths {
+			must(t, os.Rename(path, filepath.Join(to, filepath.Base(path))))
+		}
+	}
+	for name, out := range map[string]func(t *testing.T, h *clocked, parent *registry, from, to string) *clocked{
+		"the path is set back": func(t *testing.T, h *clocked, parent *registry, from, _ string) *clocked {
+			return h.inFolder(from).restart(t, nil, parent)
+		},
+		"the files are moved": func(t *testing.T, h *clocked, _ *registry, from, to string) *clocked {
+			move(t, from, to)
+			h.run(t, time.Minute, func() {})
+			return h
+		},
+		"the files are moved before": nil,
+		"the files are copied": func(t *testing.T, h *clocked, _ *registry, from, to string) *clocked {
+			must(t, os.CopyFS(to, os.DirFS(from)))
+			h.run(t, time.Minute, func() {})
+			return h
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			parent := &registry{}
+			h, from, to := moving(t, parent)
+			before := h.dnskeys(t)
+			if out == nil {
+				move(t, from, to)
+			}
+			h = h.inFolder(to).restart(t, nil, parent)
+			if out != nil {
+				for _, zone := range []string{"example.org.", "sub.example.org."} {
+					if m := ask(t, h, question(zone, dns.TypeSOA), true); m.Rcode != dns.RcodeServerFailure {
+						t.Errorf("%v", m)
+					}
+				}
+				h.run(t, time.Hour, func() {})
+				if made, _ := filepath.Glob(filepath.Join(to, "K*")); len(made) > 0 {
+					t.Errorf("made %q", made)
+				}
+				reported := strings.Join(h.status("example.org.").Messages, "\n")
+				for _, says := range []string{"example.org is not served", from, to, "Set key auto back to " + from, "move or copy", "caacheck keys new " + to + " example.org"} {
+					if !strings.Contains(reported, says) {
+						t.Errorf("reported %q, want %q", reported, says)
+					}
+				}
+				h = out(t, h, parent, from, to)
+			}
+			if got := h.dnskeys(t); !slices.Equal(got, before) {
+				t.Fatalf("%q, want %q; %v", got, before, h.status("example.org."))
+			}
+			h.run(t, 5*time.Hour, func() { parent.follow(t, h.built, "example.org."); h.wantSecure(t, parent, "example.org.") })
+			if status := h.status("example.org."); len(status.Problems) > 0 || len(status.Messages) > 0 {
+				t.Errorf("%v", status)
+			}
+		})
+	}
+}
+
+// People want new keys in another folder.
+func TestNewKeysInAnotherFolder(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h, _, to := moving(t, parent)
+	parent.has("example.org.")
+	before := h.dnskeys(t)
+	h = h.inFolder(to).restart(t, nil, parent)
+	must(t, os.Mkdir(to, 0o700))
+	_, err := keyfolder.New(to).Send(keyfolder.Errand{Verb: keyfolder.StartNew, Zone: "example.org."}, h.at)
+	must(t, err)
+	h.run(t, time.Minute, func() {})
+	after := h.dnskeys(t)
+	if len(after) != 1 || slices.Equal(after, before) {
+		t.Fatalf("%q after %q", after, before)
+	}
+	h = h.restart(t, nil, parent)
+	if got := h.dnskeys(t); !slices.Equal(got, after) {
+		t.Errorf("after a restart %q, want %q", got, after)
+	}
+	if m := ask(t, h, question("sub.example.org.", dns.TypeSOA), true); m.Rcode != dns.RcodeServerFailure {
+		t.Errorf("the zone of which nobody wants new keys: %v", m)
+	}
+}
+
+// The record of a folder that a zone has left says nothing when the zone comes back with keys that it has rolled to since.
+func TestZoneComesBackToItsFolder(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h, from, to := moving(t, parent)
+	must(t, os.Rename(from, to))
+	h = h.inFolder(to).restart(t, nil, parent)
+	before := h.dnskeys(t)
+	step := func() { parent.follow(t, h.built, "example.org."); h.wantSecure(t, parent, "example.org.") }
+	h.run(t, 5*time.Hour, step)
+	if _, refused, err := keyfolder.New(to).Ask("example.org.", h.at, keyroll.Request{Verb: keyroll.RollKey, Role: keyroll.CSK, Urgent: true}); err != nil || refused != nil {
+		t.Fatal(refused, err)
+	}
+	h.run(t, 4*24*time.Hour, step)
+	after := h.dnskeys(t)
+	if len(after) != 1 || slices.Equal(after, before) {
+		t.Fatalf("the roll: %q after %q", after, before)
+	}
+	must(t, os.Rename(to, from))
+	parent.mu.Lock()
+	parent.dead = errors.New("timeout") // else its DS would show which keys are right
+	parent.mu.Unlock()
+	h = h.inFolder(from).restart(t, nil, parent)
+	if got := h.dnskeys(t); !slices.Equal(got, after) {
+		t.Fatalf("%q, want %q; %v", got, after, h.status("example.org."))
+	}
+}
+
+// When CoreDNS loads a Corefile with another folder, the new instance serves on with the keys that the old one holds, and
+// writes them there when people ask for it.
+func TestReloadWithAnotherFolder(t *testing.T) {
+	t.Parallel()
+	parent := &registry{}
+	h, from, to := moving(t, parent)
+	before := h.dnskeys(t)
+	stop := make(chan struct{})
+	go keyring.Watch(h.loader.block.keys, stop, func() {})
+	var again *clocked
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if again = h.inFolder(to).restart(t, nil, parent); again.status("example.org.").Problems["folder-lost"] {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the watch has not begun: %v", again.status("example.org."))
+		}
+	}
+	close(stop)
+	if got := again.dnskeys(t); !slices.Equal(got, before) {
+		t.Fatalf("%q, want %q", got, before)
+	}
+	again.run(t, 5*time.Hour, func() { again.wantSecure(t, parent, "example.org.") })
+	reported := strings.Join(again.status("example.org.").Messages, "\n")
+	for _, says := range []string{from, to, "do not restart", "Set key auto back to " + from, "caacheck keys restore " + to, "caacheck keys new " + to + " example.org"} {
+		if !strings.Contains(reported, says) {
+			t.Errorf("reported %q, want %q", reported, says)
+		}
+	}
+	if _, err := os.Stat(to); err == nil {
+		t.Error("the folder was made")
+	}
+	must(t, os.Mkdir(to, 0o700))
+	_, err := keyfolder.New(to).Send(keyfolder.Errand{Verb: keyfolder.Restore}, again.at)
+	must(t, err)
+	again.run(t, time.Minute, func() { again.wantSecure(t, parent, "example.org.") })
+	again = again.restart(t, nil, parent)
+	if got := again.dnskeys(t); !slices.Equal(got, before) || len(again.status("example.org.").Problems) > 0 {
+		t.Errorf("%q, want %q; %v", got, before, again.status("example.org."))
+	}
+}
+
+// A block without keys of its own yet is new where another block serves the zone with the recorded keys of its own folder,
+// as views do, and not where that folder has lost them.
+func TestKeysOfAnotherBlock(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []bool{false, true} {
+		parent := &registry{}
+		h, from, to := moving(t, parent)
+		parent.has("example.org.")
+		n := h.inFolder(to)
+		keys := n.loader.cfg.keyring()
+		keys.Now, keys.Ask, keys.Notify = func() time.Time { return h.at }, parent.observe, parent.notify
+		keys.OwnedElsewhere = func(zone, folder string) bool { return zone == "example.org." && folder == from }
+		if lost {
+			removeFiles(t, from, "Kexample.org.*")
+		}
+		b, err := prepare(n.loader.cfg, keys, nil)
+		must(t, err)
+		n.built = b
+		must(t, n.start())
+		n.run(t, time.Minute, func() {})
+		served := ask(t, n, question("example.org.", dns.TypeSOA), true).Rcode == dns.RcodeSuccess
+		if served == lost {
+			t.Errorf("lost %v: served %v; %v", lost, served, n.status("example.org."))
+		}
+		if m := ask(t, n, question("sub.example.org.", dns.TypeSOA), true); m.Rcode != dns.RcodeServerFailure {
+			t.Errorf("a zone that no other block has: %v", m)
+		}
+		if got := h.restart(t, nil, parent).status("example.org.").Problems["zone-refused"]; got != lost {
+			t.Errorf("lost %v: the first block refuses it: %v", lost, got)
+		}
 	}
 }

@@ -9,22 +9,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-const pluginName = "caa"
-
 // Metrics, by CoreDNS's conventions (plugin.md): what is counted as it happens. What is a state is
 // read when somebody asks for it (collector.go). The registry keeps one of each for the process.
 var (
 	queryCount = promauto.NewCounterVec(prometheus.CounterOpts{
 		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "queries_total",
-		Help: "Questions about a zone of a caa block, by what they mean for issuance: CAA, a key or delegation type, the challenge's types, or another.",
+		Help: "Queries for a zone of a caa block, by type: those that decide about an issuance, or other.",
 	}, []string{"server", "zone", "type"})
 	failureCount = promauto.NewCounterVec(prometheus.CounterOpts{
 		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "failures_total",
-		Help: "Questions answered with SERVFAIL because no valid signature could be made.",
+		Help: "Queries answered with SERVFAIL: no valid signature could be made, the zone's keys are missing, or the next plugin gave no answer.",
 	}, []string{"server", "zone"})
 	reloadCount = promauto.NewCounterVec(prometheus.CounterOpts{
 		Namespace: plugin.Namespace, Subsystem: pluginName, Name: "policy_reloads_total",
-		Help: "Changes of the policy file that were looked at, by outcome: accepted, refused, unreadable, waiting.",
+		Help: "Changes of the policy file, by outcome: accepted, refused, unreadable, waiting.",
 	}, []string{"file", "outcome"})
 )
 

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coredns/coredns/plugin/pkg/dnstest"
 	"github.com/coredns/coredns/plugin/test"
@@ -17,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/coredns-caa/caa/plugin/caa/keyring"
+	"github.com/coredns-caa/caa/plugin/caa/selfcheck"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
@@ -53,7 +53,7 @@ func TestCollectorOverBlocks(t *testing.T) {
 	first, _ := build(t, testPolicy, "key auto $DIR/keys", nil)
 	second, dir := build(t, testPolicy, "key auto $DIR/keys", nil)
 	first.loader.cfg.file, second.loader.cfg.file = "caa.yaml", filepath.Join(dir, "caa.yaml")
-	for _, h := range []*CAA{first, second} {
+	for _, h := range []*built{first, second} {
 		c.add(h.loader)
 		ask(t, h, question("www.example.org.", dns.TypeCAA), true)
 	}
@@ -64,9 +64,9 @@ func TestCollectorOverBlocks(t *testing.T) {
 	second.loader.look()
 	second.loader.cfg.file = "caa.yaml"
 
-	first.loader.sights.Store(&map[string]map[sight]int{"letsencrypt.org": {mayIssue: 2, governed: 1}})
-	second.loader.sights.Store(&map[string]map[sight]int{"letsencrypt.org": {mayIssue: 1}, "digicert.com": {lockedOut: 1}})
-	revision := first.loader.serving.Load().policy.Revision
+	first.loader.checked.Store(&map[string]map[selfcheck.State]int{"letsencrypt.org": {selfcheck.MayIssue: 2, selfcheck.Governed: 1}})
+	second.loader.checked.Store(&map[string]map[selfcheck.State]int{"letsencrypt.org": {selfcheck.MayIssue: 1}, "digicert.com": {selfcheck.LockedOut: 1}})
+	revision := first.loader.block.serving().policy.Revision
 	got := gathered(t, c)
 	for name, want := range map[string]float64{
 		"signatures_total caa.yaml made": 2, "signature_cache_entries caa.yaml": 2, "policy_info caa.yaml " + revision: 1,
@@ -126,36 +126,28 @@ func (broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 
 type brokenKeys struct {
 	keyring.Keyring
-	t   *testing.T
-	dir string
+	t *testing.T
 }
 
-func (b brokenKeys) Of(z *policy.Zone) (*keyring.Keys, error) {
-	base, err := zonesign.NewKeyFiles(b.dir, z.Name, dns.ECDSAP256SHA256, true, func(uint16) bool { return false }, time.Now())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	key, err := zonesign.LoadKey(base)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+func (b brokenKeys) Ensure(_ context.Context, z *policy.Zone) (*keyring.Keys, error) {
+	key := newKey(b.t, z.Name)
 	key.Signer = broken{key.Signer}
+	set, err := zonesign.NewKeySet(z.Name, 3600, key)
 	keys := keyring.Unsigned()
-	keys.Set, err = zonesign.NewKeySet(z.Name, 3600, key)
+	keys.Set = set
 	return keys, err
 }
 
 // Never an unsigned answer: SERVFAIL, with the reason for people (RFC 8914) and in the metrics.
 func TestFailingSigner(t *testing.T) {
 	t.Parallel()
-	h, dir := build(t, testPolicy, "unsigned", nil)
-	h.loader.keys = brokenKeys{h.loader.keys, t, dir}
-	before := h.loader.serving.Load()
-	h.loader.source.again()
-	h.loader.look()
-	next := h.loader.serving.Load()
+	h, _ := build(t, testPolicy, "unsigned", nil)
+	h.loader.layout.keys = brokenKeys{h.loader.layout.keys, t}
+	before := h.loader.block.serving()
+	writeAgain(t, h.loader)
+	next := h.loader.block.serving()
 	if next == before {
-		t.Fatal(h.loader.trouble)
+		t.Fatal(h.loader.source.Status().Problem)
 	}
 	failures := func() float64 {
 		return gathered(t, failureCount)["failures_total  example.org."] // asked by no server of CoreDNS
@@ -171,32 +163,7 @@ func TestFailingSigner(t *testing.T) {
 	if got := failures() - counted; got != 1 {
 		t.Errorf("failures_total moved by %v", got)
 	}
-	if next.signer.Stats().Failed != 1 {
+	if next.zones.Signer().Stats().Failed != 1 {
 		t.Error("the signer counts no failure")
-	}
-}
-
-// A refused policy is told of again as long as it lasts.
-func TestReminder(t *testing.T) {
-	t.Parallel()
-	h, dir := build(t, testPolicy, "unsigned", nil)
-	l := h.loader
-	clock := time.Now()
-	l.now = func() time.Time { return clock }
-	if err := os.WriteFile(filepath.Join(dir, "caa.yaml"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	l.look()
-	l.look()
-	for _, c := range []struct {
-		later time.Duration
-		again bool
-	}{{reminder - 1, false}, {1, true}, {reminder / 2, false}, {reminder / 2, true}} {
-		clock = clock.Add(c.later)
-		before := l.told
-		l.remind()
-		if again := l.told != before; again != c.again {
-			t.Errorf("%v later: told again: %v", c.later, again)
-		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"reflect"
 	"regexp"
 	"slices"
@@ -18,7 +17,10 @@ import (
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
+	"github.com/coredns-caa/caa/plugin/caa/overlay"
+	"github.com/coredns-caa/caa/plugin/caa/plugins"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
 // This file looks at the other plugins of the server block. One before caa in the chain may change an answer after it
@@ -36,42 +38,51 @@ type neighbour struct {
 	plugin string
 	above  bool // whether it matters before caa in the chain, or after it
 	signed bool // whether it matters only to signed zones
-	find   func(h plugin.Handler, l *loader, s *serving) []problem
+	find   func(h plugin.Handler, n *neighbourhood, s *serving) []problem
 }
 
 var neighbours = append([]neighbour{
-	{"dns64", true, true, always(true, "dns64 adds AAAA records that are not signed to answers of signed zones, which validating resolvers reject: take dns64 out, or give the zones of caa a server block of their own without it")},
-	{"siit", true, true, always(true, "siit adds A records that are not signed to answers of signed zones, which validating resolvers reject: take siit out, or give the zones of caa a server block of their own without it")},
+	{"dns64", true, true, always(true, "dns64 adds unsigned AAAA records to answers of signed zones, which validating resolvers reject: remove dns64, or move the zones of caa to a server block without it")},
+	{"siit", true, true, always(true, "siit adds unsigned A records to answers of signed zones, which validating resolvers reject: remove siit, or move the zones of caa to a server block without it")},
 	{"rewrite", true, false, rewritten},
-	{"any", true, true, always(false, "any answers ANY with HINFO that is not signed, which validating resolvers reject: take it out, for caa answers ANY with CAA alone (RFC 8482)")},
+	{"any", true, true, always(false, "any answers ANY with an unsigned HINFO, which validating resolvers reject: remove any; caa answers ANY with CAA alone (RFC 8482)")},
 	{"autopath", true, true, pathed},
 	{"local", true, true, localhosts},
-	{"cache", true, false, always(false, "cache is above caa in the order of this build's plugins: a changed policy shows only when cached answers expire. Move the line caa:... before cache:cache in plugin.cfg and build again")},
-	{"dnssec", true, false, always(false, "dnssec is above caa in the order of this build's plugins, and signs what caa answers with denials that hide CAA: take dnssec out, for caa signs its zones, and move the line caa:... before cache:cache in plugin.cfg")},
-	{"dnssec", false, true, always(false, "the plugin dnssec of this block signs nothing, for caa signs all answers of its zones: see that the parent's DS is one of caa's keys, and take dnssec out")},
+	{"cache", true, false, always(false, "cache is before caa in this build's plugin order, so a changed policy takes effect only when cached answers expire: move the line caa:... before cache:cache in plugin.cfg and rebuild")},
+	{"dnssec", true, false, always(false, "dnssec is before caa in this build's plugin order, and signs caa's answers with denials that hide CAA: remove dnssec (caa signs its zones), and move the line caa:... before cache:cache in plugin.cfg")},
+	{"dnssec", false, true, always(false, "the plugin dnssec of this server block signs nothing, because caa signs all answers of its zones: check that the parent's DS matches a key of caa, then remove dnssec")},
 	{"transfer", false, false, transferred},
 }, aboveData()...)
 
-// aboveData are the rows of the plugins that hold or make data: above caa they answer in its place.
+// aboveData are the rows of the plugins that answer in place of caa when they are before it.
 func aboveData() (rows []neighbour) {
-	for _, name := range []string{"template", "hosts", "route53", "azure", "clouddns", "k8s_external", "kubernetes", "file", "auto", "secondary",
-		"etcd", "forward", "grpc", "erratic", "whoami", "dynupdate", "nomad"} {
-		rows = append(rows, neighbour{name, true, false, always(false, name+" is above caa in the order of this build's plugins: what it answers has neither the policy's CAA nor caa's signatures. Move the line caa:... before cache:cache in plugin.cfg and build again")})
+	for _, name := range plugins.With(plugins.Answers) {
+		rows = append(rows, neighbour{name, true, false, always(false, name+" is before caa in this build's plugin order, so its answers have neither the policy's CAA nor caa's signatures: move the line caa:... before cache:cache in plugin.cfg and rebuild")})
 	}
 	return rows
 }
 
 // always is a problem with any configuration of the plugin.
-func always(fatal bool, text string) func(plugin.Handler, *loader, *serving) []problem {
-	return func(plugin.Handler, *loader, *serving) []problem { return []problem{{fatal, text}} }
+func always(fatal bool, text string) func(plugin.Handler, *neighbourhood, *serving) []problem {
+	return func(plugin.Handler, *neighbourhood, *serving) []problem { return []problem{{fatal, text}} }
+}
+
+// neighbourhood is the other plugins of a server block.
+type neighbourhood struct {
+	cfg       *config
+	site      []string         // the zones of the server block
+	above     []plugin.Handler // the plugins before caa in the chain
+	under     []plugin.Handler // and after it
+	discovers func(*policy.Snapshot) bool
+	warned    []string // what was logged last
 }
 
 // problems are those of the plugins before and after caa in the chain, with what is to be served.
-func (l *loader) problems(s *serving) (out []problem) {
-	for i, h := range slices.Concat(l.above, l.under) {
+func (n *neighbourhood) problems(s *serving) (out []problem) {
+	for i, h := range slices.Concat(n.above, n.under) {
 		for _, row := range neighbours {
-			if row.plugin == h.Name() && row.above == (i < len(l.above)) && (!row.signed || !l.cfg.unsigned) {
-				out = append(out, row.find(h, l, s)...)
+			if row.plugin == h.Name() && row.above == (i < len(n.above)) && (!row.signed || !n.cfg.unsigned) {
+				out = append(out, row.find(h, n, s)...)
 			}
 		}
 	}
@@ -79,68 +90,68 @@ func (l *loader) problems(s *serving) (out []problem) {
 }
 
 // compatible refuses to serve what other plugins of the server block would make bogus, and logs once what they may.
-func (l *loader) compatible(s *serving) error {
+func (n *neighbourhood) compatible(s *serving) error {
 	var errs []error
 	var warnings []string
-	for _, p := range l.problems(s) {
+	for _, p := range n.problems(s) {
 		if p.fatal {
-			errs = append(errs, fmt.Errorf("%v: %s", l.cfg.pos, p.text))
+			errs = append(errs, fmt.Errorf("%v: %s", n.cfg.pos, p.text))
 		} else {
-			warnings = append(warnings, fmt.Sprintf("%v: %s", l.cfg.pos, p.text))
+			warnings = append(warnings, fmt.Sprintf("%v: %s", n.cfg.pos, p.text))
 		}
 	}
 	for _, text := range warnings {
-		if !slices.Contains(l.warned, text) {
+		if !slices.Contains(n.warned, text) {
 			log.Warning(text)
 		}
 	}
-	l.warned = warnings
+	n.warned = warnings
 	return errors.Join(errs...)
 }
 
 // pathed is about autopath, whose aliases along a search path are not signed.
-func pathed(h plugin.Handler, l *loader, _ *serving) []problem {
+func pathed(h plugin.Handler, n *neighbourhood, _ *serving) []problem {
 	auto, ok := h.(*autopath.AutoPath)
 	if !ok {
 		return nil
 	}
-	zones := slices.DeleteFunc(slices.Clone(auto.Zones), func(zone string) bool { return !l.touches(zone) })
+	zones := slices.DeleteFunc(slices.Clone(auto.Zones), func(zone string) bool { return !n.touches(zone) })
 	if len(zones) == 0 {
 		return nil
 	}
-	return []problem{{text: fmt.Sprintf("autopath answers for %s with aliases that are not signed, which validating resolvers reject: name zones in it that caa does not sign", strings.Join(zones, " "))}}
+	return []problem{{text: fmt.Sprintf("autopath answers for %s with unsigned aliases, which validating resolvers reject: list only zones in autopath that caa does not sign", strings.Join(zones, " "))}}
 }
 
 // localhosts is about local, which answers for every name that begins with localhost.
-func localhosts(_ plugin.Handler, _ *loader, s *serving) []problem {
+func localhosts(_ plugin.Handler, _ *neighbourhood, s *serving) []problem {
 	for name := range s.policyNames() {
 		if strings.HasPrefix(name, "localhost.") {
-			return []problem{{text: fmt.Sprintf("local answers for %s, without the policy's CAA and without signatures: take local out, or the name out of the policy", terminal.Bare(name))}}
+			return []problem{{text: fmt.Sprintf("local answers for %s without the policy's CAA and without signatures: remove local, or remove the name from the policy", dnsname.Bare(name))}}
 		}
 	}
 	return nil
 }
 
 // transferred is about transfer, which is refused for the zones that caa answers for.
-func transferred(h plugin.Handler, l *loader, _ *serving) []problem {
+func transferred(h plugin.Handler, n *neighbourhood, _ *serving) []problem {
 	if _, ok := h.(*transfer.Transfer); !ok {
 		return nil
 	}
 	var zones []string
 	for _, zone := range stringsIn(reflect.ValueOf(h), "Zones") {
-		if l.touches(zone) && !slices.Contains(zones, terminal.Bare(zone)) {
-			zones = append(zones, terminal.Bare(zone))
+		if n.touches(zone) && !slices.Contains(zones, dnsname.Bare(zone)) {
+			zones = append(zones, dnsname.Bare(zone))
 		}
 	}
 	if len(zones) == 0 {
 		return nil
 	}
-	return []problem{{text: fmt.Sprintf("transfer has no effect for %s: AXFR and IXFR of zones that caa answers for are refused, since the data alone have neither the policy's CAA nor caa's signatures. Take transfer out, or transfer the data from a server block without caa", strings.Join(zones, " "))}}
+	return []problem{{text: fmt.Sprintf("transfer has no effect for %s: caa refuses AXFR and IXFR of its zones, since the next plugin's data have neither the policy's CAA nor caa's signatures. Remove transfer, or transfer the data from a server block without caa", strings.Join(zones, " "))}}
 }
 
 // touches reports whether the block answers for a zone, or for one inside it.
-func (l *loader) touches(zone string) bool {
-	return l.cfg.covers(dns.CanonicalName(zone)) || slices.ContainsFunc(l.cfg.zones, func(own string) bool { return dns.IsSubDomain(zone, own) })
+func (n *neighbourhood) touches(zone string) bool {
+	return n.cfg.covers(dns.CanonicalName(zone)) || slices.ContainsFunc(n.cfg.zones, func(own string) bool { return dns.IsSubDomain(zone, own) })
 }
 
 // questionTypes are types of questions that a rule of rewrite may be about.
@@ -149,7 +160,7 @@ var questionTypes = []uint16{dns.TypeCAA, dns.TypeA, dns.TypeAAAA, dns.TypeTXT, 
 
 // rewritten finds the rules of rewrite that change answers of our zones, by having each rule rewrite questions about
 // them. What a rule does is not to be read from outside its package, and it may be for other zones of the block.
-func rewritten(h plugin.Handler, l *loader, s *serving) (out []problem) {
+func rewritten(h plugin.Handler, n *neighbourhood, s *serving) (out []problem) {
 	var rules []rewrite.Rule
 	switch rw := h.(type) {
 	case rewrite.Rewrite:
@@ -158,14 +169,14 @@ func rewritten(h plugin.Handler, l *loader, s *serving) (out []problem) {
 		rules = rw.Rules
 	}
 	for i, rule := range rules {
-		if what, certain := l.changes(s, rule); what != "" {
+		if what, certain := n.changes(s, rule); what != "" {
 			verb := "makes"
 			if !certain {
 				verb = "may make"
 			}
-			text := fmt.Sprintf("rule %d of rewrite %s: that %s answers of signed zones bogus. Take the rule out, or give the zones of caa a server block of their own without it", i+1, what, verb)
-			if l.cfg.unsigned {
-				text, certain = fmt.Sprintf("rule %d of rewrite %s: what a CA sees is then not what the policy says. Take the rule out, or give the zones of caa a server block of their own without it", i+1, what), false
+			text := fmt.Sprintf("rule %d of rewrite %s: that %s answers of signed zones bogus. Remove the rule, or move the zones of caa to a server block without it", i+1, what, verb)
+			if n.cfg.unsigned {
+				text, certain = fmt.Sprintf("rule %d of rewrite %s: a CA then sees other CAA than the policy's. Remove the rule, or move the zones of caa to a server block without it", i+1, what), false
 			}
 			out = append(out, problem{certain, text})
 		}
@@ -174,12 +185,12 @@ func rewritten(h plugin.Handler, l *loader, s *serving) (out []problem) {
 }
 
 // changes says what a rule does to answers of our zones, "" for nothing; and whether that is certain.
-func (l *loader) changes(s *serving, rule rewrite.Rule) (what string, certain bool) {
+func (n *neighbourhood) changes(s *serving, rule rewrite.Rule) (what string, certain bool) {
 	words := stringsIn(reflect.ValueOf(rule), "")
 	matches := false
-	for i, p := range l.probes(s, words) {
+	for i, p := range n.probes(s, words) {
 		types := questionTypes[:1]
-		if i == 0 && !l.cfg.unsigned {
+		if i == 0 && !n.cfg.unsigned {
 			types = questionTypes // a rule about types is not one about names
 		}
 		for _, qtype := range types {
@@ -190,7 +201,7 @@ func (l *loader) changes(s *serving, rule rewrite.Rule) (what string, certain bo
 			matches = matches || matched
 		}
 	}
-	if !matches && slices.ContainsFunc(words, isExpression) && !strings.Contains(fmt.Sprintf("%T", rule), "TTL") && l.onlyOurs(s) {
+	if !matches && slices.ContainsFunc(words, isExpression) && !strings.Contains(fmt.Sprintf("%T", rule), "TTL") && n.onlyOurs(s) {
 		return "may rewrite names of these zones", false // no name was found that it matches
 	}
 	return "", false
@@ -200,8 +211,8 @@ func (l *loader) changes(s *serving, rule rewrite.Rule) (what string, certain bo
 func isExpression(word string) bool { return strings.ContainsAny(word, `()[]*+?^$|\`) }
 
 // onlyOurs reports whether every name that the server block is asked for is in a zone of ours.
-func (l *loader) onlyOurs(s *serving) bool {
-	return len(l.site) > 0 && !slices.ContainsFunc(l.site, func(zone string) bool { return s.find(zone) == nil })
+func (n *neighbourhood) onlyOurs(s *serving) bool {
+	return len(n.site) > 0 && !slices.ContainsFunc(n.site, func(zone string) bool { return s.zones.Find(zone) == nil })
 }
 
 // changesOne says what a rule does to the answer to one question.
@@ -211,13 +222,13 @@ func changesOne(rule rewrite.Rule, name string, qtype uint16, words []string) (w
 	for _, word := range words {
 		metadata.SetValueFunc(ctx, word, func() string { return "x" }) // where the word is a label
 	}
-	responses, result := rule.Rewrite(ctx, request.Request{W: new(loopback), Req: r})
+	responses, result := rule.Rewrite(ctx, request.Request{W: new(overlay.Loopback), Req: r})
 	if result != rewrite.RewriteDone {
 		return "", false, false
 	}
-	asked := terminal.Bare(name) + " " + dns.Type(qtype).String()
+	asked := dnsname.Bare(name) + " " + dns.Type(qtype).String()
 	if q := r.Question[0]; q.Name != name || q.Qtype != qtype || q.Qclass != dns.ClassINET {
-		instead := terminal.Bare(q.Name) + " " + dns.Type(q.Qtype).String()
+		instead := dnsname.Bare(q.Name) + " " + dns.Type(q.Qtype).String()
 		return fmt.Sprintf("answers %s with %s", asked, instead), qtype != dns.TypeANY, true // nobody relies on ANY (RFC 8482)
 	}
 	for _, response := range responses {
@@ -229,7 +240,7 @@ func changesOne(rule rewrite.Rule, name string, qtype uint16, words []string) (w
 			m := new(dns.Msg).SetReply(r)
 			for _, m.Rcode = range []int{dns.RcodeSuccess, dns.RcodeNameError} {
 				before := m.Rcode
-				if response.RewriteResponse(m, &dns.CAA{Hdr: header(name, dns.TypeCAA, 0)}); m.Rcode != before {
+				if response.RewriteResponse(m, &dns.CAA{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeCAA, Class: dns.ClassINET}}); m.Rcode != before {
 					return fmt.Sprintf("answers %s with %s in place of %s", asked, dns.RcodeToString[m.Rcode], dns.RcodeToString[before]), true, true
 				}
 			}
@@ -251,21 +262,21 @@ type probe struct {
 
 // probes are names of our zones for a rule to be tried on: those that the policy names, and those that the rule's
 // own words make.
-func (l *loader) probes(s *serving, words []string) (listed []probe) {
+func (n *neighbourhood) probes(s *serving, words []string) (listed []probe) {
 	var unlisted []probe
 	// That a name of ours has a word of the rule in it is likely only where all names are ours, and the rule not one
 	// for names that end in that word.
-	combined := l.onlyOurs(s) && !slices.ContainsFunc(words, isExpression)
+	combined := n.onlyOurs(s) && !slices.ContainsFunc(words, isExpression)
 	words = literals(words)
 	add := func(name string) {
 		if _, ok := dns.IsDomainName(name); !ok {
 			return
 		}
 		name = dns.CanonicalName(name)
-		switch z := s.find(name); {
-		case z != nil && z.lender == nil:
+		switch z := s.zones.Find(name); {
+		case z != nil && s.owner(z) == nil:
 			listed = append(listed, probe{name: name})
-		case z == nil && l.discovers(s.policy) && l.cfg.covers(name):
+		case z == nil && n.discovers(s.policy) && n.cfg.covers(name):
 			unlisted = append(unlisted, probe{name, true})
 		}
 	}
@@ -301,24 +312,6 @@ func literals(words []string) (out []string) {
 		out = append(out, parts...)
 	}
 	return out
-}
-
-// policyNames yields the names that the policy names in the zones of this block.
-func (s *serving) policyNames() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, z := range s.zones {
-			for node := range z.Nodes() {
-				if z.lender == nil && !yield(node.Name) {
-					return
-				}
-			}
-		}
-		for _, cert := range s.policy.Certificates {
-			if z := s.find(cert.Name); z != nil && z.lender == nil && !yield(cert.Name) {
-				return
-			}
-		}
-	}
 }
 
 // stringsIn are the strings in the fields of a value, also in those that are not exported; with a name, only in

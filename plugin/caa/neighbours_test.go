@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
@@ -27,6 +28,10 @@ import (
 	_ "github.com/coredns/coredns/plugin/transfer"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/caa/overlay"
+	"github.com/coredns-caa/caa/plugin/caa/zones"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 )
 
 const (
@@ -65,20 +70,47 @@ func configured(t *testing.T, line string, next plugin.Handler) plugin.Handler {
 type upstream struct{ plugin.Handler }
 
 func (u upstream) Lookup(ctx context.Context, state request.Request, name string, qtype uint16) (*dns.Msg, error) {
-	w := new(loopback)
+	w := new(overlay.Loopback)
 	if _, err := u.ServeDNS(ctx, w, question(name, qtype)); err != nil {
 		return nil, err
 	}
 	m := new(dns.Msg)
-	return m, m.Unpack(w.wire)
+	return m, m.Unpack(w.Wire)
+}
+
+// verifies says why a validating resolver rejects an RRset of a zone that is served here; nil is another's zone.
+func verifies(z *zones.Zone, set dnssec.RRset) error {
+	if z == nil || !z.Signed() {
+		return nil
+	}
+	var keys []*dns.DNSKEY
+	for _, rdata := range z.Keys.Set.DNSKEYs().RDATA {
+		key, _, err := dns.UnpackRRWithHeader(dns.RR_Header{Name: z.Name(), Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Rdlength: uint16(len(rdata))}, rdata, 0)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key.(*dns.DNSKEY))
+	}
+	if result := dnssec.VerifyRRset(set, dnssec.Keys{Zone: z.Name(), RRs: keys}, time.Now()); result.Status != dnssec.Secure {
+		return errors.New(result.String())
+	}
+	return nil
+}
+
+// recordsAt are the records of one owner and type in a section.
+func recordsAt(section []dns.RR, owner string, rrtype uint16) []dns.RR {
+	set, _ := dnssec.Find(dnssec.RRsets(section), dns.CanonicalName(owner), rrtype)
+	return set.RRs
 }
 
 // validates says what a validating resolver has against an answer.
-func validates(h *CAA, m *dns.Msg, q dns.Question) error {
-	s := h.loader.serving.Load()
-	o := &observer{CAA: h, serving: s, valid: map[string]bool{}, keys: map[*zone][]*dns.DNSKEY{}}
-	if err := o.validate(context.Background(), m); err != nil {
-		return err
+func validates(h *built, m *dns.Msg, q dns.Question) error {
+	for _, section := range [][]dns.RR{m.Answer, m.Ns} {
+		for _, set := range dnssec.RRsets(section) {
+			if err := verifies(h.loader.block.serving().zones.Find(set.Name), set); err != nil {
+				return err
+			}
+		}
 	}
 	if m.Question[0] != q {
 		return errors.New("it answers another question")
@@ -116,13 +148,13 @@ func TestPluginsAbove(t *testing.T) {
 		{"minimal", "www", dns.TypeCAA, valid, ""},
 		{"minimal", "no", dns.TypeCAA, valid, ""},
 		{"header {\nresponse set ra\n}", "www", dns.TypeCAA, valid, ""},
-		{"dns64 {\nallow_ipv4\n}", "www", dns.TypeAAAA, bogus, "!dns64 adds AAAA records"},
-		{"dns64 {\nallow_ipv4\n}", "www", dns.TypeCAA, valid, "!dns64 adds AAAA records"},
-		{"siit {\neam 192.0.2.9 2001:db8::6\n}", "six", dns.TypeA, bogus, "!siit adds A records"},
+		{"dns64 {\nallow_ipv4\n}", "www", dns.TypeAAAA, bogus, "!dns64 adds unsigned AAAA records"},
+		{"dns64 {\nallow_ipv4\n}", "www", dns.TypeCAA, valid, "!dns64 adds unsigned AAAA records"},
+		{"siit {\neam 192.0.2.9 2001:db8::6\n}", "six", dns.TypeA, bogus, "!siit adds unsigned A records"},
 		{"any", "www", dns.TypeANY, bogus, "any answers ANY"},
 		{"local", "localhost", dns.TypeCAA, bogus, "local answers for localhost.example.org"},
-		{"cache", "www", dns.TypeCAA, valid, "cache is above caa"},
-		{"template IN A example.org {\nanswer \"{{ .Name }} 60 IN A 192.0.2.9\"\n}", "www", dns.TypeA, bogus, "template is above caa"},
+		{"cache", "www", dns.TypeCAA, valid, "cache is before caa"},
+		{"template IN A example.org {\nanswer \"{{ .Name }} 60 IN A 192.0.2.9\"\n}", "www", dns.TypeA, bogus, "template is before caa"},
 		{"autopath example.org $DIR/resolv.conf", "a", dns.TypeCAA, bogus, "autopath answers for example.org."},
 		{"autopath example.net $DIR/resolv.conf", "www", dns.TypeA, valid, ""},
 
@@ -155,7 +187,7 @@ func TestPluginsAbove(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			h := buildIn(t, "example.org", neighbourPolicy, keyFiles(t, "example.org."), fileZone(t, neighbourData))
-			h.loader.site = []string{"example.org."}
+			h.loader.neighbours.site = []string{"example.org."}
 			dir := t.TempDir()
 			write(t, dir+"/resolv.conf", "search a.example.org b.example.org\nnameserver 127.0.0.1\n")
 			above := configured(t, strings.ReplaceAll(c.line, "$DIR", dir), h)
@@ -165,17 +197,17 @@ func TestPluginsAbove(t *testing.T) {
 			case *siit.SIIT:
 				h.Upstream = upstream{h.Next}
 			}
-			h.loader.above = []plugin.Handler{above}
+			h.loader.neighbours.above = []plugin.Handler{above}
 			wantProblem(t, c.line, h.loader, c.want)
 			if c.name == "" {
 				return
 			}
 			r := question(c.name+".example.org.", c.qtype)
-			w := new(loopback)
+			w := new(overlay.Loopback)
 			_, err := above.ServeDNS(context.Background(), w, r.Copy())
 			m := new(dns.Msg)
 			if err == nil {
-				err = m.Unpack(w.wire)
+				err = m.Unpack(w.Wire)
 			}
 			if err == nil {
 				err = validates(h, m, r.Question[0])
@@ -189,13 +221,13 @@ func TestPluginsAbove(t *testing.T) {
 
 func wantProblem(t *testing.T, line string, l *loader, want string) {
 	t.Helper()
-	problems := l.problems(l.serving.Load())
+	problems := l.neighbours.problems(l.block.serving())
 	text, fatal := strings.CutPrefix(want, "!")
 	got := fmt.Sprint(problems)
 	if (len(problems) == 0) != (want == "") || len(problems) > 1 || want != "" && (problems[0].fatal != fatal || !strings.Contains(problems[0].text, text)) {
 		t.Errorf("%s: got the problems %s; want %q", line, got, want)
 	}
-	if err := l.compatible(l.serving.Load()); (err != nil) != fatal {
+	if err := l.neighbours.compatible(l.block.serving()); (err != nil) != fatal {
 		t.Errorf("the start fails: %v", err)
 	}
 }
@@ -213,13 +245,13 @@ func TestPluginsForOtherZones(t *testing.T) {
 		{line: "rewrite name substring example sample", want: "!rule 1 of rewrite"},
 		{line: "rewrite name substring service.consul. consul."},
 		{line: "rewrite name prefix old- www"},
-		{line: "rewrite name suffix .example.org .example.net answer auto", options: "unsigned", want: "what a CA sees is then not what the policy says"},
+		{line: "rewrite name suffix .example.org .example.net answer auto", options: "unsigned", want: "a CA then sees other CAA than the policy's"},
 		{line: "rewrite type A AAAA", options: "unsigned"},
 		{line: "dns64", options: "unsigned"},
 		{line: "any", options: "unsigned"},
-		{line: "template IN A example.org {\nanswer \"{{ .Name }} 60 IN A 192.0.2.9\"\n}", options: "unsigned", want: "template is above caa"},
-		{line: "dnssec example.org", options: "unsigned", want: "dnssec is above caa"},
-		{line: "dnssec example.org", after: true, want: "the plugin dnssec of this block signs nothing"},
+		{line: "template IN A example.org {\nanswer \"{{ .Name }} 60 IN A 192.0.2.9\"\n}", options: "unsigned", want: "template is before caa"},
+		{line: "dnssec example.org", options: "unsigned", want: "dnssec is before caa"},
+		{line: "dnssec example.org", after: true, want: "the plugin dnssec of this server block signs nothing"},
 		{line: "dnssec example.org", after: true, options: "unsigned"},
 		{line: "transfer example.org {\nto *\n}", after: true, want: "transfer has no effect for example.org"},
 		{line: "transfer {\nto *\n}", after: true, options: "unsigned", want: "transfer has no effect for example.org"},
@@ -231,12 +263,12 @@ func TestPluginsForOtherZones(t *testing.T) {
 			c.options = keyFiles(t, "example.org.")
 		}
 		h := buildIn(t, "example.org", neighbourPolicy, c.options, fileZone(t, neighbourData))
-		h.loader.site = []string{"."}
+		h.loader.neighbours.site = []string{"."}
 		other := []plugin.Handler{configured(t, c.line, h)}
 		if c.after {
-			h.loader.under = other
+			h.loader.neighbours.under = other
 		} else {
-			h.loader.above = other
+			h.loader.neighbours.above = other
 		}
 		wantProblem(t, c.line, h.loader, c.want)
 	}
@@ -247,19 +279,19 @@ func TestPluginsForZonesToCome(t *testing.T) {
 	t.Parallel()
 	const line = "rewrite name suffix .old.example.net .example.net answer auto"
 	h := buildIn(t, ".", neighbourPolicy, "key auto $DIR/keys", fileZone(t, neighbourData))
-	h.loader.site = []string{"."}
-	h.loader.above = []plugin.Handler{configured(t, line, h)}
+	h.loader.neighbours.site = []string{"."}
+	h.loader.neighbours.above = []plugin.Handler{configured(t, line, h)}
 	wantProblem(t, line, h.loader, "")
 	write(t, h.loader.cfg.file, neighbourPolicy+"default: {issue: [le]}\n")
-	if _, err := reload(h.loader, h.loader.serving.Load().policy); err != nil || len(h.loader.warned) != 1 {
-		t.Errorf("got %v, %q", err, h.loader.warned)
+	if err := reload(h.loader, h.loader.block.serving().policy); err != nil || len(h.loader.neighbours.warned) != 1 {
+		t.Errorf("got %v, %q", err, h.loader.neighbours.warned)
 	}
 	wantProblem(t, line, h.loader, "rule 1 of rewrite answers x.old.example.net CAA with x.example.net CAA: that may make")
-	h.loader.above[0] = configured(t, "rewrite type A AAAA", h)
+	h.loader.neighbours.above[0] = configured(t, "rewrite type A AAAA", h)
 	wantProblem(t, "rewrite type A AAAA", h.loader, "!rule 1 of rewrite")
-	h.loader.above[0] = configured(t, line, h)
+	h.loader.neighbours.above[0] = configured(t, line, h)
 	write(t, h.loader.cfg.file, strings.Replace(neighbourPolicy, "zones: {", "zones: {example.net: {issue: [le], nameservers: [{name: ns.example.com}]}, ", 1))
-	if _, err := reload(h.loader, h.loader.serving.Load().policy); err == nil || !strings.Contains(err.Error(), "rule 1 of rewrite answers x.old.example.net CAA") {
+	if err := reload(h.loader, h.loader.block.serving().policy); err == nil || !strings.Contains(err.Error(), "rule 1 of rewrite answers x.old.example.net CAA") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/caa/overlay"
 )
 
 const overlayPolicy = `version: 1
@@ -67,7 +69,7 @@ func fileZone(t testing.TB, text string) plugin.Handler {
 	return file.File{Zones: file.Zones{Z: map[string]*file.Zone{"example.org.": z}, Names: []string{"example.org."}}}
 }
 
-// shown is an answer in short: its code, the records but for signatures, and the types that its NSEC
+// shown is an answer in short: its code, the records except signatures, and the types that its NSEC
 // does not hold of those that say something else than that they exist.
 func shown(m *dns.Msg) string {
 	var out []string
@@ -91,7 +93,7 @@ func shown(m *dns.Msg) string {
 	return strings.Join(out, "; ")
 }
 
-// telling shows the types of a bitmap that change what the others mean, and whether it claims CAA and
+// telling shows the types of a bitmap that change what the others mean, and whether it lists CAA and
 // a type of private use.
 func telling(nsec *dns.NSEC) string {
 	var out strings.Builder
@@ -159,7 +161,7 @@ func TestOverlay(t *testing.T) {
 		{"d.", dns.TypeTXT, `d.TXT "beside DNAME"`}, // RFC 6672 2.3: the owner is not aliased
 		{"d.", dns.TypeCAA, `d.CAA 0 issue "letsencrypt.org"`},
 		{"d.", dns.TypeDNAME, "d.DNAME shop.example.org."},
-		{"d.", dns.TypeA, soa + "d.NSEC DNAME CAA TYPE65280"}, // RFC 6840 4.4: claimed where it stands
+		{"d.", dns.TypeA, soa + "d.NSEC DNAME CAA TYPE65280"}, // RFC 6840 4.4: listed where it is
 		{"x.d.", dns.TypeCAA, "d.DNAME shop.example.org.; x.d.CNAME x.shop.example.org.; " + soa + "x.shop.NSEC NXNAME"},
 		{"again.d.", dns.TypeA, "d.DNAME shop.example.org.; again.d.CNAME again.shop.example.org.; again.shop.CNAME z.d.example.org.; " +
 			"z.d.CNAME z.shop.example.org.; " + soa + "z.shop.NSEC NXNAME"}, // the DNAME once (RFC 2181 5)
@@ -193,7 +195,7 @@ func TestOverlay(t *testing.T) {
 }
 
 // verifySigned is verify for an answer of a signed zone, which has signatures.
-func verifySigned(t *testing.T, h *CAA, m *dns.Msg) {
+func verifySigned(t *testing.T, h *built, m *dns.Msg) {
 	t.Helper()
 	verify(t, h, m)
 	for _, rr := range slices.Concat(m.Answer, m.Ns) {
@@ -328,7 +330,7 @@ func TestNextPluginMisbehaves(t *testing.T) {
 	}
 }
 
-// What lies in other zones goes only to who does not ask for DNSSEC: it comes without signatures.
+// What is in other zones goes only to who does not ask for DNSSEC: it comes without signatures.
 func TestForeignTarget(t *testing.T) {
 	t.Parallel()
 	next := saying(0, "www.example.org. 60 IN CNAME x.example.net.", "x.example.net. 60 IN A 192.0.2.9")
@@ -356,7 +358,7 @@ func TestNextPluginHangs(t *testing.T) {
 	})
 }
 
-// An answer that a next plugin had to truncate is asked for again as over TCP: half an RRset is none.
+// An answer that a next plugin had to truncate is asked for again as over TCP: half an RRset is not one.
 func TestNextPluginTruncates(t *testing.T) {
 	t.Parallel()
 	next := func(w dns.ResponseWriter, r *dns.Msg) (int, error) {
@@ -395,12 +397,12 @@ func TestQuestionBelow(t *testing.T) {
 }
 
 // A zone of our own below an overlay is delegated to with its own keys' DS (RFC 4035 3.1.4.1), and what
-// lies in it is its own.
+// is in it is its own.
 func TestOverlayAboveAZoneOfOurs(t *testing.T) {
 	t.Parallel()
 	policy := overlayPolicy + "  cut.example.org:\n    nameservers: [{name: ns.example.net}]\n    issue: none\n"
 	h, _ := build(t, policy, keyFiles(t, "example.org.", "cut.example.org."), fileZone(t, overlayData))
-	ds := h.loader.serving.Load().zones["cut.example.org."].DS[0]
+	ds := h.loader.block.serving().zones.Zone("cut.example.org.").Keys.DS[0]
 	m := ask(t, h, question("cut.example.org.", dns.TypeDS), true)
 	if len(m.Answer) != 2 || m.Answer[0].(*dns.DS).Digest != strings.ToLower(ds.Digest) || m.Answer[1].(*dns.RRSIG).SignerName != "example.org." {
 		t.Errorf("DS: %v", m.Answer)
@@ -412,8 +414,8 @@ func TestOverlayAboveAZoneOfOurs(t *testing.T) {
 	}
 }
 
-// RFC 8020 2: what stands above a zone of ours exists, whether the data have the cut or not. Who believes that it
-// does not believes the same of all that is below.
+// RFC 8020 2: the ancestors of our zones exist, whether the backend has the zone cut or not. A resolver that caches
+// NXDOMAIN for one answers NXDOMAIN for every name under it, too.
 func TestNamesAboveAZoneOfOurs(t *testing.T) {
 	t.Parallel()
 	policy := overlayPolicy + "  a.between.example.org:\n    nameservers: [{name: ns.example.net}]\n    issue: none\n"
@@ -477,7 +479,7 @@ func TestDataChange(t *testing.T) {
 func TestNextPluginFollows(t *testing.T) {
 	t.Parallel()
 	const hops = 8
-	var h *CAA
+	var h *built
 	asked, loops := 0, false
 	follows := plugin.HandlerFunc(func(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 		if asked++; asked > 1000 {
@@ -515,14 +517,14 @@ func TestNextPluginFollows(t *testing.T) {
 
 	asked, loops = 0, true
 	m = ask(t, h, question("1.example.org.", dns.TypeA), true)
-	if n := len(m.Answer); n != 2*hops || asked > (hops+1)*(maxChain+2) {
+	if n := len(m.Answer); n != 2*hops || asked > (hops+1)*(overlay.MaxChain+2) {
 		t.Errorf("in a loop, %d records for %d, %d questions below: %v", n, 2*hops, asked, m)
 	}
 	verifySigned(t, h, m)
 }
 
-// CoreDNS's etcd and kubernetes show an alias only to who asks for an address or CNAME. It is one for every
-// type, or CAA would stand beside it (RFC 1034 3.6.2).
+// CoreDNS's etcd and kubernetes return an alias only for queries for an address or CNAME. It is an alias for every
+// type, or CAA would be next to it (RFC 1034 3.6.2).
 func TestNextPluginHidesAliases(t *testing.T) {
 	t.Parallel()
 	const soa = "!example.org. 60 IN SOA ns. h. 7 1 1 1 60"
@@ -531,7 +533,7 @@ func TestNextPluginHidesAliases(t *testing.T) {
 		"www.example.org. CNAME": saying(0, "www.example.org. 60 IN CNAME x.example.net."),
 		"":                       saying(0, soa),
 	})
-	h.around.Store(&surroundings{byType: true})
+	behind(h, pluginNamed("etcd"))
 	for _, c := range []struct {
 		name  string
 		qtype uint16
@@ -653,10 +655,10 @@ func FuzzNextPlugin(f *testing.F) {
 		f.Add(wire, uint16(dns.TypeA))
 		f.Add(wire, uint16(dns.TypeCAA))
 	}
-	var said []byte
+	var reply []byte
 	next := func(w dns.ResponseWriter, r *dns.Msg) (int, error) {
 		m := new(dns.Msg)
-		if err := m.Unpack(said); err != nil {
+		if err := m.Unpack(reply); err != nil {
 			return dns.RcodeServerFailure, nil
 		}
 		m.Id, m.Question = r.Id, r.Question
@@ -664,7 +666,7 @@ func FuzzNextPlugin(f *testing.F) {
 	}
 	h, _ := build(f, overlayPolicy, "key auto $DIR/keys", answers{"": next})
 	f.Fuzz(func(t *testing.T, wire []byte, qtype uint16) {
-		said = wire
+		reply = wire
 		for _, name := range []string{"www.example.org.", "shop.example.org.", "example.org."} {
 			rec := dnstest.NewRecorder(&test.ResponseWriter{TCP: true})
 			h.ServeDNS(context.Background(), rec, question(name, qtype))
@@ -708,7 +710,9 @@ func BenchmarkOverlay(b *testing.B) {
 	}{{"shop", dns.TypeCAA}, {"www", dns.TypeCAA}, {"www", dns.TypeA}, {"www", dns.TypeMX}, {"", dns.TypeA}} {
 		b.Run(fmt.Sprintf("%s-%s", c.name, dns.TypeToString[c.qtype]), func(b *testing.B) {
 			h, _ := build(b, overlayPolicy, "key auto $DIR/keys", fileZone(b, overlayData))
-			h.around.Store(&surroundings{transparent: true, prompt: true})
+			h.loader.layout.packed = true
+			h.loader.serveKeys()
+			behind(h, pluginNamed("file"))
 			r, w := question(c.name+".example.org.", c.qtype), &discard{}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

@@ -13,6 +13,7 @@ import (
 	"github.com/coredns/coredns/plugin/pkg/durations"
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 )
 
@@ -69,24 +70,24 @@ func (cfg *config) parseRoll(c *caddy.Controller) error {
 	}
 	name, value := args[0], args[1]
 	if cfg.roll.set[name] {
-		return c.Errf("roll %s stands twice", name)
+		return c.Errf("duplicate option roll %s", name)
 	}
 	cfg.roll.set[name] = true
 	if of, ok := rollDurations[name]; ok {
 		d, err := keyDuration(value)
 		if err != nil || d < 0 {
-			return c.Errf("roll %s takes a duration such as 90m, 24h or 30d, not %q", name, value)
+			return c.Errf("invalid roll %s %q: want a duration such as 90m, 24h or 30d", name, value)
 		}
 		*of(&cfg.roll) = d
 		return nil
 	}
 	words, ok := rollWords[name]
 	if !ok {
-		return c.Errf("roll has no setting %q; it has %s", name, strings.Join(rollNames(), ", "))
+		return c.Errf("unknown setting roll %s: the settings are %s", name, strings.Join(rollNames(), ", "))
 	}
 	set, ok := words[strings.ToLower(value)]
 	if !ok {
-		return c.Errf("roll %s takes %s, not %q", name, strings.Join(slices.Sorted(maps.Keys(words)), " or "), value)
+		return c.Errf("invalid roll %[1]s %[3]q: want %[2]s", name, strings.Join(slices.Sorted(maps.Keys(words)), " or "), value)
 	}
 	set(&cfg.roll)
 	return nil
@@ -120,7 +121,7 @@ func (cfg *config) parseParent(c *caddy.Controller) error {
 		return nil
 	}
 	if len(args) < 2 || args[0] != "via" && args[0] != "at" {
-		return c.Errf("write parent via RESOLVER..., parent at ADDRESS... (of the servers of the parent zone), or parent off")
+		return c.Errf("write parent via RESOLVER..., parent at ADDRESS... (the servers of the parent zone), or parent off")
 	}
 	to := &cfg.parent.Via
 	if args[0] == "at" {
@@ -129,7 +130,7 @@ func (cfg *config) parseParent(c *caddy.Controller) error {
 	for _, arg := range args[1:] {
 		addr, ok := serverAddress(arg)
 		if !ok {
-			return c.Errf("parent: %q is no IP address, with or without a port", arg)
+			return c.Errf("parent: %q is not an IP address, with or without a port", arg)
 		}
 		*to = append(*to, addr)
 	}
@@ -142,7 +143,7 @@ func (cfg *config) parseCosigner(c *caddy.Controller) error {
 		return c.Errf("write cosigner FILE..., with the DNSKEY records of the zones' other signers")
 	}
 	for _, file := range args {
-		cfg.cosigned = append(cfg.cosigned, rooted(c, file))
+		cfg.cosigned = append(cfg.cosigned, cfg.path(c, file))
 	}
 	return nil
 }
@@ -163,12 +164,12 @@ func serverAddress(text string) (netip.AddrPort, bool) {
 func (cfg *config) parseOrphan(c *caddy.Controller) error {
 	args := c.RemainingArgs()
 	if len(args) == 0 {
-		return c.Errf("write orphan ZONE..., of zones that are served though their parent's DS names none of their keys")
+		return c.Errf("write orphan ZONE..., with zones to serve although their parent's DS matches none of their keys")
 	}
 	for _, arg := range args {
-		zone, ok := canonicalName(arg)
+		zone, ok := dnsname.Canonical(arg)
 		if !ok {
-			return c.Errf("orphan: %q is not a zone's name", arg)
+			return c.Errf("orphan: %q is not a zone name", arg)
 		}
 		if !cfg.covers(zone) {
 			return c.Errf("orphan: this block does not serve %s", arg)

@@ -10,7 +10,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// RFC 9615 4.1: a zone's CDS and CDNSKEY stand below the name of its server, where that lies in another signed
+// RFC 9615 4.1: a zone's CDS and CDNSKEY are below the name of its server, where that is in another signed
 // zone of ours, signed by that zone; the names above exist (RFC 8020), and the bitmaps say so.
 func TestSignallingNames(t *testing.T) {
 	t.Parallel()
@@ -37,21 +37,21 @@ zones:
 			h.run(t, 27*time.Hour, func() {})
 			for _, rrtype := range []uint16{dns.TypeCDS, dns.TypeCDNSKEY} {
 				m := ask(t, h, question(name, rrtype), true)
-				verify(t, h.CAA, m)
+				verify(t, h.built, m)
 				own := ask(t, h, question("sub.example.org.", rrtype), true)
 				if len(m.Answer) != 2 || len(own.Answer) != 2 || rdata(m.Answer[0]) != rdata(own.Answer[0]) || m.Answer[1].(*dns.RRSIG).SignerName != "example.org." {
 					t.Errorf("%s: %v, at the apex %v", dns.Type(rrtype), m.Answer, own.Answer)
 				}
 			}
 			denied := ask(t, h, question(name, dns.TypeTXT), true)
-			verify(t, h.CAA, denied)
+			verify(t, h.built, denied)
 			nsec := typesOf(denied, dns.TypeNSEC)[0].(*dns.NSEC)
 			if !slices.Contains(nsec.TypeBitMap, dns.TypeCDS) || !slices.Contains(nsec.TypeBitMap, dns.TypeCAA) || slices.Contains(nsec.TypeBitMap, dns.TypeNXNAME) {
 				t.Errorf("the denial says %v", nsec)
 			}
 			for _, above := range []string{"_signal.ns1.example.org.", "org._signal.ns1.example.org."} {
 				m := ask(t, h, question(above, dns.TypeTXT), true)
-				verify(t, h.CAA, m)
+				verify(t, h.built, m)
 				if nsec := typesOf(m, dns.TypeNSEC)[0].(*dns.NSEC); slices.Contains(nsec.TypeBitMap, dns.TypeNXNAME) || m.Rcode != dns.RcodeSuccess {
 					t.Errorf("%s is denied: %v", above, m)
 				}

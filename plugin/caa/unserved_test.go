@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/coredns-caa/caa/plugin/caa/selfcheck"
 )
 
 // A zone of the policy that no block of the server serves is a warning, is not counted as proved, and does not keep the
@@ -24,24 +26,24 @@ func TestZonesNotServed(t *testing.T) {
 		others                 []string // zones of other blocks with the same policy
 		proved                 string
 		want, not              string // in the log
-		counts                 map[sight]int
-		told                   string
+		counts                 map[selfcheck.State]int
+		cause                  string // of what fails
 	}{
 		"misspelt in the policy": {policy: misspelt, zones: "example.org", proved: "0 required issuances proved, 1 in zones that this server does not serve",
-			want: "[WARNING] plugin/caa: $FILE: no caa block of this server serves the zone exmaple.org. of the file: what is required there is not proved here, and nothing is required in the zones of this block: it protects nothing\n" +
-				"[WARNING] plugin/caa: $FILE:5:9: the policy lists exmaple.org, and this server serves example.org, which the policy does not list: is one of them misspelt?", counts: map[sight]int{notServed: 1}},
+			want: "[WARNING] plugin/caa: $FILE: no caa block of this server serves the zone exmaple.org. of the policy: what is required there is not checked here, and nothing is required in this block's zones, so the policy protects nothing\n" +
+				"[WARNING] plugin/caa: $FILE:5:9: the policy lists exmaple.org, but this server serves example.org, which the policy does not list: is one of them misspelt?", counts: map[selfcheck.State]int{selfcheck.NotServed: 1}},
 		"another server's": {policy: two, zones: "example.org", proved: "1 required issuances proved, 1 in zones that this server does not serve",
-			want: "no caa block of this server serves the zone example.net. of the file: what is required there is not proved here\n", not: "misspelt", counts: map[sight]int{mayIssue: 1, notServed: 1}},
+			want: "no caa block of this server serves the zone example.net. of the policy: what is required there is not checked here\n", not: "misspelt", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1, selfcheck.NotServed: 1}},
 		"another server's, and alike": {policy: alike, zones: "a1.example", proved: "1 required issuances proved, 1 in zones that this server does not serve",
-			want: "no caa block", not: "misspelt", counts: map[sight]int{mayIssue: 1, notServed: 1}},
+			want: "no caa block", not: "misspelt", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1, selfcheck.NotServed: 1}},
 		"another block's": {policy: two, zones: "example.org", others: same("example.net"), proved: "1 required issuances proved, 1 in other blocks",
-			want: "[INFO] plugin/caa: $FILE: this block does not serve the zone example.net. of the file, which another block does", not: "WARNING", counts: map[sight]int{mayIssue: 1}},
-		"another block's, which serves all": {policy: two, zones: "example.org", others: same("."), proved: "1 required issuances proved, 1 in other blocks", not: "WARNING", counts: map[sight]int{mayIssue: 1}},
-		"all served":                        {policy: two, zones: ".", proved: "2 required issuances proved", not: "not serve", counts: map[sight]int{mayIssue: 2}},
+			want: "[INFO] plugin/caa: $FILE: this block does not serve the zone example.net. of the policy; another block does", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
+		"another block's, which serves all": {policy: two, zones: "example.org", others: same("."), proved: "1 required issuances proved, 1 in other blocks", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
+		"all served":                        {policy: two, zones: ".", proved: "2 required issuances proved", not: "not serve", counts: map[selfcheck.State]int{selfcheck.MayIssue: 2}},
 		"the operator's name": {policy: two, zones: "example.org", options: "issuer letsencrypt.org www.example.net", proved: "1 required issuances proved, 1 in zones that this server does not serve",
-			counts: map[sight]int{mayIssue: 1, notServed: 2}, told: "no caa block of this server serves its zone"},
+			counts: map[selfcheck.State]int{selfcheck.MayIssue: 1, selfcheck.NotServed: 2}, cause: "no caa block of this server serves its zone"},
 		"the operator's name, in another block": {policy: two, zones: "example.org", others: same("example.net"), options: "issuer letsencrypt.org www.example.net",
-			proved: "1 required issuances proved, 1 in other blocks", not: "WARNING", counts: map[sight]int{mayIssue: 1}},
+			proved: "1 required issuances proved, 1 in other blocks", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
 	} {
 		next := answers{"": saying(0, "!example.org. 60 IN SOA ns. h. 7 1 1 1 60")}
 		h := buildIn(t, c.zones, c.policy, "unsigned\n"+c.options, next)
@@ -51,35 +53,38 @@ func TestZonesNotServed(t *testing.T) {
 			other.loader.cfg.file = h.loader.cfg.file
 			loaders = append(loaders, other.loader)
 		}
-		h.loader.siblings = newSiblings(loaders...)
-		for _, l := range loaders[1:] {
-			l.siblings = h.loader.siblings
+		var list []*block
+		for _, l := range loaders {
+			list = append(list, l.block)
 		}
-		if got := h.loader.proved(h.loader.serving.Load().policy); got != c.proved {
+		for _, l := range loaders {
+			*l.unserved.routing.table = *newRoutes(list...) // as if the Corefile had them all
+		}
+		if got := h.loader.unserved.proved(h.loader.block.serving().policy); got != c.proved {
 			t.Errorf("%s: %q; want %q", name, got, c.proved)
 		}
-		said := logged(func() {
+		logs := logged(func() {
 			for _, l := range loaders {
-				l.reportUnserved()
-				l.reportUnserved()
+				l.unserved.report()
+				l.unserved.report()
 			}
 		})
-		said = logTime.ReplaceAllString(strings.ReplaceAll(said, h.loader.cfg.file, "$FILE"), "")
-		if strings.Count(said, c.want) != 1 && c.want != "" || c.not != "" && strings.Contains(said, c.not) {
-			t.Errorf("%s: logged\n%s", name, said)
+		logs = logTime.ReplaceAllString(strings.ReplaceAll(logs, h.loader.cfg.file, "$FILE"), "")
+		if strings.Count(logs, c.want) != 1 && c.want != "" || c.not != "" && strings.Contains(logs, c.not) {
+			t.Errorf("%s: logged\n%s", name, logs)
 		}
 		sc := runOnce(h)
-		counts := map[sight]int{}
-		for _, byState := range *h.loader.sights.Load() {
+		counts := map[selfcheck.State]int{}
+		for _, byState := range *h.loader.checked.Load() {
 			for what, n := range byState {
 				counts[what] += n
 			}
 		}
-		causes := fmt.Sprint(slices.Collect(maps.Values(sc.told)))
-		if !h.Ready() || !maps.Equal(counts, c.counts) || !strings.Contains(causes, c.told) || c.told == "" && len(sc.told) > 0 {
+		causes := fmt.Sprint(slices.Collect(maps.Values(sc.failing)))
+		if !h.Ready() || !maps.Equal(counts, c.counts) || !strings.Contains(causes, c.cause) || c.cause == "" && len(sc.failing) > 0 {
 			t.Errorf("%s: ready %v, %v, found %s", name, h.Ready(), counts, causes)
 		}
-		if (sc.except != "") != (counts[notServed] > 0) {
+		if (sc.except != "") != (counts[selfcheck.NotServed] > 0) {
 			t.Errorf("%s: ready%s", name, sc.except)
 		}
 	}
@@ -94,16 +99,16 @@ func TestRequiredInNoZone(t *testing.T) {
 	const policy = "version: 1\nissuers: {le: {domain: letsencrypt.org}}\ndefault: {issue: [le]}\ncertificates: [{names: [www.exmaple.org], issuer: le}]\nzones: {example.org: {issue: [le], nameservers: [{name: ns.example.net}]}}\n"
 	for what, c := range map[string]struct {
 		next  answers
-		want  sight
+		want  selfcheck.State
 		ready bool
 	}{
-		"a resolver answers":   {answers{"": resolving(3, "!org. 60 IN SOA ns. h. 7 1 1 1 60")}, notServed, true},
-		"no plugin has it":     {answers{}, unanswered, false},
-		"the zone appears now": {answers{"exmaple.org.": saying(0, "!exmaple.org. 60 IN SOA ns. h. 7 1 1 1 60"), "www.exmaple.org.": saying(3, "!exmaple.org. 60 IN SOA ns. h. 7 1 1 1 60")}, mayIssue, true},
+		"a resolver answers":   {answers{"": resolving(3, "!org. 60 IN SOA ns. h. 7 1 1 1 60")}, selfcheck.NotServed, true},
+		"no plugin has it":     {answers{}, selfcheck.Unanswered, false},
+		"the zone appears now": {answers{"exmaple.org.": saying(0, "!exmaple.org. 60 IN SOA ns. h. 7 1 1 1 60"), "www.exmaple.org.": saying(3, "!exmaple.org. 60 IN SOA ns. h. 7 1 1 1 60")}, selfcheck.MayIssue, true},
 	} {
 		h := buildIn(t, ".", policy, "unsigned", c.next)
 		runOnce(h)
-		if counts := (*h.loader.sights.Load())["letsencrypt.org"]; counts[c.want] != 1 || h.Ready() != c.ready {
+		if counts := (*h.loader.checked.Load())["letsencrypt.org"]; counts[c.want] != 1 || h.Ready() != c.ready {
 			t.Errorf("%s: ready %v, %v", what, h.Ready(), counts)
 		}
 	}
@@ -118,15 +123,14 @@ func TestMisspeltZone(t *testing.T) {
 		"zones: {unlike.org: {issue: [le], nameservers: [{name: ns.example.net}]}}\n":                                                                                  "after the policy file",
 		"zones: {example.org: {issue: [le], nameservers: [{name: ns.example.net}]}}\ncertificates: [{names: [www.exmaple.org], issuer: le}]\n":                         "did you mean a name in the zone example.org (",
 		"zones: {example.org: {issue: [le], nameservers: [{name: ns.example.net}]}}\ncertificates: [{names: [www.sub.exanple.org], issuer: le}]\n":                     "did you mean a name in the zone example.org (",
-		"zones: {exmaple.org: {issue: [le], nameservers: [{name: ns.example.net}]}}\ncertificates: [{names: [www.example.org], issuer: le}]\ndefault: {issue: none}\n": "issue none in default",
+		"zones: {exmaple.org: {issue: [le], nameservers: [{name: ns.example.net}]}}\ncertificates: [{names: [www.example.org], issuer: le}]\ndefault: {issue: none}\n": "issue has the value none in default",
 	} {
 		cfg, _ := configure(t, head+policy, "unsigned")
-		l, err := newLoader(cfg)
+		b, err := prepare(cfg, cfg.keyring(), answers{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.next = answers{}
-		if err := l.start(); err == nil || !strings.Contains(err.Error(), want) {
+		if err := b.start(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", policy, err)
 		}
 	}

@@ -75,7 +75,7 @@ func TestReloadWithoutData(t *testing.T) {
 	t.Parallel()
 	const (
 		corpSOA = "corp.example. 60 IN SOA ns. h. 7 1 1 1 60"
-		refused = "it has no nameservers, and the next plugin does not have its data"
+		refused = "the zone has no nameservers, and the next plugin does not have its data"
 	)
 	nobody := onlyData(code(dns.RcodeRefused, nil))
 	ourselves := buildIn(t, ".", corpComplete, "unsigned", answers{})
@@ -98,7 +98,7 @@ func TestReloadWithoutData(t *testing.T) {
 		"the zone above delegates it":        {corpComplete, corpOverlay, "", onlyData(resolving(0, "!corp.example. 60 IN NS ns1.corp.example.")), refused},
 		"a resolver that asked ourselves": {corpComplete, corpOverlay, "", onlyData(func(w dns.ResponseWriter, r *dns.Msg) (int, error) {
 			return ourselves.ServeDNS(context.Background(), passive{w}, r)
-		}), "its answer is what this server itself has served"},
+		}), "its answer is this server's own answer"},
 		"a plugin has the zone":                      {corpComplete, corpOverlay, "", onlyData(saying(0, corpSOA)), ""},
 		"a resolver has the zone":                    {corpComplete, corpOverlay, "", onlyData(resolving(0, corpSOA)), ""},
 		"a plugin without SOA has a required name":   {corpComplete, corpOverlay, "", onlyDataAnd("vpn.corp.example. A", saying(0, "vpn.corp.example. 60 IN A 192.0.2.7")), ""},
@@ -123,16 +123,16 @@ func TestReloadWithoutData(t *testing.T) {
 				zones = "data.example corp.example"
 			}
 			h := buildIn(t, zones, c.before, "unsigned\n"+c.options, answers{})
-			h.loader.next = c.next
+			h.loader.layout.next = c.next
 			write(t, h.loader.cfg.file, c.after)
-			was := h.loader.serving.Load()
-			_, err := reload(h.loader, was.policy)
+			was := h.loader.block.serving()
+			err := reload(h.loader, was.policy)
 			switch {
 			case c.want == "" && err != nil:
 				t.Errorf("refused: %v", err)
 			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 				t.Errorf("got %v; want %q", err, c.want)
-			case c.want != "" && h.loader.serving.Load() != was:
+			case c.want != "" && h.loader.block.serving() != was:
 				t.Error("another policy is served")
 			}
 		})
@@ -156,39 +156,39 @@ func TestWaitingForData(t *testing.T) {
 		h := buildIn(t, ".", corpComplete, options, answers{})
 		clock := time.Now()
 		start := func(next plugin.Handler) *loader { // as after a restart
-			l, err := newLoader(h.loader.cfg)
+			b, err := prepare(h.loader.cfg, h.loader.cfg.keyring(), next)
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.next, l.now = next, func() time.Time { return clock }
-			if err := l.start(); err != nil {
+			b.loader.layout.now = func() time.Time { return clock }
+			if err := b.start(); err != nil {
 				t.Fatal(err)
 			}
-			return l
+			return b.loader
 		}
 		write(t, h.loader.cfg.file, corpOverlay)
 		next := onlyData(code(dns.RcodeServerFailure, nil))
 		l := start(next)
 		for range 2 {
-			if !l.serving.Load().zones["corp.example."].PolicyOnly() || l.status.Load().refusals != 1 {
+			if !l.block.serving().zones.Zone("corp.example.").PolicyOnly() || l.source.Status().Refusals != 1 {
 				t.Fatal("the last good policy is not served, or nobody is informed")
 			}
-			l.retry()
+			l.source.Tick()
 		}
-		if again := start(next); !again.serving.Load().zones["corp.example."].PolicyOnly() {
+		if again := start(next); !again.block.serving().zones.Zone("corp.example.").PolicyOnly() {
 			t.Fatal("it has become the last good policy")
 		}
 		next["corp.example. SOA"] = saying(0, soa)
-		l.retry() // too soon
-		if !l.serving.Load().zones["corp.example."].PolicyOnly() {
+		l.source.Tick() // too soon
+		if !l.block.serving().zones.Zone("corp.example.").PolicyOnly() {
 			t.Error("the next plugin is asked all the time")
 		}
-		clock = clock.Add(dataRetry)
-		l.retry()
-		if l.serving.Load().zones["corp.example."].PolicyOnly() || l.status.Load().refusals != 0 || l.trouble != "" {
+		clock = clock.Add(10 * time.Second)
+		l.source.Tick()
+		if l.block.serving().zones.Zone("corp.example.").PolicyOnly() || l.source.Status().Refusals != 0 || l.source.Status().Problem != "" {
 			t.Error("the policy is not served though the data are there")
 		}
-		if again := start(answers{}); again.serving.Load().zones["corp.example."].PolicyOnly() {
+		if again := start(answers{}); again.block.serving().zones.Zone("corp.example.").PolicyOnly() {
 			t.Error("it is not the last good policy")
 		}
 	}
@@ -199,8 +199,8 @@ func TestWaitingForData(t *testing.T) {
 func TestStartWithoutData(t *testing.T) {
 	t.Parallel()
 	h := buildIn(t, ".", corpOverlay, "unsigned", onlyData(code(dns.RcodeServerFailure, nil)))
-	if sc := runOnce(h); h.Ready() || len(sc.told) == 0 {
-		t.Errorf("ready %v, found %v", h.Ready(), sc.told)
+	if sc := runOnce(h); h.Ready() || len(sc.failing) == 0 {
+		t.Errorf("ready %v, found %v", h.Ready(), sc.failing)
 	}
 }
 
@@ -209,25 +209,42 @@ func TestWithoutDataSaysWhere(t *testing.T) {
 	t.Parallel()
 	h := buildIn(t, ".", corpComplete, "unsigned", onlyData(code(dns.RcodeRefused, nil)))
 	write(t, h.loader.cfg.file, corpOverlay)
-	_, err := reload(h.loader, h.loader.serving.Load().policy)
+	err := reload(h.loader, h.loader.block.serving().policy)
 	var refused *guard.Error
 	if !errors.As(err, &refused) || len(refused.Report.Refusals) != 1 {
 		t.Fatalf("got %v", err)
 	}
 	r := refused.Report.Refusals[0]
-	if r.Code != "no-data" || r.Pos.Line != 6 || strings.Join(r.Names, " ") != "corp.example vpn.corp.example" || !strings.Contains(r.Remedy, "nameservers") {
+	if r.Code != "no-data" || r.Pos.Line != 6 || strings.Join(r.Names, " ") != "corp.example vpn.corp.example" || !strings.Contains(r.Fix, "nameservers") {
 		t.Errorf("got %+v", r)
 	}
 }
 
 // reload judges the policy file as it is now, and serves it if it is accepted.
-func reload(l *loader, previous *policy.Snapshot) (accepted, error) {
+func reload(l *loader, previous *policy.Snapshot) error {
 	text, err := os.ReadFile(l.cfg.file)
 	if err != nil {
-		return accepted{}, err
+		return err
 	}
-	v := l.judge(context.Background(), text, previous)
-	next, err := l.serveFile(v)
-	l.wait(v, err)
-	return next, err
+	p, err := policy.Load(l.cfg.file, text)
+	if err != nil {
+		return err
+	}
+	c, err := l.Prove(context.Background(), p, previous)
+	if err != nil {
+		return err
+	}
+	return l.Serve(c, func() {})
+}
+
+// writeAgain writes the policy file again as it is, so that it is judged again.
+func writeAgain(t *testing.T, l *loader) {
+	t.Helper()
+	text, err := os.ReadFile(l.cfg.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, l.cfg.file, string(text))
+	l.look()
+	l.look()
 }

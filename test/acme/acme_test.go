@@ -206,7 +206,7 @@ func wantDecision(t *testing.T, resolver netip.AddrPort, name string, request is
 }
 
 // lookUp returns the CAA RRset at a name or, in case of an alias, at its target. What is not
-// authentic is an error (BR 3.2.2.8.1): every zone of these tests that holds CAA is signed.
+// authentic is an error (BR 4.2.2.2): every zone of these tests that holds CAA is signed.
 func lookUp(t *testing.T, resolver netip.AddrPort, name string) (issuance.RRset, error) {
 	answer := world.Ask(t, resolver, name, dns.TypeCAA)
 	if answer.Rcode != dns.RcodeSuccess || !answer.AuthenticatedData {

@@ -10,8 +10,8 @@ import (
 	"github.com/coredns-caa/caa/test/world"
 )
 
-// Whatever is put in the place of a policy that is being served, and is none, is refused with the
-// place of the fault, and the answers stay.
+// A file that replaces a policy in service and is not a valid policy is refused with the position of the error, and the
+// answers stay as they are.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -30,14 +30,14 @@ func TestBadInput(t *testing.T) {
 		{"nothing but NULs, as a crashed file system leaves", strings.Repeat("\x00", 4096), `1:1: a NUL octet`},
 		{"not UTF-8", strings.Replace(good, "pki@", "pk\xff@", 1), `2:19: not UTF-8`},
 		{"UTF-16", "\xff\xfev\x00e\x00r\x00s\x00i\x00o\x00n\x00", `1:4: a NUL octet`},
-		{"tabs", strings.Replace(good, "    issue:", "\tissue:", 1), `9:1: a tab indents`},
+		{"tabs", strings.Replace(good, "    issue:", "\tissue:", 1), `9:1: this line is indented with a tab`},
 		{"a YAML bomb", bomb, `2:4: an anchor (&a)`},
 		{"an anchor", strings.Replace(good, "{issue: none}", "&a {issue: none}", 1), `14:23: an anchor (&a)`},
 		{"an alias to itself", "version: 1\nzones: &z\n  example.org: *z\n", `3:16: an alias (*z)`},
 		{"deep nesting", "version: 1\nzones: " + strings.Repeat("[", 100_000), `2:1: not YAML: exceeded max depth`},
-		{"a key twice", strings.Replace(good, "      dev:", "      shop:", 1), `13:7: the key "shop" stands twice; the first is in line 12`},
-		{"two documents", good + "---\n" + good, `16:1: the file holds more than one YAML document`},
-		{"a list", "- version: 1\n", `1:1: the policy is a mapping`},
+		{"a key twice", strings.Replace(good, "      dev:", "      shop:", 1), `13:7: duplicate key "shop"; the first is on line 12`},
+		{"two documents", good + "---\n" + good, `16:1: the file has more than one YAML document`},
+		{"a list", "- version: 1\n", `1:1: the policy must be a mapping`},
 		{"an unknown version", strings.Replace(good, "version: 1", "version: 2", 1), `1:10: version "2" is unknown`},
 		{"a label of 256 octets", strings.Replace(good, "shop", strings.Repeat("a", 256), 1), `12:7: the name "aaaa`},
 		{"half of it", good[:len(good)/2], `7:3: example.org has no issue`},
@@ -49,7 +49,7 @@ func TestBadInput(t *testing.T) {
 			t.Fatal(c.name)
 		}
 	}
-	told(t, s, s.policy()+":1:1: the file is larger than 16 MiB", func() {
+	awaitRefusal(t, s, s.policy()+":1:1: the file is larger than 16 MiB", func() {
 		large := filepath.Join(folder, "large")
 		world.WriteFile(t, large, good)
 		must(t, os.Truncate(large, 100<<20))
@@ -60,8 +60,8 @@ func TestBadInput(t *testing.T) {
 	for n := range 10_000 {
 		fmt.Fprintf(&foreign, "key%d: value\n", n)
 	}
-	if said := refuse(t, s, good+foreign.String(), " lines more: "); strings.Count(said, "\n") > 200 {
-		t.Errorf("all that is in the log for one file:\n%s", said)
+	if logs := refuse(t, s, good+foreign.String(), " more lines: "); strings.Count(logs, "\n") > 200 {
+		t.Errorf("all that is in the log for one file:\n%s", logs)
 	}
 	accept(t, s, numbered(3))
 	s.wantNumber(t, 3)

@@ -61,11 +61,11 @@ func TestLogSaysWhatCaacheckSays(t *testing.T) {
 			must(t, err)
 			p := &policy.Zone{Name: zone}
 			must(t, ring.Prepare(t.Context(), []*policy.Zone{p}))
-			var said []string // the first words of what was logged
+			var advised []string // the first word of each advice that was logged
 			look := func(d time.Duration) {
 				for end := now.Add(d); now.Before(end); now = now.Add(pace) {
 					ring.Look(t.Context())
-					served, err := ring.Of(p)
+					served, err := ring.Of(zone)
 					must(t, err)
 					logged := strings.Join(served.Publish(), "\n")
 					report, err := keys.FromFolder(dir, now, zone)
@@ -83,10 +83,10 @@ func TestLogSaysWhatCaacheckSays(t *testing.T) {
 					if now := strings.Contains(logged, "Publish at the parent: "); now != (code == 0 && len(fromFolder) > 0) || !slices.Equal(fromLog, fromFolder) || strings.Contains(logged, " 0 IN DS ") {
 						t.Fatalf("the log says\n%s\ncaacheck keys ds, exit %d,\n%s", logged, code, shown)
 					}
-					if advice, _, _ := strings.Cut(logged, " "); len(said) == 0 || said[len(said)-1] != advice {
-						said = append(said, advice)
+					if advice, _, _ := strings.Cut(logged, " "); len(advised) == 0 || advised[len(advised)-1] != advice {
+						advised = append(advised, advice)
 					}
-					if code == 0 { // the parent does as it is told
+					if code == 0 { // the parent publishes the DS as advised
 						has = nil
 						for _, text := range fromFolder {
 							rr, err := dns.NewRR(text)
@@ -111,9 +111,9 @@ func TestLogSaysWhatCaacheckSays(t *testing.T) {
 			look(24 * time.Hour)
 			now = now.Add(30 * 24 * time.Hour) // the server stood still
 			look(24 * time.Hour)
-			t.Log(said)
-			if !slices.Contains(said, "Publish") || !slices.Contains(said, "Leave") || len(said) < 5 {
-				t.Errorf("not much was compared: %q", said)
+			t.Log(advised)
+			if !slices.Contains(advised, "Publish") || !slices.Contains(advised, "Leave") || len(advised) < 5 {
+				t.Errorf("not much was compared: %q", advised)
 			}
 		})
 	}
@@ -133,14 +133,14 @@ func TestTakenOverKeyIsNotPublished(t *testing.T) {
     }
 }
 `, map[string]string{"policy.yaml": policyOnly})
-	server.WaitLog(t, "Leave the parent's DS of example.org as they are")
+	server.WaitLog(t, "Leave the parent's DS of example.org unchanged")
 	if log := server.Log(); strings.Contains(log, "Publish at the parent") {
 		t.Errorf("it says to publish\n%s", log)
 	}
 	report, err := keys.FromFolder(dir, time.Now(), "example.org.")
 	must(t, err)
 	var out bytes.Buffer
-	if code, err := keys.WriteDS(&out, &report.Zones[0]); err != nil || code != 1 || !strings.Contains(out.String(), "Leave the parent's DS of example.org") {
+	if code, err := keys.WriteDS(&out, &report.Zones[0]); err != nil || code != 1 || !strings.Contains(out.String(), "Leave the parent's DS of example.org unchanged") {
 		t.Errorf("caacheck keys ds: exit %d, %v\n%s", code, err, out.String())
 	}
 }

@@ -62,7 +62,7 @@ func TestHalfWrittenPolicy(t *testing.T) {
 		again.WaitLog(t, waits)
 		again.WaitLog(t, "Serving the last good policy")
 		// The half is what the operator wanted after all.
-		const done = "has rested for 1m0s and is served from now on"
+		const done = "has not changed for 1m0s and is now served"
 		for limit := began.Add(5 * time.Minute); !strings.Contains(again.Log(), done); time.Sleep(100 * time.Millisecond) {
 			if time.Now().After(limit) {
 				t.Fatalf("not served after %v:\n%s", time.Since(began), again.Log())

@@ -177,12 +177,12 @@ func TestBadKeys(t *testing.T) {
 		}, []string{good.Name, "another key"}},
 		{"a key of another zone", "key file $DIR/" + other.Name, nil, []string{other.Name, "example.com.", "example.org."}},
 		{"a key of another zone beside a good one", "key file $DIR/" + good.Name + " $DIR/" + other.Name, nil, []string{other.Name, "example.com.", "example.org."}},
-		{"one key twice", "key file $DIR/" + good.Name + " $DIR/" + good.Name, nil, []string{"two keys are " + strings.TrimPrefix(good.Name, "K")}},
+		{"one key twice", "key file $DIR/" + good.Name + " $DIR/" + good.Name, nil, []string{"two keys have the ID " + strings.TrimPrefix(good.Name, "K")}},
 		{"a ZSK without KSK", "key file " + zsk, nil, []string{"example.org.", "KSK"}},
 		{"a folder that is a file", "key auto $DIR/policy.yaml", nil, []string{"/policy.yaml", "not a directory"}},
-		{"the option twice", "key auto $DIR/keys\n        key file $DIR/" + good.Name, nil, []string{"Corefile:5", `option "key" stands twice; the first is in line 4`}},
+		{"the option twice", "key auto $DIR/keys\n        key file $DIR/" + good.Name, nil, []string{"Corefile:5", `duplicate option "key": the first is on line 4`}},
 		{"signed and unsigned", "key auto $DIR/keys\n        unsigned", nil, []string{"Corefile:", "exclude each other"}},
-		{"neither", "reload 2s", nil, []string{"Corefile:", "say how the zones are signed"}},
+		{"neither", "reload 2s", nil, []string{"Corefile:", "no signing option"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -196,7 +196,7 @@ func TestBadKeys(t *testing.T) {
 			if c.change != nil {
 				c.change(folder)
 			}
-			said := world.RunCoreDNS(t, strings.ReplaceAll(`example.org:$PORT {
+			output := world.RunCoreDNS(t, strings.ReplaceAll(`example.org:$PORT {
     bind $ADDR
     caa $DIR/policy.yaml {
         `+c.options+`
@@ -204,12 +204,12 @@ func TestBadKeys(t *testing.T) {
 }
 `, "$DIR", folder), nil)
 			for _, want := range c.want {
-				if !strings.Contains(said, want) {
-					t.Errorf("want %q in\n%s", want, said)
+				if !strings.Contains(output, want) {
+					t.Errorf("want %q in\n%s", want, output)
 				}
 			}
-			if strings.Contains(said, "CoreDNS-") {
-				t.Errorf("it served before it stopped:\n%s", said)
+			if strings.Contains(output, "CoreDNS-") {
+				t.Errorf("it served before it stopped:\n%s", output)
 			}
 		})
 	}

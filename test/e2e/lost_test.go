@@ -101,8 +101,8 @@ func startDNSPerf(t *testing.T, server netip.AddrPort) (stop func() map[string]s
 		"-D", "-Q", fmt.Sprint(rate), "-q", "50", "-t", fmt.Sprint(limit.Seconds()))
 	questions, err := cmd.StdinPipe()
 	must(t, err)
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var output strings.Builder
+	cmd.Stdout, cmd.Stderr = &output, &output
 	must(t, cmd.Start())
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -125,13 +125,13 @@ func startDNSPerf(t *testing.T, server netip.AddrPort) (stop func() map[string]s
 		close(end)
 		<-ended
 		if err := cmd.Wait(); err != nil {
-			t.Fatalf("dnsperf: %v\n%s", err, said.String())
+			t.Fatalf("dnsperf: %v\n%s", err, output.String())
 		}
 		report := map[string]string{}
 		for what, line := range perfLines {
-			found := line.FindStringSubmatch(said.String())
+			found := line.FindStringSubmatch(output.String())
 			if found == nil {
-				t.Fatalf("dnsperf said nothing of queries %s:\n%s", what, said.String())
+				t.Fatalf("dnsperf's output has no queries %s:\n%s", what, output.String())
 			}
 			report[what] = found[1]
 		}

@@ -27,22 +27,22 @@ func TestParentsDS(t *testing.T) {
 	}
 	none, named, another, both := parent(), parent(ours.DS), parent(foreign.DS), parent(foreign.DS, ours.DS)
 	dead := world.FreeAddr(t).String()
-	const refusal = "example.org: its parent has a DS"
-	for name, c := range map[string]struct{ lines, parent, refused, told string }{
+	const refusal = "no served key matches the parent's DS"
+	for name, c := range map[string]struct{ lines, parent, refused, logged string }{
 		"key file, no DS":             {"key file $DIR/" + ours.Name, none, "", ""},
 		"key file, its DS":            {"key file $DIR/" + ours.Name, named, "", ""},
 		"key file, its DS beside":     {"key file $DIR/" + ours.Name, both, "", ""},
 		"key file, another":           {"key file $DIR/" + ours.Name, another, refusal, ""},
 		"key file, another, meant":    {"key file $DIR/" + ours.Name + "\norphan example.org", another, "", refusal},
-		"key file, no answer":         {"key file $DIR/" + ours.Name, dead, "", "cannot be asked for their DS"},
+		"key file, no answer":         {"key file $DIR/" + ours.Name, dead, "", "could not be queried for DS"},
 		"key file, nobody asked":      {"key file $DIR/" + ours.Name + "\nparent off", "", "", ""},
 		"key auto, no DS":             {"key auto $DIR/keys", none, "", ""},
 		"key auto, another":           {"key auto $DIR/keys", another, "", "example.org is not served: " + refusal},
 		"key auto, another, meant":    {"key auto $DIR/keys\norphan example.org", another, "", refusal},
-		"key auto, BIND's key":        {"key auto $DIR", named, "", "signs everything, for nobody knows"},
-		"key auto, BIND's, no answer": {"key auto $DIR", dead, "", "signs everything, for nobody knows"},
+		"key auto, BIND's key":        {"key auto $DIR", named, "", "signs everything, because it is unknown"},
+		"key auto, BIND's, no answer": {"key auto $DIR", dead, "", "signs everything, because it is unknown"},
 		"key auto, BIND's and others": {"key auto $DIR", another, "", "example.org is not served: " + refusal},
-		"key auto, no answer":         {"key auto $DIR/keys", dead, "", "its parent cannot be asked yet"},
+		"key auto, no answer":         {"key auto $DIR/keys", dead, "", "its parent does not answer yet"},
 		"unsigned, no DS":             {"unsigned", none, "", ""},
 		"unsigned, a DS":              {"unsigned", named, refusal, ""},
 		"unsigned, a DS, meant":       {"unsigned\norphan example.org", named, "", refusal},
@@ -55,17 +55,17 @@ func TestParentsDS(t *testing.T) {
 			}
 			corefile := fmt.Sprintf("example.org:$PORT {\nbind $ADDR\nerrors\ncaa $DIR/policy.yaml {\n%s\n}\n}\n", lines)
 			if c.refused != "" {
-				if said := world.RunCoreDNS(t, corefile, files); !strings.Contains(said, c.refused) {
-					t.Errorf("want %q in\n%s", c.refused, said)
+				if output := world.RunCoreDNS(t, corefile, files); !strings.Contains(output, c.refused) {
+					t.Errorf("want %q in\n%s", c.refused, output)
 				}
 				return
 			}
 			server := world.CoreDNS(t, corefile, files)
-			if !strings.Contains(server.Log(), c.told) || c.told == "" && strings.Contains(server.Log(), "parent has") {
-				t.Errorf("want %q in\n%s", c.told, server.Log())
+			if !strings.Contains(server.Log(), c.logged) || c.logged == "" && strings.Contains(server.Log(), refusal) {
+				t.Errorf("want %q in\n%s", c.logged, server.Log())
 			}
 			answer := world.Ask(t, server.Addr, "example.org", dns.TypeCAA)
-			if strings.Contains(c.told, "is not served") || strings.Contains(c.told, "asked yet") {
+			if strings.Contains(c.logged, "is not served") || strings.Contains(c.logged, "does not answer yet") {
 				if answer.Rcode != dns.RcodeServerFailure {
 					t.Errorf("a zone is served whose keys are missing: %v", answer)
 				}

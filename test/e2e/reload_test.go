@@ -15,6 +15,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/test/world"
 )
 
@@ -48,9 +49,8 @@ var relevantSets = map[string][]string{
 }
 
 func relevantSet(name string) []string {
-	name = dns.CanonicalName(name)
-	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
-		if set, ok := relevantSets[name[off:]]; ok {
+	for above := range dnsname.Up(dns.CanonicalName(name)) {
+		if set, ok := relevantSets[above]; ok {
 			return set
 		}
 	}
@@ -66,8 +66,8 @@ const (
 )
 
 // Whatever was asked before, and whatever the server is doing, every CAA answer is secure and is the
-// policy's, and nothing is SERVFAIL: names that are nodes, lie between or below them or are new, in
-// any case, of any type, while the policy is loaded anew a hundred times and CoreDNS restarts.
+// policy's, and nothing is SERVFAIL: names that are nodes, are between or below them or are new, in
+// any case, of any type, while the policy is reloaded a hundred times and CoreDNS restarts.
 func TestReloadsAreNeverSeen(t *testing.T) {
 	t.Parallel()
 	key := world.NewKey(t, "example.org")
@@ -178,8 +178,8 @@ func (a *asker) name() string {
 	}, name)
 }
 
-// check holds an answer against the policy. What a name of the zone has beside CAA is not the
-// matter here, only that the answer is none of failure or non-existence.
+// check compares an answer with the policy. Of a type other than CAA it checks only that the answer is neither a failure
+// nor NXDOMAIN.
 func (a *asker) check(answer *dns.Msg, name string, qtype uint16) {
 	a.t.Helper()
 	if answer.Rcode != dns.RcodeSuccess || answer.Question[0].Name != name {

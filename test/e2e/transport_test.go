@@ -24,8 +24,8 @@ import (
 // limit is how long an answer may take before the test fails.
 const limit = 30 * time.Second
 
-// transport is a way that a question can take.
-type transport struct {
+// way is a way that a question can take.
+type way struct {
 	scheme string // of CoreDNS's server block
 	kdig   string // kdig's option for it; "-" where Debian's kdig has none
 	client func(t *testing.T, addr string, conf *tls.Config) exchange
@@ -34,7 +34,7 @@ type transport struct {
 // exchange sends a question and returns the answer.
 type exchange func(*dns.Msg) (*dns.Msg, error)
 
-var transports = map[string]transport{
+var transports = map[string]way{
 	"UDP":             {"dns", "+notcp +ignore", classic("udp")},
 	"TCP":             {"dns", "+tcp", classic("tcp")},
 	"DoT (RFC 7858)":  {"tls", "+tls", classic("tcp-tls")},
@@ -146,7 +146,7 @@ zones:
 }
 
 // everyTransport serves the policy over all of them, and returns the address of each by its scheme.
-// What stands above caa in the chain decides how it writes: plugins are further ones of the block.
+// The plugins before caa in the chain decide how it writes: plugins are further lines of the block.
 func everyTransport(t *testing.T, policy, plugins string) (map[string]string, *tls.Config) {
 	t.Helper()
 	certificate := world.NewCertificate(t)
@@ -180,8 +180,8 @@ func askDO(name string, qtype uint16) *dns.Msg {
 	return m
 }
 
-// chains are what may stand above caa. Where nothing looks into messages they are written as they
-// were prepared, else as CoreDNS writes any message.
+// chains are plugins that may be before caa. Where none of them reads messages, these are written as they were prepared,
+// else as CoreDNS writes any message.
 var chains = map[string]struct {
 	plugins string
 	// cuts are the transports where CoreDNS itself takes a stream for datagrams and cuts at 512
@@ -193,7 +193,7 @@ var chains = map[string]struct {
 	"below log":        {"log", []string{"DoQ (RFC 9250)", "DoH3 (RFC 9114)"}},
 }
 
-// Each transport gives the same signed answers, whatever stands above caa.
+// Each transport gives the same signed answers, whichever plugins are before caa.
 func TestTransports(t *testing.T) {
 	t.Parallel()
 	for chain, above := range chains {

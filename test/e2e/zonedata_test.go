@@ -45,7 +45,7 @@ zones:
 }
 `, nil)}
 	}
-	const refused = "corp.example, vpn.corp.example: it has no nameservers, and the next plugin does not have its data"
+	const refused = "corp.example, vpn.corp.example: the zone has no nameservers, and the next plugin does not have its data"
 	wantServed := func(s *site) {
 		t.Helper()
 		if m := world.Ask(t, s.Addr, "vpn.corp.example", dns.TypeCAA); len(world.Texts(m.Answer, dns.TypeCAA)) != 1 {
@@ -100,9 +100,9 @@ example.net:$PORT {
 	for _, want := range []string{
 		"0 required issuances proved, 1 in other blocks, 1 in zones that this server does not serve",
 		"1 required issuances proved, 1 in zones that this server does not serve",
-		"[WARNING] plugin/caa: " + s.policy() + ": no caa block of this server serves the zone exmaple.org. of the file",
-		"[WARNING] plugin/caa: " + s.policy() + ":5:3: the policy lists exmaple.org, and this server serves example.org, which the policy does not list: is one of them misspelt?",
-		"Ready: what is required may be issued, by what is served; nothing is known of 1 required issuances",
+		"[WARNING] plugin/caa: " + s.policy() + ": no caa block of this server serves the zone exmaple.org. of the policy",
+		"[WARNING] plugin/caa: " + s.policy() + ":5:3: the policy lists exmaple.org, but this server serves example.org, which the policy does not list: is one of them misspelt?",
+		"Ready: the served answers allow every required issuance; 1 required issuances",
 	} {
 		s.WaitLogs(t, want, 1)
 	}

@@ -1,9 +1,9 @@
-// Package lab is a DNS of one's own for tests: a root, zones below it, and name servers that answer
+// Package lab is a DNS for tests: a root, zones under it, and name servers that answer
 // for them, all in this process on loopback addresses and one port of the kernel's choice.
 //
 // A test lists zones and says what is wrong with them; the lab writes the delegations, signs, and
-// answers as RFC 1034 and RFC 4035 have it (or as the test's hooks make it answer). Real servers are
-// in test/world; this one exists because no real server can be made to be wrong in every way.
+// answers by RFC 1034 and RFC 4035 (or as the test's hooks make it answer). Real servers are
+// in test/world; this package exists because no real server can be made wrong in every way.
 package lab
 
 import (
@@ -20,27 +20,35 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 )
 
 // Zone is one zone of the lab.
 type Zone struct {
 	Name    string
-	Servers []string // names; addresses are the lab's affair. One server may have several zones.
+	Servers []string // names; the lab chooses addresses. One server may have several zones.
 	Text    string   // records in zone file syntax, names relative to the zone; SOA, NS and glue are added
 	TTL     uint32   // default of its records; 0 for 300
 
+	Serial   uint32 // of the SOA; 0 for 1
 	Negative uint32 // the SOA's minimum and TTL; 0 for 60
+
+	// At changes the zone as one of its servers has it, by the server's name: an old copy, or one that is signed otherwise.
+	At map[string]func(*Zone)
 
 	MaxOffer uint16 // questions over UDP that offer a larger EDNS size are dropped, as by some firewalls; 0 for none
 
-	Unsigned bool
-	Digest   uint8                                      // of the DS record; 0 for SHA-256
-	NoDS     bool                                       // signed, but the parent does not know
-	DS       func(*dns.DS)                              // changes the parent's DS record
-	Sign     func(*dns.RRSIG)                           // changes what a signature says before it is made
-	Bitmap   func(name string, types []uint16) []uint16 // changes a denial's types
-	Unlinked string                                     // a name that the NSEC chain leaves out
-	LiesFor  uint16                                     // a type whose denials list no other than NSEC and RRSIG
+	Unsigned  bool
+	Algorithm uint8                                      // of its key; 0 for ED25519
+	OwnKey    bool                                       // of At: with a key of its own
+	Digest    uint8                                      // of the DS record; 0 for SHA-256
+	NoDS      bool                                       // signed, but the parent does not know
+	DS        func(*dns.DS)                              // changes the parent's DS record
+	Sign      func(*dns.RRSIG)                           // changes what a signature says before it is made
+	Bitmap    func(name string, types []uint16) []uint16 // changes a denial's types
+	Unlinked  string                                     // a name that the NSEC chain leaves out
+	LiesFor   uint16                                     // a type whose denials list no other than NSEC and RRSIG
 }
 
 // Hook changes an answer before it is sent; nil sends none.
@@ -78,6 +86,7 @@ func New(t testing.TB, hooks map[string]Hook, zones ...Zone) *Lab {
 	}
 	for _, z := range l.zones {
 		z.finish(t)
+		l.alter(z)
 	}
 	l.listen(hooks)
 	root := l.zones["."]
@@ -114,20 +123,28 @@ func (l *Lab) rr(format string, args ...any) dns.RR {
 
 func (l *Lab) add(spec Zone) {
 	l.t.Helper()
-	if spec.TTL == 0 {
-		spec.TTL = 300
-	}
-	if spec.Negative == 0 {
-		spec.Negative = 60
-	}
-	z := &zone{Zone: spec, sets: map[string]map[uint16][]dns.RR{}, sigs: map[string][]dns.RR{}, lies: map[dns.RR][]dns.RR{}}
-	l.zones[spec.Name] = z
-	z.add(l.rr("%s %d IN SOA %s hostmaster.%s 1 7200 3600 1209600 %d", spec.Name, spec.Negative, spec.Servers[0], strings.TrimPrefix(spec.Name, "."), spec.Negative))
 	for _, name := range spec.Servers {
 		if l.servers[name] == nil {
 			l.servers[name] = &server{addr: l.newAddr(name), zones: map[string]*zone{}}
 		}
+	}
+	z := l.make(spec)
+	l.zones[spec.Name] = z
+	for _, name := range spec.Servers {
 		l.servers[name].zones[spec.Name] = z
+	}
+	if !spec.Unsigned {
+		z.makeKey(l.t)
+	}
+}
+
+// make is a zone with its records, without keys and without what the lab adds.
+func (l *Lab) make(spec Zone) *zone {
+	l.t.Helper()
+	spec.TTL, spec.Negative, spec.Serial = cmp.Or(spec.TTL, 300), cmp.Or(spec.Negative, 60), cmp.Or(spec.Serial, 1)
+	z := &zone{Zone: spec, sets: map[string]map[uint16][]dns.RR{}, sigs: map[string][]dns.RR{}, lies: map[dns.RR][]dns.RR{}}
+	z.add(l.rr("%s %d IN SOA %s hostmaster.%s %d 7200 3600 1209600 %d", spec.Name, spec.Negative, spec.Servers[0], strings.TrimPrefix(spec.Name, "."), spec.Serial, spec.Negative))
+	for _, name := range spec.Servers {
 		z.add(l.rr("%s 300 IN NS %s", spec.Name, name))
 	}
 	parser := dns.NewZoneParser(strings.NewReader(fmt.Sprintf("$TTL %d\n%s", spec.TTL, spec.Text)), spec.Name, spec.Name)
@@ -137,8 +154,29 @@ func (l *Lab) add(spec Zone) {
 	if err := parser.Err(); err != nil {
 		l.t.Fatal(err)
 	}
-	if !spec.Unsigned {
-		z.makeKey(l.t)
+	return z
+}
+
+// alter gives servers the zone as they have it.
+func (l *Lab) alter(z *zone) {
+	for name, change := range z.At {
+		spec := z.Zone
+		change(&spec)
+		other := l.make(spec)
+		for _, rr := range z.added {
+			other.add(rr)
+		}
+		other.glue = z.glue
+		switch {
+		case spec.Unsigned:
+		case spec.OwnKey:
+			other.makeKey(l.t)
+		default:
+			other.key, other.private = z.key, z.private
+			other.add(z.key)
+		}
+		other.finish(l.t)
+		l.servers[name].zones[z.Name] = other
 	}
 }
 
@@ -165,15 +203,15 @@ func (l *Lab) delegate(z *zone) {
 	for _, name := range z.Servers {
 		home := l.home(name)
 		if home.sets[name][dns.TypeA] == nil && home.sets[name][dns.TypeAAAA] == nil {
-			home.add(l.address(name))
+			home.extend(l.address(name))
 		}
 	}
 	if z.Name == "." {
 		return
 	}
-	parent := l.home(parentOf(z.Name))
+	parent := l.home(dnsname.Parent(z.Name))
 	for _, name := range z.Servers {
-		parent.add(l.rr("%s 300 IN NS %s", z.Name, name))
+		parent.extend(l.rr("%s 300 IN NS %s", z.Name, name))
 		if dns.IsSubDomain(z.Name, name) {
 			parent.glue = append(parent.glue, l.address(name))
 		}
@@ -184,25 +222,18 @@ func (l *Lab) delegate(z *zone) {
 			z.DS(ds)
 		}
 		ds.Hdr.Name, ds.Hdr.Ttl = z.Name, 300
-		parent.add(ds)
+		parent.extend(ds)
 	}
 }
 
-// home is the zone that a name lies in.
+// home is the zone of a name.
 func (l *Lab) home(name string) *zone {
-	for {
-		if z := l.zones[name]; z != nil {
+	for above := range dnsname.Up(name) {
+		if z := l.zones[above]; z != nil {
 			return z
 		}
-		name = parentOf(name)
 	}
-}
-
-func parentOf(name string) string {
-	if next, end := dns.NextLabel(name, 0); !end {
-		return name[next:]
-	}
-	return "."
+	return nil // there is always a root
 }
 
 // listen binds every server's address to one port, UDP and TCP.
@@ -307,13 +338,13 @@ func (s *server) answer(q *dns.Msg) *dns.Msg {
 func (s *server) closest(name string, rrtype uint16) *zone {
 	for first := true; ; first = false {
 		z := s.zones[name]
-		if z != nil && !(first && rrtype == dns.TypeDS && name != "." && s.closest(parentOf(name), 0) != nil) {
+		if z != nil && !(first && rrtype == dns.TypeDS && name != "." && s.closest(dnsname.Parent(name), 0) != nil) {
 			return z
 		}
 		if name == "." {
 			return nil
 		}
-		name = parentOf(name)
+		name = dnsname.Parent(name)
 	}
 }
 
@@ -323,6 +354,7 @@ type zone struct {
 	sigs    map[string][]dns.RR            // by owner and type
 	lies    map[dns.RR][]dns.RR            // by the NSEC that they stand for
 	names   []string                       // of the NSEC chain
+	added   []dns.RR                       // by the lab, to what the test lists
 	glue    []dns.RR
 	key     *dns.DNSKEY
 	private crypto.Signer
@@ -337,13 +369,23 @@ func (z *zone) add(rr dns.RR) {
 	z.sets[name][rr.Header().Rrtype] = append(z.sets[name][rr.Header().Rrtype], rr)
 }
 
+// extend adds a record that the test does not list.
+func (z *zone) extend(rr dns.RR) {
+	z.added = append(z.added, rr)
+	z.add(rr)
+}
+
 func (z *zone) makeKey(t testing.TB) {
 	t.Helper()
 	z.key = &dns.DNSKEY{
 		Hdr:   dns.RR_Header{Name: z.Name, Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 300},
-		Flags: dns.ZONE | dns.SEP, Protocol: 3, Algorithm: dns.ED25519,
+		Flags: dns.ZONE | dns.SEP, Protocol: 3, Algorithm: cmp.Or(z.Algorithm, dns.ED25519),
 	}
-	private, err := z.key.Generate(256)
+	bits := 256
+	if z.key.Algorithm == dns.RSASHA1 || z.key.Algorithm == dns.RSASHA1NSEC3SHA1 {
+		bits = 2048
+	}
+	private, err := z.key.Generate(bits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,12 +396,9 @@ func (z *zone) makeKey(t testing.TB) {
 // cutAt is the delegation at or above a name in the zone, "" for none.
 func (z *zone) cutAt(name string) string {
 	cut := ""
-	for ; name != z.Name; name = parentOf(name) {
-		if z.sets[name][dns.TypeNS] != nil {
-			cut = name
-		}
-		if name == "." {
-			break
+	for above := range dnsname.UpTo(name, z.Name) {
+		if above != z.Name && z.sets[above][dns.TypeNS] != nil {
+			cut = above
 		}
 	}
 	return cut
@@ -376,7 +415,7 @@ func (z *zone) finish(t testing.TB) {
 			z.names = append(z.names, name)
 		}
 	}
-	slices.SortFunc(z.names, compare)
+	slices.SortFunc(z.names, dnsname.Compare)
 	all := z.names
 	z.names = slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == z.Unlinked })
 	for i, name := range z.names {
@@ -426,14 +465,6 @@ func (z *zone) sign(t testing.TB, set []dns.RR) *dns.RRSIG {
 	return sig
 }
 
-// compare is canonical order of names (RFC 4034 6.1), good enough for a lab's.
-func compare(a, b string) int {
-	left, right := dns.SplitDomainName(a), dns.SplitDomainName(b)
-	slices.Reverse(left)
-	slices.Reverse(right)
-	return slices.Compare(left, right)
-}
-
 // put adds an RRset and its signatures to a section.
 func (z *zone) put(section *[]dns.RR, name string, rrtype uint16, do bool) bool {
 	set := z.sets[name][rrtype]
@@ -462,7 +493,7 @@ func (z *zone) answer(m *dns.Msg, name string, rrtype uint16, do bool) {
 		z.deny(m, do, name)
 		return
 	}
-	for encloser := parentOf(name); ; encloser = parentOf(encloser) {
+	for encloser := dnsname.Parent(name); ; encloser = dnsname.Parent(encloser) {
 		if z.sets[encloser][dns.TypeDNAME] != nil {
 			z.put(&m.Answer, encloser, dns.TypeDNAME, do)
 			return
@@ -470,7 +501,7 @@ func (z *zone) answer(m *dns.Msg, name string, rrtype uint16, do bool) {
 		if z.sets[encloser] == nil && !z.nonTerminal(encloser) && encloser != "." {
 			continue
 		}
-		z.fromWildcard(m, do, name, "*."+strings.TrimPrefix(encloser, "."), rrtype)
+		z.fromWildcard(m, do, name, dnsname.Wildcard(encloser), rrtype)
 		return
 	}
 }
@@ -524,7 +555,7 @@ func (z *zone) covering(section *[]dns.RR, name string) {
 	}
 	owner := z.names[len(z.names)-1]
 	for _, n := range z.names {
-		if compare(n, name) <= 0 {
+		if dnsname.Compare(n, name) <= 0 {
 			owner = n
 		}
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/resolve"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/test/world"
 )
 
@@ -35,18 +35,18 @@ func (d delv) status(t *testing.T, name string, rrtype uint16) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), d.program, "@"+d.through.Addr().String(), "-p", fmt.Sprint(d.through.Port()),
 		"-a", d.anchors, "+root=.", "+cdflag", "+nocrypto", name, dns.TypeToString[rrtype]).CombinedOutput()
-	said := strings.ReplaceAll(string(out), "resolution failed: ncache", "") // a denial is no failure
+	output := strings.ReplaceAll(string(out), "resolution failed: ncache", "") // a denial is no failure
 	switch {
-	case strings.Contains(said, "resolution failed"):
+	case strings.Contains(output, "resolution failed"):
 		return "bogus"
-	case strings.Contains(said, "unsigned answer"):
+	case strings.Contains(output, "unsigned answer"):
 		return "insecure"
-	case strings.Contains(said, "pending validation"): // a denial whose SOA fails
+	case strings.Contains(output, "pending validation"): // a denial whose SOA fails
 		return "bogus"
-	case strings.Contains(said, "fully validated"):
+	case strings.Contains(output, "fully validated"):
 		return "secure"
 	}
-	t.Errorf("delv says of %s %s (%v):\n%s", name, dns.TypeToString[rrtype], err, said)
+	t.Errorf("delv says of %s %s (%v):\n%s", name, dns.TypeToString[rrtype], err, output)
 	return ""
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/test/world"
 )
 
@@ -29,6 +30,12 @@ type modelStep struct {
 	caa   []string // rdata, sorted
 	set   []*dns.CAA
 	ours  bool // by a policy: what the records are beside issue is the server's affair
+
+	// A wildcard's alias of a signed zone leads into an unsigned zone below, without CAA: unbound may take the proof of the
+	// wildcard for a denial there, and the answer for bogus.
+	misreadable bool
+	variously   bool // by the server that it comes upon
+	misread     bool // it does
 }
 
 // expectation is what a CA finds for one request.
@@ -54,18 +61,10 @@ const (
 	longChain = 7
 )
 
-func parentName(name string) string {
-	_, rest, found := strings.Cut(name, ".")
-	if !found || rest == "" {
-		return "."
-	}
-	return rest
-}
-
 // expect climbs (RFC 8659 3).
 func (m model) expect(a asked) expectation {
 	e := expectation{secure: true}
-	for name := a.name; name != "."; name = parentName(name) {
+	for name := a.name; name != "."; name = dnsname.Parent(name) {
 		step := modelStep{name: name}
 		m.resolve(name, &step, &e)
 		e.steps = append(e.steps, step)
@@ -104,6 +103,7 @@ func decideBy(set []*dns.CAA, wildcard bool) outcome {
 // resolve follows aliases from a name to its CAA (RFC 1034 4.3.2, RFC 6672, RFC 4592).
 func (m model) resolve(name string, step *modelStep, e *expectation) {
 	visited := map[string]bool{}
+	var wild []*domain // secure zones of wildcards' aliases
 	for links := 0; ; links++ {
 		if visited[name] || links > maxLinks || len(name) > 200 {
 			step.fails, e.loops = true, true
@@ -126,6 +126,9 @@ func (m model) resolve(name string, step *modelStep, e *expectation) {
 		e.optsOut = e.optsOut || d.denial.optOut && !positive
 		switch {
 		case target != "":
+			if !positive && d.secure() {
+				wild = append(wild, d)
+			}
 			step.chain = append(step.chain, target)
 			name = target
 		default:
@@ -134,14 +137,26 @@ func (m model) resolve(name string, step *modelStep, e *expectation) {
 				step.caa = append(step.caa, strings.TrimPrefix(caa.String(), caa.Hdr.String()))
 			}
 			slices.Sort(step.caa)
+			if len(set) == 0 && !d.signed {
+				step.misreadable = slices.ContainsFunc(wild, d.below)
+				step.variously = step.misreadable && slices.ContainsFunc(wild, (*domain).variously)
+			}
 			return
 		}
 	}
 }
 
+// below reports whether the zone is one below another.
+func (d *domain) below(other *domain) bool { return d != other && slices.Contains(d.way(), other) }
+
+// variously reports whether the zone's servers are of several makes.
+func (d *domain) variously() bool {
+	return slices.ContainsFunc(d.hosts, func(h *nameserver) bool { return h.software != d.hosts[0].software })
+}
+
 // holder is the zone that a name belongs to.
 func (m model) holder(name string) *domain {
-	for ; ; name = parentName(name) {
+	for ; ; name = dnsname.Parent(name) {
 		if d := m.zones[name]; d != nil {
 			return d
 		}
@@ -162,7 +177,7 @@ func (m model) at(d *domain, name string) (set []*dns.CAA, target string, positi
 		return d.byPolicy(name), "", true
 	}
 	for above := name; above != d.name; {
-		above = parentName(above)
+		above = dnsname.Parent(above)
 		if rrs := z.rrs[above][dns.TypeDNAME]; rrs != nil {
 			return nil, strings.TrimSuffix(name, above) + strings.ToLower(rrs[0].(*dns.DNAME).Target), true
 		}
@@ -205,11 +220,11 @@ func has(z *zone, name string) bool {
 
 // wildcardFor is the wildcard that a name which does not exist is made from; "" for none.
 func wildcardFor(z *zone, name string) string {
-	for encloser := parentName(name); ; encloser = parentName(encloser) {
+	for encloser := dnsname.Parent(name); ; encloser = dnsname.Parent(encloser) {
 		if encloser != z.name && !has(z, encloser) {
 			continue
 		}
-		if wildcard := "*." + encloser; len(z.rrs[wildcard]) > 0 {
+		if wildcard := dnsname.Wildcard(encloser); len(z.rrs[wildcard]) > 0 {
 			return wildcard
 		}
 		return ""

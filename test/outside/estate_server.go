@@ -8,7 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 )
 
 // serveHere answers for a host's zones in this process, as no real server does: CAA beside a CNAME, names with the case
@@ -74,13 +74,13 @@ func (h *nameserver) answer(q *dns.Msg, size int) *dns.Msg {
 func (h *nameserver) closest(name string, rrtype uint16) *domain {
 	for skip := rrtype == dns.TypeDS && name != "."; ; skip = false {
 		i := slices.IndexFunc(h.domains, func(d *domain) bool { return d.name == name })
-		if i >= 0 && !(skip && h.closest(parentName(name), dns.TypeNone) != nil) {
+		if i >= 0 && !(skip && h.closest(dnsname.Parent(name), dns.TypeNone) != nil) {
 			return h.domains[i]
 		}
 		if name == "." {
 			return nil
 		}
-		name = parentName(name)
+		name = dnsname.Parent(name)
 	}
 }
 
@@ -145,7 +145,7 @@ func (z *zone) answer(m *dns.Msg, name string, rrtype uint16, do bool, style sty
 	}
 	m.Authoritative = true
 	for above := name; above != z.name; {
-		above = parentName(above)
+		above = dnsname.Parent(above)
 		if put(&m.Answer, above, dns.TypeDNAME) {
 			to := strings.TrimSuffix(name, above) + z.rrs[above][dns.TypeDNAME][0].(*dns.DNAME).Target
 			m.Answer = append(m.Answer, &dns.CNAME{Hdr: dns.RR_Header{Name: m.Question[0].Name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: 300}, Target: to})
@@ -164,11 +164,11 @@ func (z *zone) answer(m *dns.Msg, name string, rrtype uint16, do bool, style sty
 		wildcard := wildcardFor(z, name)
 		if wildcard == "" {
 			m.Rcode = dns.RcodeNameError
-			encloser := parentName(name)
+			encloser := dnsname.Parent(name)
 			for encloser != z.name && !has(z, encloser) {
-				encloser = parentName(encloser)
+				encloser = dnsname.Parent(encloser)
 			}
-			deny(name, "*."+encloser)
+			deny(name, dnsname.Wildcard(encloser))
 			return
 		}
 		if !put(&m.Answer, wildcard, rrtype) && !put(&m.Answer, wildcard, dns.TypeCNAME) {
@@ -201,7 +201,7 @@ func (z *zone) cover(m *dns.Msg, name string, do bool) {
 		if z.rrs[other][dns.TypeNSEC] == nil {
 			continue
 		}
-		notAfter := func(a, b string) bool { return dnssec.Compare(a, b) <= 0 }
+		notAfter := func(a, b string) bool { return dnsname.Compare(a, b) <= 0 }
 		switch {
 		case owner == "":
 			owner = other

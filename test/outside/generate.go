@@ -109,7 +109,7 @@ func (g *generator) wrong(s *specimen) string {
 	}
 	lame := wrong{"one address lame", []string{"server-lame"}, g.also.bare}
 	dead := wrong{"one address dead", []string{"server-unreachable"}, g.also.dead}
-	bare := wrong{"one address without signatures", []string{"signature-missing", "denial-bogus"}, g.also.bare}
+	bare := wrong{"one address without signatures", []string{"signature-missing"}, g.also.bare}
 	w := lame
 	switch {
 	case s.whole && slices.Contains(wellKnown, s.apex):

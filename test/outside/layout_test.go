@@ -8,14 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/check"
-	"github.com/coredns-caa/caa/checker/dnssec"
-	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/subject"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/test/world"
 )
@@ -76,9 +77,9 @@ func layout(t *testing.T, servers []world.Authority, zones ...held) served {
 		if h.name == "." {
 			continue
 		}
-		parent := dnssec.Parent(h.name)
+		parent := dnsname.Parent(h.name)
 		for made[parent] == nil {
-			parent = dnssec.Parent(parent)
+			parent = dnsname.Parent(parent)
 		}
 		delegated := h.delegated
 		if delegated == nil {
@@ -143,13 +144,13 @@ func checkAll(t *testing.T, r *resolve.Resolver, all []wanted) *report.Report {
 	t.Helper()
 	var jobs []check.Job
 	for _, w := range all {
-		s, err := subject.Parse(w.name)
+		s, err := certname.Parse(w.name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		jobs = append(jobs, check.Jobs([]subject.Subject{s}, []string{w.issuer}, guard.Requirement{})...)
+		jobs = append(jobs, check.Jobs([]certname.Name{s}, []string{w.issuer}, guard.Requirement{})...)
 	}
-	return check.Run(t.Context(), r, jobs, check.Options{At: time.Date(2027, 3, 15, 0, 0, 0, 0, time.UTC)})
+	return report.Of(check.New(r, jobs, check.Options{At: time.Date(2027, 3, 15, 0, 0, 0, 0, time.UTC)}).Run(t.Context(), check.Progress{}))
 }
 
 // hold checks the verdicts of a report, and that no error was found but those of some codes.
@@ -164,7 +165,7 @@ func hold(t *testing.T, found *report.Report, all []wanted, codes ...string) {
 	seen := map[string]bool{}
 	for _, f := range found.Findings {
 		seen[f.Code] = true
-		if f.Severity == finding.Error && !slices.Contains(codes, f.Code) {
+		if f.Severity == catalog.Error && !slices.Contains(codes, f.Code) {
 			t.Errorf("found %s at %s: %s\n  %s", f.Code, f.Subject, f.Text, strings.Join(f.Evidence, "\n  "))
 		}
 	}
@@ -197,6 +198,9 @@ bush     DNAME sub.pages.
 *.none   CNAME gone.pages.
 *.theirs CNAME own.pages.
 *.child  CNAME www.sub.shop.
+*.nochild CNAME gone.sub.shop.
+*.round  CNAME home.pages.
+around   CNAME x.child
 `
 
 const targets = `
@@ -205,6 +209,7 @@ own      CAA 0 issue "sectigo.com"
 *.wild   A 192.0.2.3
 hop      CNAME www.third.
 gone.hop CNAME gone.third.
+home     CNAME www.sub.shop.
 `
 
 const host = "www A 192.0.2.4\n"
@@ -213,7 +218,7 @@ const host = "www A 192.0.2.4\n"
 // by the alias's zone (RFC 8659 3).
 func toAliases() []wanted {
 	var out []wanted
-	for _, name := range []string{"here", "host", "gone", "wild", "hop", "hops", "cut", "nocut", "mine", "lost", "inner", "www.tree", "gone.tree", "x.wild.tree", "hop.tree", "www.sub.tree", "www.bush", "gone.bush", "a.any", "a.none", "a.child"} {
+	for _, name := range []string{"here", "host", "gone", "wild", "hop", "hops", "cut", "nocut", "mine", "lost", "inner", "www.tree", "gone.tree", "x.wild.tree", "hop.tree", "www.sub.tree", "www.bush", "gone.bush", "a.any", "a.none", "a.child", "a.nochild", "a.round", "around"} {
 		out = append(out, wanted{name + ".shop", "letsencrypt.org", "may issue"}, wanted{name + ".shop", "sectigo.com", "locked out"})
 	}
 	for _, name := range []string{"own", "own.tree", "a.theirs"} {
@@ -223,6 +228,22 @@ func toAliases() []wanted {
 		out = append(out, wanted{name, "letsencrypt.org", "may issue"})
 	}
 	return out
+}
+
+// intoUnsigned are names to which unbound may answer SERVFAIL, by its own fault: a wildcard's alias leads them into a zone
+// below, where there is no CAA. Whether it does depends on that zone, and on what denials servers send along.
+var intoUnsigned = []string{"a.child.shop", "a.nochild.shop", "a.round.shop", "around.shop"}
+
+// asMisread is what is to become of issuers where unbound answers as it does.
+func asMisread(t *testing.T, unbound netip.AddrPort, all []wanted) (out []wanted, codes []string) {
+	t.Helper()
+	for _, w := range all {
+		if w.outcome == "may issue" && slices.Contains(intoUnsigned, w.name) && ofResolver(unbound, dns.Fqdn(w.name)).Rcode == dns.RcodeServerFailure {
+			w.outcome, codes = "at risk", []string{"wildcard-alias-misread"}
+		}
+		out = append(out, w)
+	}
+	return out, codes
 }
 
 // An alias's target is its own zone's affair: whether that is signed, and who serves it, makes no difference to a
@@ -272,9 +293,13 @@ func TestAliasesBetweenZones(t *testing.T) {
 						held{name: "sub.pages.", at: []int{second}, unsigned: kind.sub, denial: kind.denial, text: host},
 						held{name: "third.", at: []int{second}, unsigned: kind.hop, denial: kind.denial, text: host},
 					)
-					all := toAliases()
-					t.Run("from the root", func(t *testing.T) { hold(t, checkAll(t, s.resolver(t), all), all) })
-					t.Run("through unbound", func(t *testing.T) { hold(t, checkAll(t, s.through(t, s.unbound(t)), all), all) })
+					unbound := s.unbound(t)
+					all, codes := asMisread(t, unbound, toAliases())
+					if misreads := kind.shopSub && !kind.shop; misreads != (codes != nil) {
+						t.Errorf("unbound misreads wildcards' aliases: %v", codes != nil)
+					}
+					t.Run("from the root", func(t *testing.T) { hold(t, checkAll(t, s.resolver(t), all), all, codes...) })
+					t.Run("through unbound", func(t *testing.T) { hold(t, checkAll(t, s.through(t, unbound), all), all, codes...) })
 				})
 			}
 		}

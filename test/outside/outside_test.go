@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -18,13 +19,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/checker/climb"
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/test/world"
 )
@@ -235,24 +238,27 @@ func findWrong(t *testing.T, r *resolve.Resolver, s specimen) {
 		}
 		expected := []string{at}
 		if s.bare {
-			expected = []string{"SOA at " + at + " over UDP", "SOA at " + at + " over TCP"}
+			apex := strings.TrimSuffix(s.apex, ".")
+			expected = []string{apex + " SOA at " + at + " over UDP", apex + " SOA at " + at + " over TCP"}
 		}
 		for _, where := range expected {
-			if !seen[where] {
+			if !slices.ContainsFunc(slices.Collect(maps.Keys(seen)), func(text string) bool { return strings.HasPrefix(text, where) }) {
 				t.Errorf("%s\n  in %s\n  not found: %s; found are %v", owner+s.apex, s.what, where, seen)
 			}
 		}
 	}
 }
 
-// faults are those of the servers and of the signatures. What the generator wrote into the records is not
-// looked at.
+// faults are those of the servers and of the signatures. What the generator wrote into the records and chose for NSEC3 is
+// not looked at.
 func faults(t *testing.T, r *resolve.Resolver, collector *finding.Collector, name string) []finding.Finding {
 	c := collector.Collect(t.Context(), climb.Up(t.Context(), r, name))
 	for i := range c.Climb.Steps {
 		c.Climb.Steps[i].RRset = nil
 	}
-	return slices.DeleteFunc(finding.All(c), func(f finding.Finding) bool { return f.Severity <= finding.Info || f.Code == "caa-missing" })
+	return slices.DeleteFunc(finding.All(c), func(f finding.Finding) bool {
+		return f.Severity <= catalog.Info || f.Code == "caa-missing" || f.Code == "nsec3-iterations-high" || f.Code == "ds-sha1" // a quarter of the zones have such a DS alone
+	})
 }
 
 // seen is what a resolver makes of a question, to be compared.

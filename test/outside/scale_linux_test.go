@@ -13,13 +13,13 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/check"
-	"github.com/coredns-caa/caa/checker/dnssec"
 	"github.com/coredns-caa/caa/checker/perspective"
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/resolve"
-	"github.com/coredns-caa/caa/checker/subject"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/dnssec"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/test/world"
@@ -81,8 +81,8 @@ func company(b *testing.B, addrs []netip.AddrPort, names int) (served, []check.J
 		var text strings.Builder
 		for i := range names / zones {
 			fmt.Fprintf(&text, "h%d A 192.0.2.1\n", i)
-			s := subject.Subject{Name: fmt.Sprintf("h%d.z%d.test.", i, n)}
-			jobs = append(jobs, check.Jobs([]subject.Subject{s}, []string{"ca.example"}, guard.Requirement{Type: issuance.TLS})...)
+			s := certname.Name{Domain: fmt.Sprintf("h%d.z%d.test.", i, n)}
+			jobs = append(jobs, check.Jobs([]certname.Name{s}, []string{"ca.example"}, guard.Requirement{Type: issuance.TLS})...)
 		}
 		z.add("%s", text.String())
 		z.ksk = g.keys.key(z.name, dns.ECDSAP256SHA256, 257, 0)
@@ -106,7 +106,7 @@ func everything(b *testing.B, running served, resolvers []netip.AddrPort, jobs [
 	}
 	now := time.Now()
 	if len(resolvers) == 0 {
-		return check.Run(b.Context(), r, jobs, check.Options{At: now})
+		return report.Of(check.New(r, jobs, check.Options{At: now}).Run(b.Context(), check.Progress{}))
 	}
 	text := "version: 1\nperspectives:\n  - {name: here, kind: self, region: ARIN, coordinates: [0, 0]}\n"
 	for i, addr := range resolvers {
@@ -121,7 +121,7 @@ func everything(b *testing.B, running served, resolvers []netip.AddrPort, jobs [
 		b.Fatal(err)
 	}
 	defer set.Close()
-	return check.Run(b.Context(), r, jobs, check.Options{At: now, Perspectives: set})
+	return report.Of(check.New(r, jobs, check.Options{At: now, Perspectives: set}).Run(b.Context(), check.Progress{}))
 }
 
 // forget gives back what building the world took, and begins a new peak (proc_pid_clear_refs(5)).

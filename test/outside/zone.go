@@ -11,7 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/checker/dnssec"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 )
 
 // denial is how a zone denies.
@@ -39,7 +39,7 @@ type key struct {
 	private crypto.Signer
 }
 
-// ring holds key pairs by algorithm, for zones to share: making them anew for each zone would take
+// ring holds key pairs by algorithm, for zones to share: making new ones for each zone would take
 // longer than all the rest.
 type ring map[uint8][]pair
 
@@ -48,7 +48,7 @@ type pair struct {
 	private crypto.Signer
 }
 
-var bits = map[uint8]int{dns.RSASHA256: 1024, dns.RSASHA512: 1024, dns.ECDSAP256SHA256: 256, dns.ECDSAP384SHA384: 384, dns.ED25519: 256}
+var bits = map[uint8]int{dns.RSASHA1: 1024, dns.RSASHA256: 1024, dns.RSASHA512: 1024, dns.ECDSAP256SHA256: 256, dns.ECDSAP384SHA384: 384, dns.ED25519: 256}
 
 // key makes a zone's key of an algorithm; n tells the keys of one zone apart.
 func (r ring) key(zone string, algorithm uint8, flags uint16, n int) *key {
@@ -91,7 +91,7 @@ func (z *zone) put(rr dns.RR) {
 // cut is the delegation at or above a name, "" for none.
 func (z *zone) cut(name string) string {
 	found := ""
-	for ; name != z.name; name = dnssec.Parent(name) {
+	for ; name != z.name; name = dnsname.Parent(name) {
 		if z.rrs[name][dns.TypeNS] != nil {
 			found = name
 		}
@@ -164,7 +164,7 @@ func (z *zone) authoritative() []string {
 			names = append(names, name)
 		}
 	}
-	slices.SortFunc(names, dnssec.Compare)
+	slices.SortFunc(names, dnsname.Compare)
 	return names
 }
 
@@ -185,11 +185,8 @@ func (z *zone) chainNSEC3() {
 		if z.denial.optOut && z.cut(name) != "" && z.rrs[name][dns.TypeDS] == nil {
 			continue
 		}
-		for n := name; ; n = dnssec.Parent(n) {
+		for n := range dnsname.UpTo(name, z.name) {
 			owners[dns.HashName(n, dns.SHA1, z.denial.iterations, z.denial.salt)] = n
-			if n == z.name {
-				break
-			}
 		}
 	}
 	hashes := slices.Sorted(maps.Keys(owners))

@@ -111,7 +111,7 @@ func forwardLines(s *sources, zones []*zone) []block {
 }
 
 // hostsLines keeps addresses of names right below the apex in hosts, all else in file: hosts knows no
-// names but its own, so that what stands above or below them is file's to say.
+// names but its own, so that the names above or below them are up to file.
 func hostsLines(s *sources, zones []*zone) []block {
 	var hosts, files strings.Builder
 	for _, z := range zones {

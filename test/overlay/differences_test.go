@@ -7,6 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/test/wire"
 )
 
@@ -92,7 +93,7 @@ var differences = []difference{
 	}},
 	{why: "CoreDNS's file lets a wildcard match an empty non-terminal (RFC 4592 2.2.2)", apply: func(c *comparison) bool {
 		name := dns.CanonicalName(c.q.Name)
-		return c.z.behind.files && c.z.existing()[name] && c.z.types[name] == nil && c.z.types["*."+parent(name)] != nil && c.excuse()
+		return c.z.behind.files && c.z.existing()[name] && c.z.types[name] == nil && c.z.types["*."+dnsname.Parent(name)] != nil && c.excuse()
 	}},
 }
 
@@ -105,8 +106,8 @@ func (c *comparison) knotResolver() bool { return strings.HasPrefix(c.via, "knot
 // belowAlias reports whether the name asked lies below an alias.
 func (c *comparison) belowAlias() bool {
 	for name := dns.CanonicalName(c.q.Name); name != c.z.apex; {
-		name = parent(name)
-		if slices.Contains(c.z.types[name], dns.TypeCNAME) || slices.Contains(c.z.types["*."+parent(name)], dns.TypeCNAME) {
+		name = dnsname.Parent(name)
+		if slices.Contains(c.z.types[name], dns.TypeCNAME) || slices.Contains(c.z.types["*."+dnsname.Parent(name)], dns.TypeCNAME) {
 			return name != c.z.apex
 		}
 	}
@@ -115,7 +116,7 @@ func (c *comparison) belowAlias() bool {
 
 func (c *comparison) belowDNAME() bool {
 	for name := dns.CanonicalName(c.q.Name); name != c.z.apex; {
-		if name = parent(name); slices.Contains(c.z.types[name], dns.TypeDNAME) {
+		if name = dnsname.Parent(name); slices.Contains(c.z.types[name], dns.TypeDNAME) {
 			return true
 		}
 	}

@@ -59,7 +59,7 @@ func keepWhatEtcdHolds(z *zone) {
 	}
 }
 
-// skydns are the keys and values of the zones that lie in etcd.
+// skydns are the keys and values of the zones in etcd.
 func skydns(zones []*zone) map[string]string {
 	type message struct {
 		Host string `json:"host,omitempty"`
@@ -100,7 +100,7 @@ func skydns(zones []*zone) map[string]string {
 	return values
 }
 
-// skydnsKey is a name's: its labels from the top, and dns/apex for what stands at the apex.
+// skydnsKey is a name's: its labels from the top, and dns/apex for the apex.
 func skydnsKey(z *zone, name string) string {
 	if name == z.apex {
 		name = "apex.dns." + name

@@ -97,7 +97,7 @@ var underLoad = []dns.Question{
 	{Name: "nowhere.example.org.", Qtype: dns.TypeCAA}, {Name: "example.org.", Qtype: dns.TypeSOA},
 }
 
-// ask asks until it is told to stop or something is wrong.
+// ask asks until it is stopped or something is wrong.
 func (l *load) ask(ctx context.Context, random *rand.Rand) {
 	for ctx.Err() == nil && !l.t.Failed() {
 		q := underLoad[random.IntN(len(underLoad))]

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 )
 
 // zone is a zone that a seed makes: its data, as a next plugin holds them, and what a policy says.
@@ -202,8 +204,8 @@ func (m *maker) add(name, text string) {
 
 // occluded reports whether a name lies below a cut or DNAME.
 func (z *zone) occluded(name string) bool {
-	for off, end := dns.NextLabel(name, 0); !end; off, end = dns.NextLabel(name, off) {
-		if _, cut := z.cuts[name[off:]]; cut || slices.Contains(z.types[name[off:]], dns.TypeDNAME) {
+	for above := range dnsname.Up(dnsname.Parent(name)) {
+		if _, cut := z.cuts[above]; cut || slices.Contains(z.types[above], dns.TypeDNAME) {
 			return true
 		}
 	}
@@ -290,8 +292,8 @@ func list(issuer string) string {
 // caa are the records of the closest node at or above a name (RFC 8659 3), under our inheritance.
 func (z *zone) caa(owner, name string) []dns.RR {
 	var r rule
-	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
-		node := z.nodes[name[off:]]
+	for above := range dnsname.Up(name) {
+		node := z.nodes[above]
 		r.issue, r.issuewild = first(r.issue, node.issue), first(r.issuewild, node.issuewild)
 	}
 	var rrs []dns.RR
@@ -313,7 +315,7 @@ func first(a, b string) string {
 }
 
 // truth are the zone's data with the policy's CAA written in: at each name that exists, in the data or
-// in the policy, but for aliases and what lies at or below cuts.
+// in the policy, except aliases and names at or below cuts.
 func (z *zone) truth() []dns.RR {
 	out := slices.DeleteFunc(slices.Clone(z.rrs), func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeCAA })
 	existing := z.existing()
@@ -349,15 +351,12 @@ func (z *zone) truth() []dns.RR {
 	return out
 }
 
-// existing are the names that the data give existence: owners and what stands above them (RFC 8020).
+// existing are the names that the data give existence: owners and the names above them (RFC 8020).
 func (z *zone) existing() map[string]bool {
 	names := map[string]bool{}
 	for owner := range z.types {
-		for name := owner; ; name = parent(name) {
+		for name := range dnsname.UpTo(owner, z.apex) {
 			names[name] = true
-			if name == z.apex {
-				break
-			}
 		}
 	}
 	return names
@@ -367,16 +366,11 @@ func (z *zone) existing() map[string]bool {
 func (z *zone) known() map[string]bool {
 	names := map[string]bool{z.apex: true}
 	for node := range z.nodes {
-		for name := node; name != z.apex; name = parent(name) {
+		for name := range dnsname.UpTo(node, z.apex) {
 			names[name] = true
 		}
 	}
 	return names
-}
-
-func parent(name string) string {
-	off, _ := dns.NextLabel(name, 0)
-	return name[off:]
 }
 
 // wildcard is the one that a name matches in the data, or "" (RFC 4592 3.3.1).
@@ -384,7 +378,7 @@ func (z *zone) wildcard(name string) string {
 	existing := z.existing()
 	encloser := name
 	for !existing[encloser] {
-		encloser = parent(encloser)
+		encloser = dnsname.Parent(encloser)
 	}
 	if source := "*." + encloser; z.types[source] != nil {
 		return source

@@ -12,7 +12,7 @@ import (
 	"github.com/coredns-caa/caa/test/world"
 )
 
-// anyCache is all that a cache may hold, of what servers really said: unbound, when something does not
+// anyCache is all that a cache may hold, of what servers really answered: unbound, when something does not
 // validate, asks for the keys again, and forgives what a cache in the middle would not. Each RRset is kept for
 // its TTL after it was seen last, and each mixture of DS, DNSKEY and data must validate.
 type anyCache struct {

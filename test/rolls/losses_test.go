@@ -162,7 +162,7 @@ func (r *replacing) look(server netip.AddrPort, zone string) {
 // removed, emptied, made unreadable, replaced by an older and by another server's. One of the servers may be restarted
 // meanwhile, and has its record alone; the other holds the keys. Then the folder is back as it was, or caacheck keys
 // restore has it written. unbound, with a cache that lives and with new ones, never gets an answer that is SERVFAIL or
-// not secure; no mixture of what servers said in a cache is bogus; and no key is replaced.
+// not secure; no mixture of answers in a cache is bogus; and no key is replaced.
 func TestKeysOutliveTheirFolder(t *testing.T) {
 	t.Parallel()
 	if *seed == 0 {
@@ -265,7 +265,7 @@ func TestKeysOutliveTheirFolder(t *testing.T) {
 			if n%8 > 0 {
 				named = children
 			}
-			report, err := keys.Restore(t.Context(), dir, limit, named...)
+			report, err := keys.Restore(t.Context(), dir, limit, nil, named...)
 			try(t, err)
 			if report.Asked.Result != keys.Done {
 				t.Fatalf("restore: %+v", report.Asked)

@@ -58,11 +58,7 @@ type registry struct {
 
 func newRegistry(t *testing.T) *registry {
 	t.Helper()
-	base, err := zonesign.NewKeyFiles(t.TempDir(), above, dns.ECDSAP256SHA256, true, func(uint16) bool { return false }, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := zonesign.LoadKey(base)
+	key, err := zonesign.NewKey(above, dns.ECDSAP256SHA256, true, func(uint16) bool { return false })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,11 +177,11 @@ type keeper struct {
 
 func (k *keeper) step() {
 	k.t.Helper()
-	said := k.asker.DS(k.t.Context(), []string{child})[child]
+	observations := k.asker.DS(k.t.Context(), []string{child})[child]
 	now := time.Now()
 	decide := func(_ string, z keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision {
 		var observed []keyroll.Observation
-		for _, o := range said {
+		for _, o := range observations {
 			if o.Err != nil {
 				k.t.Errorf("the parent: %v", o)
 			}
@@ -350,7 +346,7 @@ func (a *asking) ask(resolver string, addr netip.AddrPort, n int) {
 	}
 }
 
-// fail counts, and tells of the first of a kind.
+// fail counts, and reports the first of a kind.
 func (a *asking) fail(resolver, name string, qtype uint16, what string, shown any) {
 	kind := resolver + ": " + what
 	if a.failed[kind]++; a.failed[kind] == 1 {

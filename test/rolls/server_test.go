@@ -105,7 +105,7 @@ func (b *bind) follow(server netip.AddrPort) {
 		}
 		ds := namedBy(cds)
 		if len(b.ds[zone]) > 0 {
-			// What the child's servers said one after another may not fit together: then it is tried again.
+			// The answers of the child's servers one after another may not fit together: then it is tried again.
 			var text strings.Builder
 			for _, rr := range slices.Concat(dnskeys, cds, cdnskeys) {
 				text.WriteString(rr.String() + "\n")

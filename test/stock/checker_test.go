@@ -4,13 +4,15 @@ import (
 	"maps"
 	"testing"
 
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/finding"
 	"github.com/coredns-caa/caa/checker/resolve"
 	"github.com/coredns-caa/caa/test/world"
 )
 
-// caacheck finds the fault from outside, and finds nothing to mend where our plugin stands in the
+// caacheck finds the fault from outside, and finds nothing to fix where our plugin is in the
 // other's place.
 func TestTheCheckerFindsIt(t *testing.T) {
 	t.Parallel()
@@ -21,7 +23,7 @@ func TestTheCheckerFindsIt(t *testing.T) {
 			hidden = append(hidden, f)
 		}
 	}
-	if len(hidden) != 1 || hidden[0].Severity != finding.Error || hidden[0].Subject != "www.example.org" || len(hidden[0].Evidence) == 0 {
+	if len(hidden) != 1 || hidden[0].Severity != catalog.Error || hidden[0].Subject != "www.example.org" || len(hidden[0].Evidence) == 0 {
 		t.Errorf("got %+v", hidden)
 	}
 }
@@ -46,7 +48,7 @@ zones:
 }
 `, files)
 	for _, f := range check(t, world.Zone{Name: "example.org", Server: server.Addr, Anchor: key.DS}) {
-		if f.Severity != finding.Info {
+		if f.Severity != catalog.Info {
 			t.Errorf("found %+v", f)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 // incidents are faults that CoreDNS's dnssec plugin has, or had, each with the report that names it.
 // Every row is asked of both plugins over the same data: ours must not have the fault. For the
-// stock plugin the row says whether CoreDNS 1.15.0 still has it; most were mended once reported,
+// stock plugin the row says whether CoreDNS 1.15.0 still has it; most were fixed once reported,
 // which leaves the row as a guard of ours.
 var incidents = []struct {
 	name   string
@@ -189,7 +189,7 @@ func (s signer) ask(t *testing.T, name string, qtype uint16) *dns.Msg {
 	return world.Ask(t, s.Addr, name, qtype)
 }
 
-// denies asks for a type that the name does not have. The fault is a denial that is none, that does
+// denies asks for a type that the name does not have. The fault is an invalid denial, one that does
 // not validate, or that denies one of the types that are there, too.
 func (s signer) denies(t *testing.T, name string, qtype uint16, there ...uint16) string {
 	t.Helper()

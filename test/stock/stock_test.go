@@ -1,6 +1,6 @@
 // Package stock shows, with real servers, what CoreDNS's own dnssec plugin does to CAA: the
 // incident that this project exists to make impossible. These tests pass as long as stock CoreDNS
-// has the fault; should one fail after an update, the fault is mended upstream and the
+// has the fault; should one fail after an update, the fault is fixed upstream and the
 // documentation must say so. The incidents are asked of our plugin as well, which has none of them;
 // what a resolver sees of it is tested in ../e2e.
 package stock
@@ -104,5 +104,5 @@ func TestBothPlugins(t *testing.T) {
 			t.Errorf("want one valid signature: %s\n%v", fault, m)
 		}
 	}
-	s.WaitLog(t, "take dnssec out")
+	s.WaitLog(t, "remove dnssec")
 }

@@ -25,7 +25,7 @@ type set struct {
 	rrs    []dns.RR
 	sigs   []*dns.RRSIG
 	reason bool  // whether it has one to be here
-	zone   *Zone // that it is authoritative data of; nil where it is none
+	zone   *Zone // that it is authoritative data of; nil if it is not
 }
 
 func (s *set) ttl() uint32 { return s.rrs[0].Header().Ttl }
@@ -143,7 +143,7 @@ func (c *checker) follow() {
 			return
 		}
 		if target == "" {
-			return // a fault that was told, or too long a name (RFC 6672 2.2)
+			return // a fault that was reported, or too long a name (RFC 6672 2.2)
 		}
 		c.meaning.Aliases = append(c.meaning.Aliases, name)
 		if made := c.find(answerSection, name, dns.TypeCNAME); c.q.Qtype == dns.TypeCNAME && made != nil {
@@ -181,7 +181,7 @@ func (c *checker) synthesised(zone *Zone, dname *set, name string) (target strin
 		return ""
 	}
 	made.claim(nil)
-	target = strings.TrimSuffix(name, dname.owner) + dns.CanonicalName(dname.rrs[0].(*dns.DNAME).Target)
+	target = strings.TrimSuffix(name, dname.owner) + strings.TrimPrefix(dns.CanonicalName(dname.rrs[0].(*dns.DNAME).Target), ".") // the root's dot ends what is before it
 	if got := made.rrs[0].(*dns.CNAME).Target; dns.CanonicalName(got) != target || made.ttl() != dname.ttl() {
 		c.fault(Synthesis, "%v for %s", made.rrs[0], target)
 	}

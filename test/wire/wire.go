@@ -122,7 +122,7 @@ func (z Zones) Check(asked *dns.Msg, answer []byte, now time.Time) (Meaning, []F
 	return c.meaning, c.faults
 }
 
-// of is the zone that a name of a type lies in, or nil. DS at an apex is the parent's (RFC 4035 3.1.4.1)
+// of is the zone of a name and type, or nil. DS at an apex is the parent's (RFC 4035 3.1.4.1)
 // where that is held, too.
 func (z Zones) of(name string, rrtype uint16) *Zone {
 	var closest *Zone

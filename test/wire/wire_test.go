@@ -321,7 +321,7 @@ func TestMutations(t *testing.T) {
 		}
 	}
 	if _, faults := w.zones().Check(new(dns.Msg).SetQuestion("www.example.org.", dns.TypeA), []byte("short"), now); len(faults) != 1 || faults[0].Rule != Form {
-		t.Errorf("a message that is none: %v", faults)
+		t.Errorf("an invalid message: %v", faults)
 	}
 }
 

@@ -64,6 +64,19 @@ func Knot(t testing.TB, addr netip.AddrPort, zones map[string]string) *Process {
 // KnotSecondary starts knotd for zones that it transfers from a primary, and waits until it has them all.
 func KnotSecondary(t testing.TB, addr, primary netip.AddrPort, zones []string) *Process {
 	t.Helper()
+	p := knotSecondary(t, addr, primary, zones)
+	p.WaitLogs(t, "zone updated, ", len(zones))
+	return p
+}
+
+// StrandedKnot starts knotd for zones that it cannot transfer, since nobody listens where their primary should be.
+func StrandedKnot(t testing.TB, addr, primary netip.AddrPort, zones []string) *Process {
+	t.Helper()
+	return knotSecondary(t, addr, primary, zones)
+}
+
+func knotSecondary(t testing.TB, addr, primary netip.AddrPort, zones []string) *Process {
+	t.Helper()
 	program, dir := Program(t, "knotd"), t.TempDir()
 	remote := fmt.Sprintf("remote:\n  - id: primary\n    address: %s@%d\n", primary.Addr(), primary.Port())
 	conf := knotConf(dir, addr, remote) + "zone:\n"
@@ -71,9 +84,7 @@ func KnotSecondary(t testing.TB, addr, primary netip.AddrPort, zones []string) *
 		conf += fmt.Sprintf("  - domain: %q\n    master: primary\n", apex)
 	}
 	WriteFile(t, filepath.Join(dir, "knot.conf"), conf)
-	p := start(t, addr, dir, "server started", program, "-c", filepath.Join(dir, "knot.conf"))
-	p.WaitLogs(t, "zone updated, ", len(zones))
-	return p
+	return start(t, addr, dir, "server started", program, "-c", filepath.Join(dir, "knot.conf"))
 }
 
 // knotConf is knotd's configuration, with remotes, but without its zones.
@@ -119,6 +130,7 @@ func FreeSubnet(t testing.TB, n int) []netip.AddrPort {
 }
 
 const recursorServer = unboundBase + `    trust-anchor: "%s"
+    ede: yes
     aggressive-nsec: no
     qname-minimisation: no
     harden-below-nxdomain: no
@@ -135,7 +147,7 @@ const recursorServer = unboundBase + `    trust-anchor: "%s"
 
 // Recursor starts unbound as it is by default, except that it answers from nothing but what it was asked
 // for and forgets how fast a server was (on a busy machine it would keep to the one of two that is wrong), with a root
-// of a test's own: its anchor is a DS record. As unbound asks port 53 alone, it is told
+// of a test's own: its anchor is a DS record. As unbound asks port 53 alone, it is given
 // where each zone is served; that a zone is one, and signed, it learns from the parent.
 func Recursor(t testing.TB, anchor string, zones map[string][]netip.AddrPort) *Process {
 	t.Helper()

@@ -60,7 +60,7 @@ func build(name string, flags ...string) (string, error) {
 	return path, nil
 }
 
-// moduleRoot is the folder of the module that has the server. The test that asks may lie in a
+// moduleRoot is the folder of the module that has the server. The test that asks may be in a
 // module of its own, whose dependencies are not the server's.
 func moduleRoot() (string, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/coredns-caa/caa").CombinedOutput()
@@ -72,7 +72,7 @@ func moduleRoot() (string, error) {
 
 // dependOnSources lists the folders of the module. The tests do not import the server that they run;
 // go test remembers which folders a test has listed, and repeats a remembered result only while
-// what lies in them is the same.
+// their contents are the same.
 func dependOnSources(root string) error {
 	for _, dir := range []string{"cmd", "plugin"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(_ string, _ fs.DirEntry, err error) error { return err })
@@ -110,7 +110,7 @@ func run(t testing.TB, binary func() (string, error), corefile string, files map
 	return start(t, addr, dir, "\nCoreDNS-", server, "-conf", filepath.Join(dir, "Corefile"))
 }
 
-// RunCoreDNS runs the server with a Corefile that it must refuse, and returns what it said. One that
+// RunCoreDNS runs the server with a Corefile that it must refuse, and returns its output. One that
 // serves instead is ended, and fails the test.
 func RunCoreDNS(t testing.TB, corefile string, files map[string]string) string {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Named starts BIND's named, authoritative for zones given as zone files by apex. Whoever asks may
+// Named starts BIND's named, authoritative for zones given as zone files by apex. Any client may
 // transfer them.
 func Named(t testing.TB, zones map[string]string) *Process {
 	t.Helper()
@@ -82,8 +82,8 @@ func SignZone(t testing.TB, apex, text string, key Key, options ...string) strin
 	args := append([]string{"-z", "-P", "-Q", "-n", "1", "-K", dir, "-d", dir, "-o", apex, "-f", out}, options...)
 	sign := exec.Command(program, append(args, in, key.Name)...)
 	sign.Dir = dir
-	if said, err := sign.CombinedOutput(); err != nil {
-		t.Fatalf("dnssec-signzone: %v\n%s\n%s", err, said, text)
+	if output, err := sign.CombinedOutput(); err != nil {
+		t.Fatalf("dnssec-signzone: %v\n%s\n%s", err, output, text)
 	}
 	signed, err := os.ReadFile(out)
 	if err != nil {
@@ -92,7 +92,7 @@ func SignZone(t testing.TB, apex, text string, key Key, options ...string) strin
 	return string(signed)
 }
 
-// SigningNamed starts named for a zone that it signs itself, with a key of its own, and that whoever asks on
+// SigningNamed starts named for a zone that it signs itself, with a key of its own, and that any client on
 // loopback may update (RFC 2136). TTLs of what it adds are of a second.
 func SigningNamed(t testing.TB, apex, text string) *Process {
 	t.Helper()

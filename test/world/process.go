@@ -69,11 +69,11 @@ func launch(t testing.TB, addr netip.AddrPort, dir, program string, args ...stri
 		p.Stop(t)
 		for _, fault := range faults {
 			if strings.Contains(p.Log(), fault) {
-				t.Errorf("%s said %q", program, fault)
+				t.Errorf("%s wrote %q", program, fault)
 			}
 		}
 		if t.Failed() {
-			t.Logf("%s said:\n%s", program, p.Log())
+			t.Logf("%s wrote:\n%s", program, p.Log())
 		}
 	})
 	return p

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Zone is what a resolver is told of a zone.
+// Zone is what a resolver is configured with for a zone.
 type Zone struct {
 	Name   string
 	Server netip.AddrPort   // its authoritative server
@@ -148,7 +148,7 @@ func KnotResolver(t testing.TB, zones ...Zone) *Process {
 	return kresdWith("")(t, zones...)
 }
 
-// ExactKnotResolver keeps what it was told for as long as its TTL says. By default knot-resolver keeps it for five
+// ExactKnotResolver keeps answers for as long as its TTL says. By default knot-resolver keeps it for five
 // seconds at least, which is nothing, but where TTLs are of a second.
 func ExactKnotResolver(t testing.TB, zones ...Zone) *Process {
 	t.Helper()

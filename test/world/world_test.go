@@ -81,9 +81,9 @@ func TestResolversKnowNothingElse(t *testing.T) {
 
 func TestRefusedCorefileSaysWhy(t *testing.T) {
 	t.Parallel()
-	said := world.RunCoreDNS(t, ".:$PORT {\n    kubernetes\n}\n", nil)
-	if !strings.Contains(said, "Corefile:2") || !strings.Contains(said, "build with -tags full") {
-		t.Errorf("CoreDNS said:\n%s", said)
+	output := world.RunCoreDNS(t, ".:$PORT {\n    kubernetes\n}\n", nil)
+	if !strings.Contains(output, "Corefile:2") || !strings.Contains(output, "build with -tags full") {
+		t.Errorf("CoreDNS wrote:\n%s", output)
 	}
 }
 

@@ -3,7 +3,6 @@ package keyring
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -65,7 +65,7 @@ func (c *cosigners) open() error {
 			err = errNoKeys
 		}
 		if err != nil {
-			return fmt.Errorf("cosigner: %w", f.describe(err))
+			return f.describe(err)
 		}
 		f.taken, f.keys = info, keys
 	}
@@ -73,16 +73,11 @@ func (c *cosigners) open() error {
 	return nil
 }
 
-var errNoKeys = errors.New("it holds no DNSKEY record: to publish our keys without those of the zone's other signers would make their answers bogus. " +
-	"Write theirs there (dig @SERVER ZONE DNSKEY +tcp); while they have none yet, and when they sign no more, leave the file out of the caa block")
+var errNoKeys = errors.New("the file has no DNSKEY record, and without the keys of the zone's other signers resolvers treat their answers as bogus. " +
+	"Write their DNSKEY records to it (dig @SERVER ZONE DNSKEY +tcp). If they have no keys yet, or no longer sign, remove the file from the caa block")
 
 // describe says which file an error is about.
-func (f *cosignerFile) describe(err error) error {
-	if strings.Contains(err.Error(), f.name) {
-		return err
-	}
-	return fmt.Errorf("%s: %w", f.name, err)
-}
+func (f *cosignerFile) describe(err error) error { return &FileError{cosignerOption, f.name, err} }
 
 // look reads the files that have changed and rest, and reports whether their keys are others. What is wrong with one is
 // logged now and then, and changes nothing.
@@ -91,10 +86,10 @@ func (c *cosigners) look(now time.Time) (changed bool) {
 		took, err := f.look(now)
 		text := ""
 		if err != nil {
-			text = fmt.Sprintf("cosigner: %v. Its keys are published as they were", f.describe(err))
+			text = fmt.Sprintf("%v. The keys read earlier are still published", f.describe(err))
 		}
 		f.err = err
-		f.wrong.tell(now, text, log.Error, fmt.Sprintf("cosigner: %s is in order again", f.name))
+		f.wrong.log(now, text, log.Error, fmt.Sprintf("cosigner: %s was read again", f.name))
 		changed = changed || took
 	}
 	if changed {
@@ -123,11 +118,14 @@ func (f *cosignerFile) look(now time.Time) (took bool, err error) {
 	case rested >= cosignerRest:
 		f.changes = time.Time{}
 	case now.Sub(f.changes) >= cosignerPause:
-		return false, errors.New("it changes all the time, and is taken when it rests: write another file, and rename it")
+		return false, errors.New("the file keeps changing, and is read only once it is unchanged for two seconds: write to another file, then rename that")
 	default:
 		return false, f.err // not known to be over
 	}
 	info, keys, whole, err := f.read()
+	if errors.Is(err, regularfile.ErrChanged) {
+		return false, f.err // it will rest
+	}
 	if err != nil {
 		return false, err
 	}
@@ -141,12 +139,12 @@ func (f *cosignerFile) look(now time.Time) (took bool, err error) {
 		}
 	}
 	if slices.Sort(lost); len(lost) > 0 {
-		return false, fmt.Errorf("it has no key of %s any more: write the keys there again; if their signer has left, take the file out of the caa block, and have CoreDNS reload it or restart", strings.Join(lost, ", "))
+		return false, fmt.Errorf("the file no longer has a key for %s: write the keys to it again. If their signer no longer signs, remove the file from the caa block, then reload or restart CoreDNS", strings.Join(lost, ", "))
 	}
 	if fewer := f.fewer(keys); (fewer != "" || !whole) && rested < cosignerPause {
 		return false, f.err
 	} else if fewer != "" {
-		log.Warningf("cosigner: %s no longer has the key %s, which is published no more", f.name, fewer)
+		log.Warningf("cosigner: %s no longer has the key %s: it is no longer published", f.name, fewer)
 	}
 	f.taken, f.keys = info, keys
 	return true, nil
@@ -206,33 +204,15 @@ const (
 	maxForeign = 32
 )
 
-// readAtMost reads the first octets of a file.
-func readAtMost(name string, n int64) ([]byte, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, n))
-}
-
 // read reads the DNSKEY records of the file, which has the syntax of zone files, such as another server's answer. It is
 // whole if its last line has an end.
 func (f *cosignerFile) read() (info fs.FileInfo, keys map[string][]*zonesign.Key, whole bool, err error) {
-	if info, err = os.Stat(f.name); err != nil { // before it is read, so that a later change is seen
-		return nil, nil, false, err
-	}
-	if !info.Mode().IsRegular() { // a pipe would be waited for
-		return nil, nil, false, fmt.Errorf("it is not a regular file but %s", info.Mode().Type())
-	}
-	text, err := readAtMost(f.name, maxCosigner+1)
+	text, info, err := regularfile.Read(f.name, maxCosigner)
 	switch {
 	case err != nil:
 		return nil, nil, false, err
-	case len(text) > maxCosigner:
-		return nil, nil, false, fmt.Errorf("it is longer than %d octets", maxCosigner)
 	case strings.Contains(strings.ToUpper(string(text)), "$GENERATE"):
-		return nil, nil, false, errors.New("it holds $GENERATE, of which there may be no end")
+		return nil, nil, false, errors.New("the file has a $GENERATE directive, which is not supported here: write the records out")
 	}
 	keys = map[string][]*zonesign.Key{}
 	parser := dns.NewZoneParser(strings.NewReader(string(text)), "", f.name)
@@ -254,27 +234,27 @@ func (f *cosignerFile) add(keys map[string][]*zonesign.Key, rr dns.RR) error {
 	case rr.Header().Rrtype == dns.TypeRRSIG:
 		return nil // of the answer that it was taken from
 	case !isKey:
-		return fmt.Errorf("it holds a %s record of %s, where DNSKEY belongs", dns.Type(rr.Header().Rrtype), rr.Header().Name)
+		return fmt.Errorf("the file has a %s record of %s: it may have DNSKEY records only", dns.Type(rr.Header().Rrtype), rr.Header().Name)
 	}
 	zone := dns.CanonicalName(key.Hdr.Name)
 	if !f.covers(zone) {
-		return fmt.Errorf("it holds a key of %s, which this block does not serve", zone)
+		return fmt.Errorf("the file has a key of %s, which this block does not serve", zone)
 	}
 	key.Hdr.Name = zone
 	other := &zonesign.Key{DNSKEY: key}
 	if err := other.Check(); err != nil {
-		return fmt.Errorf("the key %s: %w (is the record whole?)", other, err)
+		return fmt.Errorf("key %s: %w (is the record complete?)", other, err)
 	}
 	if !slices.ContainsFunc(keys[zone], func(k *zonesign.Key) bool { return k.DNSKEY.PublicKey == key.PublicKey }) {
 		keys[zone] = append(keys[zone], other)
 	}
 	if len(keys[zone]) > maxForeign {
-		return fmt.Errorf("it holds more than %d keys of %s", maxForeign, zone)
+		return fmt.Errorf("the file has more than %d keys for %s", maxForeign, zone)
 	}
 	return nil
 }
 
-// of are the keys of a zone's other signers: those that are none of ours, whatever the file holds.
+// of are the keys of a zone's other signers: those that are not ours, whatever the file holds.
 func (c *cosigners) of(zone string, ours func(keyroll.ID) bool) []*zonesign.Key {
 	return slices.DeleteFunc(slices.Clone(c.keys[zone]), func(k *zonesign.Key) bool {
 		return ours(keyroll.ID{Algorithm: k.DNSKEY.Algorithm, Tag: k.Tag()})
@@ -292,14 +272,4 @@ func (c *cosigners) owns(zone string, ds *dns.DS) bool {
 // sameKeys reports whether two lists hold the same keys in the same order.
 func sameKeys(a, b []*zonesign.Key) bool {
 	return slices.EqualFunc(a, b, func(a, b *zonesign.Key) bool { return a.DNSKEY.String() == b.DNSKEY.String() })
-}
-
-// seps are those keys that a DS may name.
-func seps(keys []*zonesign.Key) (seps []*zonesign.Key) {
-	for _, key := range keys {
-		if key.SEP() {
-			seps = append(seps, key)
-		}
-	}
-	return seps
 }

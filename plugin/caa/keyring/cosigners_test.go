@@ -6,14 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile/regularfiletest"
 )
 
-// Whatever stands in a file of other signers, what is read of it are DNSKEYs of zones that are served, each once.
+// Whatever is in a file of other signers, what is read of it are DNSKEYs of zones that are served, each once.
 func FuzzCosigners(f *testing.F) {
 	f.Add("example.org. 3600 IN DNSKEY 257 3 13 MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMA==\n")
 	f.Add("$TTL 60\n$ORIGIN org.\nexample DNSKEY 256 3 15 (\n l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4= )\n")
@@ -67,17 +68,17 @@ func TestCosignerFiles(t *testing.T) {
 		"a key goes":                   {key(a, 1) + key(b, 3), 2 * time.Minute, map[string]int{a: 1, b: 1}, ""},
 		"no end, half a minute":        {strings.TrimSuffix(before+key(b, 4), "\n"), 30 * time.Second, held, ""},
 		"no end":                       {strings.TrimSuffix(before+key(b, 4), "\n"), 2 * time.Minute, map[string]int{a: 2, b: 2}, ""},
-		"empty":                        {"", time.Hour, held, "it has no key of a.example., b.example. any more"},
-		"comments alone":               {";; communications error: timed out\n;; no servers could be reached\n", time.Hour, held, "it has no key of a.example., b.example. any more"},
-		"those of one zone alone":      {key(a, 1) + key(a, 2), time.Hour, held, "it has no key of b.example. any more"},
-		"half a record":                {before[:len(before)-20] + "\n", time.Hour, held, "FILE: the key b.example.+015+"},
-		"half of base64's four":        {before[:len(before)-10], time.Hour, held, "FILE: the key b.example.+015+"},
+		"empty":                        {"", time.Hour, held, "the file no longer has a key for a.example., b.example."},
+		"comments alone":               {";; communications error: timed out\n;; no servers could be reached\n", time.Hour, held, "the file no longer has a key for a.example., b.example."},
+		"those of one zone alone":      {key(a, 1) + key(a, 2), time.Hour, held, "the file no longer has a key for b.example."},
+		"half a record":                {before[:len(before)-20] + "\n", time.Hour, held, "FILE: key b.example.+015+"},
+		"half of base64's four":        {before[:len(before)-10], time.Hour, held, "FILE: key b.example.+015+"},
 		"half of a line":               {before[:len(before)-60], time.Hour, held, "FILE: "},
-		"another type":                 {before + "a.example. 60 IN A 192.0.2.1\n", time.Hour, held, "FILE: it holds a A record"},
-		"another's zone":               {before + key("example.net.", 1), time.Hour, held, "FILE: it holds a key of example.net."},
+		"another type":                 {before + "a.example. 60 IN A 192.0.2.1\n", time.Hour, held, "FILE: the file has a A record"},
+		"another's zone":               {before + key("example.net.", 1), time.Hour, held, "FILE: the file has a key of example.net."},
 		"gone":                         {"-", time.Hour, held, "FILE: no such file"},
 		"changes, half a minute":       {"...", 30 * time.Second, held, ""},
-		"changes at every look":        {"...", 2 * time.Minute, held, "FILE: it changes all the time"},
+		"changes at every look":        {"...", 2 * time.Minute, held, "FILE: the file keeps changing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,9 +109,9 @@ func TestCosignerFiles(t *testing.T) {
 				for zone, all := range cs.keys {
 					got[zone] = len(all)
 				}
-				said := strings.Join(cs.troubles(a), "")
-				if !maps.Equal(got, keys) || !strings.Contains(said, strings.ReplaceAll(wrong, "FILE", file)) || (wrong == "") != (said == "") {
-					t.Errorf("keys %v and %q, want %v and %q", got, said, keys, wrong)
+				observed := strings.Join(cs.troubles(a), "")
+				if !maps.Equal(got, keys) || !strings.Contains(observed, strings.ReplaceAll(wrong, "FILE", file)) || (wrong == "") != (observed == "") {
+					t.Errorf("keys %v and %q, want %v and %q", got, observed, keys, wrong)
 				}
 			}
 			now = now.Add(time.Hour)
@@ -154,33 +155,18 @@ func TestLasting(t *testing.T) {
 	} {
 		now = now.Add(c.later)
 		logged := false
-		if l.tell(now, c.text, func(any) { logged = true }, "over"); logged != c.logged {
+		if l.log(now, c.text, func(any) { logged = true }, "over"); logged != c.logged {
 			t.Errorf("%d, %q: logged %v", i, c.text, logged)
 		}
 	}
 }
 
-// A pipe is not waited for, and of a file of any size no more is read than a cosigner's may have.
-func TestCosignerFileIsBounded(t *testing.T) {
+func TestFilesAreRegular(t *testing.T) {
 	t.Parallel()
-	name := filepath.Join(t.TempDir(), "other.key")
-	f := newCosigners([]string{name}, func(string) bool { return true }).files[0]
-	if err := syscall.Mkfifo(name, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, _, err := f.read(); err == nil || !strings.Contains(err.Error(), "not a regular file") {
-		t.Errorf("a pipe: %v", err)
-	}
-	if err := os.Remove(name); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(name, 1<<40); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, _, err := f.read(); err == nil || !strings.Contains(err.Error(), "longer than") {
-		t.Errorf("a terabyte: %v", err)
-	}
+	regularfiletest.Refuses(t, "other.key", maxCosigner, func(_, path string) error {
+		return newCosigners([]string{path}, func(string) bool { return true }).open()
+	})
+	regularfiletest.Refuses(t, "x"+recordSuffix, maxRecord, func(_, path string) error {
+		return openRecord(path, "").broken
+	})
 }

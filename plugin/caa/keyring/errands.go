@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/coredns-caa/caa/plugin/caa/parent"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // This file does what people ask of a running server by files in its folder of keys.
@@ -35,7 +37,7 @@ func (r *rolling) doErrands(ctx context.Context, found []keyfolder.Errand) (chan
 		if !done {
 			switch e.Verb {
 			case keyfolder.Restore:
-				done, other = r.restore(&e)
+				done, other = r.restore(ctx, &e)
 			case keyfolder.StartNew:
 				done, other = r.startNew(ctx, &e)
 			}
@@ -48,15 +50,49 @@ func (r *rolling) doErrands(ctx context.Context, found []keyfolder.Errand) (chan
 		if !last {
 			r.pending = append(r.pending, e)
 		}
-		if err := r.folder.Reply(e, r.now(), last); err != nil {
-			log.Errorf("A request through %s is done, and could not be answered: %v", r.dir, err)
-		}
+		r.reply(e, last)
 	}
 	return changed
 }
 
+// pickUp has whoever asked know that this server works on an errand, for so many zones. It reports false for one that was
+// taken back meanwhile.
+func (r *rolling) pickUp(e *keyfolder.Errand, zones int) bool {
+	err := r.folder.PickUp(e, r.now(), zones)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Errorf("A request made with caacheck keys in %s was not carried out: %v", r.dir, err)
+	}
+	return err == nil
+}
+
+// reply adds to an errand what was done.
+func (r *rolling) reply(e keyfolder.Errand, last bool) {
+	switch err := r.folder.Reply(e, r.now(), last); {
+	case errors.Is(err, fs.ErrNotExist):
+		log.Warningf("A request made with caacheck keys in %s was carried out, and its file was removed meanwhile: there is no reply", r.dir)
+	case err != nil:
+		log.Errorf("A request made with caacheck keys in %s was carried out, but the reply could not be written: %v", r.dir, err)
+	}
+}
+
+// attending asks the parents, which may take long, and does what people ask meanwhile.
+func (r *rolling) attending(ctx context.Context, ask func() map[string][]keyroll.Observation) (observed map[string][]keyroll.Observation, changed bool) {
+	answered := make(chan map[string][]keyroll.Observation, 1)
+	go func() { answered <- ask() }()
+	tick := time.NewTicker(lookAtFiles)
+	defer tick.Stop()
+	for {
+		select {
+		case observed = <-answered:
+			return observed, changed
+		case <-tick.C:
+			changed = r.doErrands(ctx, r.folder.Errands(r.folder.Watch().Look(), r.now())) || changed
+		}
+	}
+}
+
 // restore writes what is held in memory, by this block and others on the folder.
-func (r *rolling) restore(e *keyfolder.Errand) (done, changed bool) {
+func (r *rolling) restore(ctx context.Context, e *keyfolder.Errand) (done, changed bool) {
 	held := map[string]*keyfolder.Held{}
 	for _, ring := range running.allOnFolder(r) {
 		for name, h := range ring.allHeld() {
@@ -68,32 +104,65 @@ func (r *rolling) restore(e *keyfolder.Errand) (done, changed bool) {
 	if len(held) == 0 {
 		return false, false
 	}
-	r.stepping.Lock()
-	restored, err := r.folder.Restore(r.now(), held)
-	r.stepping.Unlock()
+	if !r.pickUp(e, len(held)) {
+		return false, false
+	}
 	e.Failed = map[string]string{}
-	for name := range held {
+	for names := range slices.Chunk(slices.Sorted(maps.Keys(held)), zonesAtOnce) {
+		if e.Progress.Done > 0 {
+			r.reply(*e, false)
+		}
+		changed = r.restoreZones(ctx, e, held, names) || changed
+		e.Progress.Done += len(names)
+	}
+	for i, name := range e.Zones {
+		if i == shownKeys {
+			log.Infof("%d more zones: wrote the keys held in memory to %s", len(e.Zones)-i, r.dir)
+			break
+		}
+		log.Infof("%s: wrote the keys held in memory to %s", dnsname.Bare(name), r.dir)
+	}
+	return true, changed
+}
+
+// restoreZones writes what is held of some zones, and has them go on from the folder.
+func (r *rolling) restoreZones(ctx context.Context, e *keyfolder.Errand, held map[string]*keyfolder.Held, names []string) (changed bool) {
+	some := make(map[string]*keyfolder.Held, len(names))
+	for _, name := range names {
+		some[name] = held[name]
+	}
+	restored, err := r.restoreHeld(ctx, some)
+	var mine []string
+	for _, name := range names {
 		did := restored[name]
 		switch failed := errors.Join(err, did.Err); {
 		case failed != nil:
 			e.Failed[name] = failed.Error()
 		case did.Wrote:
 			e.Zones = append(e.Zones, name)
-			log.Infof("%s: the keys held in memory are written into %s", terminal.Bare(name), r.dir)
+			mine = append(mine, name)
 		}
 		e.Aside = append(e.Aside, did.Aside...)
 	}
 	r.mu.Lock()
-	mine := slices.DeleteFunc(slices.Clone(e.Zones), func(name string) bool { return r.zones[name] == nil })
+	mine = slices.DeleteFunc(mine, func(name string) bool { return r.zones[name] == nil })
 	r.mu.Unlock()
 	if len(mine) == 0 {
-		return true, false
+		return false
 	}
-	news, err := r.step(mine, nil)
+	news, err := r.step(ctx, mine, nil)
 	if err != nil {
-		log.Errorf("After the keys were written: %v", err)
+		log.Errorf("The keys were written, then: %v", err)
 	}
-	return true, len(news) > 0
+	return len(news) > 0
+}
+
+func (r *rolling) restoreHeld(ctx context.Context, held map[string]*keyfolder.Held) (map[string]keyfolder.Restored, error) {
+	if err := r.stepping.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer r.stepping.Release(1)
+	return r.folder.Restore(r.now(), held)
 }
 
 // startNew forgets what keys a zone had, where no DS names one.
@@ -103,22 +172,22 @@ func (r *rolling) startNew(ctx context.Context, e *keyfolder.Errand) (done, chan
 	only := z != nil && z.lost != "" && z.held.HasKeys()
 	r.mu.Unlock()
 	switch {
-	case z == nil:
+	case z == nil || !r.pickUp(e, 1):
 		return false, false
 	case only: // nobody else may have them
-		e.Failed = map[string]string{e.Zone: fmt.Sprintf("the server still holds the zone's keys, which %s lacks, and the zone is served with them: caacheck keys restore %[1]s writes them there. To give them up, stop the server first", r.dir)}
+		e.Failed = map[string]string{e.Zone: fmt.Sprintf("the server still serves the zone with keys that it holds in memory and that %s lacks: run caacheck keys restore %[1]s to write them there. To discard them, stop the server first", r.dir)}
 		return true, false
 	}
-	said := r.parents.ask(ctx, patienceAtStart, []string{e.Zone})
-	if e.Refused = r.refusesNew(e.Zone, said[e.Zone]); e.Refused != nil {
+	observed := r.parents.ask(ctx, patienceAtStart, []string{e.Zone})
+	if e.Refused = r.refusesNew(e.Zone, observed[e.Zone]); e.Refused != nil {
 		return true, false
 	}
 	r.mu.Lock()
 	z.fresh, z.held = true, nil
 	r.record.forget(e.Zone)
 	r.mu.Unlock()
-	log.Warningf("%s starts with the keys that %s has, or new ones: people asked for it", terminal.Bare(e.Zone), r.dir)
-	news, err := r.step([]string{e.Zone}, said)
+	log.Warningf("%s: starting with the keys in %s, or new ones, as caacheck keys new requested", dnsname.Bare(e.Zone), r.dir)
+	news, err := r.step(ctx, []string{e.Zone}, observed)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if z.refused != nil {

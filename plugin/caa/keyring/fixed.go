@@ -29,11 +29,11 @@ type fixed struct {
 }
 
 type fixedZone struct {
-	keys *Keys
-	seps []*dns.DNSKEY
-	said []keyroll.Observation // when the parent was asked last
-	told lasting               // about the parent
-	// answered is what each server of the parent said when it answered last.
+	keys     *Keys
+	seps     []*dns.DNSKEY
+	observed []keyroll.Observation // the last query of the parent
+	problem  lasting               // about the parent
+	// answered has the last answer of each server of the parent.
 	answered []keyroll.Observation
 }
 
@@ -50,7 +50,7 @@ func (f *fixed) zone(name string) (*fixedZone, error) {
 	if f.sets != nil {
 		set := f.sets[name]
 		if set == nil {
-			return nil, fmt.Errorf("%w %s: add its files to key file, use key auto DIRECTORY, or serve it from an unsigned block", ErrNoKey, name)
+			return nil, fmt.Errorf("%w %s: add its key files to key file, use key auto DIRECTORY, or serve the zone from a block with unsigned", ErrNoKey, name)
 		}
 		z.keys.Set, z.keys.DS, z.seps = set, set.DS(), set.SEPs()
 		z.keys.publish = publishing("", z.keys.DS)
@@ -60,7 +60,17 @@ func (f *fixed) zone(name string) (*fixedZone, error) {
 }
 
 // Of implements Keyring.
-func (f *fixed) Of(zone *policy.Zone) (*Keys, error) {
+func (f *fixed) Of(name string) (*Keys, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if z := f.zones[name]; z != nil {
+		return z.keys, nil
+	}
+	return nil, fmt.Errorf("%w %s", ErrNoKey, name)
+}
+
+// Ensure implements Keyring.
+func (f *fixed) Ensure(_ context.Context, zone *policy.Zone) (*Keys, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	z, err := f.zone(zone.Name)
@@ -80,7 +90,7 @@ func (f *fixed) Prepare(ctx context.Context, served []*policy.Zone) error {
 		}
 	}
 	f.mu.Unlock()
-	said := f.parents.ask(ctx, patienceAtStart, zones)
+	observed := f.parents.ask(ctx, patienceAtStart, zones)
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -91,13 +101,13 @@ func (f *fixed) Prepare(ctx context.Context, served []*policy.Zone) error {
 		if err != nil {
 			return err
 		}
-		z.hear(said[name])
-		if err := f.parents.check(name, z.seps, z.said); err != nil && !f.parents.orphans[name] {
+		z.observe(observed[name])
+		if err := f.parents.check(name, z.seps, z.observed); err != nil && !f.parents.orphans[name] {
 			errs = append(errs, err)
 			delete(f.zones, name)
 			continue
 		}
-		f.tell(name, z)
+		f.log(name, z)
 	}
 	return errors.Join(errs...)
 }
@@ -110,15 +120,15 @@ func (f *fixed) Retain(zones []string) {
 	maps.DeleteFunc(f.zones, func(zone string, _ *fixedZone) bool { return !served[zone] })
 }
 
-// Look asks the parents now and then: nothing can be refused any more, but people are told.
+// Look asks the parents now and then: nothing can be refused any more, but it is reported.
 func (f *fixed) Look(ctx context.Context) (changed bool, next time.Time) {
 	now := f.now()
 	f.mu.Lock()
 	if now.Before(f.next) {
 		defer f.mu.Unlock()
 		for name, z := range f.zones {
-			if z.told.text != "" {
-				f.tell(name, z)
+			if z.problem.text != "" {
+				f.log(name, z)
 			}
 		}
 		return false, f.next
@@ -126,25 +136,25 @@ func (f *fixed) Look(ctx context.Context) (changed bool, next time.Time) {
 	zones := slices.Collect(maps.Keys(f.zones))
 	f.next = now.Add(keyroll.DefaultPoll)
 	f.mu.Unlock()
-	said := f.parents.ask(ctx, patienceForParents, zones)
+	observed := f.parents.ask(ctx, patienceForParents, zones)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for name, s := range said {
+	for name, s := range observed {
 		if z := f.zones[name]; z != nil {
-			z.hear(s)
-			f.tell(name, z)
+			z.observe(s)
+			f.log(name, z)
 		}
 	}
 	return false, f.next
 }
 
 // hear notes what the parent of a zone says.
-func (z *fixedZone) hear(said []keyroll.Observation) {
-	z.said, z.answered = said, recall(z.answered, said)
+func (z *fixedZone) observe(observed []keyroll.Observation) {
+	z.observed, z.answered = observed, recall(z.answered, observed)
 }
 
 // tell logs what is wrong with a zone's parent, now and then while it lasts.
-func (f *fixed) tell(name string, z *fixedZone) {
+func (f *fixed) log(name string, z *fixedZone) {
 	text, logged := "", log.Error
 	if err := f.parents.check(name, z.seps, z.answered); err != nil {
 		text = err.Error()
@@ -152,7 +162,7 @@ func (f *fixed) tell(name string, z *fixedZone) {
 	if f.parents.orphans[name] {
 		logged = log.Warning
 	}
-	z.told.tell(f.now(), text, logged, name+": the parent's DS are right again")
+	z.problem.log(f.now(), text, logged, name+": the parent's DS matches a served key again")
 }
 
 // Status implements Keyring.
@@ -161,9 +171,9 @@ func (f *fixed) Status() map[string]Status {
 	defer f.mu.Unlock()
 	out := make(map[string]Status, len(f.zones))
 	for name, z := range f.zones {
-		s := Status{Amiss: map[string]bool{}, Said: z.said}
-		if z.told.text != "" {
-			s.Amiss[string(keyroll.Orphaned)], s.Told = true, []string{z.told.text}
+		s := Status{Problems: map[string]bool{}, Parent: z.observed}
+		if z.problem.text != "" {
+			s.Problems[string(keyroll.Orphaned)], s.Messages = true, []string{z.problem.text}
 		}
 		out[name] = s
 	}

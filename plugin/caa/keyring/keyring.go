@@ -3,16 +3,16 @@
 // no key of, looks after the keys while they are served, and tells people what becomes of them.
 //
 // A zone is prepared, its keys are had from Of, and somebody calls Look again and again (Watch): where it says that
-// keys are others, what is served is to be made anew.
+// keys are others, the serving is to be made again. A zone that appears between two loads is ensured.
 package keyring
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -26,15 +26,19 @@ import (
 
 var log = linelog.New("caa")
 
-// Keyring has the keys of the zones that a block serves. It is safe for use by several goroutines, but for
+// Keyring has the keys of the zones that a block serves. It is safe for use by several goroutines, except for
 // Look, which is for one.
 type Keyring interface {
 	// Prepare gets ready for zones that are about to be served. Its error is why one of them cannot be,
 	// which may be that its parent's DS names none of its keys. At a start, a zone of key auto whose keys are
 	// missing is no error: its Keys say that it is refused.
 	Prepare(ctx context.Context, zones []*policy.Zone) error
-	// Of returns the keys of one zone as they are now. The error is ErrNoKey where none is given for it.
-	Of(zone *policy.Zone) (*Keys, error)
+	// Of returns the keys of one zone as they are now, and does nothing. The error is ErrNoKey where none is given for
+	// the zone, or it was neither prepared nor ensured.
+	Of(zone string) (*Keys, error)
+	// Ensure returns the keys of one zone, and prepares it first where nobody has, without asking its parent: a
+	// question may wait. The error is ErrNoKey where none is given for it.
+	Ensure(ctx context.Context, zone *policy.Zone) (*Keys, error)
 	// Retain says which zones are served; the others' keys are no longer looked after.
 	Retain(zones []string)
 	// Look does what is due, and reports whether zones have other keys and when something will be due again.
@@ -43,7 +47,7 @@ type Keyring interface {
 	Status() map[string]Status
 }
 
-// Keys are the keys of a zone at one moment. Immutable, but for the TTLs that are seen.
+// Keys are the keys of a zone at one moment. Immutable, except for the TTLs that are seen.
 type Keys struct {
 	Set *zonesign.KeySet // nil when unsigned
 	DS  []*dns.DS        // what a parent that is served by the same server has
@@ -80,7 +84,7 @@ func delegating(zone string, result *keyfolder.Result, others []*zonesign.Key) [
 		}
 		return publishing("", ds)
 	case d.Advice == keyroll.TooEarly && !d.Until.IsZero():
-		return publishing(d.Until.UTC().Format(" from 2006-01-02 15:04 UTC on"), d.DS(public))
+		return publishing(d.Until.UTC().Format(" from 2006-01-02 15:04 UTC"), d.DS(public))
 	case d.Advice == keyroll.NoDS:
 		return nil
 	default:
@@ -111,14 +115,16 @@ func (k *Keys) RRset(rrtype uint16) (set zonesign.RRset, ok bool) {
 	return set, false
 }
 
-// Types are the types that RRset has.
-func (k *Keys) Types() (types []uint16) {
-	for _, t := range []uint16{dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY} {
-		if _, ok := k.RRset(t); ok {
-			types = append(types, t)
+// Same reports whether other keys make the same records: DNSKEY, CDS and CDNSKEY.
+func (k *Keys) Same(other *Keys) bool {
+	for _, rrtype := range []uint16{dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY} {
+		a, has := k.RRset(rrtype)
+		b, had := other.RRset(rrtype)
+		if has != had || a.TTL != b.TTL || !slices.EqualFunc(a.RDATA, b.RDATA, bytes.Equal) {
+			return false
 		}
 	}
-	return types
+	return true
 }
 
 // ParentDS are the DS records of the zone for a parent that is served here, too.
@@ -133,11 +139,11 @@ func (k *Keys) ParentDS(ttl uint32) (ds []dns.RR) {
 
 // Status is what is known of a zone's keys, for people and metrics.
 type Status struct {
-	Zone  keyroll.Zone // as it is written; the zero value for keys that do not roll
-	Waits []keyroll.Wait
-	Amiss map[string]bool       // the codes of what is refused or amiss
-	Told  []string              // the same in words, as it was logged
-	Said  []keyroll.Observation // what each server of the parent said when it was asked last
+	Zone     keyroll.Zone // as it is written; the zero value for keys that do not roll
+	Waits    []keyroll.Wait
+	Problems map[string]bool       // their codes
+	Messages []string              // the same as it was logged, in plain text
+	Parent   []keyroll.Observation // what each server of the parent answered to the last query
 }
 
 // Next is when the first wait ends whose end is known, zero for none.
@@ -163,13 +169,16 @@ type Config struct {
 	Orphans   []string // zones that are served though the parent's DS names none of their keys
 	Cosigners []string // files with the DNSKEYs of other signers
 	Record    string   // the file that says which zones of Folder had which keys; "": none is kept
+	// OwnedElsewhere reports whether another block of the server answers for a zone with keys of that folder, as views
+	// do; nil: none does. It is called from the first Prepare on.
+	OwnedElsewhere func(zone, folder string) bool
 
 	// Now, Ask and Notify are the clock and the ways to the parents; nil for those that there are. Ask returns for
 	// each zone what the servers of its parent have, all of it among Others. Notify tells the parent of a zone
-	// that its CDS have changed, and returns whom it told, if anybody wants to know (RFC 9859).
+	// that its CDS have changed, and returns the target that it notified, if there is one (RFC 9859).
 	Now    func() time.Time
 	Ask    func(ctx context.Context, zones []string) map[string][]keyroll.Observation
-	Notify func(ctx context.Context, zone string) (told string, err error)
+	Notify func(ctx context.Context, zone string) (notified string, err error)
 }
 
 // Parent says how the servers of the zones' parents are found.
@@ -177,57 +186,6 @@ type Parent struct {
 	Off bool             // nobody is asked
 	Via []netip.AddrPort // resolvers; none: the system's
 	At  []netip.AddrPort // the parent's servers, where they are given
-}
-
-// Open opens the keys that a block names.
-func Open(cfg Config) (Keyring, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	above := newParents(&cfg)
-	others := newCosigners(cfg.Cosigners, cfg.Covers)
-	if err := others.open(); err != nil {
-		return nil, err
-	}
-	switch {
-	case cfg.Folder != "":
-		return newRolling(&cfg, above, others), nil
-	case len(cfg.Files) == 0:
-		return newFixed(&cfg, nil, above), nil
-	}
-	sets, err := readKeys(&cfg, others)
-	return newFixed(&cfg, sets, above), err
-}
-
-// readKeys reads the keys of `key file`: what was given is all there is.
-func readKeys(cfg *Config, others *cosigners) (map[string]*zonesign.KeySet, error) {
-	byZone := map[string][]*zonesign.Key{}
-	for _, file := range cfg.Files {
-		key, err := zonesign.LoadKey(file)
-		if err != nil {
-			return nil, fmt.Errorf("key file %s: %w", file, err)
-		}
-		for _, warning := range key.Warnings {
-			log.Warning(warning)
-		}
-		zone := dns.CanonicalName(key.DNSKEY.Hdr.Name)
-		if !cfg.Covers(zone) {
-			return nil, fmt.Errorf("key file %s: it is a key of %s, which this block does not serve; name the keys of its own zones (%s)", file, zone, strings.Join(cfg.Zones, " "))
-		}
-		byZone[zone] = append(byZone[zone], key)
-	}
-	sets := map[string]*zonesign.KeySet{}
-	for zone, keys := range byZone {
-		keys = append(keys, others.of(zone, func(id keyroll.ID) bool {
-			return slices.ContainsFunc(keys, func(k *zonesign.Key) bool { return k.Tag() == id.Tag && k.DNSKEY.Algorithm == id.Algorithm })
-		})...)
-		set, err := zonesign.NewKeySet(zone, cfg.TTL, keys...)
-		if err != nil {
-			return nil, fmt.Errorf("key file: %w", err)
-		}
-		sets[zone] = set
-	}
-	return sets, nil
 }
 
 // CosignerFile is the code in Status of a zone whose other signers' keys are published as they were, for a file that
@@ -240,38 +198,20 @@ var ErrNoKey = errors.New("no key for the zone")
 // lookAtFiles is how often a folder and files are looked at for what other servers and people wrote.
 const lookAtFiles = 2 * time.Second
 
-// Watch looks after keys until stop is closed, and calls changed when zones have other keys.
-func Watch(k Keyring, stop <-chan struct{}, changed func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	defer running.add(k)()
-	go func() {
-		select {
-		case <-stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-pause.C:
-		}
-		other, next := k.Look(ctx)
-		if other {
-			changed()
-		}
-		pause.Reset(min(max(time.Until(next), 0), lookAtFiles))
-	}
-}
-
 func setOf(names []string) map[string]bool {
 	set := make(map[string]bool, len(names))
 	for _, name := range names {
 		set[name] = true
 	}
 	return set
+}
+
+// seps are those keys that a DS may name.
+func seps(keys []*zonesign.Key) (seps []*zonesign.Key) {
+	for _, key := range keys {
+		if key.SEP() {
+			seps = append(seps, key)
+		}
+	}
+	return seps
 }

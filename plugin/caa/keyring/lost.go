@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/coredns-caa/caa/plugin/caa/parent"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
@@ -30,20 +30,18 @@ const (
 	lookForKeys = 10 * time.Second
 )
 
-var (
-	errAwaits   = errors.New("its parent cannot be asked yet whether it has a DS, and so whether the zone had keys: it is asked for up to a minute before keys are made")
-	errNoFolder = errors.New("the folder is missing, and it had keys of other zones: no key is made before it is back")
-)
-
-// awaitsParent reports whether a new zone waits for its parent's word.
-func (z *rollingZone) awaitsParent() bool { return errors.Is(z.refused, errAwaits) }
+var errNoFolder = errors.New("the key folder is missing, and it had keys of other zones: no key is created until the folder is back")
 
 // heldOf is what is held of zones, and why no keys may be made for those that are new.
-func (r *rolling) heldOf(zones []string, said map[string][]keyroll.Observation) (held map[string]*keyfolder.Held, begin map[string]error) {
-	before := running.onFolder(r)
+func (r *rolling) heldOf(zones []string, observed map[string][]keyroll.Observation) (held map[string]*keyfolder.Held, begin map[string]error) {
+	before, moved := running.onFolder(r), r.movedZones(zones)
 	held, begin = map[string]*keyfolder.Held{}, map[string]error{}
 	for _, name := range zones {
-		if h := before.inMemory(name); h != nil {
+		h := before.inMemory(name)
+		if from := moved[name]; h == nil && from != nil {
+			h = running.on(from.Folder).inMemory(name)
+		}
+		if h != nil {
 			held[name] = h
 		}
 	}
@@ -54,6 +52,12 @@ func (r *rolling) heldOf(zones []string, said map[string][]keyroll.Observation) 
 	gone := r.holdsAny() && missing(r.dir)
 	for _, name := range zones {
 		z := r.zones[name]
+		if from := moved[name]; z != nil && from != nil {
+			z.movedFrom = from.Folder
+			if held[name] == nil {
+				held[name] = keyfolder.Recorded(*from.state())
+			}
+		}
 		switch {
 		case z == nil:
 		case z.held != nil:
@@ -65,12 +69,12 @@ func (r *rolling) heldOf(zones []string, said map[string][]keyroll.Observation) 
 				held[name] = keyfolder.Recorded(*was)
 				break
 			}
-			begin[name] = r.mayBegin(name, z, said, now)
+			begin[name] = r.mayBegin(name, z, observed, now)
 			if begin[name] == nil && r.record.broken != nil {
-				begin[name] = fmt.Errorf("%s is not served: the record of which zones had keys cannot be read, so that it may have had some: %w. Put it back, or remove it if the zone is new", terminal.Bare(name), r.record.broken)
+				begin[name] = fmt.Errorf("%s is not served: the record of which zones had keys cannot be read, so the zone may have had some: %w. Restore the record, or delete it if the zone is new", dnsname.Bare(name), r.record.broken)
 			}
 			if begin[name] == nil && gone {
-				begin[name] = fmt.Errorf("%s is not served: %w", terminal.Bare(name), errNoFolder)
+				begin[name] = fmt.Errorf("%s is not served: %w", dnsname.Bare(name), errNoFolder)
 			}
 		}
 	}
@@ -91,9 +95,9 @@ func (r *rolling) holdsAny() bool {
 }
 
 // mayBegin says why a zone of which nothing is known may have no key made yet. It is called with the lock.
-func (r *rolling) mayBegin(name string, z *rollingZone, said map[string][]keyroll.Observation, now time.Time) error {
+func (r *rolling) mayBegin(name string, z *rollingZone, observed map[string][]keyroll.Observation, now time.Time) error {
 	z.unasked = false
-	replies, asked := said[name]
+	replies, asked := observed[name]
 	if r.parents.source == nil || r.parents.orphans[name] || !asked || len(replies) == 0 {
 		return nil
 	}
@@ -113,7 +117,7 @@ func (r *rolling) mayBegin(name string, z *rollingZone, said map[string][]keyrol
 		z.since = now
 	}
 	if now.Sub(z.since) < patienceForNew {
-		return fmt.Errorf("%s: %w", terminal.Bare(name), errAwaits)
+		return fmt.Errorf("%s: %w", dnsname.Bare(name), errAwaits)
 	}
 	z.unasked = true
 	return nil
@@ -121,12 +125,12 @@ func (r *rolling) mayBegin(name string, z *rollingZone, said map[string][]keyrol
 
 // waysOut adds to why a zone is refused what to do about it.
 func (r *rolling) waysOut(name string, err error) error {
-	zone := terminal.Bare(name)
-	begin := fmt.Sprintf("start with new keys: caacheck keys new %s %s", r.dir, zone)
-	if errors.As(err, new(*orphaned)) {
-		return fmt.Errorf("%s is not served: %w. Without the DS, or with orphan, %s", zone, err, begin)
+	zone := dnsname.Bare(name)
+	begin := fmt.Sprintf("create new keys: caacheck keys new %s %s", r.dir, zone)
+	if o := (*orphaned)(nil); errors.As(err, &o) {
+		return fmt.Errorf("%s is not served: %s. Once the DS is gone, or with orphan, %s", zone, o.cause(), begin)
 	}
-	return fmt.Errorf("%s is not served: %w. Put the files of its keys back into %s; or, where they are lost for good, %s", zone, err, r.dir, begin)
+	return fmt.Errorf("%s is not served: %w. Restore its key files to %s. If they are lost for good, %s", zone, err, r.dir, begin)
 }
 
 // withoutFolder are the results of a step whose folder could not be read: what is held, of each zone. They are nil
@@ -157,11 +161,12 @@ func (r *rolling) refusedStep(name string, z *rollingZone, result *keyfolder.Res
 	case z.keys != nil || result.Keys != nil || result.Err == nil:
 		return false
 	case result.Lost != nil && result.Lost.Code != keyroll.KeysUnreadable && !result.Held.HasKeys() && result.Held != nil:
-		var ids []string
-		for _, k := range result.Held.Zone().Keys {
-			ids = append(ids, k.ID.String())
+		ids := strings.Join(heldIDs(result.Held), ", ")
+		if z.movedFrom != "" {
+			r.refuse(name, z, r.movedRefusal(name, z, ids, result.Err))
+			break
 		}
-		r.refuse(name, z, r.waysOut(name, fmt.Errorf("by the record in %s it had the keys %s (%w)", r.record.path, strings.Join(ids, ", "), result.Err)))
+		r.refuse(name, z, r.waysOut(name, fmt.Errorf("the record %s shows that it had the keys %s (%w)", r.record.path, ids, result.Err)))
 	default:
 		r.refuse(name, z, r.waysOut(name, fmt.Errorf("key auto: %w", result.Err)))
 	}
@@ -174,7 +179,7 @@ func (r *rolling) refuse(name string, z *rollingZone, why error) {
 	if z.awaitsParent() {
 		z.wake = r.now().Add(askNew)
 	}
-	z.tell(name, r.now(), nil, string(terminal.Text(why)))
+	z.log(name, r.now(), nil, string(terminal.Text(why)))
 }
 
 // hold keeps what a step came to. It is called with the lock.
@@ -196,12 +201,11 @@ func (r *rolling) hold(name string, z *rollingZone, result *keyfolder.Result, fa
 	} else if z.held == nil || !z.held.HasKeys() {
 		z.held = result.Held // of an instance that this one takes over from
 	}
-	if was := r.record.moved[name]; was != "" && len(result.Changes) > 0 {
-		log.Warningf("%s gets its first key in %s, and by a record in %s it had keys in %s, which is missing: if that folder has moved, stop, and put the zone's old keys into %[2]s", terminal.Bare(name), r.dir, filepath.Dir(r.record.path), was)
+	if z.lost == "" {
+		z.movedFrom = ""
 	}
-	delete(r.record.moved, name)
 	if z.unasked && len(result.Changes) > 0 {
-		log.Warningf("%s gets its first key though its parent could not be asked for %v whether it has a DS; if it has one, put the zone's old keys into %s and restart", terminal.Bare(name), patienceForNew, r.dir)
+		log.Warningf("%s: created its first key although the parent could not be queried for a DS for %v. If the parent has a DS, copy the zone's old keys to %s and restart", dnsname.Bare(name), patienceForNew, r.dir)
 	}
 	z.refused, z.since, z.fresh, z.unasked = nil, time.Time{}, false, false
 	if err := r.orphaned(name, z, z.last.Refusals); z.notServed && err != nil && !r.parents.orphans[name] && !followed(z.last.Zone.Keys) {
@@ -219,9 +223,21 @@ func (r *rolling) saveRecord() {
 	r.record.save()
 }
 
+// heldIDs are the keys of what is held, for people.
+func heldIDs(h *keyfolder.Held) (ids []string) {
+	for _, k := range h.Zone().Keys {
+		ids = append(ids, k.ID.String())
+	}
+	return ids
+}
+
 // lostText is why what is held is served, for people.
-func lostText(name string, result *keyfolder.Result) string {
-	return fmt.Sprintf("%s: %s (%v): %s", terminal.Bare(name), result.Lost.Cause(), result.Err, result.Lost.Remedy())
+func (r *rolling) lostText(name string, z *rollingZone, result *keyfolder.Result) string {
+	if z.movedFrom != "" {
+		return r.movedText(name, z, result)
+	}
+	of := result.Lost.Entry()
+	return fmt.Sprintf("%s: %s (%v): %s", dnsname.Bare(name), of.Text, result.Err, of.Fix)
 }
 
 // patience is how long the parents of zones may take: not long where one waits for that before it is served.

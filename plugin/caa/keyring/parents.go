@@ -11,8 +11,8 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/caa/parent"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -27,7 +27,7 @@ type parents struct {
 	// source asks for what the parents of zones have; no keys are matched yet. It is nil where nobody is asked.
 	source func(ctx context.Context, zones []string) map[string][]keyroll.Observation
 	// notify tells the parent of a zone of new CDS, nil as source.
-	notify  func(ctx context.Context, zone string) (told string, err error)
+	notify  func(ctx context.Context, zone string) (notified string, err error)
 	orphans map[string]bool // zones that are served though the parent's DS names none of their keys
 	serve   string          // how a key is given to a zone, for messages; the key's files follow
 
@@ -42,11 +42,11 @@ func newParents(cfg *Config) *parents {
 	}
 	switch {
 	case cfg.Folder != "":
-		p.serve = "put its files into " + cfg.Folder
+		p.serve = "copy its files to " + cfg.Folder
 	case len(cfg.Files) > 0:
 		p.serve = "list its files in key file"
 	default:
-		p.serve = "list its files in key file, in place of unsigned"
+		p.serve = "replace unsigned with key file and its files"
 	}
 	switch {
 	case cfg.Parent.Off:
@@ -58,7 +58,7 @@ func newParents(cfg *Config) *parents {
 	asker := &parent.Asker{Resolvers: cfg.Parent.Via, Servers: cfg.Parent.At}
 	p.source = asker.DS
 	if len(cfg.Parent.At) > 0 {
-		return p // whom to tell of new CDS a resolver would have to say
+		return p // only a resolver can find the target of NOTIFY(CDS)
 	}
 	p.notify = asker.Notify
 	if len(cfg.Parent.Via) > 0 {
@@ -66,7 +66,7 @@ func newParents(cfg *Config) *parents {
 	}
 	var err error
 	if asker.Resolvers, err = parent.SystemResolvers(); err != nil {
-		log.Warningf("The parents of the zones cannot be asked: this system names no resolver (%v); name resolvers with parent via RESOLVER..., or say parent off", err)
+		log.Warningf("The parents of the zones cannot be queried: this system has no resolver configured (%v). Set parent via RESOLVER..., or parent off", err)
 	}
 	return p
 }
@@ -79,53 +79,49 @@ func (p *parents) ask(ctx context.Context, patience time.Duration, zones []strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	said := p.source(ctx, zones)
+	observed := p.source(ctx, zones)
 	for _, zone := range zones {
-		if _, ok := said[zone]; !ok {
-			said[zone] = nil
+		if _, ok := observed[zone]; !ok {
+			observed[zone] = nil
 		}
 	}
-	p.tellSilence(said)
-	return said
+	p.logSilence(observed)
+	return observed
 }
 
-// tellSilence tells people when parents begin not to answer, and when all of them answer again.
-func (p *parents) tellSilence(said map[string][]keyroll.Observation) {
+// logSilence tells people when parents begin not to answer, and when all of them answer again.
+func (p *parents) logSilence(observed map[string][]keyroll.Observation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	were, example := len(p.silent), ""
-	for zone, of := range said {
+	for zone, of := range observed {
 		delete(p.silent, zone)
 		for _, o := range of {
 			if o.Err != nil {
-				p.silent[zone], example = true, fmt.Sprintf("that of %s: %s: %s", terminal.Bare(zone), o.Server, strings.ReplaceAll(o.Err.Error(), "\n", "; "))
+				p.silent[zone], example = true, fmt.Sprintf("%s at %s: %s", dnsname.Bare(zone), o.Server, strings.ReplaceAll(o.Err.Error(), "\n", "; "))
 			}
 		}
 	}
 	switch are := len(p.silent); {
 	case were == 0 && are > 0:
-		log.Warningf("The parents of %d zones cannot be asked for their DS, such as %s. Whether it names the zones' keys is not known, and keys that wait for it go on to wait", are, example)
+		log.Warningf("The parents of %d zones could not be queried for DS (%s). It is unknown whether their DS matches the zones' keys; keys that wait for a DS keep waiting", are, example)
 	case were > 0 && are == 0:
-		log.Info("All parents answer again")
+		log.Info("The parents of all zones answer again")
 	}
 }
 
-// reminder is how often it is logged again that a zone is bogus, or that a file of cosigner is of no use: as often as
-// that a policy is refused.
-const reminder = 10 * time.Minute
-
 // match says which keys the servers of a parent name.
-func match(said []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
-	matched := make([]keyroll.Observation, len(said))
-	for i, o := range said {
+func match(observed []keyroll.Observation, keys []*dns.DNSKEY) []keyroll.Observation {
+	matched := make([]keyroll.Observation, len(observed))
+	for i, o := range observed {
 		matched[i] = keyroll.Observe(o.Server, o.Others, keys)
 		matched[i].Err = o.Err
 	}
 	return matched
 }
 
-// recall returns what each server of a parent said when it answered last: now, or before. That one is silent
-// does not end what it said.
+// recall returns the last answer of each server of a parent: now, or before. That one does not answer now
+// does not undo its last answer.
 func recall(before, now []keyroll.Observation) []keyroll.Observation {
 	silent := func(o keyroll.Observation) bool { return o.Err != nil }
 	if !slices.ContainsFunc(now, func(o keyroll.Observation) bool { return !silent(o) }) && len(before) > 0 {
@@ -150,13 +146,17 @@ type orphaned struct {
 	meant   bool      // it is served all the same
 }
 
-func (p *parents) orphaned(zone string, refusal keyroll.Refusal, said []keyroll.Observation) *orphaned {
-	said = slices.DeleteFunc(slices.Clone(said), func(o keyroll.Observation) bool { return !slices.Contains(refusal.Servers, o.Server) })
-	return &orphaned{zone, refusal.Servers, allDS(said), p.serve, p.orphans[zone]}
+func (p *parents) orphaned(zone string, refusal keyroll.Refusal, observed []keyroll.Observation) *orphaned {
+	observed = slices.DeleteFunc(slices.Clone(observed), func(o keyroll.Observation) bool { return !slices.Contains(refusal.Servers, o.Server) })
+	return &orphaned{zone, refusal.Servers, allDS(observed), p.serve, p.orphans[zone]}
 }
 
-func (e *orphaned) Error() string {
-	zone, ttl := terminal.Bare(e.zone), uint32(0)
+// Error implements error.
+func (e *orphaned) Error() string { return dnsname.Bare(e.zone) + ": " + e.cause() }
+
+// cause is the error without the zone.
+func (e *orphaned) cause() string {
+	ttl := uint32(0)
 	stem, err := zonesign.KeyFileStem(e.zone)
 	if err != nil {
 		stem = e.zone // it is only for people
@@ -171,32 +171,32 @@ func (e *orphaned) Error() string {
 	slices.Sort(ds)
 	slices.Sort(files)
 	lasts := fmt.Sprintf("the TTL of the old DS (%s)", time.Duration(ttl)*time.Second)
-	itsKey := fmt.Sprintf("the key that the DS names: %s (%s, .key and .private)", e.serve, strings.Join(slices.Compact(files), " or "))
-	text := fmt.Sprintf("%s: its parent has a DS (key tag and algorithm %s, at %s), and no key that is served here matches it: whoever validates takes its answers for bogus, and CAs must validate (BR 4.2.2.2). ",
-		zone, strings.Join(slices.Compact(ds), ", "), strings.Join(e.servers, ", "))
+	itsKey := fmt.Sprintf("the key of that DS: %s (%s, .key and .private)", e.serve, strings.Join(slices.Compact(files), " or "))
+	text := fmt.Sprintf("no served key matches the parent's DS (key tag and algorithm %s, at %s): validating resolvers reject the zone's answers, and CAs must validate (BR 4.2.2.2). ",
+		strings.Join(slices.Compact(ds), ", "), strings.Join(e.servers, ", "))
 	if e.meant {
-		return text + fmt.Sprintf("It is served all the same, as orphan asks for, and stays bogus until the parent has the DS of a key that is served here and %s is over. To end that now, serve it with %s", lasts, itsKey)
+		return text + fmt.Sprintf("The zone is served anyway, because of orphan, and stays bogus until the parent has the DS of a served key and %s has passed. To end that now, serve the zone with %s", lasts, itsKey)
 	}
-	return text + fmt.Sprintf("Serve it with %s. If that key is lost, have the parent remove the DS, and serve the zone when %s is over. Only if it is to be served in spite of that, say orphan %s in the caa block: it then stays bogus until the parent has the DS of a key that is served here and %s is over",
-		itsKey, lasts, zone, lasts)
+	return text + fmt.Sprintf("Serve the zone with %s. If that key is lost, have the parent remove the DS, and serve the zone once %s has passed. To serve it anyway, write orphan %s in the caa block: the zone then stays bogus until the parent has the DS of a served key and %s has passed",
+		itsKey, lasts, dnsname.Bare(e.zone), lasts)
 }
 
 // check says why a zone with fixed keys cannot be served; seps are those that sign its DNSKEY RRset.
-func (p *parents) check(zone string, seps []*dns.DNSKEY, said []keyroll.Observation) error {
+func (p *parents) check(zone string, seps []*dns.DNSKEY, observed []keyroll.Observation) error {
 	var apex []keyroll.ID
 	for _, key := range seps {
 		apex = append(apex, keyroll.ID{Algorithm: key.Algorithm, Tag: key.KeyTag()})
 	}
-	refusals := keyroll.Check(apex, match(said, seps))
+	refusals := keyroll.Check(apex, match(observed, seps))
 	if len(refusals) == 0 {
 		return nil
 	}
-	return p.orphaned(zone, refusals[0], said)
+	return p.orphaned(zone, refusals[0], observed)
 }
 
 // allDS are the DS that any server of a parent has.
-func allDS(said []keyroll.Observation) (all []*dns.DS) {
-	for _, o := range said {
+func allDS(observed []keyroll.Observation) (all []*dns.DS) {
+	for _, o := range observed {
 		all = append(all, o.Others...)
 	}
 	return all

@@ -11,9 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coredns-caa/caa/plugin/pkg/atomicfile"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
-	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile"
 )
+
+// maxRecord bounds what is read of a record, in octets: those of 10,000 zones take four million.
+const maxRecord = 64 << 20
 
 // recordSuffix ends the names of records: in one folder each block has one.
 const recordSuffix = ".keys.json"
@@ -23,11 +27,17 @@ const recordSuffix = ".keys.json"
 type record struct {
 	path   string // "": none is kept
 	zones  map[string]recordedZone
-	older  map[string]recordedZone // of other blocks on the folder, or of this one when it had other zones
-	moved  map[string]string       // the folders, missing now, that zones had keys in by other records
-	broken error                   // why the record itself cannot be read; it is not replaced then
+	older  map[string]recordedZone   // of other blocks on the folder, or of this one when it had other zones
+	others map[string][]recordedThat // of other folders
+	broken error                     // why the record itself cannot be read; it is not replaced then
 	dirty  bool
 	logged string // the last error
+}
+
+// recordedThat is what the record of another folder says of a zone.
+type recordedThat struct {
+	recordedZone
+	path string // of that record
 }
 
 type recordedZone struct {
@@ -48,11 +58,10 @@ type recordFile struct {
 	Zones   map[string]recordedZone `json:"zones"`
 }
 
-// openRecord reads the record of a folder of keys, and those beside it. What they say of other folders says nothing of
-// this one: blocks such as views have keys of their own for a zone. While the record itself cannot
-// be read, no zone is new.
+// openRecord reads the record of a folder of keys, and those next to it, which may be of other folders (moved.go). While
+// the record itself cannot be read, no zone is new.
 func openRecord(path, folder string) record {
-	r := record{path: path, zones: map[string]recordedZone{}, older: map[string]recordedZone{}, moved: map[string]string{}}
+	r := record{path: path, zones: map[string]recordedZone{}, older: map[string]recordedZone{}, others: map[string][]recordedThat{}}
 	if path == "" {
 		return r
 	}
@@ -60,7 +69,7 @@ func openRecord(path, folder string) record {
 	for _, other := range paths {
 		zones, err := readRecord(other)
 		if err != nil {
-			log.Errorf("A record of which zones had keys cannot be read: %v", err)
+			log.Errorf("The record of which zones had keys cannot be read: %v", err)
 			if other == path {
 				r.broken = err
 			}
@@ -70,10 +79,8 @@ func openRecord(path, folder string) record {
 			switch was, ok := r.older[name]; {
 			case other == path:
 				r.zones[name] = z
-			case !sameFolder(z.Folder, folder):
-				if missing(z.Folder) {
-					r.moved[name] = z.Folder
-				}
+			case !SameFolder(z.Folder, folder):
+				r.others[name] = append(r.others[name], recordedThat{z, other})
 			case !ok || z.Seen.After(was.Seen):
 				r.older[name] = z
 			}
@@ -96,7 +103,7 @@ func (r *record) again() {
 }
 
 func readRecord(path string) (map[string]recordedZone, error) {
-	text, err := os.ReadFile(path)
+	text, _, err := regularfile.Read(path, maxRecord)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +112,7 @@ func readRecord(path string) (map[string]recordedZone, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if file.Version != 1 {
-		return nil, fmt.Errorf("%s has version %d and this program reads 1", path, file.Version)
+		return nil, fmt.Errorf("%s has version %d, but this program reads version 1", path, file.Version)
 	}
 	return file.Zones, nil
 }
@@ -118,6 +125,11 @@ func (r *record) of(zone string) *keyroll.Zone {
 			return nil
 		}
 	}
+	return z.state()
+}
+
+// state is the zone as it was recorded.
+func (z *recordedZone) state() *keyroll.Zone {
 	out := &keyroll.Zone{Seen: z.Seen}
 	for _, k := range z.Keys {
 		out.Keys = append(out.Keys, keyroll.Key{ID: k.Key, Role: k.Role, State: k.State})
@@ -157,18 +169,23 @@ func (r *record) save() {
 	if r.path == "" || !r.dirty || r.broken != nil {
 		return
 	}
-	text, err := json.MarshalIndent(recordFile{1, r.zones}, "", "\t")
-	if err == nil {
-		err = zonesign.ReplaceFile(r.path, strings.TrimSuffix(filepath.Base(r.path), recordSuffix), string(text)+"\n", 0o600)
-	}
+	err := writeRecord(r.path, r.zones)
 	logged := ""
 	if r.dirty = err != nil; err != nil {
 		logged = err.Error()
 	}
 	if logged != "" && logged != r.logged {
-		log.Errorf("Which keys the zones have could not be recorded, and a restart without their folder would not know of them: %v", err)
+		log.Errorf("The record of which zones have keys could not be written: %v. A restart without the key folder would take these zones for new", err)
 	}
 	r.logged = logged
+}
+
+func writeRecord(path string, zones map[string]recordedZone) error {
+	text, err := json.MarshalIndent(recordFile{1, zones}, "", "\t")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Replace(path, strings.TrimSuffix(filepath.Base(path), recordSuffix), append(text, '\n'), 0o600)
 }
 
 func missing(dir string) bool {
@@ -176,7 +193,8 @@ func missing(dir string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-func sameFolder(a, b string) bool {
+// SameFolder reports whether two paths name one folder, as far as that can be seen without the disk.
+func SameFolder(a, b string) bool {
 	a, errA := filepath.Abs(a)
 	b, errB := filepath.Abs(b)
 	return errA == nil && errB == nil && a == b

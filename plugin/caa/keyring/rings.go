@@ -37,7 +37,7 @@ func (s *rings) allOnFolder(r *rolling) []*rolling {
 	defer s.mu.Unlock()
 	all := []*rolling{r}
 	for other := range s.all {
-		if other != r && sameFolder(other.dir, r.dir) {
+		if other != r && SameFolder(other.dir, r.dir) {
 			all = append(all, other)
 		}
 	}
@@ -61,39 +61,45 @@ func (s *rings) refusedOf(r *rolling) map[string]bool {
 }
 
 // onFolder are the other keyrings at work on its folder.
-func (s *rings) onFolder(r *rolling) others { return s.allOnFolder(r)[1:] }
+func (s *rings) onFolder(r *rolling) peers { return s.allOnFolder(r)[1:] }
 
-type others []*rolling
+// on are the keyrings at work on a folder.
+func (s *rings) on(folder string) (all peers) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ring := range s.all {
+		if SameFolder(ring.dir, folder) {
+			all = append(all, ring)
+		}
+	}
+	return all
+}
+
+// keeping are the keyrings at work whose record that is, and done reports that none of them has the zone.
+func (s *rings) keeping(path, zone string) (all []*rolling, done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	done = true
+	for ring := range s.all {
+		if ring.record.path == path {
+			all = append(all, ring)
+			ring.mu.Lock()
+			done = done && ring.zones[zone] == nil
+			ring.mu.Unlock()
+		}
+	}
+	return all, done
+}
+
+// peers are keyrings at work on one folder.
+type peers []*rolling
 
 // inMemory is what one of them holds of a zone.
-func (o others) inMemory(zone string) *keyfolder.Held {
-	for _, ring := range o {
+func (p peers) inMemory(zone string) *keyfolder.Held {
+	for _, ring := range p {
 		if h := ring.inMemory(zone); h.HasKeys() {
 			return h
 		}
 	}
 	return nil
-}
-
-// inMemory is what is held of a zone, nil for nothing.
-func (r *rolling) inMemory(zone string) *keyfolder.Held {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if z := r.zones[zone]; z != nil {
-		return z.held
-	}
-	return nil
-}
-
-// allHeld are the keys that are held in memory, by zone.
-func (r *rolling) allHeld() map[string]*keyfolder.Held {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := map[string]*keyfolder.Held{}
-	for name, z := range r.zones {
-		if z.held.HasKeys() {
-			all[name] = z.held
-		}
-	}
-	return all
 }

@@ -28,7 +28,7 @@ func read(m *dns.Msg, zone string) answer {
 }
 
 // ErrNoName is an answer of a server of the parent that there is no such name: the zone is not delegated yet.
-var ErrNoName = errors.New("it says NXDOMAIN")
+var ErrNoName = errors.New("it answered NXDOMAIN")
 
 // answersAsParent says why a message is no answer of a server of the parent. One of the child's, which says
 // with authority that there is no DS (RFC 4035 3.1.4.1), must not be taken for the parent's.
@@ -37,9 +37,9 @@ func answersAsParent(m *dns.Msg, zone string) error {
 	case m.Rcode == dns.RcodeNameError && m.Authoritative:
 		return ErrNoName
 	case m.Rcode != dns.RcodeSuccess:
-		return fmt.Errorf("it says %s", dns.RcodeToString[m.Rcode])
+		return fmt.Errorf("it answered %s", dns.RcodeToString[m.Rcode])
 	case !m.Authoritative:
-		return errors.New("it has no authority for the parent")
+		return errors.New("it is not authoritative for the parent zone")
 	}
 	for _, rr := range m.Answer {
 		if rr.Header().Rrtype == dns.TypeDS && dns.CanonicalName(rr.Header().Name) == zone {
@@ -51,5 +51,5 @@ func answersAsParent(m *dns.Msg, zone string) error {
 			return nil
 		}
 	}
-	return errors.New("it has no DS, and does not deny it as the parent")
+	return errors.New("its answer has neither a DS nor the parent's denial of one")
 }

@@ -24,13 +24,13 @@ const (
 
 // ask asks one server of the parent about zones, over one connection while the server keeps it open.
 func ask(ctx context.Context, addr netip.AddrPort, zones map[string]bool) answers {
-	said := answers{}
+	replies := answers{}
 	left := slices.Sorted(maps.Keys(zones))
 	at, silent := inFlight, 0
 	for len(left) > 0 {
 		before := len(left)
 		var err error
-		if left, err = askOver(ctx, addr, left, at, said); err == nil {
+		if left, err = askOver(ctx, addr, left, at, replies); err == nil {
 			continue
 		}
 		if before-len(left) < inFlight {
@@ -42,18 +42,18 @@ func ask(ctx context.Context, addr netip.AddrPort, zones map[string]bool) answer
 		}
 		if silent++; silent == enough || ctx.Err() != nil {
 			for _, zone := range left {
-				said[zone] = answer{err: err}
+				replies[zone] = answer{err: err}
 			}
-			return said
+			return replies
 		}
 		left = append(left[1:], left[0]) // it may have been the question
 	}
-	return said
+	return replies
 }
 
 // askOver asks over one connection, some questions at a time, until something fails. It returns the zones that
 // were not answered.
-func askOver(ctx context.Context, addr netip.AddrPort, zones []string, at int, said answers) ([]string, error) {
+func askOver(ctx context.Context, addr netip.AddrPort, zones []string, at int, replies answers) ([]string, error) {
 	c, err := connect(ctx, "tcp", addr)
 	if err != nil {
 		return zones, err
@@ -61,7 +61,7 @@ func askOver(ctx context.Context, addr netip.AddrPort, zones []string, at int, s
 	defer c.close()
 	for len(zones) > 0 {
 		n := min(at, len(zones))
-		asked, err := c.askTogether(zones[:n], said)
+		asked, err := c.askTogether(zones[:n], replies)
 		zones = append(asked, zones[n:]...)
 		if err != nil {
 			return zones, fmt.Errorf("%s: %w", addr, err)
@@ -113,7 +113,7 @@ func (c *connection) exchange(q *dns.Msg, wait time.Duration) (*dns.Msg, error) 
 }
 
 // askTogether asks about some zones at once, and returns those that were not answered.
-func (c *connection) askTogether(zones []string, said answers) (left []string, err error) {
+func (c *connection) askTogether(zones []string, replies answers) (left []string, err error) {
 	c.SetDeadline(time.Now().Add(patience)) // where it fails, so does the next write
 	asked := map[uint16]*dns.Msg{}
 	of := map[uint16]string{}
@@ -141,11 +141,11 @@ func (c *connection) askTogether(zones []string, said answers) (left []string, e
 		}
 		zone, ok := of[m.Id]
 		if !ok {
-			return nil, errors.New("it answers what it was not asked")
+			return nil, errors.New("it sent a reply without a query")
 		}
 		delete(of, m.Id)
-		if said[zone] = read(m, dns.CanonicalName(zone)); !answersQuestion(m, asked[m.Id]) {
-			said[zone] = answer{err: errors.New("it answers another question")}
+		if replies[zone] = read(m, dns.CanonicalName(zone)); !answersQuestion(m, asked[m.Id]) {
+			replies[zone] = answer{err: errors.New("it answered another question")}
 		}
 	}
 	return nil, nil

@@ -9,18 +9,20 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 )
 
 const (
 	typeDSYNC    = 66 // RFC 9859 6.1; the library does not know it
-	schemeNotify = 1  // RFC 9859 2.3: tell by a NOTIFY message
+	schemeNotify = 1  // RFC 9859 2.3: by a NOTIFY message
 	dsyncLabel   = "_dsync."
 	dsyncFixed   = 5 // octets before the target
 )
 
 // dsync is the RDATA of a DSYNC record (RFC 9859 2.1).
 type dsync struct {
-	rrtype uint16 // what the target wants to be told of
+	rrtype uint16 // the type whose changes the target accepts NOTIFY for
 	scheme uint8
 	port   uint16
 	target string
@@ -28,16 +30,16 @@ type dsync struct {
 
 func parseDSYNC(rdata []byte) (dsync, error) {
 	if len(rdata) <= dsyncFixed {
-		return dsync{}, errors.New("DSYNC is too short")
+		return dsync{}, errors.New("the DSYNC record is too short")
 	}
 	target, end, err := dns.UnpackDomainName(rdata, dsyncFixed)
 	if err != nil {
-		return dsync{}, fmt.Errorf("the target of DSYNC: %w", err)
+		return dsync{}, fmt.Errorf("the target of the DSYNC record: %w", err)
 	}
-	// A compressed name is longer than what stands there, and may lead anywhere.
+	// A compressed name is longer than what is there, and may lead anywhere.
 	again := make([]byte, len(rdata))
 	if n, err := dns.PackDomainName(target, again, dsyncFixed, nil, false); err != nil || end != len(rdata) || n != end {
-		return dsync{}, errors.New("the target of DSYNC is not one uncompressed name")
+		return dsync{}, errors.New("the target of the DSYNC record is not one uncompressed name")
 	}
 	return dsync{binary.BigEndian.Uint16(rdata), rdata[2], binary.BigEndian.Uint16(rdata[3:]), dns.CanonicalName(target)}, nil
 }
@@ -47,18 +49,18 @@ func (d dsync) wantsCDS() bool {
 	return d.rrtype == dns.TypeCDS && d.scheme == schemeNotify && d.port != 0
 }
 
-// endpoint finds where the parent wants to be told of a zone's new CDS, in the steps of RFC 9859 4.1; ok
+// endpoint finds where the parent accepts NOTIFY for a zone's new CDS, in the steps of RFC 9859 4.1; ok
 // reports whether it does at all.
 func (r *round) endpoint(ctx context.Context, zone string) (d dsync, ok bool, err error) {
-	above, ok := parentName(zone) // until an answer says that the parent is further up
-	if !ok {
+	if zone == "." {
 		return dsync{}, false, nil
 	}
+	above := dnsname.Parent(zone) // until an answer says that the parent is further up
+
 	for labels := true; ; { // whether those of the zone stand before _dsync
-		suffix := strings.TrimPrefix(above, ".")
-		name := dsyncLabel + suffix
+		name := dnsname.Join(dsyncLabel, above)
 		if labels {
-			name = strings.TrimSuffix(zone, suffix) + name
+			name = strings.TrimSuffix(zone, strings.TrimPrefix(above, ".")) + name
 		}
 		m, err := r.resolve(ctx, name, typeDSYNC)
 		if err != nil {

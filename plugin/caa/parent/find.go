@@ -12,6 +12,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 )
 
 // lookupsAtOnce is how many questions the resolvers have at once.
@@ -31,12 +33,12 @@ func resolversIn(path string) (resolvers []netip.AddrPort, err error) {
 	for _, text := range conf.Servers {
 		addr, err := netip.ParseAddr(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s names %q as a resolver, which is no address", path, text)
+			return nil, fmt.Errorf("%s lists the resolver %q, which is not an address", path, text)
 		}
 		resolvers = append(resolvers, netip.AddrPortFrom(addr, dnsPort))
 	}
 	if len(resolvers) == 0 {
-		return nil, fmt.Errorf("%s names no resolver", path)
+		return nil, fmt.Errorf("%s lists no resolver", path)
 	}
 	return resolvers, nil
 }
@@ -61,12 +63,12 @@ func (r *round) serversOf(ctx context.Context, zones []string) map[string][]serv
 	var group errgroup.Group
 	group.SetLimit(lookupsAtOnce)
 	for _, zone := range zones {
-		above, ok := parentName(dns.CanonicalName(zone))
-		if !ok {
+		name := dns.CanonicalName(zone)
+		if name == "." {
 			continue
 		}
 		group.Go(func() error {
-			of := r.find(ctx, above)
+			of := r.find(ctx, dnsname.Parent(name))
 			mu.Lock()
 			defer mu.Unlock()
 			servers[zone] = of
@@ -77,19 +79,7 @@ func (r *round) serversOf(ctx context.Context, zones []string) map[string][]serv
 	return servers
 }
 
-// parentName is the name one label above; the root has none.
-func parentName(name string) (string, bool) {
-	switch off, end := dns.NextLabel(name, 0); {
-	case name == ".":
-		return "", false
-	case end:
-		return ".", true
-	default:
-		return name[off:], true
-	}
-}
-
-// find finds the servers of the zone that a name lies in.
+// find finds the servers of the zone that a name is in.
 func (r *round) find(ctx context.Context, above string) []server {
 	if given := r.asker.Servers; len(given) > 0 {
 		servers := make([]server, len(given))
@@ -100,7 +90,7 @@ func (r *round) find(ctx context.Context, above string) []server {
 	}
 	servers, err := r.findThroughResolvers(ctx, above)
 	if err != nil {
-		return []server{{name: "parent of names below " + above, err: fmt.Errorf("its servers are not known: %w", err)}}
+		return []server{{name: "parent of names below " + above, err: fmt.Errorf("its servers cannot be found: %w", err)}}
 	}
 	return servers
 }
@@ -129,12 +119,12 @@ func (r *round) findThroughResolvers(ctx context.Context, above string) ([]serve
 	group.Wait() // what failed is a server
 	servers := slices.Concat(byName...)
 	if len(servers) > maxServers {
-		return nil, fmt.Errorf("%s has %d, and no more than %d are asked", apex, len(servers), maxServers)
+		return nil, fmt.Errorf("%s has %d servers, and at most %d are queried", apex, len(servers), maxServers)
 	}
 	return servers, nil
 }
 
-// apex is that of the zone which holds a name: the owner of the SOA, which stands in the answer or proves that
+// apex is that of the zone which holds a name: the owner of the SOA, which is in the answer or proves that
 // the name has none.
 func (r *round) apex(ctx context.Context, name string) (string, error) {
 	m, err := r.resolve(ctx, name, dns.TypeSOA)
@@ -143,7 +133,7 @@ func (r *round) apex(ctx context.Context, name string) (string, error) {
 	}
 	apex, ok := soaOwner(m, name)
 	if !ok {
-		return "", fmt.Errorf("the resolver does not say which zone %s is in", name)
+		return "", fmt.Errorf("the resolver's answer does not show which zone %s is in", name)
 	}
 	return apex, nil
 }
@@ -172,7 +162,7 @@ func (r *round) nameservers(ctx context.Context, apex string) ([]string, error) 
 	}
 	slices.Sort(names)
 	if names = slices.Compact(names); len(names) == 0 {
-		return nil, fmt.Errorf("the resolver knows no NS of %s", apex)
+		return nil, fmt.Errorf("the resolver found no NS of %s", apex)
 	}
 	return names, nil
 }
@@ -243,7 +233,7 @@ func (r *round) askResolvers(ctx context.Context, q dns.Question) (*dns.Msg, err
 			return m, nil
 		}
 		if err == nil {
-			err = fmt.Errorf("%s says %s to %s %s", resolver, dns.RcodeToString[m.Rcode], q.Name, dns.Type(q.Qtype))
+			err = fmt.Errorf("%s answered %s for %s %s", resolver, dns.RcodeToString[m.Rcode], q.Name, dns.Type(q.Qtype))
 		}
 		errs = append(errs, err)
 	}
@@ -264,7 +254,7 @@ func askOnce(ctx context.Context, resolver netip.AddrPort, q dns.Question) (*dns
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", resolver, err)
 	case !answersQuestion(answer, m):
-		return nil, fmt.Errorf("%s answers another question", resolver)
+		return nil, fmt.Errorf("%s answered another question", resolver)
 	}
 	return answer, nil
 }

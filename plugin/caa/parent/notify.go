@@ -18,25 +18,25 @@ var attempts = []struct {
 	wait    time.Duration
 }{{"udp", time.Second}, {"udp", 2 * time.Second}, {"udp", 4 * time.Second}, {"tcp", patience}}
 
-// Notify tells the parent of a zone that its CDS or CDNSKEY have changed, where the parent names somebody who
-// wants to know (RFC 9859): told is whom, by name and port. It is empty without an error where the parent names
-// nobody, as most do, and beside an error it is who could not be told. It is called when all servers of the
+// Notify notifies the parent of a zone that its CDS or CDNSKEY have changed, if the parent publishes a target for that
+// (RFC 9859): notified is the target, by name and port. It is empty without an error if the parent publishes
+// none, as most do; with an error it is the target that could not be notified. It is called when all servers of the
 // zone have the new records (4.2).
-func (a *Asker) Notify(ctx context.Context, zone string) (told string, err error) {
+func (a *Asker) Notify(ctx context.Context, zone string) (notified string, err error) {
 	zone = dns.CanonicalName(zone)
 	r := newRound(a)
 	d, ok, err := r.endpoint(ctx, zone)
 	if err != nil {
-		return "", fmt.Errorf("%s: whether its parent wants NOTIFY(CDS) is not known: %w", zone, err)
+		return "", fmt.Errorf("%s: cannot find out whether its parent accepts NOTIFY(CDS): %w", zone, err)
 	}
 	if !ok {
 		return "", nil
 	}
-	told = net.JoinHostPort(d.target, strconv.Itoa(int(d.port)))
+	notified = net.JoinHostPort(d.target, strconv.Itoa(int(d.port)))
 	if err := notify(ctx, r.addresses(ctx, d.target, d.port), zone); err != nil {
-		return told, fmt.Errorf("%s: %s does not take NOTIFY(CDS): %w", zone, told, err)
+		return notified, fmt.Errorf("%s: %s did not accept NOTIFY(CDS): %w", zone, notified, err)
 	}
-	return told, nil
+	return notified, nil
 }
 
 // notify has one of a host's addresses acknowledge.
@@ -59,7 +59,7 @@ func notify(ctx context.Context, host []server, zone string) error {
 // refusedNotify is an answer that is no acknowledgement. There is no use in sending more.
 type refusedNotify struct{ rcode int }
 
-func (e *refusedNotify) Error() string { return "it answers " + dns.RcodeToString[e.rcode] }
+func (e *refusedNotify) Error() string { return "it answered " + dns.RcodeToString[e.rcode] }
 
 // notifyOver sends one message and waits for its answer. EDNS is left out: who would learn of errors by
 // Report-Channel (RFC 9567) would have to run the agent for it.
@@ -76,11 +76,11 @@ func notifyOver(ctx context.Context, network string, s server, zone string, wait
 	case err != nil:
 		return fmt.Errorf("%s over %s: %w", s, network, err)
 	case !m.Response || m.Opcode != dns.OpcodeNotify:
-		return fmt.Errorf("%s over %s: what it sends is no answer to NOTIFY", s, network)
+		return fmt.Errorf("%s over %s: its reply does not answer the NOTIFY", s, network)
 	case m.Rcode != dns.RcodeSuccess:
 		return fmt.Errorf("%s: %w", s, &refusedNotify{m.Rcode})
 	case !answersQuestion(m, q):
-		return fmt.Errorf("%s over %s: it answers for another zone or type", s, network)
+		return fmt.Errorf("%s over %s: it answered for another zone or type", s, network)
 	}
 	return nil
 }

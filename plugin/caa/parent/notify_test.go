@@ -154,14 +154,14 @@ func listenBoth(t *testing.T, answer func(network string, q *dns.Msg) *dns.Msg) 
 	return addr
 }
 
-// RFC 1996 3, RFC 9859 4.2: what goes out, and what counts as heard.
+// RFC 1996 3, RFC 9859 4.2: what goes out, and what counts as acknowledged.
 func TestNotify(t *testing.T) {
 	t.Parallel()
 	ack := func(q *dns.Msg) *dns.Msg { return new(dns.Msg).SetReply(q) }
 	for name, c := range map[string]struct {
 		answer func(network string, q *dns.Msg) *dns.Msg
 		want   string // in the error; "": none
-		over   string // how it was heard last
+		over   string // how it was received last
 	}{
 		"acknowledged": {func(_ string, q *dns.Msg) *dns.Msg { return ack(q) }, "", "udp"},
 		"over TCP alone": {func(network string, q *dns.Msg) *dns.Msg {
@@ -172,9 +172,9 @@ func TestNotify(t *testing.T) {
 			}
 			return ack(q)
 		}, "", "tcp"},
-		"refused":          {func(_ string, q *dns.Msg) *dns.Msg { m := ack(q); m.Rcode = dns.RcodeRefused; return m }, "answers REFUSED", "udp"},
+		"refused":          {func(_ string, q *dns.Msg) *dns.Msg { m := ack(q); m.Rcode = dns.RcodeRefused; return m }, "answered REFUSED", "udp"},
 		"of another zone":  {func(_ string, q *dns.Msg) *dns.Msg { m := ack(q); m.Question[0].Name = "example.net."; return m }, "another zone", "tcp"},
-		"no answer at all": {func(_ string, q *dns.Msg) *dns.Msg { m := ack(q); m.Response = false; return m }, "no answer to NOTIFY", "tcp"},
+		"no answer at all": {func(_ string, q *dns.Msg) *dns.Msg { m := ack(q); m.Response = false; return m }, "does not answer the NOTIFY", "tcp"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -190,21 +190,21 @@ func TestNotify(t *testing.T) {
 				return c.answer(network, q)
 			})
 			a := Asker{Resolvers: []netip.AddrPort{resolver(t, dsyncRR(t, "example._dsync.org.", dns.TypeCDS, 1, addr.Port(), "nic.example."), "nic.example. 60 IN A 127.0.0.1")}}
-			told, err := a.Notify(t.Context(), "Example.org")
+			target, err := a.Notify(t.Context(), "Example.org")
 			wantError(t, err, c.want)
 			mu.Lock()
 			defer mu.Unlock()
-			if want := fmt.Sprintf("nic.example.:%d", addr.Port()); told != want || over != c.over {
-				t.Errorf("told %q over %q, want %q over %q", told, over, want, c.over)
+			if want := fmt.Sprintf("nic.example.:%d", addr.Port()); target != want || over != c.over {
+				t.Errorf("notified %q over %q, want %q over %q", target, over, want, c.over)
 			}
 		})
 	}
 	none := Asker{Resolvers: []netip.AddrPort{resolver(t)}}
-	if told, err := none.Notify(t.Context(), zone); told != "" || err != nil {
-		t.Errorf("where nobody wants to know: %q, %v", told, err)
+	if target, err := none.Notify(t.Context(), zone); target != "" || err != nil {
+		t.Errorf("where nobody wants NOTIFY: %q, %v", target, err)
 	}
 	lost := Asker{Resolvers: []netip.AddrPort{unused}}
-	if told, err := lost.Notify(t.Context(), zone); told != "" || err == nil || !strings.Contains(err.Error(), "is not known") {
-		t.Errorf("without a resolver: %q, %v", told, err)
+	if target, err := lost.Notify(t.Context(), zone); target != "" || err == nil || !strings.Contains(err.Error(), "cannot find out") {
+		t.Errorf("without a resolver: %q, %v", target, err)
 	}
 }

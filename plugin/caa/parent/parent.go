@@ -54,10 +54,10 @@ type Asker struct {
 // Each server is asked over one connection, and the resolvers once for each thing, however many the zones are.
 func (a *Asker) DS(ctx context.Context, zones []string) map[string][]keyroll.Observation {
 	servers := newRound(a).serversOf(ctx, zones)
-	said := askAll(ctx, servers)
+	replies := askAll(ctx, servers)
 	out := map[string][]keyroll.Observation{}
 	for zone, of := range servers {
-		out[zone] = observe(zone, of, said)
+		out[zone] = observe(zone, of, replies)
 	}
 	return out
 }
@@ -79,7 +79,7 @@ func (s server) String() string {
 	return fmt.Sprintf("%s (%s)", s.name, s.addr.Addr())
 }
 
-// answers are what one address said, by zone.
+// answers are the answers of one address, by zone.
 type answers map[string]answer
 
 // askAll asks each address about all zones that it is a server of.
@@ -98,27 +98,27 @@ func askAll(ctx context.Context, servers map[string][]server) map[netip.AddrPort
 	var group errgroup.Group
 	group.SetLimit(serversAtOnce)
 	var mu sync.Mutex
-	said := map[netip.AddrPort]answers{}
+	replies := map[netip.AddrPort]answers{}
 	for addr, of := range zones {
 		group.Go(func() error {
-			heard := ask(ctx, addr, of)
+			reply := ask(ctx, addr, of)
 			mu.Lock()
 			defer mu.Unlock()
-			said[addr] = heard
+			replies[addr] = reply
 			return nil
 		})
 	}
 	group.Wait() // what failed is in the answers
-	return said
+	return replies
 }
 
 // observe is what the servers of one zone's parent say.
-func observe(zone string, servers []server, said map[netip.AddrPort]answers) (out []keyroll.Observation) {
+func observe(zone string, servers []server, replies map[netip.AddrPort]answers) (out []keyroll.Observation) {
 	answer := func(s server) answer {
 		if !s.addr.IsValid() {
 			return answer{err: s.err}
 		}
-		return said[s.addr][zone]
+		return replies[s.addr][zone]
 	}
 	answered := map[string]bool{} // servers by name
 	for _, s := range servers {
@@ -127,18 +127,18 @@ func observe(zone string, servers []server, said map[netip.AddrPort]answers) (ou
 		}
 	}
 	for _, s := range servers {
-		heard := answer(s)
-		if s.name != "" && answered[s.name] && elsewhere(heard.err) {
+		reply := answer(s)
+		if s.name != "" && answered[s.name] && elsewhere(reply.err) {
 			continue
 		}
-		o := keyroll.Observe(s.String(), heard.ds, nil)
-		o.Err = heard.err
+		o := keyroll.Observe(s.String(), reply.ds, nil)
+		o.Err = reply.err
 		out = append(out, o)
 	}
 	return out
 }
 
-// elsewhere reports whether an address lies in an Internet that this machine has no way to, such as IPv6. It
+// elsewhere reports whether an address is in a network that this machine has no way to, such as IPv6. It
 // need not be asked where another address of the same server answers.
 func elsewhere(err error) bool {
 	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)

@@ -108,10 +108,10 @@ func TestWhatServersSay(t *testing.T) {
 		"in another case":       {says(0, true, []string{strings.ToUpper(ds)}, nil), 1, time.Hour, ""},
 		"one of another zone":   {says(0, true, []string{ds, strings.Replace(ds, "example", "other", 1)}, nil), 1, time.Hour, ""},
 		"none, by the parent":   {says(0, true, nil, []string{soaOrg}), 0, 0, ""},
-		"none, by the child":    {says(0, true, nil, []string{soaExample}), 0, 0, "as the parent"},
-		"none, without a proof": {says(0, true, nil, nil), 0, 0, "as the parent"},
-		"a referral":            {says(0, false, nil, []string{"example.org. 60 IN NS a.example."}), 0, 0, "authority"},
-		"a resolver's answer":   {says(0, false, []string{ds}, nil), 0, 0, "authority"},
+		"none, by the child":    {says(0, true, nil, []string{soaExample}), 0, 0, "the parent's denial"},
+		"none, without a proof": {says(0, true, nil, nil), 0, 0, "the parent's denial"},
+		"a referral":            {says(0, false, nil, []string{"example.org. 60 IN NS a.example."}), 0, 0, "not authoritative"},
+		"a resolver's answer":   {says(0, false, []string{ds}, nil), 0, 0, "not authoritative"},
 		"REFUSED":               {says(dns.RcodeRefused, false, nil, nil), 0, 0, "REFUSED"},
 		"SERVFAIL":              {says(dns.RcodeServerFailure, true, nil, nil), 0, 0, "SERVFAIL"},
 		"NXDOMAIN":              {says(dns.RcodeNameError, true, nil, []string{soaOrg}), 0, 0, "NXDOMAIN"},
@@ -124,7 +124,7 @@ func TestWhatServersSay(t *testing.T) {
 			m := new(dns.Msg).SetReply(q)
 			m.Authoritative, m.Id, m.Answer = true, q.Id+1, records([]string{ds})
 			w.WriteMsg(m)
-		}, 0, 0, "was not asked"},
+		}, 0, 0, "without a query"},
 		"nothing": {func(w dns.ResponseWriter, _ *dns.Msg) { w.Close() }, 0, 0, "EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -237,9 +237,9 @@ func TestElsewhere(t *testing.T) {
 	t.Parallel()
 	four, six, alone := server{name: "a.", addr: netip.MustParseAddrPort("192.0.2.1:53")}, server{name: "a.", addr: netip.MustParseAddrPort("[2001:db8::1]:53")}, server{name: "b.", addr: netip.MustParseAddrPort("[2001:db8::2]:53")}
 	unreachable := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
-	said := map[netip.AddrPort]answers{four.addr: {}, six.addr: {zone: {err: unreachable}}, alone.addr: {zone: {err: unreachable}}}
+	replies := map[netip.AddrPort]answers{four.addr: {}, six.addr: {zone: {err: unreachable}}, alone.addr: {zone: {err: unreachable}}}
 	names := func() (all []string) {
-		for _, o := range observe(zone, []server{four, six, alone}, said) {
+		for _, o := range observe(zone, []server{four, six, alone}, replies) {
 			all = append(all, o.Server)
 		}
 		return all
@@ -247,7 +247,7 @@ func TestElsewhere(t *testing.T) {
 	if got := names(); !slices.Equal(got, []string{four.String(), alone.String()}) {
 		t.Errorf("only the IPv6 address beside one that answered is elsewhere: %q", got)
 	}
-	said[four.addr] = answers{zone: {err: context.DeadlineExceeded}}
+	replies[four.addr] = answers{zone: {err: context.DeadlineExceeded}}
 	if got := names(); len(got) != 3 {
 		t.Errorf("a server of which no address answers is silent: %q", got)
 	}
@@ -293,7 +293,7 @@ func TestManyZones(t *testing.T) {
 		last        func(connection, question int32, zone string) bool
 		connections int32 // at most
 		answered    int
-		lost        int // of these at most, for a server that hangs up takes with it what it has just said
+		lost        int // of these at most: a server that closes the connection may lose the replies that it has just sent
 	}{
 		"one that answers all":                  {nil, many/128 + 1, many, 0}, // the library's limit
 		"one that answers a hundred on each":    {func(_, question int32, _ string) bool { return question > 100 }, many/100 + 1, many, 0},
@@ -421,7 +421,7 @@ func TestSystemResolvers(t *testing.T) {
 	for name, c := range map[string]struct{ text, want, err string }{
 		"two":        {"search example.org\nnameserver 127.0.0.53\nnameserver 2001:db8::53\n", "[127.0.0.53:53 [2001:db8::53]:53]", ""},
 		"a scope":    {"nameserver fe80::1%lo\n", "[[fe80::1%lo]:53]", ""},
-		"none":       {"search example.org\n", "", "names no resolver"},
+		"none":       {"search example.org\n", "", "lists no resolver"},
 		"no address": {"nameserver resolver.example\n", "", `"resolver.example"`},
 		"no file":    {"", "", "no such file"},
 	} {

@@ -6,13 +6,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
-// who names the issuer as its user wrote it.
+// who returns the issuer's name as its user wrote it.
 func (r Requirement) who() string {
 	if r.IssuerKey != "" {
 		return r.IssuerKey
@@ -20,53 +20,53 @@ func (r Requirement) who() string {
 	return r.Domain
 }
 
-// because says who requires an issuance, where that is not the policy itself.
+// because says who requires an issuance, where the policy itself does not.
 func (c *check) because(r Requirement) string {
 	switch {
 	case r.Origin == Operator:
-		return fmt.Sprintf(" (required by the server's own issuer line, %v)", r.Pos)
+		return fmt.Sprintf("; the server's issuer line at %v requires it", r.Pos)
 	case r.Origin == Previous && r.Pos.File == c.policy.File:
-		return fmt.Sprintf(" (required by the policy being replaced, in its line %d)", r.Pos.Line)
+		return fmt.Sprintf("; the policy being replaced requires it in its line %d", r.Pos.Line)
 	case r.Origin == Previous:
-		return fmt.Sprintf(" (required by the policy being replaced, %v)", r.Pos)
+		return fmt.Sprintf("; the policy being replaced requires it at %v", r.Pos)
 	}
 	return ""
 }
 
-// drop is the remedy's other half: how to give a requirement up on purpose.
+// drop is the fix's other half: how to give a requirement up on purpose.
 func (r Requirement) drop() string {
 	switch r.Origin {
 	case Operator:
-		return "; or take the issuer line out of the Corefile"
+		return "; or remove the issuer line from the Corefile"
 	case Previous:
-		return "; to give it up on purpose, keep the permission in this change and take it away in the next"
+		return "; to give it up on purpose, keep the permission in this change and remove it in the next"
 	}
 	return ""
 }
 
-// uncovered is the refusal of a name that no zone answers for.
+// uncovered returns the refusal of a name that no zone answers for.
 func (c *check) uncovered(r Requirement) Refusal {
-	pos, remedy := r.Pos, "list its zone under zones, or take the name out of certificates"
+	pos, fix := r.Pos, "list its zone under zones, or remove the name from certificates"
 	switch r.Origin {
 	case Operator:
-		remedy = "list its zone under zones"
+		fix = "list its zone under zones"
 	case Previous:
-		pos, remedy = c.policy.ZonesPos, "list its zone again"
+		pos, fix = c.policy.ZonesPos, "list its zone again"
 	}
-	return Refusal{Pos: pos, Code: "not-covered", Names: []string{r.String()},
-		Cause:  fmt.Sprintf("no zone of the policy answers for it, so %s cannot be proved to issue%s", r.who(), c.because(r)),
-		Remedy: c.meant(r.Name) + remedy + r.drop()}
+	return Refusal{Pos: pos, Code: notCovered, Names: []string{r.String()},
+		Text: fmt.Sprintf("no zone of the policy answers for it, so nothing proves that %s can issue%s", r.who(), c.because(r)),
+		Fix:  c.meant(r.Name) + fix + r.drop()}
 }
 
 // meant proposes the zone that somebody may have misspelt, in the policy or in the name.
 func (c *check) meant(name string) string {
 	if z := c.misspelt(name); z != nil {
-		return fmt.Sprintf("if %s is meant, correct the one that is misspelt (the zone is at %v); else ", terminal.Bare(z.Name), z.Pos)
+		return fmt.Sprintf("if you mean %s (%v), correct the misspelt one; else ", dnsname.Bare(z.Name), z.Pos)
 	}
 	return ""
 }
 
-// misspelt is the zone that was meant for a name in no zone of the policy, nil where none is near.
+// misspelt returns the zone that was meant for a name in no zone of the policy, nil where none is near.
 func (c *check) misspelt(name string) *policy.Zone {
 	if c.guesses++; c.guesses > policy.MaxGuesses {
 		return nil
@@ -74,11 +74,11 @@ func (c *check) misspelt(name string) *policy.Zone {
 	return c.policy.Meant(name)
 }
 
-// aliased is the refusal of a name whose CAA is that of its alias's target (RFC 8659 3).
+// aliased returns the refusal of a name whose CAA is that of its alias's target (RFC 8659 3).
 func (c *check) aliased(r Requirement, target string) Refusal {
-	return Refusal{Pos: r.Pos, Code: "alias", Names: []string{r.String()},
-		Cause:  fmt.Sprintf("by challenge it is an alias of %s, whose CAA decides, so %s cannot be proved to issue%s", terminal.Bare(target), r.who(), c.because(r)),
-		Remedy: "take the name out of certificates, for certificates are for the name without _acme-challenge" + r.drop()}
+	return Refusal{Pos: r.Pos, Code: atAlias, Names: []string{r.String()},
+		Text: fmt.Sprintf("by challenge it is an alias of %s, whose CAA decides, so nothing proves that %s can issue%s", dnsname.Bare(target), r.who(), c.because(r)),
+		Fix:  "remove the name from certificates; a certificate is for the name without _acme-challenge" + r.drop()}
 }
 
 // denial is a required issuance that the policy denies, and the property that decided.
@@ -98,8 +98,8 @@ func newDenial(r Requirement, node *policy.Node, judged Judgement) denial {
 	return d
 }
 
-// explanations are the rows of each denial that the language itself can write; those of properties
-// written by hand are faults of their own.
+// explanations are the rows of each denial that the language itself can write; denials by properties written by hand are
+// refused where they are written.
 var explanations = map[issuance.Reason]func(c *check, d denial) Refusal{
 	issuance.NobodyAuthorized: (*check).explainNone,
 	issuance.IssuerNotListed:  (*check).explainOthers,
@@ -107,7 +107,7 @@ var explanations = map[issuance.Reason]func(c *check, d denial) Refusal{
 	issuance.MethodNotAllowed: (*check).explainMethod,
 }
 
-// doubts are the rows of what is permitted, and nobody is known to make use of.
+// doubts are the rows of what is permitted, and no CA is known to use.
 var doubts = map[issuance.Reason]func(c *check, d denial) Refusal{
 	MethodUnknown:                      (*check).explainUnknownMethod,
 	MethodNoWildcard:                   (*check).explainNoWildcard,
@@ -128,25 +128,25 @@ func (c *check) explain(d denial) Refusal {
 	refusal := row(c, d)
 	refusal.Code = string(d.judged.Reason)
 	refusal.Names = []string{d.String()}
-	refusal.Cause = fmt.Sprintf("%s cannot issue%s%s", d.who(), refusal.Cause, c.because(d.Requirement))
-	refusal.Remedy += d.drop()
+	refusal.Text = fmt.Sprintf("%s cannot issue%s%s", d.who(), refusal.Text, c.because(d.Requirement))
+	refusal.Fix += d.drop()
 	return refusal
 }
 
-// where is the origin of the property that decided.
+// where says where the property that decided was written.
 func (d denial) where() string {
 	if d.src.Owner == "default" {
 		return "in default"
 	}
-	return "at " + terminal.Bare(d.src.Owner)
+	return "at " + dnsname.Bare(d.src.Owner)
 }
 
 // fromDefault reports whether a zone of the file takes the property from `default`: then the zone is
 // the place to change, for default speaks for every other zone, too.
 func (d denial) fromDefault() bool { return d.src.Owner == "default" && !d.node.Zone.FromDefault }
 
-// place is where the grant has to be written that would permit, with its tag.
-func (d denial) place() writtenProperty {
+// grantPosition is where the grant has to be written that would permit, with its tag.
+func (d denial) grantPosition() writtenProperty {
 	switch {
 	case d.src == nil:
 		return writtenProperty{d.node.Pos, d.tag}
@@ -158,49 +158,49 @@ func (d denial) place() writtenProperty {
 
 // explainNone: nobody may issue.
 func (c *check) explainNone(d denial) Refusal {
-	cause := fmt.Sprintf(": %s none %s", d.tag, d.where())
+	text := fmt.Sprintf(": %s has the value none %s", d.tag, d.where())
 	if d.tag == issuance.TagIssueWild {
-		cause += " overrides issue for wildcards (RFC 8659 4.3)"
+		text += ", which overrides issue for wildcards"
 	}
 	_, declare := c.key(d.Requirement)
-	edit := &Edit{Pos: d.place().pos, Op: Set, Key: d.tag, Value: listed(c.lacking[d.place()].keys)}
-	remedy := declare + edit.String()
+	edit := &Edit{Pos: d.grantPosition().pos, Op: Set, Key: d.tag, Value: listed(c.missing[d.grantPosition()].keys)}
+	fix := declare + edit.String()
 	switch {
 	case d.fromDefault():
-		remedy += " in the zone " + terminal.Bare(d.node.Zone.Name)
+		fix += " in the zone " + dnsname.Bare(d.node.Zone.Name)
 	case d.node.Zone.FromDefault:
-		remedy += " there; or list the zone with such a line of its own"
+		fix += " there; or list the zone with its own line"
 	case d.src.Owner != d.Name:
-		remedy += " there; or leave that as it is, and write it for each name alone, under names"
+		fix += " there; or write it for each name under names"
 	default:
-		remedy += " there"
+		fix += " there"
 	}
-	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: remedy, Edit: doable(edit, declare)}
+	return Refusal{Pos: edit.Pos, Text: text, Fix: fix, Edit: unlessFirst(edit, declare)}
 }
 
 // explainOthers: other issuers may issue.
 func (c *check) explainOthers(d denial) Refusal {
 	others, narrowed := c.granted(d)
-	cause := fmt.Sprintf(": %s %s names only %s", d.tag, d.where(), few(others))
+	text := fmt.Sprintf(": %s %s lists only %s", d.tag, d.where(), firstOf(others))
 	if c.keys[d.Domain] != d.who() && slices.Contains(others, d.who()) {
-		cause += ", which is not " + d.Domain + " any more"
+		text += ", which is no longer " + d.Domain
 	}
 	if d.src.Owner != "default" && d.src.Owner != d.node.Zone.Name {
-		cause += ", and replaces what stands above (RFC 8659 3)"
+		text += ", and replaces the RRset of the name above"
 	}
 	key, declare := c.key(d.Requirement)
 	edit, where := &Edit{Pos: d.src.Pos, Op: Add, Key: d.tag, Value: key}, " there"
 	if d.fromDefault() && !narrowed {
-		edit = &Edit{Pos: d.place().pos, Op: Set, Key: d.tag, Value: listed(slices.Concat(others, c.lacking[d.place()].keys))}
-		where = " in the zone " + terminal.Bare(d.node.Zone.Name)
+		edit = &Edit{Pos: d.grantPosition().pos, Op: Set, Key: d.tag, Value: listed(slices.Concat(others, c.missing[d.grantPosition()].keys))}
+		where = " in the zone " + dnsname.Bare(d.node.Zone.Name)
 	}
-	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: declare + edit.String() + where, Edit: doable(edit, declare)}
+	return Refusal{Pos: edit.Pos, Text: text, Fix: declare + edit.String() + where, Edit: unlessFirst(edit, declare)}
 }
 
-// granted are the issuers that the node's properties of the deciding tag name, and whether one of them
-// is narrowed there.
+// granted returns the issuers that the node's properties of the deciding tag list, and whether one of them is narrowed
+// there.
 func (c *check) granted(d denial) (keys []string, narrowed bool) {
-	key := asked{first(d.node.RRset), d.src, d.tag}
+	key := grantKey{first(d.node.RRset), d.src, d.tag}
 	known := c.grants[key]
 	if known == nil {
 		known = &granted{}
@@ -218,9 +218,9 @@ func (c *check) granted(d denial) (keys []string, narrowed bool) {
 	return known.keys, known.narrowed
 }
 
-// asked is an RRset, equal ones being one, with a source in it, since equal RRsets may come from several
+// grantKey is an RRset, equal ones being one, with a source in it, since equal RRsets may come from several
 // places, and the tag that decided.
-type asked struct {
+type grantKey struct {
 	rrset *issuance.Property
 	src   *policy.Source
 	tag   string
@@ -240,7 +240,7 @@ type boundOf struct {
 
 func listed(keys []string) string { return "[" + strings.Join(keys, ", ") + "]" }
 
-// key is what the policy calls the issuer, and what to do first where it does not call it anything.
+// key returns the policy's key of the issuer, and what to do first where it has none.
 func (c *check) key(r Requirement) (key, declare string) {
 	if key := c.keys[r.Domain]; key != "" {
 		return key, ""
@@ -249,8 +249,8 @@ func (c *check) key(r Requirement) (key, declare string) {
 	return key, fmt.Sprintf("declare %s: {domain: %s} under issuers, and ", key, r.Domain)
 }
 
-// doable is the edit, unless something else has to be done first.
-func doable(edit *Edit, first string) *Edit {
+// unlessFirst returns the edit, unless something else has to be done first.
+func unlessFirst(edit *Edit, first string) *Edit {
 	if first != "" {
 		return nil
 	}
@@ -259,14 +259,14 @@ func doable(edit *Edit, first string) *Edit {
 
 // explainAccount: the issuer may issue, to another account.
 func (c *check) explainAccount(d denial) Refusal {
-	return c.widen(d, binding{"accounts", "account", "accounturi", d.Account, d.src.OwnAccounts, d.src.Issuer.Accounts, d.src.Issuer.AccountPos,
-		" to the account " + d.Account, "is bound to", "RFC 8657 3"})
+	return c.widen(d, binding{"accounts", "account", issuance.AccountURI, d.Account, d.src.OwnAccounts, d.src.Issuer.Accounts, d.src.Issuer.AccountPos,
+		" to the account " + d.Account, "binds it to"})
 }
 
 // explainMethod: the issuer may issue, by another method.
 func (c *check) explainMethod(d denial) Refusal {
-	return c.widen(d, binding{"methods", "method", "validationmethods", d.Method, d.src.OwnMethods, d.src.Issuer.Methods, d.src.Issuer.MethodPos,
-		" by " + d.Method, "allows only", "RFC 8657 4"})
+	return c.widen(d, binding{"methods", "method", issuance.ValidationMethods, d.Method, d.src.OwnMethods, d.src.Issuer.Methods, d.src.Issuer.MethodPos,
+		" by " + d.Method, "allows only"})
 }
 
 // binding is one of the two ways in which RFC 8657 binds a property.
@@ -276,13 +276,13 @@ type binding struct {
 	own                  bool // whether the entry gives the list itself
 	declared             []string
 	places               []policy.Position // of what is declared
-	how, verb, rfc       string
+	how, verb            string
 }
 
-// widen adds what is required to the list that lacks it.
+// widen adds what is required to the list that does not have it.
 func (c *check) widen(d denial, b binding) Refusal {
 	bound := c.boundAt(d, b.parameter)
-	cause := fmt.Sprintf("%s: %s %s %s %s (%s)", b.how, d.tag, d.where(), b.verb, few(bound), b.rfc)
+	text := fmt.Sprintf("%s: %s %s %s %s", b.how, d.tag, d.where(), b.verb, firstOf(bound))
 	edit := &Edit{Pos: d.src.Pos, Op: Add, Key: b.list, Value: quoted(b.required)}
 	first, where := "", "there"
 	switch {
@@ -291,14 +291,14 @@ func (c *check) widen(d denial, b binding) Refusal {
 	case len(b.declared) > 0 && !slices.Contains(b.declared, b.required):
 		first = fmt.Sprintf("add it to %s of the issuer %s, and ", b.list, d.src.Issuer.Key)
 	}
-	remedy := first + edit.String() + " " + where
+	fix := first + edit.String() + " " + where
 	if d.Origin == Certificates && len(bound) > 0 {
-		remedy += fmt.Sprintf("; or, if it is never used, say so in certificates: %s: %s", b.one, quoted(bound[0]))
+		fix += fmt.Sprintf("; or, if it is never used, write %s: %s in certificates", b.one, quoted(bound[0]))
 	}
-	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: remedy, Edit: doable(edit, first)}
+	return Refusal{Pos: edit.Pos, Text: text, Fix: fix, Edit: unlessFirst(edit, first)}
 }
 
-// boundAt are the values of a parameter that the RRset of a denial gives the issuer, looked for once for all names that
+// boundAt returns the values of a parameter that the RRset of a denial gives the issuer, looked for once for all names that
 // have the RRset.
 func (c *check) boundAt(d denial, parameter string) []string {
 	key := boundOf{first(d.node.RRset), d.tag, d.Domain, parameter}
@@ -311,7 +311,7 @@ func (c *check) boundAt(d denial, parameter string) []string {
 	return bound
 }
 
-// boundIn are the values of a parameter that the RRset gives an issuer, under one of its names, each once.
+// boundIn returns the values of a parameter that the RRset gives an issuer, under one of its names, each once.
 func boundIn(rrset issuance.RRset, tag string, names []string, parameter string) []string {
 	out, seen := []string{}, map[string]bool{}
 	for _, p := range rrset {
@@ -320,11 +320,7 @@ func boundIn(rrset issuance.RRset, tag string, names []string, parameter string)
 			continue
 		}
 		for _, given := range v.Parameters {
-			values := []string{given.Value}
-			if parameter == "validationmethods" {
-				values = strings.Split(given.Value, ",")
-			}
-			for _, value := range values {
+			for _, value := range given.Entries() {
 				if given.Tag == parameter && !seen[value] {
 					seen[value] = true
 					out = append(out, value)
@@ -335,75 +331,75 @@ func boundIn(rrset issuance.RRset, tag string, names []string, parameter string)
 	return out
 }
 
-// explainUnknownMethod: the issuer may issue by a method that nobody has and that the certificate itself names; those
-// of grants are refused where they are written.
+// explainUnknownMethod: the issuer may issue by a method that no CA has and that the certificate itself names; those of
+// grants are refused where they are written.
 func (c *check) explainUnknownMethod(d denial) Refusal {
-	remedy := knownMethods
+	fix := ""
 	if meant := issuance.MeantMethod(d.judged.Request.Method); meant != "" {
-		remedy = fmt.Sprintf("did you mean %s?", meant)
+		fix = fmt.Sprintf("write %s", meant)
 	}
-	return Refusal{Pos: d.Pos, Cause: fmt.Sprintf(": no CA is known to have a validation method that is called %s (RFC 8657 4)", d.judged.Request.Method), Remedy: remedy}
+	return Refusal{Pos: d.Pos, Text: fmt.Sprintf(": no CA is known to have the validation method %s", d.judged.Request.Method), Fix: fix}
 }
 
 // explainNoWildcard: the issuer may issue, by methods that validate no wildcard. Where the certificate or its issuer
 // declares no other, no grant helps.
 func (c *check) explainNoWildcard(d denial) Refusal {
-	const cause = ": no CA validates a wildcard by %s (BR 3.2.2.4)"
+	const without = ": no CA validates a wildcard by %s"
 	if d.Method == "" {
-		granted := boundIn(issuance.RRset{d.node.RRset[d.judged.Index]}, d.tag, d.judged.Request.Issuers, "validationmethods")
-		return c.addMethod(d, fmt.Sprintf(cause+", and %s %s allows nothing else", strings.Join(granted, " or "), d.tag, d.where()))
+		granted := boundIn(issuance.RRset{d.node.RRset[d.judged.Index]}, d.tag, d.judged.Request.Issuers, issuance.ValidationMethods)
+		return c.addMethod(d, fmt.Sprintf(without+", and %s %s allows no other method", strings.Join(granted, " or "), d.tag, d.where()))
 	}
 	methods := []string{d.Method}
 	if issuer := c.declared[d.IssuerKey]; issuer != nil && !slices.ContainsFunc(issuer.Methods, issuance.ForWildcards) && slices.Contains(issuer.Methods, d.Method) {
 		methods = issuer.Methods
 	}
-	return Refusal{Pos: d.Pos, Cause: fmt.Sprintf(cause, strings.Join(methods, " or ")),
-		Remedy: fmt.Sprintf("let it be validated by one that looks at DNS: put dns-01 into methods of the issuer %s, and here, if a method is given", d.who())}
+	return Refusal{Pos: d.Pos, Text: fmt.Sprintf(without, strings.Join(methods, " or ")),
+		Fix: fmt.Sprintf("add dns-01 to the methods of the issuer %s, and write it here, too, where a method is given", d.who())}
 }
 
 // explainNotYet: the issuer may issue, by labels that it does not understand yet.
 func (c *check) explainNotYet(d denial) Refusal {
-	return c.addMethod(d, fmt.Sprintf(": CAs have to understand %s from %s on, and %s is not known to do so before (BR 4.2.2.1.2)",
-		d.judged.Request.Method, issuers.ParametersBindFrom.Format(time.DateOnly), d.Domain))
+	return c.addMethod(d, fmt.Sprintf(": CAs have to understand %s from %s on, and %s is not known to understand it earlier",
+		d.judged.Request.Method, issuance.LabelsBind.From.Format(time.DateOnly), d.Domain))
 }
 
-// addMethod is the refusal of a grant that lacks a method by which the name can be validated.
-func (c *check) addMethod(d denial, cause string) Refusal {
+// addMethod returns the refusal of a grant that has no method by which a CA can validate the name.
+func (c *check) addMethod(d denial, text string) Refusal {
 	const method = "dns-01"
 	edit, where, first := &Edit{Pos: d.src.Pos, Op: Add, Key: "methods", Value: method}, "there", ""
 	switch issuer := d.src.Issuer; {
 	case issuer == nil:
-		return Refusal{Pos: d.src.Pos, Cause: cause, Remedy: "add " + method + " to validationmethods of the property there"}
+		return Refusal{Pos: d.src.Pos, Text: text, Fix: "add " + method + " to validationmethods of the property"}
 	case !d.src.OwnMethods:
 		edit.Pos, where = issuer.MethodPos[0], "of the issuer "+issuer.Key
 	case len(issuer.Methods) > 0 && !slices.Contains(issuer.Methods, method):
 		first = fmt.Sprintf("add it to methods of the issuer %s, and ", issuer.Key)
 	}
-	return Refusal{Pos: edit.Pos, Cause: cause, Remedy: first + edit.String() + " " + where, Edit: doable(edit, first)}
+	return Refusal{Pos: edit.Pos, Text: text, Fix: first + edit.String() + " " + where, Edit: unlessFirst(edit, first)}
 }
 
 // explainForeignAccount: the issuer may issue, to an account of another CA.
 func (c *check) explainForeignAccount(d denial) Refusal {
-	cause := fmt.Sprintf(": the account %s, to which %s %s binds it, is another CA's, so that it never matches", d.judged.Request.Account, d.tag, d.where())
+	text := fmt.Sprintf(": %[2]s %[3]s binds it to the account %[1]s, which belongs to another CA and never matches", d.judged.Request.Account, d.tag, d.where())
 	if issuers.AccountFault(d.judged.Reason) == issuers.Staging {
-		cause = fmt.Sprintf(": the account %s, to which %s %s binds it, is one of the staging environment, and a production certificate never matches it", d.judged.Request.Account, d.tag, d.where())
+		text = fmt.Sprintf(": %[2]s %[3]s binds it to the account %[1]s, which belongs to the staging environment and matches no production certificate", d.judged.Request.Account, d.tag, d.where())
 	}
-	return Refusal{Pos: d.src.Pos, Cause: cause, Remedy: fmt.Sprintf("write the account that orders from %s", d.Domain)}
+	return Refusal{Pos: d.src.Pos, Text: text, Fix: fmt.Sprintf("write the URI of the account that orders from %s", d.Domain)}
 }
 
-// misnamed is the refusal of an operator's issuer line whose name nobody answers to.
+// misnamed returns the refusal of an operator's issuer line whose name no CA honours.
 func (c *check) misnamed(r Requirement, reason issuance.Reason, meant string) Refusal {
-	return Refusal{Pos: r.Pos, Code: string(reason), Names: []string{r.String()}, Cause: nameCause(r.Domain, reason) + c.because(r), Remedy: instead(r.Domain, meant)}
+	return Refusal{Pos: r.Pos, Code: string(reason), Names: []string{r.String()}, Text: nameFaultText(r.Domain, reason) + c.because(r), Fix: instead(r.Domain, meant)}
 }
 
 // explainProperty: a property written by hand decides, and has no fault but that.
 func (c *check) explainProperty(d denial) Refusal {
 	key, declare := c.key(d.Requirement)
-	return Refusal{Pos: d.src.Pos, Cause: fmt.Sprintf(": the property %s %q %s does not let it", d.tag, shortened(d.node.RRset[d.judged.Index].Value), d.where()),
-		Remedy: fmt.Sprintf("%stake the property away and write %s: [%s] instead", declare, d.tag, key)}
+	return Refusal{Pos: d.src.Pos, Text: fmt.Sprintf(": the property %s %q %s denies it", d.tag, shortened(d.node.RRset[d.judged.Index].Value), d.where()),
+		Fix: fmt.Sprintf("%sremove the property and write %s: [%s] instead", declare, d.tag, key)}
 }
 
-// shortened is a value as far as a message needs it.
+// shortened returns a value as far as a message needs it.
 func shortened(value string) string {
 	const enough = 1000
 	if len(value) <= enough {
@@ -412,15 +408,15 @@ func shortened(value string) string {
 	return value[:enough] + "..."
 }
 
-// few names the first of many.
-func few(names []string) string {
+// firstOf lists the first of many names.
+func firstOf(names []string) string {
 	if n := len(names); n > shownNames {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:shownNames], ", "), n-shownNames)
 	}
 	return strings.Join(names, ", ")
 }
 
-// quoted is a text that YAML might take for something else.
+// quoted returns a text in quotes where YAML might take it for something else.
 func quoted(s string) string {
 	if strings.ContainsAny(s, ":#{}[],&*!|>'\"%@`") {
 		return "\"" + s + "\""

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
 // issuers checks the names and accounts that the policy declares.
@@ -20,7 +21,7 @@ func (c *check) issuers() {
 		}
 		name := exact(issuer.Domain)
 		if name != issuer.Domain {
-			c.refuseDomain(issuer, "issuer-name-not-exact", fmt.Sprintf("the issuer %s is written %q, and CAs compare the Issuer Domain Name byte for byte", issuer.Key, issuer.Domain), name, "")
+			c.refuseDomain(issuer, string(issuance.NameNotExact), fmt.Sprintf("the issuer %s has the domain %q, and CAs compare the Issuer Domain Name byte for byte", issuer.Key, issuer.Domain), name, "")
 		}
 		entry := issuers.Lookup(name)
 		c.directory(issuer, name, entry)
@@ -29,13 +30,12 @@ func (c *check) issuers() {
 }
 
 // refuseDomain refuses an Issuer Domain Name and proposes another one; or says what else may be meant.
-func (c *check) refuseDomain(issuer *policy.Issuer, code, cause, instead, or string) {
+func (c *check) refuseDomain(issuer *policy.Issuer, code, text, instead, or string) {
 	edit := &Edit{Pos: issuer.Pos, Op: Set, Key: "domain", Value: instead}
-	c.refuse(Refusal{Pos: issuer.DomainPos, Code: code, Cause: cause, Remedy: edit.String() + or, Edit: edit})
+	c.refuse(Refusal{Pos: issuer.DomainPos, Code: code, Text: text, Fix: edit.String() + or, Edit: edit})
 }
 
-// refuseIssuer refuses an issuer as it is declared: what it is required for need not be refused for the same
-// reason.
+// refuseIssuer refuses an issuer as it is declared, so that what it is required for is not refused for the same reason.
 func (c *check) refuseIssuer(issuer *policy.Issuer, r Refusal) {
 	key := issuerFault{issuer, issuance.Reason(r.Code)}
 	c.issuerFaults[key] = append(c.issuerFaults[key], c.refuse(r))
@@ -46,44 +46,44 @@ func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entr
 	switch {
 	case entry.Status == issuers.Listed:
 	case entry.Status == issuers.Deprecated:
-		c.warn(issuer.DomainPos, "issuer-deprecated", "%s is deprecated by its CA; write domain: %s", name, names[0])
+		c.warn(Warning{Pos: issuer.DomainPos, Code: issuerDeprecated, Text: entry.Operators() + " deprecates the name " + name, Fix: "write domain: " + names[0]})
 	case entry.Status == issuers.Unconfirmed:
-		c.warn(issuer.DomainPos, "issuer-unconfirmed", "%s is not in the report of the CCADB of August 2026; ask %s whether it still answers to it", name, entry.CAs[0].Operator)
+		c.warn(Warning{Pos: issuer.DomainPos, Code: issuerUnconfirmed, Text: "the CCADB's report of August 2026 does not list " + name, Fix: fmt.Sprintf("ask %s whether it still honours the name", entry.CAs[0].Operator)})
 	case issuer.Unlisted:
 		if meant := issuers.Misspelt(name); meant != "" {
-			c.warn(issuer.DomainPos, string(Misspelt), "%s is near to %s, which is a public CA's, and unlisted: true says that it is meant as it is; no public CA issues by it", name, meant)
+			c.warn(Warning{Pos: issuer.DomainPos, Code: string(Misspelt), Text: fmt.Sprintf("no public CA has the name %s, which is near to %s; unlisted: true accepts it as it is", name, meant), Fix: fmt.Sprintf("write domain: %s if you mean that CA", meant)})
 		}
 	case entry.Status == issuers.Reseller:
-		c.misnames[name] = true
+		c.badNames[name] = true
 		or := ""
 		if len(names) > 1 {
-			or = fmt.Sprintf("; it also orders from %s: declare each of them, unless you know which one issues", strings.Join(names[1:], ", "))
+			or = fmt.Sprintf("; it also orders from %s: declare each of them, unless you know which CA issues", strings.Join(names[1:], ", "))
 		}
-		c.refuseDomain(issuer, "issuer-is-reseller", fmt.Sprintf("%s sells certificates that others issue, and its name in CAA authorises nobody", name), names[0], or)
+		c.refuseDomain(issuer, string(Reseller), nameFaultText(name, Reseller), names[0], or)
 	case entry.Status == issuers.Retired:
-		c.misnames[name] = true
-		c.refuseDomain(issuer, "issuer-retired", fmt.Sprintf("%s is no longer an Issuer Domain Name of %s", name, entry.CAs[0].Operator), names[0], "")
+		c.badNames[name] = true
+		c.refuseDomain(issuer, string(Retired), nameFaultText(name, Retired), names[0], "")
 	default:
-		c.misnames[name] = true
+		c.badNames[name] = true
 		c.unknownIssuer(issuer, name)
 	}
 }
 
 // unknownIssuer refuses a name that the directory does not have: a slip, or newer than the directory.
 func (c *check) unknownIssuer(issuer *policy.Issuer, name string) {
-	const code, unlisted = "issuer-unknown", "for a private CA or one newer than the directory"
+	const unlisted = "for a private CA or one newer than the directory"
 	if c.full() {
-		return // a name is not looked for that nobody reads
+		return // nobody would read the name
 	}
 	c.work.Take(lookFor)
-	cause := fmt.Sprintf("%s is not in the directory of public CAs", name)
+	text := fmt.Sprintf("%s is not in the directory of public CAs", name)
 	if near := issuers.Meant(name); near != "" {
-		c.refuseDomain(issuer, code, cause, near, "; or add unlisted: true "+unlisted)
+		c.refuseDomain(issuer, issuerUnknown, text, near, "; or add unlisted: true "+unlisted)
 		return
 	}
 	edit := &Edit{Pos: issuer.Pos, Op: Set, Key: "unlisted", Value: "true"}
-	c.refuse(Refusal{Pos: issuer.DomainPos, Code: code, Cause: cause, Edit: edit,
-		Remedy: fmt.Sprintf("%s %s; or write the Issuer Domain Name that the CA's documents give", edit, unlisted)})
+	c.refuse(Refusal{Pos: issuer.DomainPos, Code: issuerUnknown, Text: text, Edit: edit,
+		Fix: fmt.Sprintf("%s %s; or write the Issuer Domain Name that the CA's documents give", edit, unlisted)})
 }
 
 // lookFor is some of the steps that it takes to find the name that was meant for one.
@@ -99,18 +99,17 @@ func preferred(entry issuers.Entry) []string {
 	return names
 }
 
-// foreignAccount is the refusal, without its place, of an account that is not the issuer's own.
+// foreignAccount returns the refusal, without its position, of an account that is not the issuer's own.
 func foreignAccount(name, account string) (r Refusal, foreign bool) {
 	fault, ca := issuers.CheckAccount(name, account)
 	switch fault {
 	case issuers.AnotherCA:
 		return Refusal{Code: string(fault),
-			Cause:  fmt.Sprintf("the account %s belongs to %s, so %s would never match it", account, ca.Operator, name),
-			Remedy: fmt.Sprintf("write the account at %s; or, if the account is right, domain: %s", name, ca.Preferred)}, true
+			Text: fmt.Sprintf("the account %s belongs to %s, so no account of %s matches it", account, ca.Operator, name),
+			Fix:  fmt.Sprintf("write the URI of the account at %s; or, if the account is right, domain: %s", name, ca.Preferred)}, true
 	case issuers.Staging:
 		return Refusal{Code: string(fault),
-			Cause:  fmt.Sprintf("the account %s is one of the staging environment, and a production certificate never matches it", account),
-			Remedy: "register the ACME client at the production directory and write that account's URI"}, true
+			Text: fmt.Sprintf("the account %s belongs to the staging environment, so no production certificate matches it", account)}, true
 	}
 	return Refusal{}, false
 }
@@ -121,7 +120,7 @@ func (c *check) accountsOf(p issuance.Property, src *policy.Source) {
 	if err != nil {
 		return
 	}
-	for _, account := range v.Values("accounturi") {
+	for _, account := range v.Values(issuance.AccountURI) {
 		if r, foreign := foreignAccount(exact(v.Domain), account); foreign {
 			r.Pos = src.Pos
 			c.fault(p, src, r)
@@ -129,8 +128,8 @@ func (c *check) accountsOf(p issuance.Property, src *policy.Source) {
 	}
 }
 
-// accounts holds an issuer's account URIs against the CAs' known forms, and tells of parameters that
-// its CA does not process yet.
+// accounts holds an issuer's account URIs against the CAs' known forms, and reports parameters that its CA does not
+// process yet.
 func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry) {
 	for i, account := range issuer.Accounts {
 		if r, foreign := foreignAccount(name, account); foreign {
@@ -141,38 +140,35 @@ func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry
 	c.methods(issuer.Methods, func(i int) policy.Position { return issuer.MethodPos[i] }, issuer.Unlisted, func(r Refusal) { c.refuseIssuer(issuer, r) })
 	bound := len(issuer.Accounts) > 0 || len(issuer.Methods) > 0
 	silent := slices.ContainsFunc(entry.CAs, func(ca *issuers.CA) bool { return !ca.Parameters })
-	if bound && entry.Honoured() && silent && c.options.At.Before(issuers.ParametersBindFrom) {
-		c.warn(issuer.Pos, "parameters-not-yet-bound", "%s does not say that it processes accounts and methods (RFC 8657); they bind every public CA from %s: until then they protect nothing, and from then a wrong one locks out",
-			name, issuers.ParametersBindFrom.Format("2006-01-02"))
+	if bound && entry.Honoured() && silent {
+		c.report(Refusal{Pos: issuer.Pos, Code: parametersNotYetBound,
+			Text: fmt.Sprintf("%s is not known to process accounts and methods; they bind every public CA from %s: until then they may protect nothing, and from then a wrong one locks the CA out", name, issuance.ParametersBind.From.Format(time.DateOnly))})
 	}
 }
 
-// methods refuses a list of validation methods by which nobody issues: with a slip in it, which stands for a
-// method that somebody means to use, or without any that a CA is known to have. Beside one that is known, or of an
-// issuer that is unlisted, another one may be newer than what we know.
+// methods refuses a list of validation methods by which no CA issues: one with a misspelt label, which stands for a method
+// that somebody means to use, or one without any label that a CA is known to have. Next to a known one, or of an unlisted
+// issuer, another one may be newer than this program.
 func (c *check) methods(labels []string, pos func(int) policy.Position, unlisted bool, refuse func(Refusal)) {
 	known := slices.ContainsFunc(labels, issuance.KnownMethod)
 	for i, label := range labels {
 		if issuance.KnownMethod(label) {
 			continue
 		}
-		cause := fmt.Sprintf("no CA is known to have a validation method that is called %s, so that none issues by it (RFC 8657 4)", label)
+		text := fmt.Sprintf("no CA is known to have the validation method %s, so none issues by it", label)
 		meant := issuance.MeantMethod(label)
 		switch {
 		case meant != "" && unlisted:
-			c.warn(pos(i), string(MethodUnknown), "%s; write %s, if that is meant", cause, meant)
+			c.warn(Warning{Pos: pos(i), Code: string(MethodUnknown), Text: text, Fix: fmt.Sprintf("write %s if you mean that", meant)})
 		case meant != "":
-			refuse(Refusal{Pos: pos(i), Code: string(MethodUnknown), Cause: cause, Remedy: fmt.Sprintf("did you mean %s?", meant)})
+			refuse(Refusal{Pos: pos(i), Code: string(MethodUnknown), Text: text, Fix: fmt.Sprintf("write %s", meant)})
 		case unlisted || known:
-			c.warn(pos(i), string(MethodUnknown), "%s", cause)
+			c.warn(Warning{Pos: pos(i), Code: string(MethodUnknown), Text: text, Fix: "check the spelling"})
 		default:
-			refuse(Refusal{Pos: pos(i), Code: string(MethodUnknown), Cause: cause, Remedy: knownMethods})
+			refuse(Refusal{Pos: pos(i), Code: string(MethodUnknown), Text: text})
 		}
 	}
 }
-
-// knownMethods is what to write instead of a method that nobody knows.
-const knownMethods = "write a label of IANA's registry, such as dns-01, or one that begins with ca-, such as ca-tbr-7 for the Baseline Requirements' 3.2.2.4.7; of a private CA, or one newer than the directory, add unlisted: true to the issuer"
 
 // udpSpace is what an RRset may take in an answer of 1232 octets beside the question, a signature
 // and EDNS; caaOverhead what each record needs beside its RDATA.
@@ -187,7 +183,7 @@ func (c *check) properties() {
 	for _, z := range c.policy.Zones {
 		c.nameservers(z)
 		for node := range z.Nodes() {
-			c.node(node, terminal.Bare(node.Name))
+			c.node(node, dnsname.Bare(node.Name))
 		}
 	}
 	if d := c.policy.Default(); d != nil {
@@ -201,8 +197,8 @@ func (c *check) node(node *policy.Node, name string) {
 	}
 	c.size(node, name)
 	for i, p := range node.RRset {
-		if at := (writing{node.Sources[i], p}); !c.read[at] {
-			c.read[at] = true
+		if at := (writing{node.Sources[i], p}); !c.checked[at] {
+			c.checked[at] = true
 			c.property(p, node.Sources[i])
 		}
 	}
@@ -215,72 +211,87 @@ func (c *check) size(node *policy.Node, name string) {
 	}
 	switch n := len(node.RRset); {
 	case n > MostRecords:
-		c.long[node.Pos] = c.refuse(Refusal{Pos: node.Pos, Code: string(TooManyRecords), Names: []string{name},
-			Cause:  fmt.Sprintf("its CAA RRset has %d records, and to more than %d resolvers by BIND answer SERVFAIL (max-records-per-type)", n, MostRecords),
-			Remedy: fewer})
+		c.tooLong[node.Pos] = c.refuse(Refusal{Pos: node.Pos, Code: string(TooManyRecords), Names: []string{name},
+			Text: fmt.Sprintf("its CAA RRset has %d records, and resolvers that run BIND answer SERVFAIL to more than %d", n, MostRecords),
+			Fix:  fewer})
 	case size > tcpSpace:
-		c.refuse(Refusal{Pos: node.Pos, Code: "rrset-too-long", Names: []string{name},
-			Cause:  fmt.Sprintf("its CAA RRset has %d octets, more than any DNS answer can hold", size),
-			Remedy: fewer})
+		c.refuse(Refusal{Pos: node.Pos, Code: rrsetTooLong, Names: []string{name},
+			Text: fmt.Sprintf("its CAA RRset has %d octets, more than any DNS answer can hold", size),
+			Fix:  fewer})
 	case size > udpSpace:
-		c.warn(node.Pos, "rrset-long", "the CAA RRset of %s has %d octets and does not fit a UDP answer: CAs ask again over TCP, which must work from everywhere", name, size)
+		c.warn(Warning{Pos: node.Pos, Code: rrsetLong, Text: fmt.Sprintf("the CAA RRset of %s has %d octets and does not fit a UDP answer, so CAs ask again over TCP", name, size)})
 	}
 }
 
-// fewer is the remedy of an RRset that is too large.
-const fewer = "declare fewer accounts, for each is a record; or name here only those used here: issue: [{issuer: KEY, accounts: [...]}]"
+// fewer is the fix of an RRset that is too large.
+const fewer = "declare fewer accounts, since each is a record; or list here only those used here: issue: [{issuer: KEY, accounts: [...]}]"
 
 // nameservers refuses RRsets of a zone's servers that not every resolver accepts.
 func (c *check) nameservers(z *policy.Zone) {
 	if n := len(z.Nameservers); n > MostRecords {
-		c.refuse(Refusal{Pos: z.Nameservers[MostRecords].Pos, Code: string(TooManyRecords), Names: []string{terminal.Bare(z.Name)},
-			Cause:  fmt.Sprintf("it has %d name servers, and to more than %d records resolvers by BIND answer SERVFAIL (max-records-per-type)", n, MostRecords),
-			Remedy: "name fewer: a delegation has at most 13"})
+		c.refuse(Refusal{Pos: z.Nameservers[MostRecords].Pos, Code: string(TooManyRecords), Names: []string{dnsname.Bare(z.Name)},
+			Text: fmt.Sprintf("it has %d name servers, and resolvers that run BIND answer SERVFAIL to more than %d", n, MostRecords),
+			Fix:  "list fewer; a delegation has at most 13"})
 	}
 	for _, ns := range z.Nameservers {
 		if n := len(ns.Addresses); n > MostRecords {
-			c.refuse(Refusal{Pos: ns.Pos, Code: string(TooManyRecords), Names: []string{terminal.Bare(ns.Name)},
-				Cause:  fmt.Sprintf("it has %d addresses, and to more than %d records of a type resolvers by BIND answer SERVFAIL (max-records-per-type)", n, MostRecords),
-				Remedy: "give it fewer addresses"})
+			c.refuse(Refusal{Pos: ns.Pos, Code: string(TooManyRecords), Names: []string{dnsname.Bare(ns.Name)},
+				Text: fmt.Sprintf("it has %d addresses, and resolvers that run BIND answer SERVFAIL to more than %d of a type", n, MostRecords),
+				Fix:  "give it fewer addresses"})
 		}
 	}
 }
 
-// grants are the tags whose value is an issue-value.
-var grants = []string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIssueMail, issuance.TagIssueVMC}
+// What the rows of properties find.
 
-// knownParameters are those that some CA processes; the first two bind (RFC 8657).
-var knownParameters = []string{"accounturi", "validationmethods", "cansignhttpexchanges"}
+func unknownTag(p issuance.Property) string {
+	if issuance.KnownTag(p.Tag) || issuance.MeantTag(p.Tag) != "" {
+		return ""
+	}
+	return restrictsNobody(p)
+}
 
-// safelyCritical are the tags that every CA must know (BR 3.2.2.8).
-var safelyCritical = []string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIodef}
+func restrictsNobody(p issuance.Property) string {
+	return fmt.Sprintf("no CA is known to process the property %s, so it restricts nobody", p.Tag)
+}
 
-// standardTags are those that the language writes by itself.
-var standardTags = append(slices.Clone(grants), issuance.TagIodef, issuance.TagContactEmail, issuance.TagContactPhone)
+func emptyValue(p issuance.Property) string {
+	if p.Value != "" {
+		return ""
+	}
+	return fmt.Sprintf("the property %s has an empty value, and PowerDNS Recursor treats its RRset as bogus where the zone is signed", p.Tag)
+}
+
+func httpReport(p issuance.Property) string {
+	if p.Tag != issuance.TagIodef || !strings.HasPrefix(p.Value, "http:") {
+		return ""
+	}
+	return "CAs need not support http: in report"
+}
 
 func (c *check) property(p issuance.Property, src *policy.Source) {
-	if p.Tag == issuance.TagIodef && strings.HasPrefix(p.Value, "http:") {
-		c.warn(src.Pos, "report-http", "CAs need not support http: in report (BR 3.2.2.8); write mailto: or https:")
+	for _, e := range entries {
+		if e.property == nil {
+			continue
+		}
+		if text := e.property(p); text != "" {
+			c.reportProperty(p, src, Refusal{Pos: src.Pos, Code: e.Code, Text: text})
+		}
 	}
 	// Some CAs take flag 1 for the critical one.
-	if p.Flags&(issuance.FlagCritical|1) != 0 && !slices.Contains(safelyCritical, p.Tag) {
+	if p.Flags&issuance.Strict.CriticalBits != 0 && !slices.Contains(issuance.Strict.Known, p.Tag) {
 		c.critical(p, src)
 	}
 	if meant := issuance.MeantTag(p.Tag); meant != "" {
-		c.fault(p, src, Refusal{Pos: src.Pos, Code: "tag-misspelt", Cause: fmt.Sprintf("no CA is known to process the property %s, so that it restricts nobody", p.Tag), Remedy: fmt.Sprintf("did you mean %s?", meant)})
-	} else if !slices.Contains(standardTags, p.Tag) {
-		c.warn(src.Pos, "tag-unknown", "no CA is known to process the property %s; it restricts nobody", p.Tag)
+		c.fault(p, src, Refusal{Pos: src.Pos, Code: tagMisspelt, Text: restrictsNobody(p), Fix: "write " + meant})
 	}
-	if p.Value == "" {
-		c.warn(src.Pos, "value-empty", "an empty value makes the RRset bogus for PowerDNS Recursor where the zone is signed; for nobody write none, or the value \";\"")
-	}
-	if slices.Contains(grants, p.Tag) && src.OwnMethods {
+	if issuance.Grants(p.Tag) && src.OwnMethods {
 		c.methodsOf(p, src)
 	}
-	if slices.Contains(grants, p.Tag) && src.OwnAccounts {
+	if issuance.Grants(p.Tag) && src.OwnAccounts {
 		c.accountsOf(p, src)
 	}
-	if slices.Contains(grants, p.Tag) && src.Key == "properties" {
+	if issuance.Grants(p.Tag) && src.Key == "properties" {
 		c.value(p, src)
 	}
 }
@@ -295,41 +306,41 @@ func (c *check) methodsOf(p issuance.Property, src *policy.Source) {
 	c.methods(labelsOf(v), func(int) policy.Position { return src.Pos }, unlisted, func(r Refusal) { c.fault(p, src, r) })
 }
 
-// named refuses an Issuer Domain Name that was written by hand and that nobody answers to. One that an issuer
-// which is unlisted has is meant.
-func (c *check) named(p issuance.Property, src *policy.Source, domain string) {
+// issuerName refuses an Issuer Domain Name that was written by hand and that no CA honours, except where an unlisted
+// issuer has it.
+func (c *check) issuerName(p issuance.Property, src *policy.Source, domain string) {
 	reason, meant := Requirement{Domain: exact(domain), Origin: Published, Unlisted: c.unlisted[exact(domain)]}.nameFault()
 	if reason == "" {
 		return
 	}
-	c.fault(p, src, Refusal{Pos: src.Pos, Code: string(reason), Cause: nameCause(exact(domain), reason), Remedy: instead(exact(domain), meant)})
+	c.fault(p, src, Refusal{Pos: src.Pos, Code: string(reason), Text: nameFaultText(exact(domain), reason), Fix: instead(exact(domain), meant)})
 }
 
-// nameCause says of a name why nobody answers to it.
-func nameCause(domain string, reason issuance.Reason) string {
+// nameFaultText says why no CA honours a name.
+func nameFaultText(domain string, reason issuance.Reason) string {
 	switch entry := issuers.Lookup(domain); reason {
 	case Retired:
-		return fmt.Sprintf("%s is no longer an Issuer Domain Name of %s", domain, entry.Operators())
+		return fmt.Sprintf("%[2]s no longer honours the name %[1]s", domain, entry.Operators())
 	case Reseller:
-		return fmt.Sprintf("%s sells certificates that others issue, and its name in CAA authorises nobody", domain)
+		return fmt.Sprintf("%s resells certificates, and its name authorises no CA", domain)
 	}
-	return fmt.Sprintf("%s is no public CA's name, and is near to one", domain)
+	return fmt.Sprintf("no public CA has the name %s, which is near to one", domain)
 }
 
-// instead says what to write for a name that nobody answers to.
+// instead returns what to write for a name that no CA honours.
 func instead(domain, meant string) string {
 	if meant != "" {
-		return fmt.Sprintf("did you mean %s?", meant)
+		return "write " + meant
 	}
 	return "write " + strings.Join(preferred(issuers.Lookup(domain)), " or ")
 }
 
 // fault refuses a property that denies by itself, whoever is required.
 func (c *check) fault(p issuance.Property, src *policy.Source, r Refusal) {
-	place := writtenProperty{src.Pos, p.Tag}
+	at := writtenProperty{src.Pos, p.Tag}
 	made := c.refuse(r)
-	if !slices.Contains(c.faults[place], made) {
-		c.faults[place] = append(c.faults[place], made)
+	if !slices.Contains(c.faults[at], made) {
+		c.faults[at] = append(c.faults[at], made)
 	}
 }
 
@@ -338,34 +349,34 @@ func (c *check) critical(p issuance.Property, src *policy.Source) {
 	if src.Critical != nil {
 		edit = &Edit{Pos: *src.Critical, Op: Remove, Key: "critical", Value: p.Tag}
 	}
-	c.fault(p, src, Refusal{Pos: edit.Pos, Code: string(issuance.CriticalUnknown), Edit: edit, Remedy: edit.String(),
-		Cause: fmt.Sprintf("the property %s is critical (flags %d): a CA that does not know it issues nothing at all (RFC 8659 4.1)", p.Tag, p.Flags)})
+	c.fault(p, src, Refusal{Pos: edit.Pos, Code: string(issuance.CriticalUnknown), Edit: edit, Fix: edit.String(),
+		Text: fmt.Sprintf("the property %s is critical (flags %d), and a CA that does not know the tag issues to nobody", p.Tag, p.Flags)})
 }
 
 // value checks an issue-value that the user wrote by hand.
 func (c *check) value(p issuance.Property, src *policy.Source) {
-	refuse := func(code issuance.Reason, cause, remedy string) {
-		c.fault(p, src, Refusal{Pos: src.Pos, Code: string(code), Cause: fmt.Sprintf("the value %q of %s %s", shortened(p.Value), p.Tag, cause), Remedy: remedy})
+	refuse := func(code issuance.Reason, what, fix string) {
+		c.fault(p, src, Refusal{Pos: src.Pos, Code: string(code), Text: fmt.Sprintf("the value %q of %s %s", shortened(p.Value), p.Tag, what), Fix: fix})
 	}
-	instead := fmt.Sprintf("take the property away and write the issuer under %s, with accounts and methods", p.Tag)
+	instead := fmt.Sprintf("remove the property and list the issuer under %s, with its accounts and methods", p.Tag)
 	v, err := issuance.ParseIssueValue(p.Value)
 	if err != nil {
-		refuse(issuance.Malformed, fmt.Sprintf("is malformed (%v) and authorises nobody (RFC 8659 4.2)", err), instead)
+		refuse(issuance.Malformed, fmt.Sprintf("is malformed (%v) and authorises no CA", err), instead)
 		return
 	}
 	c.methodsOf(p, src)
 	if v.Domain != "" {
-		c.named(p, src, v.Domain)
+		c.issuerName(p, src, v.Domain)
 	}
-	told := false
+	found := false
 	for _, fault := range valueFaults {
-		if cause, remedy := fault.find(v); cause != "" {
-			refuse(fault.code, cause, cmp.Or(remedy, instead))
-			told = true
+		if what, fix := fault.find(v); what != "" {
+			refuse(fault.code, what, cmp.Or(fix, instead))
+			found = true
 		}
 	}
-	if reason := unsatisfiable(p, v); reason != "" && !told {
-		refuse(reason, "has parameters that no request can satisfy (RFC 8657)", instead)
+	if reason := unsatisfiable(p, v); reason != "" && !found {
+		refuse(reason, "has parameters that no request can satisfy", instead)
 	}
 }
 
@@ -374,23 +385,9 @@ func unsatisfiable(p issuance.Property, v issuance.IssueValue) issuance.Reason {
 	if v.Domain == "" {
 		return "" // that nobody may is what it says
 	}
-	req := issuance.Request{Issuers: []string{v.Domain}}
-	switch p.Tag {
-	case issuance.TagIssueWild:
-		req.Wildcard = true
-	case issuance.TagIssueMail:
-		req.Type = issuance.SMIME
-	case issuance.TagIssueVMC:
-		req.Type = issuance.VMC
-	}
-	for _, parameter := range v.Parameters {
-		switch parameter.Tag {
-		case "accounturi":
-			req.Account = parameter.Value
-		case "validationmethods":
-			req.Method, _, _ = strings.Cut(parameter.Value, ",")
-		}
-	}
+	tag, _ := issuance.TagOf(p.Tag)
+	req := tag.Request().Requesting(v.Parameters)
+	req.Issuers = []string{v.Domain}
 	p.Flags = 0
 	if d, _ := issuance.Everywhere(issuance.RRset{p}, req); !d.Permitted {
 		return d.Reason
@@ -398,11 +395,11 @@ func unsatisfiable(p issuance.Property, v issuance.IssueValue) issuance.Reason {
 	return ""
 }
 
-// valueFaults are the rows of what real CAs read otherwise than it was meant. A row without a remedy
-// has the general one.
+// valueFaults are the rows of what real CAs read otherwise than its author meant. A row without a fix has the general
+// one.
 var valueFaults = []struct {
 	code issuance.Reason
-	find func(v issuance.IssueValue) (cause, remedy string)
+	find func(v issuance.IssueValue) (what, fix string)
 }{
 	{issuance.NameNotExact, func(v issuance.IssueValue) (string, string) {
 		if v.Domain == strings.ToLower(v.Domain) {
@@ -413,7 +410,7 @@ var valueFaults = []struct {
 	{"parameter-not-lower-case", func(v issuance.IssueValue) (string, string) {
 		for _, p := range v.Parameters {
 			if lower := strings.ToLower(p.Tag); lower != p.Tag {
-				return fmt.Sprintf("has the parameter %s with capitals: some CAs ignore it, which opens, others deny", p.Tag), "write " + lower
+				return fmt.Sprintf("has the parameter %s with capitals: some CAs ignore it, which admits any account, and others deny", p.Tag), "write " + lower
 			}
 		}
 		return "", ""
@@ -421,14 +418,14 @@ var valueFaults = []struct {
 	{"parameter-hyphen", func(v issuance.IssueValue) (string, string) {
 		for _, p := range v.Parameters {
 			if strings.Contains(p.Tag, "-") {
-				return fmt.Sprintf("has the parameter %s: some CAs deny at a hyphen", p.Tag), ""
+				return fmt.Sprintf("has the parameter %s, and some CAs deny a hyphen there", p.Tag), ""
 			}
 		}
 		return "", ""
 	}},
 	{"parameter-unknown", func(v issuance.IssueValue) (string, string) {
 		for _, p := range v.Parameters {
-			if !strings.Contains(p.Tag, "-") && !slices.Contains(knownParameters, strings.ToLower(p.Tag)) {
+			if !strings.Contains(p.Tag, "-") && !issuance.KnownParameter(p.Tag) {
 				return fmt.Sprintf("has the parameter %s, which no CA is known to process", p.Tag), ""
 			}
 		}
@@ -439,9 +436,9 @@ var valueFaults = []struct {
 		for _, p := range v.Parameters {
 			count[strings.ToLower(p.Tag)]++
 		}
-		for _, tag := range knownParameters[:2] {
-			if count[tag] > 1 {
-				return fmt.Sprintf("has %s %d times, which no request can satisfy (RFC 8657 3)", tag, count[tag]), ""
+		for _, row := range issuance.ParameterTags {
+			if n := count[row.Name]; row.Restricts && n > 1 {
+				return fmt.Sprintf("has %s %d times, which no request can satisfy", row.Name, n), ""
 			}
 		}
 		return "", ""

@@ -1,7 +1,7 @@
 // Package guard refuses a policy that would lock out an issuer which must be able to issue.
 //
-// A Snapshot and the required issuances go in, refusals and warnings come out: each with its place,
-// its cause and what to write instead. A requirement is proved as a CA would decide it: the Relevant
+// A Snapshot and the required issuances go in, refusals and warnings come out: each with its position, what is wrong and
+// what to write instead, by one table ([Entries]). A requirement is proved as a CA would decide it: the Relevant
 // RRset of the name, held against the request in every dialect of package issuance. The strictest
 // reading counts (RFC 8659, RFC 8657). Nothing is looked up; today's date is a parameter.
 package guard
@@ -9,20 +9,21 @@ package guard
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/miekg/dns"
-
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/steps"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
 )
 
-// Origin says who requires an issuance.
+// Origin is who requires an issuance.
 type Origin string
 
 // The origins of requirements.
@@ -46,61 +47,113 @@ type Requirement struct {
 	Method    string                   `json:"method,omitempty"`  // "": whatever the RRset names
 	Pos       policy.Position          `json:"position"`
 	Origin    Origin                   `json:"origin"`
-	Unlisted  bool                     `json:"unlisted,omitempty"` // the policy vouches for the issuer: what the directory of public CAs says does not bind it
+
+	// ParentAccount is the account that Account is a subordinate of; "" for none. A CA may accept it in accounturi, and
+	// none has to (BR 4.2.2.1.2), so a permission that rests on it is at risk.
+	ParentAccount string `json:"parent_account,omitempty"`
+
+	Unlisted bool `json:"unlisted,omitempty"` // the policy vouches for the issuer: what the directory of public CAs says does not bind it
 }
 
 // Unlisted is the name of a requirement for every zone that the policy does not list and that its default
 // protects once the server comes to serve it.
 const Unlisted = "."
 
-// String is the name as it stands in a certificate.
+// String returns the name as a certificate has it.
 func (r Requirement) String() string {
 	if r.Name == Unlisted {
-		return "zones that are not listed"
+		return "zones that the policy does not list"
 	}
-	name := strings.TrimSuffix(r.Name, ".")
 	if r.Wildcard {
-		return "*." + name
+		return dnsname.Bare(dnsname.Wildcard(r.Name))
 	}
-	return name
+	return dnsname.Bare(r.Name)
 }
 
 // Refusal is one reason why a policy must not be served.
 type Refusal struct {
-	Pos    policy.Position `json:"position"` // of what has to change
-	Code   string          `json:"code"`     // stable
-	Names  []string        `json:"names,omitempty"`
-	Cause  string          `json:"cause"`
-	Remedy string          `json:"remedy"`
-	Edit   *Edit           `json:"edit,omitempty"` // what Remedy proposes first, for tools; nil where it takes a person
+	Pos   policy.Position `json:"position"` // of what has to change
+	Code  string          `json:"code"`     // of the table of Entries
+	Names []string        `json:"names,omitempty"`
+	Text  string          `json:"text"`           // what is wrong
+	Fix   string          `json:"fix"`            // what to write instead; empty: as the table says
+	Edit  *Edit           `json:"edit,omitempty"` // what Fix proposes first, for tools; nil where it takes a person
 }
 
 // shownNames is how many locked-out names a refusal prints.
 const shownNames = 3
 
-// String is the refusal for people: where, who is locked out, why, and what to write.
+// String returns the refusal for people: where, who is locked out, why, and what to write.
 func (r Refusal) String() string {
+	return fmt.Sprintf("%v: %s\n    %s", r.Pos, terminal.Clean(r.Message()), terminal.Clean(r.Advice()))
+}
+
+// Message returns who is locked out and why, on one line, without the position.
+func (r Refusal) Message() string {
 	who := ""
 	if n := len(r.Names); n > shownNames {
 		who = fmt.Sprintf("%s and %d more: ", strings.Join(r.Names[:shownNames], ", "), n-shownNames)
 	} else if n > 0 {
 		who = strings.Join(r.Names, ", ") + ": "
 	}
-	return fmt.Sprintf("%v: %s%s\n    %s", r.Pos, terminal.Clean(who), terminal.Clean(r.Cause), terminal.Clean(r.Remedy))
+	return who + r.Text + cited(r.Code)
+}
+
+// Advice returns what to write instead.
+func (r Refusal) Advice() string { return cmp.Or(r.Fix, Find(r.Code).Fix) }
+
+// MarshalJSON writes the refusal with what the table says of its code.
+func (r Refusal) MarshalJSON() ([]byte, error) {
+	type fields Refusal
+	r.Fix = r.Advice()
+	return json.Marshal(struct {
+		fields
+		Severity catalog.Severity `json:"severity"`
+		Section  string           `json:"section,omitempty"`
+	}{fields(r), catalog.Error, Find(r.Code).Section})
 }
 
 // Warning is something that is accepted, but that the operator should know.
 type Warning struct {
 	Pos  policy.Position `json:"position"`
-	Code string          `json:"code"`
-	Text string          `json:"text"`
+	Code string          `json:"code"` // of the table of Entries
+	Text string          `json:"text"` // what is wrong
+	Fix  string          `json:"fix"`  // what to write instead; empty: as the table says
 }
 
-// String implements fmt.Stringer.
-func (w Warning) String() string { return fmt.Sprintf("%v: %s", w.Pos, terminal.Clean(w.Text)) }
+// String returns the warning for people, on one line.
+func (w Warning) String() string {
+	return fmt.Sprintf("%v: %s", w.Pos, terminal.Clean(w.Message()+"; "+w.Advice()))
+}
+
+// Message returns what is wrong, without the position.
+func (w Warning) Message() string { return w.Text + cited(w.Code) }
+
+// Advice returns what to write instead.
+func (w Warning) Advice() string { return cmp.Or(w.Fix, Find(w.Code).Fix) }
+
+// MarshalJSON writes the warning with what the table says of its code.
+func (w Warning) MarshalJSON() ([]byte, error) {
+	type fields Warning
+	w.Fix = w.Advice()
+	return json.Marshal(struct {
+		fields
+		Severity catalog.Severity `json:"severity"`
+		Section  string           `json:"section,omitempty"`
+	}{fields(w), catalog.Warning, Find(w.Code).Section})
+}
+
+// cited returns the section that a code rests on, for the end of a sentence.
+func cited(code string) string {
+	if section := Find(code).Section; section != "" {
+		return " (" + section + ")"
+	}
+	return ""
+}
 
 // Report is what the guard says of a policy.
 type Report struct {
+	Revision string    `json:"revision,omitempty"` // of the policy; empty where it cannot be read
 	Refusals []Refusal `json:"refusals"`
 	Warnings []Warning `json:"warnings"`
 }
@@ -128,7 +181,7 @@ func (r Report) Err() error {
 	return &Error{r}
 }
 
-// Options are what the guard takes into account beside the policy.
+// Options are what the guard takes into account in addition to the policy.
 type Options struct {
 	Zones    []string         // the zones that the server serves, for those that `default` makes; Unlisted for any
 	Operator []Requirement    // the issuer lines of the Corefile
@@ -147,34 +200,34 @@ type check struct {
 	issuerFaults map[issuerFault][]*refused
 	declared     map[string]*policy.Issuer    // by key
 	unlisted     map[string]bool              // the names of issuers that are unlisted
-	misnames     map[string]bool              // the names of issuers that are refused for their names
-	long         map[policy.Position]*refused // of nodes with too many records
+	badNames     map[string]bool              // the names of issuers that are refused for their names
+	tooLong      map[policy.Position]*refused // of nodes with too many records
 
 	denied   []*denials
-	causes   map[cause]*denials        // the same, by what is said of them
-	lacking  map[writtenProperty]*lack // by place and tag, the issuers that a denied requirement asks for there
-	refusals map[string]*refused       // by place and cause, so that a cause is reported once
-	warned   map[Warning]bool          // without their texts
-	guesses  int                       // how often it was looked for a zone that somebody misspelt
-	read     map[writing]bool          // properties, once for all names that inherit them
-	proved   map[proof]bool            // issuances that are permitted, once for all names that have the RRset
-	grants   map[asked]*granted        // what the RRsets of denials grant
-	bounds   map[boundOf][]string      // what they bind issuers to
+	causes   map[cause]*denials                 // the same, by their causes
+	missing  map[writtenProperty]*missingGrants // by position and tag, the issuers that denied requirements need there
+	refusals map[string]*refused                // by position and text, so that a cause is reported once
+	warned   map[Warning]bool                   // without their texts
+	guesses  int                                // how often it was looked for a zone that somebody misspelt
+	checked  map[writing]bool                   // properties, once for all names that inherit them
+	proved   map[proof]bool                     // issuances that are permitted, once for all names that have the RRset
+	grants   map[grantKey]*granted              // what the RRsets of denials grant
+	bounds   map[boundOf][]string               // what they bind issuers to
 	omitted  struct{ refusals, warnings int }
 	work     *steps.Counter
-	report   Report
+	result   Report
 }
 
 // cause is a denial without the name that it is about: names that are denied for one cause are reported together.
 type cause struct {
-	requirement Requirement // without the name, and without its place where the refusal has another
+	requirement Requirement // without the name, and without its position where the refusal has another
 	rrset       *issuance.Property
 	src         *policy.Source
 	tag         string
 	reason      issuance.Reason
 	index       int
 	atOwner     bool
-	apex        string // of zones, whose place a refusal may have
+	apex        string // of zones, whose position a refusal may have
 }
 
 // denials are those of one cause: the first, and the names of all.
@@ -183,8 +236,8 @@ type denials struct {
 	names []string
 }
 
-// lack is the issuers that a grant lacks, each once.
-type lack struct {
+// missingGrants are the issuers that a grant does not have, each once.
+type missingGrants struct {
 	keys []string
 	has  map[string]bool
 }
@@ -198,7 +251,7 @@ type writing struct {
 // proof is an issuance at any name that has an RRset. Equal RRsets of a policy are one.
 type proof struct {
 	rrset       *issuance.Property
-	requirement Requirement // without name and place
+	requirement Requirement // without name and position
 }
 
 // most is how many refusals are kept, and how many warnings.
@@ -207,7 +260,7 @@ const most = policy.MaxErrors
 // refused is a Refusal in the making.
 type refused struct {
 	Refusal
-	named map[string]bool
+	has map[string]bool // Names
 }
 
 // issuerFault is what is wrong with an issuer as the policy declares it.
@@ -222,9 +275,6 @@ type writtenProperty struct {
 	tag string
 }
 
-// NothingRequired is the code of the warning that nothing is protected.
-const NothingRequired = "nothing-required"
-
 // Check proves every required issuance and reads every property as real CAs do.
 func Check(p *policy.Snapshot, o Options) Report {
 	report, _ := CheckContext(context.Background(), p, o)
@@ -235,9 +285,9 @@ func Check(p *policy.Snapshot, o Options) Report {
 func CheckContext(ctx context.Context, p *policy.Snapshot, o Options) (Report, error) {
 	c := &check{policy: p, options: o, work: steps.Of(ctx), defaults: map[string]*policy.Zone{}, keys: map[string]string{},
 		faults: map[writtenProperty][]*refused{}, issuerFaults: map[issuerFault][]*refused{}, declared: map[string]*policy.Issuer{}, unlisted: map[string]bool{},
-		misnames: map[string]bool{}, long: map[policy.Position]*refused{}, causes: map[cause]*denials{}, lacking: map[writtenProperty]*lack{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
-		read: map[writing]bool{}, proved: map[proof]bool{}, grants: map[asked]*granted{}, bounds: map[boundOf][]string{},
-		report: Report{Refusals: []Refusal{}, Warnings: []Warning{}}}
+		badNames: map[string]bool{}, tooLong: map[policy.Position]*refused{}, causes: map[cause]*denials{}, missing: map[writtenProperty]*missingGrants{}, refusals: map[string]*refused{}, warned: map[Warning]bool{},
+		checked: map[writing]bool{}, proved: map[proof]bool{}, grants: map[grantKey]*granted{}, bounds: map[boundOf][]string{},
+		result: Report{Revision: p.Revision, Refusals: []Refusal{}, Warnings: []Warning{}}}
 	for _, name := range o.Zones {
 		if z := p.ZoneOrDefault(name); z != nil && z.FromDefault {
 			c.defaults[name] = z
@@ -251,14 +301,14 @@ func CheckContext(ctx context.Context, p *policy.Snapshot, o Options) (Report, e
 		}
 	}
 	for _, note := range p.Notes {
-		c.warn(note.Pos, note.Code, "%s", note.Message)
+		c.warn(Warning{Pos: note.Pos, Code: note.Code, Text: note.Message})
 	}
 	c.issuers()
 	c.properties()
 	own := Requirements(p)
 	for _, cert := range p.Certificates {
 		if p.Covering(cert.Name) == nil && c.zone(cert.Name) != nil {
-			c.onlyDefault(cert)
+			c.warnMisspeltZone(cert)
 		}
 	}
 	for _, r := range slices.Concat(own, Vouching(p, o.Operator), inherited(own, o.Previous, o.At)) {
@@ -277,40 +327,41 @@ func CheckContext(ctx context.Context, p *policy.Snapshot, o Options) (Report, e
 		c.refuse(refusal)
 	}
 	for _, r := range c.refusals {
-		c.report.Refusals = append(c.report.Refusals, r.Refusal)
+		c.result.Refusals = append(c.result.Refusals, r.Refusal)
 	}
-	if len(own)+len(o.Operator)+len(c.report.Refusals) == 0 {
-		c.warn(p.ZonesPos, NothingRequired, "nothing is required, so nothing is protected: list the names of your certificates under certificates, or name their CAs in issuer lines of the server")
+	if len(own)+len(o.Operator)+len(c.result.Refusals) == 0 {
+		c.warn(Warning{Pos: p.ZonesPos, Code: NothingRequired, Text: Find(NothingRequired).Text})
 	}
-	slices.SortFunc(c.report.Refusals, func(a, b Refusal) int {
-		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Cause, b.Cause))
+	slices.SortFunc(c.result.Refusals, func(a, b Refusal) int {
+		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Text, b.Text))
 	})
-	c.tellOmitted()
-	return c.report, c.work.Err()
+	c.reportOmitted()
+	return c.result, c.work.Err()
 }
 
-// tellOmitted says how much was found that is not kept.
-func (c *check) tellOmitted() {
-	if n := len(c.report.Refusals); c.omitted.refusals > 0 {
-		c.report.Refusals = append(c.report.Refusals, Refusal{Pos: c.report.Refusals[n-1].Pos, Code: "more-refusals",
-			Cause: fmt.Sprintf("and more refusals than the %d that are kept", most), Remedy: "fix those first, then look again"})
+// reportOmitted reports that more was found than is kept.
+func (c *check) reportOmitted() {
+	if n := len(c.result.Refusals); c.omitted.refusals > 0 {
+		c.result.Refusals = append(c.result.Refusals, Refusal{Pos: c.result.Refusals[n-1].Pos, Code: moreRefusals,
+			Text: fmt.Sprintf("there are more refusals than the %d that are kept", most)})
 	}
-	if n := len(c.report.Warnings); c.omitted.warnings > 0 {
-		c.report.Warnings = append(c.report.Warnings, Warning{c.report.Warnings[n-1].Pos, "more-warnings", fmt.Sprintf("and more warnings than the %d that are kept", most)})
+	if n := len(c.result.Warnings); c.omitted.warnings > 0 {
+		c.result.Warnings = append(c.result.Warnings, Warning{Pos: c.result.Warnings[n-1].Pos, Code: moreWarnings, Text: fmt.Sprintf("there are more warnings than the %d that are kept", most)})
 	}
 }
 
-// onlyDefault warns of a name that default protects, if its zone is served, and that is near a zone of the file.
-func (c *check) onlyDefault(cert policy.Certificate) {
+// warnMisspeltZone warns of a name that default protects, if its zone is served, and that is near a zone of the file.
+func (c *check) warnMisspeltZone(cert policy.Certificate) {
 	if z := c.misspelt(cert.Name); z != nil {
-		c.warn(cert.Pos, "zone-misspelt", "%s is in no zone of the file, so default governs it, if the server serves its zone at all: is it or the zone %s (%v) misspelt?", terminal.Bare(cert.Name), terminal.Bare(z.Name), z.Pos)
+		c.warn(Warning{Pos: cert.Pos, Code: zoneMisspelt, Text: fmt.Sprintf("%s is in no zone of the file, so default governs it if the server serves its zone", dnsname.Bare(cert.Name)),
+			Fix: fmt.Sprintf("if you mean the zone %s (%v), correct the misspelt one", dnsname.Bare(z.Name), z.Pos)})
 	}
 }
 
-// exact is the Issuer Domain Name in the octets that CAs compare, and that the policy emits.
+// exact returns the Issuer Domain Name in the octets that CAs compare, and that the policy emits.
 func exact(domain string) string { return strings.ToLower(strings.TrimSuffix(domain, ".")) }
 
-// Requirements are the policy's certificates, one for each account and method that the issuer
+// Requirements returns the policy's certificates, one for each account and method that the issuer
 // declares and the certificate leaves open. Of methods those count by which the name can be validated, if there
 // are any: nobody asks by the others.
 func Requirements(p *policy.Snapshot) []Requirement {
@@ -331,16 +382,16 @@ func Requirements(p *policy.Snapshot) []Requirement {
 	return out
 }
 
-// open is what a certificate names or, where it leaves it open, all that its issuer declares: any of
-// them may be the one that is used.
-func open(named string, declared []string) []string {
-	if named != "" || len(declared) == 0 {
-		return []string{named}
+// open returns what a certificate names or, where it leaves that open, all that its issuer declares: the CA may use any
+// of them.
+func open(given string, declared []string) []string {
+	if given != "" || len(declared) == 0 {
+		return []string{given}
 	}
 	return declared
 }
 
-// Vouching are an operator's requirements as a policy knows their issuers: it may call one unlisted.
+// Vouching returns an operator's requirements as a policy knows their issuers: it may call one unlisted.
 func Vouching(p *policy.Snapshot, operator []Requirement) []Requirement {
 	unlisted := map[string]bool{}
 	for _, issuer := range p.Issuers {
@@ -358,19 +409,19 @@ func Unlisting(p *policy.Snapshot, domain string) bool {
 	return slices.ContainsFunc(p.Issuers, func(issuer *policy.Issuer) bool { return issuer.Unlisted && exact(issuer.Domain) == exact(domain) })
 }
 
-// inherited is what the policy being replaced required and the new one does not by itself. What no CA could
-// make use of there, nobody loses: else a mistake that an earlier version let pass could not be corrected.
+// inherited returns what the policy being replaced required and the new one does not. What no CA could use there is left
+// out: else nobody could correct a mistake that an earlier version accepted.
 func inherited(own []Requirement, previous *policy.Snapshot, at time.Time) []Requirement {
 	if previous == nil {
 		return nil
 	}
-	told := make(map[Requirement]bool, len(own))
+	known := make(map[Requirement]bool, len(own))
 	for _, r := range own {
-		told[r.issuance()] = true
+		known[r.issuance()] = true
 	}
 	var out []Requirement
 	for _, r := range Requirements(previous) {
-		if !told[r.issuance()] && !r.impossible(at) {
+		if !known[r.issuance()] && !r.impossible(at) {
 			r.Origin = Previous
 			out = append(out, r)
 		}
@@ -378,40 +429,34 @@ func inherited(own []Requirement, previous *policy.Snapshot, at time.Time) []Req
 	return out
 }
 
-// issuance is the requirement without where it was written and who wrote it.
+// issuance returns the requirement without where it was written and who wrote it.
 func (r Requirement) issuance() Requirement {
 	r.Pos, r.Origin, r.IssuerKey, r.Unlisted = policy.Position{}, "", "", false
 	return r
 }
 
-// impossible reports whether no RRset at all would let the issuer make use of it.
+// impossible reports whether no RRset at all would let the issuer use it.
 func (r Requirement) impossible(at time.Time) bool {
 	v := issuance.IssueValue{Domain: r.Domain}
 	if r.Account != "" {
-		v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "accounturi", Value: r.Account})
+		v.Parameters = append(v.Parameters, issuance.Parameter{Tag: issuance.AccountURI, Value: r.Account})
 	}
 	if r.Method != "" {
-		v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "validationmethods", Value: r.Method})
+		v.Parameters = append(v.Parameters, issuance.Parameter{Tag: issuance.ValidationMethods, Value: r.Method})
 	}
-	tag := issuance.TagIssue
-	switch r.Type {
-	case issuance.SMIME:
-		tag = issuance.TagIssueMail
-	case issuance.VMC:
-		tag = issuance.TagIssueVMC
-	}
+	tag := issuance.Request{Type: r.Type}.DecidingTag(nil)
 	return Judge(r, issuance.RRset{{Tag: tag, Value: v.String()}}, at).Outcome != MayIssue
 }
 
-// refuse tells a refusal, or adds its names to the one with the same place and cause.
+// refuse keeps a refusal, or adds its names to the one with the same position and text.
 func (c *check) refuse(r Refusal) *refused {
-	key := r.Pos.String() + r.Code + r.Cause
+	key := r.Pos.String() + r.Code + r.Text
 	known := c.refusals[key]
 	if known == nil && c.full() {
-		return &refused{Refusal: r, named: map[string]bool{}}
+		return &refused{Refusal: r, has: map[string]bool{}}
 	}
 	if known == nil {
-		known = &refused{Refusal: r, named: map[string]bool{}}
+		known = &refused{Refusal: r, has: map[string]bool{}}
 		known.Names = nil
 		c.refusals[key] = known
 	}
@@ -419,8 +464,7 @@ func (c *check) refuse(r Refusal) *refused {
 	return known
 }
 
-// full reports whether no more refusals are kept, and counts the one that is not. What it would say need not
-// be made then.
+// full reports whether no more refusals are kept, and counts the one that is not. Its text need not be made then.
 func (c *check) full() bool {
 	if len(c.refusals) < most {
 		return false
@@ -431,40 +475,56 @@ func (c *check) full() bool {
 
 func (r *refused) name(names ...string) {
 	for _, name := range names {
-		if !r.named[name] {
-			r.named[name] = true
+		if !r.has[name] {
+			r.has[name] = true
 			r.Names = append(r.Names, name)
 		}
 	}
 }
 
-// warn tells a warning once for each place and code: nodes inherit it a hundred thousand times.
-func (c *check) warn(pos policy.Position, code, format string, args ...any) {
-	if w := (Warning{Pos: pos, Code: code}); !c.warned[w] {
-		if len(c.warned) >= most {
-			c.omitted.warnings++
-			return
-		}
-		c.warned[w] = true
-		w.Text = fmt.Sprintf(format, args...)
-		c.report.Warnings = append(c.report.Warnings, w)
+// warn keeps a warning once for each position and code: a hundred thousand nodes may inherit its cause.
+func (c *check) warn(w Warning) {
+	key := Warning{Pos: w.Pos, Code: w.Code}
+	switch {
+	case c.warned[key]:
+	case len(c.warned) >= most:
+		c.omitted.warnings++
+	default:
+		c.warned[key] = true
+		c.result.Warnings = append(c.result.Warnings, w)
 	}
 }
 
-// zone is the zone that answers for a name, the closest one at or above it; nil when none does.
+// report refuses or warns, as the code's row says for today.
+func (c *check) report(r Refusal) {
+	c.reported(r, func() { c.refuse(r) })
+}
+
+// reportProperty is report for what is wrong with a property.
+func (c *check) reportProperty(p issuance.Property, src *policy.Source, r Refusal) {
+	c.reported(r, func() { c.fault(p, src, r) })
+}
+
+func (c *check) reported(r Refusal, refuse func()) {
+	switch Find(r.Code).At(c.options.At) {
+	case catalog.Error:
+		refuse()
+	case catalog.Warning:
+		c.warn(Warning{Pos: r.Pos, Code: r.Code, Text: r.Text, Fix: r.Fix})
+	}
+}
+
+// zone returns the zone that answers for a name, the closest one at or above it; nil when none does.
 func (c *check) zone(name string) *policy.Zone {
-	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
-		if z := c.policy.Zone(name[off:]); z != nil {
+	for above := range dnsname.Up(name) {
+		if z := c.policy.Zone(above); z != nil {
 			return z
 		}
-		if z := c.defaults[name[off:]]; z != nil {
+		if z := c.defaults[above]; z != nil {
 			return z
 		}
 	}
-	if z := c.policy.Zone("."); z != nil {
-		return z
-	}
-	return c.defaults["."]
+	return nil
 }
 
 // require proves one issuance.
@@ -484,7 +544,7 @@ func (c *check) require(r Requirement) {
 	if r.Origin == Certificates && r.Method == "dns-01" && z.PolicyOnly() {
 		c.challenge(r, z)
 	}
-	r.Unlisted = r.Unlisted || r.Origin == Certificates && c.misnames[r.Domain] // that is refused already
+	r.Unlisted = r.Unlisted || r.Origin == Certificates && c.badNames[r.Domain] // that is refused already
 	if r.Origin == Operator {
 		if reason, meant := r.nameFault(); reason != "" {
 			c.refuse(c.misnamed(r, reason, meant))
@@ -492,7 +552,7 @@ func (c *check) require(r Requirement) {
 		}
 	}
 	node := z.Closest(r.Name)
-	if long := c.long[node.Pos]; long != nil {
+	if long := c.tooLong[node.Pos]; long != nil {
 		long.name(r.String())
 		return
 	}
@@ -515,7 +575,7 @@ func (c *check) require(r Requirement) {
 			rrset[made.Index].Flags = 0
 		case issuance.AccountMismatch:
 			p := rrset[made.Index]
-			asked.Account = boundIn(issuance.RRset{p}, p.Tag, made.Request.Issuers, "accounturi")[0]
+			asked.Account = boundIn(issuance.RRset{p}, p.Tag, made.Request.Issuers, issuance.AccountURI)[0]
 		default:
 			return
 		}
@@ -525,12 +585,12 @@ func (c *check) require(r Requirement) {
 // challenge warns of a required dns-01 whose TXT record nobody can publish: a zone that is complete by its policy has
 // none, nor has another such zone that an alias leads into.
 func (c *check) challenge(r Requirement, z *policy.Zone) {
-	const code = "challenge-unanswerable"
 	target, alias := z.Alias("_acme-challenge." + r.Name)
 	if !alias {
-		c.warn(r.Pos, code, "dns-01 cannot succeed for %s: the zone %s is complete by the policy, and so has no TXT record; write challenge: there, which makes _acme-challenge names aliases into a zone that the ACME client may write to", terminal.Bare(r.Name), terminal.Bare(z.Name))
+		c.warn(Warning{Pos: r.Pos, Code: challengeUnanswerable, Text: fmt.Sprintf("dns-01 cannot succeed for %s: the policy alone defines the zone %s, so it has no TXT record", dnsname.Bare(r.Name), dnsname.Bare(z.Name))})
 	} else if into := c.zone(target); into != nil && into.PolicyOnly() {
-		c.warn(r.Pos, code, "dns-01 cannot succeed for %s: its challenge is an alias of %s, and the zone %s is complete by the policy, and so has no TXT record; let challenge: lead into a zone that the ACME client may write to", terminal.Bare(r.Name), terminal.Bare(target), terminal.Bare(into.Name))
+		c.warn(Warning{Pos: r.Pos, Code: challengeUnanswerable, Text: fmt.Sprintf("dns-01 cannot succeed for %s: its challenge is an alias of %s, and the policy alone defines the zone %s, so it has no TXT record", dnsname.Bare(r.Name), dnsname.Bare(target), dnsname.Bare(into.Name)),
+			Fix: "point challenge into a zone that the ACME client may write to"})
 	}
 }
 
@@ -557,14 +617,14 @@ func (c *check) deny(d denial) {
 	}
 	c.causes[why] = &denials{d, []string{d.String()}}
 	c.denied = append(c.denied, c.causes[why])
-	place := d.place()
-	if c.lacking[place] == nil {
-		c.lacking[place] = &lack{has: map[string]bool{}}
+	at := d.grantPosition()
+	if c.missing[at] == nil {
+		c.missing[at] = &missingGrants{has: map[string]bool{}}
 	}
-	c.lacking[place].add(c.key(d.Requirement))
+	c.missing[at].add(c.key(d.Requirement))
 }
 
-func (l *lack) add(key, _ string) {
+func (l *missingGrants) add(key, _ string) {
 	if !l.has[key] {
 		l.has[key] = true
 		l.keys = append(l.keys, key)
@@ -576,12 +636,12 @@ func (d denial) cause() cause {
 	r := d.Requirement
 	r.Name = ""
 	if r.Origin == Certificates && doubts[d.judged.Reason] == nil {
-		r.Pos = policy.Position{} // not said, nor where the refusal is
+		r.Pos = policy.Position{} // neither in the text, nor where the refusal is
 	}
 	return cause{r, first(d.node.RRset), d.src, d.tag, d.judged.Reason, d.judged.Index, d.src != nil && d.src.Owner == d.Name, d.node.Zone.Name}
 }
 
-// first is the first property, nil if there is none. It identifies an RRset of a policy, since equal ones are shared.
+// first returns the first property, nil if there is none. It identifies an RRset of a policy, since equal ones are shared.
 func first(rrset issuance.RRset) *issuance.Property {
 	if len(rrset) == 0 {
 		return nil

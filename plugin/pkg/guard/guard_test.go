@@ -19,7 +19,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew; read the difference")
+var update = flag.Bool("update", false, "write the golden files again; read the difference")
 
 var today = time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 
@@ -64,7 +64,7 @@ func held(t *testing.T, ar *txtar.Archive, text []byte) (Report, error) {
 	return Check(p, o), nil
 }
 
-func said(report Report, err error) string {
+func output(report Report, err error) string {
 	if err != nil {
 		return err.Error() + "\n"
 	}
@@ -78,9 +78,9 @@ func said(report Report, err error) string {
 	return out.String()
 }
 
-// Each golden file holds a policy that is refused or warned of and what is said. The remedies work:
-// where all refusals carry their edits, the policy with those applied passes; else the file has the
-// policy as a person would mend it, remedied.yaml, and that passes.
+// Each golden file holds a policy that is refused or warned of, and the guard's output. The fixes work:
+// where all refusals have edits, the policy with those applied passes; else the file has the policy as a person would
+// fix it, fixed.yaml, and that passes.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -95,18 +95,18 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			report, err := held(t, ar, part(ar, "caa.yaml"))
-			golden(t, file, ar, said(report, err))
-			remedied := part(ar, "remedied.yaml")
+			golden(t, file, ar, output(report, err))
+			fixed := part(ar, "fixed.yaml")
 			switch edited := applied(t, part(ar, "caa.yaml"), report); {
-			case edited != nil && remedied != nil:
-				t.Error("the edits say all that remedied.yaml says; take it away")
+			case edited != nil && fixed != nil:
+				t.Error("the edits say all that fixed.yaml says; take it away")
 			case edited != nil:
-				remedied = edited
-			case remedied == nil:
-				t.Fatal("a refusal without an edit needs remedied.yaml")
+				fixed = edited
+			case fixed == nil:
+				t.Fatal("a refusal without an edit needs fixed.yaml")
 			}
-			if after, err := held(t, ar, remedied); err != nil || after.Err() != nil {
-				t.Errorf("the remedied policy is refused:\n%s%s", said(after, err), remedied)
+			if after, err := held(t, ar, fixed); err != nil || after.Err() != nil {
+				t.Errorf("the fixed policy is refused:\n%s%s", output(after, err), fixed)
 			}
 		})
 	}
@@ -133,7 +133,7 @@ func golden(t *testing.T, file string, ar *txtar.Archive, got string) {
 		t.Fatal("nothing is refused")
 	}
 	for i := range ar.Files {
-		if ar.Files[i].Name == "said" {
+		if ar.Files[i].Name == "output" {
 			if string(ar.Files[i].Data) != got && !*update {
 				t.Errorf("got\n%swant\n%s", got, ar.Files[i].Data)
 			}
@@ -170,8 +170,8 @@ func applied(t *testing.T, text []byte, report Report) []byte {
 		if !apply(doc.Content[0], nil, *r.Edit, value.Content[0]) {
 			t.Errorf("%v: nothing to edit there: %v", r.Edit.Pos, r.Edit)
 		}
-		if !strings.Contains(r.Remedy, r.Edit.String()) {
-			t.Errorf("the remedy %q is not the edit %q", r.Remedy, r.Edit)
+		if !strings.Contains(r.Fix, r.Edit.String()) {
+			t.Errorf("the fix %q is not the edit %q", r.Fix, r.Edit)
 		}
 	}
 	out, err := yaml.Marshal(&doc)
@@ -251,6 +251,7 @@ func TestReportAsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{
+ "revision": "46099e416f5d53e9",
  "refusals": [
   {
    "position": {
@@ -262,8 +263,8 @@ func TestReportAsJSON(t *testing.T) {
    "names": [
     "*.example.org"
    ],
-   "cause": "le cannot issue: issuewild none at example.org overrides issue for wildcards (RFC 8659 4.3)",
-   "remedy": "write issuewild: [le] there",
+   "text": "le cannot issue: issuewild has the value none at example.org, which overrides issue for wildcards",
+   "fix": "write issuewild: [le] there",
    "edit": {
     "position": {
      "file": "caa.yaml",
@@ -273,7 +274,9 @@ func TestReportAsJSON(t *testing.T) {
     "op": "set",
     "key": "issuewild",
     "value": "[le]"
-   }
+   },
+   "severity": "error",
+   "section": "RFC 8659 4.2 and 4.3"
   }
  ],
  "warnings": []
@@ -322,7 +325,7 @@ func (g generator) policy() string {
 func TestAcceptedMeansPermitted(t *testing.T) {
 	t.Parallel()
 	g := generator{rand.New(rand.NewPCG(3, 8659))}
-	accepted, mended := 0, 0
+	accepted, fixed := 0, 0
 	options := Options{At: today, Zones: []string{"example.com."}}
 	for range 3000 {
 		text := g.policy()
@@ -340,7 +343,7 @@ func TestAcceptedMeansPermitted(t *testing.T) {
 		if edited == nil {
 			continue
 		}
-		mended++
+		fixed++
 		p, err = policy.Load("caa.yaml", edited)
 		if err != nil {
 			t.Fatalf("the edits make\n%s\nof\n%s\nwhich is %v", edited, text, err)
@@ -350,8 +353,8 @@ func TestAcceptedMeansPermitted(t *testing.T) {
 		}
 		permitted(t, p, p.Certificates, string(edited))
 	}
-	if accepted < 100 || mended < 100 {
-		t.Errorf("only %d policies were accepted and %d mended: the generator proves nothing", accepted, mended)
+	if accepted < 100 || fixed < 100 {
+		t.Errorf("only %d policies were accepted and %d fixed: the generator proves nothing", accepted, fixed)
 	}
 }
 
@@ -486,12 +489,12 @@ zones: {example.org: {issue: [le, own]}}
 	if err != nil {
 		t.Fatal(err)
 	}
-	const line = " (required by the server's own issuer line, Corefile:3:1)\n    "
+	const line, listed = "; the server's issuer line at Corefile:3:1 requires it (", "CCADB, CAA identifiers)\n    "
 	for domain, want := range map[string]string{
 		"letsencrypt.org": "", "sectigo.net": "",
-		"letsencrypt.com": "Corefile:3:1: example.org: letsencrypt.com is no public CA's name, and is near to one" + line + "did you mean letsencrypt.org?",
-		"yandex.ru":       "Corefile:3:1: example.org: yandex.ru is no longer an Issuer Domain Name of Asseco Data Systems S.A." + line + "write certum.pl",
-		"zerossl.com":     "Corefile:3:1: example.org: zerossl.com sells certificates that others issue, and its name in CAA authorises nobody" + line + "write sectigo.com",
+		"letsencrypt.com": "Corefile:3:1: example.org: no public CA has the name letsencrypt.com, which is near to one" + line + listed + "write letsencrypt.org",
+		"yandex.ru":       "Corefile:3:1: example.org: Asseco Data Systems S.A. no longer honours the name yandex.ru" + line + listed + "write certum.pl",
+		"zerossl.com":     "Corefile:3:1: example.org: zerossl.com resells certificates, and its name authorises no CA" + line + "RFC 8659 4.2)\n    write sectigo.com",
 	} {
 		r := Requirement{Name: "example.org.", Domain: domain, Origin: Operator, Pos: policy.Position{File: "Corefile", Line: 3, Column: 1}}
 		got := ""

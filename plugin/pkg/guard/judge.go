@@ -9,33 +9,33 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/issuers"
 )
 
-// Outcome is what becomes of a requirement by what a Relevant RRset says.
+// Outcome is what a Relevant RRset makes of a requirement.
 type Outcome uint8
 
 // The outcomes.
 const (
-	Denied   Outcome = iota // by every reading
-	AtRisk                  // by some readings or some resolvers, or by no request that anybody is known to make
-	MayIssue                // by every reading: it can be relied on
+	Denied   Outcome = iota // every dialect denies
+	AtRisk                  // some dialects or resolvers deny, or no CA is known to make a request that is permitted
+	MayIssue                // every dialect permits: the operator can rely on it
 )
 
-// Reasons beside those of package issuance. They are stable. That one can be told from an RRset and is none
-// of the evaluator's: it holds what is asked against what is written, whoever asks.
+// Reasons in addition to those of package issuance. They are stable. They need what is known of CAs and resolvers, which
+// the evaluator does not have.
 const (
 	MethodUnknown    issuance.Reason = "method-unknown"            // a validation method that no CA is known to have
 	MethodNoWildcard issuance.Reason = "method-no-wildcard"        // a validation method by which no CA validates a wildcard
 	MethodNotYet     issuance.Reason = "method-not-yet-understood" // a method's label that the CA has to understand only from a later date on
-	Retired          issuance.Reason = "issuer-retired"            // a name that its CA honours no more
+	Retired          issuance.Reason = "issuer-retired"            // a name that its CA no longer honours
 	Reseller         issuance.Reason = "issuer-reseller"           // a reseller's name, under which no CA issues
-	Misspelt         issuance.Reason = "issuer-misspelt"           // a name that nobody is known by, and that is meant for one that is known
+	Misspelt         issuance.Reason = "issuer-misspelt"           // a name that no CA is known to have, and that is near to a CA's
 	TooManyRecords   issuance.Reason = "rrset-too-many-records"    // more records than some CAs' resolvers accept
 )
 
 // MostRecords is how many records of a name and type every resolver accepts: BIND answers SERVFAIL to more
-// (max-records-per-type, since 9.18.28), and PowerDNS Recursor to more than 256.
+// (max-records-per-type, since 9.18.28), and PowerDNS Recursor does to more than 256.
 const MostRecords = 100
 
-// Judgement is what becomes of a requirement, and why.
+// Judgement is the outcome of a requirement, and why.
 type Judgement struct {
 	Outcome Outcome
 	Reason  issuance.Reason
@@ -45,10 +45,10 @@ type Judgement struct {
 	Meant   string           // the name to write instead, where Reason is Misspelt
 }
 
-// Judge holds a requirement against a Relevant RRset, wherever that was found, by the rules of a date. It is
-// the one judgement: what it does not call MayIssue the guard does not accept, the self-check does not count
-// as possible, and the checker reports. An account or a method that the requirement leaves open is one that
-// the RRset names, where it names any.
+// Judge holds a requirement against a Relevant RRset, wherever that was found, by the rules of a day. Guard, self-check
+// and checker all judge by it: the guard accepts what it calls MayIssue alone, the self-check counts that alone as
+// possible, and the checker reports the rest. An account or a method that the requirement leaves open is one that the
+// RRset names, where it names any.
 func Judge(r Requirement, rrset issuance.RRset, at time.Time) Judgement {
 	r.Domain = exact(r.Domain)
 	j := Judgement{Request: r.request(rrset, at)}
@@ -73,7 +73,7 @@ func Judge(r Requirement, rrset issuance.RRset, at time.Time) Judgement {
 	return j.doubted(r, rrset, at)
 }
 
-// doubted lets a permission fall that nobody can make use of, or that some resolvers do not find.
+// doubted withdraws a permission that no CA can use, or whose RRset some resolvers do not accept.
 func (j Judgement) doubted(r Requirement, rrset issuance.RRset, at time.Time) Judgement {
 	reason, meant := r.nameFault()
 	switch {
@@ -97,7 +97,7 @@ func property(rrset issuance.RRset, index int) issuance.Property {
 	return rrset[index]
 }
 
-// Permits are the dialects that permit, the strictest first.
+// Permits returns the dialects that permit, the strictest first.
 func (j Judgement) Permits() []string {
 	var out []string
 	for _, d := range issuance.Dialects {
@@ -108,33 +108,12 @@ func (j Judgement) Permits() []string {
 	return out
 }
 
-// dialects are those that a CA may read in at a date: once the parameters of RFC 8657 bind it, no reading
-// ignores them, and only once they bind every CA, labels of the Baseline Requirements are read.
+// dialects returns those that the CA of a name may read in on a day: some CAs process parameters before they have to.
 func dialects(domain string, at time.Time) []issuance.Dialect {
-	switch {
-	case !at.Before(issuers.ParametersBindFrom):
-		return allBound
-	case processesParameters(domain):
-		return earlyBound
+	if processesParameters(domain) {
+		return issuance.DialectsAt(at, &issuance.ParametersBind)
 	}
-	return unbound
-}
-
-var (
-	unbound    = readings(false, false)
-	earlyBound = readings(true, false)
-	allBound   = readings(true, true)
-)
-
-func readings(bound, alike bool) []issuance.Dialect {
-	out := slices.Clone(issuance.Dialects)
-	for i := range out {
-		out[i].AlikeMethods = out[i].AlikeMethods && alike
-		if bound && len(out[i].BoundTags) == 0 {
-			out[i].BoundTags = issuance.RFC.BoundTags
-		}
-	}
-	return out
+	return issuance.DialectsAt(at)
 }
 
 func processesParameters(domain string) bool {
@@ -142,17 +121,15 @@ func processesParameters(domain string) bool {
 	return len(cas) > 0 && !slices.ContainsFunc(cas, func(ca *issuers.CA) bool { return !ca.Parameters })
 }
 
-// asked reports whether the requirement was given explicitly, by a caller who knows the issuer, by
-// which account and by which method.
-func (r Requirement) asked() bool { return r.Origin == "" }
+// explicit reports whether a caller gave the requirement who knows the issuer, the account and the method.
+func (r Requirement) explicit() bool { return r.Origin == "" }
 
 // Vouched reports whether the caller or the policy states that the issuer's name is a CA's: it was asked for explicitly,
 // or the policy marks it unlisted.
-func (r Requirement) Vouched() bool { return r.asked() || r.Unlisted }
+func (r Requirement) Vouched() bool { return r.explicit() || r.Unlisted }
 
-// nameFault holds the issuer's name against the directory of public CAs: that it is named lets nobody in if
-// nobody has the name. One that is asked for has it, and one that the policy calls unlisted. meant is what to
-// write instead of a misspelt one.
+// nameFault holds the issuer's name against the directory of public CAs: a name that no CA has authorises no CA. A name
+// that a caller gives, or that the policy calls unlisted, has no fault. meant is what to write instead of a misspelt one.
 func (r Requirement) nameFault() (reason issuance.Reason, meant string) {
 	if r.Vouched() {
 		return "", ""
@@ -169,8 +146,8 @@ func (r Requirement) nameFault() (reason issuance.Reason, meant string) {
 	return "", ""
 }
 
-// fault says why nobody is known to make a request that a property permits: no CA has its method, or validates
-// the name by it, or its account is not the CA's. "" when nothing speaks against it.
+// fault returns why no CA is known to make a request that a property permits: no CA has its method, or validates the name
+// by it, or its account is not the CA's; "" where a CA may make it.
 func (r Requirement) fault(req issuance.Request, p issuance.Property, at time.Time) issuance.Reason {
 	if reason := r.methodFault(req.Method); reason != "" {
 		return reason
@@ -178,24 +155,24 @@ func (r Requirement) fault(req issuance.Request, p issuance.Property, at time.Ti
 	v, _ := issuance.ParseIssueValue(p.Value)
 	labels := labelsOf(v)
 	switch {
-	case r.asked() && r.Method != "", r.Unlisted:
-	case len(labels) > 0 && issuance.OfRequirements(req.Method) && at.Before(issuers.ParametersBindFrom) && processesParameters(r.Domain) &&
+	case r.explicit() && r.Method != "", r.Unlisted:
+	case len(labels) > 0 && issuance.OfRequirements(req.Method) && !issuance.LabelsBind.InForce(at) && processesParameters(r.Domain) &&
 		!slices.ContainsFunc(labels, func(label string) bool { return !issuance.OfRequirements(label) }):
 		return MethodNotYet
 	}
-	if r.asked() && r.Account != "" || len(v.Values("accounturi")) == 0 {
+	if r.explicit() && r.Account != "" || len(v.Values(issuance.AccountURI)) == 0 {
 		return ""
 	}
 	fault, _ := issuers.CheckAccount(r.Domain, req.Account)
 	return issuance.Reason(fault)
 }
 
-// methodFault says why no CA is known to validate the requirement's name by a method. What binds a private CA
-// nobody knows.
+// methodFault returns why no CA is known to validate the requirement's name by a method; "" where one may. No rule binds a
+// private CA.
 func (r Requirement) methodFault(label string) issuance.Reason {
 	private := r.Unlisted && issuers.Lookup(exact(r.Domain)).Status == issuers.Unknown
 	switch {
-	case label != "" && !issuance.KnownMethod(label) && !r.Unlisted && !(r.asked() && r.Method != ""):
+	case label != "" && !issuance.KnownMethod(label) && !r.Unlisted && !(r.explicit() && r.Method != ""):
 		return MethodUnknown
 	case r.Wildcard && !issuance.ForWildcards(label) && !private:
 		return MethodNoWildcard
@@ -203,7 +180,7 @@ func (r Requirement) methodFault(label string) issuance.Reason {
 	return ""
 }
 
-// usable are those of some methods by which the name can be validated; all where none can.
+// usable returns those of some methods by which a CA can validate the name; all of them where there is none.
 func (r Requirement) usable(methods []string) []string {
 	out := slices.DeleteFunc(slices.Clone(methods), func(label string) bool { return r.methodFault(label) != "" })
 	if len(out) == 0 {
@@ -212,21 +189,20 @@ func (r Requirement) usable(methods []string) []string {
 	return out
 }
 
-// labelsOf are the labels of a value's validationmethods.
+// labelsOf returns the labels of a value's validationmethods.
 func labelsOf(v issuance.IssueValue) []string {
 	var out []string
-	for _, list := range v.Values("validationmethods") {
+	for _, list := range v.Values(issuance.ValidationMethods) {
 		out = append(out, strings.Split(list, ",")...)
 	}
 	return out
 }
 
-// request is the requirement as its CA holds it against an RRset, under each name that the CA answers to. One
-// that leaves account or method open is met by any that the RRset itself names for the issuer: by one that is
-// permitted everywhere and without a fault, else by one that is permitted; when none is, by the first, for the
-// explanation.
+// request returns the requirement as its CA holds it against an RRset, under each name that the CA honours. Where the
+// requirement leaves account or method open, it has one that the RRset itself names for the issuer: one that is permitted
+// everywhere and without a fault, else one that is permitted, else the first, for the explanation.
 func (r Requirement) request(rrset issuance.RRset, at time.Time) issuance.Request {
-	base := issuance.Request{Issuers: append([]string{r.Domain}, alsoKnownAs(r.Domain)...), Type: r.Type, Wildcard: r.Wildcard, Account: r.Account, Method: r.Method}
+	base := issuance.Request{Issuers: append([]string{r.Domain}, alsoKnownAs(r.Domain)...), Type: r.Type, Wildcard: r.Wildcard, Account: r.Account, Method: r.Method, ParentAccount: r.ParentAccount}
 	if r.Account != "" && r.Method != "" {
 		return base
 	}
@@ -238,7 +214,7 @@ func (r Requirement) request(rrset issuance.RRset, at time.Time) issuance.Reques
 			continue
 		}
 		req := base
-		for _, account := range v.Values("accounturi") {
+		for _, account := range v.Values(issuance.AccountURI) {
 			if r.Account == "" {
 				req.Account = account
 			}
@@ -266,11 +242,11 @@ func (r Requirement) request(rrset issuance.RRset, at time.Time) issuance.Reques
 // issuingBy is an account and a method that an RRset names.
 type issuingBy struct{ account, method string }
 
-// mostTried is how many accounts and methods are tried for a requirement that leaves them open. An RRset that
-// names more is one that resolvers do not take, and each costs a look at all of it.
+// mostTried is how many accounts and methods are tried for a requirement that leaves them open. Resolvers do not accept an
+// RRset that names more, and each costs a pass over all of it.
 const mostTried = MostRecords
 
-// alsoKnownAs are the other names that an issuer's CA honours, where there is one such CA.
+// alsoKnownAs returns the other names that an issuer's CA honours, where there is one such CA.
 func alsoKnownAs(domain string) []string {
 	entry := issuers.Lookup(domain)
 	if len(entry.CAs) != 1 || entry.Status != issuers.Listed && entry.Status != issuers.Deprecated {

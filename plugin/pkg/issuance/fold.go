@@ -23,7 +23,7 @@ func equalFold(a, b string) bool {
 	return true
 }
 
-// lower is s with its ASCII letters in lower case.
+// lower returns s with its ASCII letters in lower case.
 func lower(s string) string {
 	for i := range len(s) {
 		if s[i] == lowerOctet(s[i]) {

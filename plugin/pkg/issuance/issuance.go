@@ -1,13 +1,17 @@
 // Package issuance decides whether a CA may issue under a CAA RRset (RFC 8659, 8657, 9495).
 //
 // An RRset and a Request go in, a Decision with its reason comes out. Everything is a value; nothing
-// here looks anything up. Real CAs read the RFCs differently, so a decision is made in a [Dialect]:
-// [RFC] as written, [Strict] as the strictest CA, [Lax] as the most generous one. What Strict permits
-// RFC permits, and what RFC permits Lax permits. Whoever must not be locked out asks [Everywhere];
-// whoever wants to know what could be issued asks [Anywhere].
+// here does a lookup. Real CAs read the RFCs differently, so a decision is made in a [Dialect]: [RFC] as written,
+// [Strict] as the strictest CA, [Lax] as the most generous one. What Strict permits RFC permits, and what RFC permits
+// Lax permits. To know whether an issuer is locked out, call [Everywhere]; to know what some CA could issue, [Anywhere].
+// Tags, parameters and dated rules are tables: [Tags], [ParameterTags], [Rules].
 package issuance
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
+)
 
 // Reasons. They are stable: reports and tests may compare them.
 const (
@@ -17,28 +21,24 @@ const (
 	CriticalUnknown  Reason = "critical-unknown"         // a critical Property whose tag the CA does not know (RFC 8659 4.1)
 	NobodyAuthorized Reason = "nobody-authorized"        // every Property has an empty Issuer Domain Name (RFC 8659 4.2)
 	Malformed        Reason = "malformed"                // no Property that could permit, and one is malformed (RFC 8659 4.2)
-	IssuerNotListed  Reason = "issuer-not-listed"        // other issuers are named, this one is not
-	NameNotExact     Reason = "issuer-name-not-exact"    // it is named, but not in the bytes that this dialect compares
-	AccountMismatch  Reason = "account-mismatch"         // it is named with another account (RFC 8657 3)
-	MethodNotAllowed Reason = "method-not-allowed"       // it is named with other validation methods (RFC 8657 4)
-	BadParameters    Reason = "unsatisfiable-parameters" // it is named with parameters that no request can satisfy (RFC 8657 3)
+	IssuerNotListed  Reason = "issuer-not-listed"        // the Properties name other issuers, and not this one
+	NameNotExact     Reason = "issuer-name-not-exact"    // a Property names it, but not in the bytes that this dialect compares
+	AccountMismatch  Reason = "account-mismatch"         // a Property names it with another account (RFC 8657 3)
+	MethodNotAllowed Reason = "method-not-allowed"       // a Property names it with other validation methods (RFC 8657 4)
+	BadParameters    Reason = "unsatisfiable-parameters" // a Property names it with parameters that no request can satisfy (RFC 8657 3)
 )
 
-// closeness orders the denials: the nearest miss is the one to tell.
+// closeness orders the denials: the nearest miss is the one to report.
 var closeness = map[Reason]int{NobodyAuthorized: 1, IssuerNotListed: 2, Malformed: 3, NameNotExact: 4, BadParameters: 5, AccountMismatch: 6, MethodNotAllowed: 7}
 
 // DecidingTag returns the tag of the Properties in the RRset that decide about a request: for a
-// wildcard issuewild where one stands, else issue (RFC 8659 4.3).
+// wildcard issuewild where the RRset has it, else issue (RFC 8659 4.3).
 func (req Request) DecidingTag(rrset RRset) string {
-	switch {
-	case req.Type == SMIME:
-		return TagIssueMail
-	case req.Type == VMC:
-		return TagIssueVMC
-	case req.Wildcard && rrset.Has(TagIssueWild):
-		return TagIssueWild
+	tags := granting[req.Type]
+	if req.Wildcard && tags.wildcards != "" && rrset.Has(tags.wildcards) {
+		return tags.wildcards
 	}
-	return TagIssue
+	return tags.names
 }
 
 // Has reports whether the RRset holds a Property of the tag; tags are case-insensitive (RFC 8659 4.1).
@@ -51,9 +51,8 @@ func (s RRset) Has(tag string) bool {
 	return false
 }
 
-// Decide holds a request against the Relevant RRset in a dialect. Neither the RRset's order nor the
-// case of its tags has any influence on Permitted and Reason; among Properties that decide alike,
-// Index is the first.
+// Decide holds a request against the Relevant RRset in a dialect. Permitted and Reason depend neither on the RRset's order
+// nor on the case of its tags; of Properties that decide alike, Index is the first.
 func Decide(rrset RRset, req Request, d Dialect) Decision {
 	if len(rrset) == 0 {
 		return Decision{true, NoRRset, -1}
@@ -81,8 +80,8 @@ func Decide(rrset RRset, req Request, d Dialect) Decision {
 	return best
 }
 
-// nearness orders denials by how little was missing. Of malformed values, one that begins with the
-// issuer's name is the one that was meant for it.
+// nearness orders denials by how little is missing for a permission. Of malformed values, one that begins with the
+// issuer's name is nearer.
 func nearness(reason Reason, value string, req Request) int {
 	n := 2 * closeness[reason]
 	if name, _, _ := strings.Cut(value, ";"); reason == Malformed && contains(req.Issuers, trim(name)) {
@@ -112,29 +111,17 @@ func Anywhere(rrset RRset, req Request) bool {
 	return false
 }
 
-// Climb finds the Relevant RRset for a canonical name without the `*.` (RFC 8659 3): the first that
-// is not empty at the name or above it, short of the root. An error nearer than it ends the climb,
-// for it could hide one. owner is where it was found, "" when there is none.
+// Climb finds the Relevant RRset for a canonical name without the `*.` (RFC 8659 3): the first nonempty one at the name or
+// above it, up to but not including the root. An error nearer than that ends the climb, since it could hide one. owner is
+// the name that has it; "" where none does.
 func Climb(name string, lookup func(name string) (RRset, error)) (rrset RRset, owner string, err error) {
-	for name != "" && name != "." {
-		rrset, err := lookup(name)
-		if err != nil || len(rrset) > 0 {
-			return rrset, name, err
+	for above := range dnsname.Up(name) {
+		if above == "." {
+			break
 		}
-		name = parent(name)
+		if rrset, err := lookup(above); err != nil || len(rrset) > 0 {
+			return rrset, above, err
+		}
 	}
 	return nil, "", nil
-}
-
-// parent cuts the first label off a name in presentation format.
-func parent(name string) string {
-	for i := 0; i < len(name); i++ {
-		switch name[i] {
-		case '\\':
-			i++
-		case '.':
-			return name[i+1:]
-		}
-	}
-	return ""
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// CertificateLabel says why a label of a domain name, in lower case, cannot be in a TLS certificate; nil where it can
+// CertificateLabel returns why a label of a domain name, in lower case, cannot be in a TLS certificate; nil where it can
 // (BR 7.1.2.7.12, RFC 5890 2.3.1).
 func CertificateLabel(label string) error {
 	switch {

@@ -9,8 +9,8 @@ import (
 )
 
 // methods are ACME's validation methods: those of IANA's registry that a CA may use, of November 2026, and
-// three that CAs and clients use before they are there. Reserved ones are left out. section is the last number
-// of the Baseline Requirements' section that a CA validates by, after 3.2.2.4; 0 where there is none.
+// three that CAs and clients use before the registry has them. Reserved ones are left out. section is the last number of
+// the Baseline Requirements' section that describes it, after 3.2.2.4; "" where none does.
 var methods = []struct {
 	label   string
 	section string
@@ -27,7 +27,7 @@ var methods = []struct {
 	{"device-attest-01", ""}, // draft-ietf-acme-device-attest
 }
 
-// Methods are the labels of the validation methods that no CA has for itself.
+// Methods returns the labels of the validation methods that are not one CA's own.
 func Methods() []string {
 	out := make([]string, len(methods))
 	for i, m := range methods {
@@ -41,7 +41,7 @@ const sectionPrefix = "ca-tbr-"
 
 var sectionNumber = regexp.MustCompile(`^[1-9][0-9]?$`)
 
-// section is that of the Baseline Requirements which a label stands for, "" for none.
+// section returns the number of the Baseline Requirements' section of a label's method; "" where there is none.
 func section(label string) string {
 	if number, ok := strings.CutPrefix(label, sectionPrefix); ok && sectionNumber.MatchString(number) {
 		return number
@@ -54,7 +54,7 @@ func section(label string) string {
 	return ""
 }
 
-// alike reports whether two labels stand for one section of the Baseline Requirements.
+// alike reports whether two labels are of the methods of one section of the Baseline Requirements.
 func alike(a, b string) bool { return section(a) != "" && section(a) == section(b) }
 
 // KnownMethod reports whether some CA may validate by a method of that label: ACME's, one of the Baseline
@@ -74,10 +74,10 @@ func OfRequirements(label string) bool {
 	return strings.HasPrefix(label, sectionPrefix) && section(label) != ""
 }
 
-// slips is how many letters of a method's label may be wrong for it to be taken for another one.
+// slips is how many letters may be wrong in a near label.
 const slips = 2
 
-// MeantMethod is the known label that somebody meant who wrote another one, "" when none is near.
+// MeantMethod returns the known label that is near to an unknown one; "" where none is.
 func MeantMethod(label string) string {
 	if KnownMethod(label) {
 		return ""
@@ -90,9 +90,40 @@ func MeantMethod(label string) string {
 	return spelling.Nearest(label, Methods(), func(string) int { return slips })
 }
 
-// noWildcards are the sections by which no CA may validate a Wildcard Domain Name: those that look at one host, by its
-// website (BR 3.2.2.4.18 and 19), its TLS (20) or its address (8).
-var noWildcards = []string{"8", "18", "19", "20"}
+// Validation is what a CA may validate by a method, for a name that somebody asks a certificate for (BR 3.2.2.4; by
+// each method since ballot SC-101, see [AuthorizationDomainNames]).
+type Validation struct {
+	Section   string // of the Baseline Requirements, such as "3.2.2.4.7"; "" for a method that has none
+	Wildcards bool   // a Wildcard Domain Name
+	Parents   bool   // a name above, in the place of the name
+	Aliases   bool   // the target of the name's CNAME, in the place of the name
+}
+
+// restricted are the rows of the sections that do not validate all.
+var restricted = map[string]Validation{
+	"8":  {Aliases: true}, // the address of one host
+	"18": {},              // its website
+	"19": {},
+	"20": {}, // its TLS
+	"21": {Wildcards: true, Parents: true},
+	"22": {Wildcards: true, Parents: true},
+}
+
+// ValidationBy returns what a CA may validate by a method of that label.
+func ValidationBy(label string) Validation {
+	number := section(label)
+	v, ok := restricted[number]
+	if !ok {
+		v = Validation{Wildcards: true, Parents: true, Aliases: true}
+	}
+	if number != "" {
+		v.Section = methodSections + number
+	}
+	return v
+}
+
+// methodSections is the section of the Baseline Requirements whose parts are the methods, with a dot.
+const methodSections = "3.2.2.4."
 
 // ForWildcards reports whether a CA may validate a Wildcard Domain Name by a method of that label.
-func ForWildcards(label string) bool { return !slices.Contains(noWildcards, section(label)) }
+func ForWildcards(label string) bool { return ValidationBy(label).Wildcards }

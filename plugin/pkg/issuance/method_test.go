@@ -16,7 +16,7 @@ func TestKnownMethod(t *testing.T) {
 	}
 	for _, label := range Methods() {
 		if !KnownMethod(label) || !isLabel(label) {
-			t.Errorf("%q is none", label)
+			t.Errorf("%q is not one", label)
 		}
 	}
 }
@@ -34,7 +34,7 @@ func TestForWildcards(t *testing.T) {
 	}
 }
 
-// A slip is told from a label that nobody knows.
+// A slip is distinguished from a label that nobody knows.
 func TestMeantMethod(t *testing.T) {
 	t.Parallel()
 	for label, want := range map[string]string{

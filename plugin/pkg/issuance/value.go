@@ -14,7 +14,7 @@ type IssueValue struct {
 // Parameter is one `tag=value` of an issue-value.
 type Parameter struct{ Tag, Value string }
 
-// Values are those of a parameter, whatever the case of its tag, in order.
+// Values returns those of the parameters with a tag, in any case, in order.
 func (v IssueValue) Values(tag string) []string {
 	var out []string
 	for _, p := range v.Parameters {
@@ -25,7 +25,7 @@ func (v IssueValue) Values(tag string) []string {
 	return out
 }
 
-// ValueError says why a text is no issue-value.
+// ValueError is why a text is not an issue-value.
 type ValueError struct {
 	Offset int // in octets, from 0
 	Text   string
@@ -43,7 +43,7 @@ func (e *ValueError) Error() string { return fmt.Sprintf("%s, at octet %d", e.Te
 // So `ca.example;` is well-formed and `ca.example; a=b;` is not. An error is a *[ValueError].
 func ParseIssueValue(s string) (IssueValue, error) { return Syntax{}.parse(s) }
 
-// Syntax is what a reader of issue-values forgives beyond the ABNF. The zero Syntax forgives nothing.
+// Syntax is what a reader of issue-values accepts beyond the ABNF. The zero Syntax accepts nothing more.
 type Syntax struct {
 	LastSemicolon bool // `ca.example; a=b;` is well-formed
 	EmptyTag      bool // so is `ca.example; =b`
@@ -93,9 +93,9 @@ func (x Syntax) parseParameter(s string) (Parameter, *ValueError) {
 	return p, nil
 }
 
-// String is the normal form, the one that every CA reads alike: the Issuer Domain Name and the tags
-// in lower case, white space only after semicolons, no semicolon at the end. Values stand as they are,
-// for CAs compare them octet by octet (RFC 8657 3).
+// String returns the normal form, which every CA reads alike: the Issuer Domain Name and the tags in lower case, white
+// space only after semicolons, no semicolon at the end. It does not change values, since CAs compare them octet by octet
+// (RFC 8657 3).
 func (v IssueValue) String() string {
 	if v.Domain == "" && len(v.Parameters) == 0 {
 		return ";"
@@ -112,7 +112,7 @@ const wsp = " \t" // RFC 5234 B.1
 
 func trim(s string) string { return strings.Trim(s, wsp) }
 
-// indent is how many octets of white space s begins with.
+// indent returns how many octets of white space s begins with.
 func indent(s string) int { return len(s) - len(strings.TrimLeft(s, wsp)) }
 
 // isDomain checks issuer-domain-name = label *("." label).

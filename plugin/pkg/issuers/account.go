@@ -1,7 +1,6 @@
 package issuers
 
-// AccountFault says why no account of a URI is one that the CA of a name issues to. Its values are
-// stable codes.
+// AccountFault is why the CA of a name issues to no account with a URI. Its values are stable codes.
 type AccountFault string
 
 // The faults of accounts.
@@ -11,8 +10,8 @@ const (
 	Staging   AccountFault = "account-of-staging"
 )
 
-// CheckAccount holds an ACME account's URI against an Issuer Domain Name. ca is whose account it is.
-// What the directory does not know has no fault.
+// CheckAccount holds an ACME account's URI against an Issuer Domain Name. ca is the CA that has the account. A URI that the
+// directory does not know has no fault.
 func CheckAccount(domain, uri string) (fault AccountFault, ca *CA) {
 	ca, staging := ByAccount(uri)
 	switch {

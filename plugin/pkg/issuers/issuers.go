@@ -1,6 +1,5 @@
-// Package issuers is the directory of public CAs' Issuer Domain Names, as data collected in November
-// 2026 from the CCADB's report and the CAs' own documents. The list moves within months: a name that
-// is not in it may still be right.
+// Package issuers is the directory of public CAs' Issuer Domain Names: data of November 2026 from the CCADB's report and the
+// CAs' own documents. The list changes within months: a name that it does not have may still be right.
 package issuers
 
 import (
@@ -9,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 //go:embed directory.json
@@ -18,23 +16,20 @@ var data []byte
 // CA is one operator.
 type CA struct {
 	Operator        string   `json:"operator"`
-	Domains         []string `json:"domains"`          // all that it honours; some of them other operators honour, too
+	Domains         []string `json:"domains"`          // all that it honours; other operators honour some of them, too
 	Preferred       string   `json:"preferred"`        // one of Domains
 	Deprecated      []string `json:"deprecated"`       // those of Domains that it advises against
 	Unconfirmed     []string `json:"unconfirmed"`      // those of Domains that the CCADB's report of August 2026 does not have
-	Retired         []string `json:"retired"`          // once published, honoured no more
+	Retired         []string `json:"retired"`          // once published, no longer honoured
 	Resellers       []string `json:"resellers"`        // names found in CAA records that authorise nobody
 	AccountPrefixes []string `json:"account_prefixes"` // of its ACME accounts' URIs
 	StagingPrefixes []string `json:"staging_prefixes"`
 	Parameters      bool     `json:"parameters"` // whether it says that it processes RFC 8657
-	ACMEHosts       []string `json:"acme_hosts"` // of its ACME directories and accounts: none of them is an Issuer Domain Name
-	Mistaken        []string `json:"mistaken"`   // other names, of its brands and sites, that are taken for one
+	ACMEHosts       []string `json:"acme_hosts"` // of its ACME directories and accounts; they are not Issuer Domain Names
+	Mistaken        []string `json:"mistaken"`   // other names, of its brands and sites, that people write instead
 }
 
-// ParametersBindFrom is when every public CA has to process RFC 8657 (ballot SC-098v2).
-var ParametersBindFrom = time.Date(2027, 3, 15, 0, 0, 0, 0, time.UTC)
-
-// Status says what a name is to the directory.
+// Status is what the directory knows of a name.
 type Status int
 
 // The kinds of names.
@@ -58,7 +53,7 @@ func (e Entry) Honoured() bool {
 	return e.Status == Listed || e.Status == Deprecated || e.Status == Unconfirmed
 }
 
-// Operators are those of its CAs, for people.
+// Operators returns those of its CAs, for people.
 func (e Entry) Operators() string {
 	var out []string
 	for _, ca := range e.CAs {
@@ -67,8 +62,7 @@ func (e Entry) Operators() string {
 	return strings.Join(out, ", ")
 }
 
-// rows are what the directory says of names, what decides first: a name is what its first row says, and
-// of the CAs in that row.
+// rows are the statuses, the deciding one first: a name has the status of its first row, and the CAs of that row.
 var rows = []struct {
 	status Status
 	names  func(*CA) []string
@@ -97,7 +91,7 @@ var directory = sync.OnceValue(func() (d struct {
 			for _, name := range row.names(ca) {
 				e, known := d.entries[name]
 				if known && e.Status != row.status {
-					continue // an earlier row knows better
+					continue // an earlier row decides
 				}
 				d.entries[name] = Entry{row.status, append(e.CAs, ca)}
 			}
@@ -109,8 +103,7 @@ var directory = sync.OnceValue(func() (d struct {
 // Lookup finds a name, in lower case without a trailing dot.
 func Lookup(domain string) Entry { return directory().entries[domain] }
 
-// Names are the names to offer: those that CAs honour and neither advise against nor left out of the
-// report, each once.
+// Names returns the names to propose: those that CAs honour, do not deprecate, and that the report has, each once.
 func Names() []string { return slices.Clone(names()) }
 
 var names = sync.OnceValue(func() []string {
@@ -125,8 +118,8 @@ var names = sync.OnceValue(func() []string {
 	return names
 })
 
-// ByAccount finds the CA that an ACME account's URI belongs to, and whether it is one of its staging
-// environment; nil when no CA's is known to look so.
+// ByAccount returns the CA to which an ACME account's URI belongs, and whether the account is of its staging environment;
+// nil where no CA is known to have such URIs.
 func ByAccount(uri string) (ca *CA, staging bool) {
 	for _, ca := range directory().cas {
 		if hasPrefix(uri, ca.AccountPrefixes) {

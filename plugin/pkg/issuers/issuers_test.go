@@ -31,7 +31,7 @@ func TestDirectoryIsSound(t *testing.T) {
 	listed, operators := map[string]bool{}, map[string]bool{}
 	for _, ca := range file.CAs {
 		if operators[ca.Operator] || ca.Operator == "" {
-			t.Errorf("the operator %q stands twice", ca.Operator)
+			t.Errorf("the operator %q is listed twice", ca.Operator)
 		}
 		operators[ca.Operator] = true
 		for _, name := range ca.Domains {
@@ -63,13 +63,13 @@ func checkCA(t *testing.T, ca *CA, listed map[string]bool) {
 				t.Errorf("%s: %q cannot be an Issuer Domain Name (%v)", ca.Operator, name, err)
 			}
 			if slices.Contains(list[:i], name) {
-				t.Errorf("%s: %s stands twice", ca.Operator, name)
+				t.Errorf("%s: %s is listed twice", ca.Operator, name)
 			}
 		}
 	}
 	for _, name := range slices.Concat(ca.Deprecated, ca.Unconfirmed) {
 		if !ca.Answers(name) {
-			t.Errorf("%s: %s is none of its names", ca.Operator, name)
+			t.Errorf("%s: %s is not one of its names", ca.Operator, name)
 		}
 	}
 	for _, name := range slices.Concat(ca.Retired, ca.Resellers) {

@@ -9,16 +9,15 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
 
-// Misspelt is the name to offer for one that the directory does not know, and that somebody who wrote it in
-// CAA is sure to have meant for a CA's:
+// Misspelt returns the name to propose for one that the directory does not know, and whose author surely meant a CA's:
 //
-//   - the host of a CA's ACME directory, or another name that is taken for the CA's;
+//   - the host of a CA's ACME directory, or another name that people write for the CA;
 //   - a CA's name with www, api or acme before it;
 //   - a name that differs from a CA's by few letters for its length (see slips);
-//   - a CA's name below another top-level domain, or without one.
+//   - a CA's name under another top-level domain, or without one.
 //
-// A name below a CA's, or one that merely contains it, may be a private CA's, and is not misspelt. "" when
-// nothing is near. domain is as in Lookup.
+// A subdomain of a CA's name, or a name that only contains it, may be a private CA's, and is not misspelt. Misspelt
+// returns "" where nothing is near. domain is as in Lookup.
 func Misspelt(domain string) string {
 	if Lookup(domain).Status != Unknown || len(domain) > longestName {
 		return ""
@@ -38,7 +37,7 @@ func Misspelt(domain string) string {
 // longestName is the longest that a domain name can be in text, without its last dot (RFC 1035 2.3.4).
 const longestName = 253
 
-// nearest is the name to offer, among some, from which another one differs by few letters or by its top-level
+// nearest returns the name to propose, among some, from which another one differs by few letters or by its top-level
 // domain.
 func nearest(domain string, among func(name string) bool) string {
 	near := spelling.Nearest(domain, names(), func(name string) int {
@@ -59,15 +58,15 @@ func nearest(domain string, among func(name string) bool) string {
 	})]
 }
 
-// slips is how many letters may be wrong, missing, too many or swapped in a name with such a label for another
-// one to be taken for it: about a quarter. Short labels have neighbours that are others' own (visa and vista).
-// Whoever mistypes several letters gets the first one right.
+// slips returns how many letters may be wrong, missing, too many or swapped in a misspelt name with such a label: about a
+// quarter. Short labels have neighbours that other owners have (visa and vista). A mistyped word has the right first letter
+// where several others are wrong.
 func slips(label, another string) int {
 	n := len(label)
 	switch {
 	case n < ownLabel:
 		return 0
-	case another == "" || another[0] != label[0] && n < 8: // disco is no cisco
+	case another == "" || another[0] != label[0] && n < 8: // disco is not a misspelt cisco
 		return 0
 	case n < 8 || another[0] != label[0]:
 		return 1
@@ -77,15 +76,15 @@ func slips(label, another string) int {
 	return 3
 }
 
-// ownLabel is the length from which on a label is a CA's own whatever is after it: shorter ones (ssl, web,
-// visa) are also others'.
+// ownLabel is the length from which on a label is a CA's own under every top-level domain: others have shorter ones (ssl,
+// web, visa), too.
 const ownLabel = 5
 
 func longestLabel(name string) string {
 	return slices.MaxFunc(strings.Split(name, "."), func(a, b string) int { return len(a) - len(b) })
 }
 
-// offered is the name to offer for one that the directory knows.
+// offered returns the name to propose for one that the directory knows.
 func (e Entry) offered(name string) string {
 	if e.Status == Listed {
 		return name
@@ -98,10 +97,10 @@ func isHost(label string) bool {
 	return label == "www" || label == "api" || label == "acme" || strings.HasPrefix(label, "acme-")
 }
 
-// privateTLDs are those below which no public CA has its name (RFC 2606, RFC 6762 G, ICANN's .internal).
+// privateTLDs are those under which no public CA has its name (RFC 2606, RFC 6762 G, ICANN's .internal).
 var privateTLDs = []string{"test", "example", "invalid", "localhost", "local", "internal", "intranet", "private", "corp", "home", "lan", "arpa"}
 
-// secondLevels are labels that stand for a top-level domain together with that of a country.
+// secondLevels are labels that are used like a top-level domain under that of a country.
 var secondLevels = []string{"co", "com", "net", "org", "ne", "or", "ac", "gov"}
 
 // isSuffix reports whether what is after a name's first label is a top-level domain, or one such as co.uk.
@@ -113,7 +112,7 @@ func isSuffix(rest string) bool {
 	return slices.Contains(secondLevels, second) && len(tld) == len("uk")
 }
 
-// confused are the names that are taken for a CA's, each with the one to offer.
+// confused are the names that people write for a CA's, each with the one to propose.
 var confused = sync.OnceValue(func() map[string]string {
 	out := map[string]string{}
 	for _, ca := range directory().cas {
@@ -124,7 +123,7 @@ var confused = sync.OnceValue(func() map[string]string {
 	return out
 })
 
-// byLabel are the names to offer, by the label that alone is before the top-level domain.
+// byLabel are the names to propose, by the only label before the top-level domain.
 var byLabel = sync.OnceValue(func() map[string]string {
 	out := map[string]string{}
 	for _, name := range slices.Backward(names()) { // of several, the first stays
@@ -137,9 +136,18 @@ var byLabel = sync.OnceValue(func() map[string]string {
 
 var labels = sync.OnceValue(func() []string { return slices.Sorted(maps.Keys(byLabel())) })
 
-// Meant is the name to offer for what somebody wrote for a CA, in a looser sense than Misspelt: a name
-// below a CA's or above it by its top-level domain alone, or the CA's own in other letters than a domain
-// name has. "" when there is none.
+// OfLabel returns the name to propose for one label that people write for a public CA, such as digicert; "" where the text
+// is not one label, or may be a private CA's.
+func OfLabel(text string) string {
+	if strings.Contains(text, ".") {
+		return ""
+	}
+	return Misspelt(strings.ToLower(text))
+}
+
+// Meant returns the name to propose for what somebody wrote for a CA, more loosely than Misspelt: for a subdomain of a
+// CA's name, for its name without the top-level domain, or for its name with characters that a domain name cannot have; ""
+// where there is none.
 func Meant(text string) string {
 	name := strings.Map(inName, strings.ToLower(text))
 	if Lookup(name).Status == Listed {
@@ -157,7 +165,7 @@ func Meant(text string) string {
 	return Misspelt(name)
 }
 
-// inName leaves out what no Issuer Domain Name has.
+// inName drops characters that no Issuer Domain Name has.
 func inName(c rune) rune {
 	if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' {
 		return c
@@ -165,7 +173,7 @@ func inName(c rune) rune {
 	return -1
 }
 
-// stem is a name without its top-level domain.
+// stem returns a name without its top-level domain.
 func stem(name string) string {
 	if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
 		return name[:dot]

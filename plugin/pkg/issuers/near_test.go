@@ -150,3 +150,15 @@ func TestOrdinaryNamesAreNotMisspelt(t *testing.T) {
 		}
 	}
 }
+
+func TestOfLabel(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"digicert": "digicert.com", "DigiCert": "digicert.com", "letsencrypt": "letsencrypt.org", "google": "pki.goog",
+		"digicert.com": "", "digicert.net": "", "ca": "", "corp": "", "ssl": "", "": "",
+	} {
+		if got := OfLabel(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

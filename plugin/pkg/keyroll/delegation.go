@@ -8,7 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 )
 
 // Delegation is what belongs at the parent of a zone now: the one answer of the server's log and of `caacheck keys ds`.
@@ -61,16 +61,16 @@ func (d *Delegation) Note(zone string) string {
 	if !d.Until.IsZero() {
 		until = d.Until.UTC().Format(" until 2006-01-02 15:04 UTC")
 	}
-	zone = terminal.Bare(zone)
+	zone = dnsname.Bare(zone)
 	switch d.Advice {
 	case TooEarly:
-		return fmt.Sprintf("Too early for a DS of %s%s: caches have the zone without these keys, and would take it for bogus.", zone, until)
+		return fmt.Sprintf("Do not publish a DS for %s%s: caches still have the zone without these keys, and would treat it as bogus.", zone, until)
 	case Leave:
-		return fmt.Sprintf("Leave the parent's DS of %s as they are%s: nobody knows yet what caches have of its keys.", zone, until)
+		return fmt.Sprintf("Leave the parent's DS of %s unchanged%s: it is not known yet which keys caches have.", zone, until)
 	case Remove:
-		return zone + " goes insecure: have the parent remove its DS."
+		return zone + " is going insecure: have the parent remove its DS."
 	case NoDS:
-		return zone + " is not signed: no DS belongs at the parent."
+		return zone + " is not signed: the parent must have no DS for it."
 	}
 	return ""
 }

@@ -22,12 +22,12 @@ import "slices"
 //
 // A folder that has all keys and no state at all has lost the state alone, and the one that is held is written
 // again.
-func Reconcile(held, read *Zone, has func(ID) bool, said []Observation) (*Zone, *Refusal) {
+func Reconcile(held, read *Zone, has func(ID) bool, observed []Observation) (*Zone, *Refusal) {
 	lost := held.lostIn(read, has)
 	if held.unsigned() {
 		lost = read.strangerTo(held)
 	}
-	p := newParent(said)
+	p := newParent(observed)
 	switch {
 	case len(lost) == 0 && held.known() && !read.known():
 		return held, nil

@@ -28,7 +28,7 @@ func TestReconcile(t *testing.T) {
 		name       string
 		held, read Zone
 		has        []ID
-		said       []Observation
+		observed   []Observation
 		want       string
 		lost       []ID
 	}{
@@ -60,7 +60,7 @@ func TestReconcile(t *testing.T) {
 		{"nothing is held", Zone{}, zone(key(a, Active)), []ID{a}, nil, wantRead, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			next, refusal := Reconcile(&tt.held, &tt.read, func(id ID) bool { return slices.Contains(tt.has, id) }, tt.said)
+			next, refusal := Reconcile(&tt.held, &tt.read, func(id ID) bool { return slices.Contains(tt.has, id) }, tt.observed)
 			var lost []ID
 			if refusal != nil {
 				lost = refusal.Keys

@@ -21,7 +21,7 @@ func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 // UnmarshalText is the inverse of String.
 func (id *ID) UnmarshalText(text []byte) error {
 	if _, err := fmt.Sscanf(string(text), "%03d+%05d", &id.Algorithm, &id.Tag); err != nil || id.String() != string(text) {
-		return fmt.Errorf("%q is no key: it is written as its files end, such as 013+12345", text)
+		return fmt.Errorf("%q is not a key: write it as its file names end, such as 013+12345", text)
 	}
 	return nil
 }
@@ -160,5 +160,5 @@ func (n names[T]) parse(text []byte, to *T) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is none that is known here: was it written by a newer version?", text)
+	return fmt.Errorf("unknown value %q: was it written by a newer version?", text)
 }

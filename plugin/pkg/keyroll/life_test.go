@@ -202,7 +202,7 @@ func TestHolds(t *testing.T) {
 			}
 			i := slices.IndexFunc(l.last.Warnings, func(r Refusal) bool { return r.Code == ParentSlow || r.Code == ParentSilent })
 			if i < 0 && name != "the parent has both" {
-				t.Errorf("nobody is told: %v", l.last.Warnings)
+				t.Errorf("no warning about the parent: %v", l.last.Warnings)
 			}
 		})
 	}
@@ -290,7 +290,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		zone.Requests = append(slices.Clone(zone.Requests), r)
 		d := Step(zone, in)
 		i := slices.IndexFunc(d.Refusals, func(r Refusal) bool { return r.Code == c.code })
-		if i < 0 || d.Refusals[i].Cause() == "" || d.Refusals[i].Remedy() == "" {
+		if i < 0 || d.Refusals[i].Entry().Text == "" || d.Refusals[i].Entry().Fix == "" {
 			t.Errorf("%s: %+v", name, d.Refusals)
 		}
 		if last := d.Zone.Answers[len(d.Zone.Answers)-1]; len(d.Zone.Requests) > 0 || last.Request != r || last.Refused == nil || last.Refused.Code != c.code {
@@ -488,12 +488,12 @@ func TestSettings(t *testing.T) {
 		t.Error(err)
 	}
 	for says, change := range map[string]func(*Settings){
-		"safety is -1s":          func(s *Settings) { s.Safety = -time.Second },
-		"longer than nothing":    func(s *Settings) { s.Poll = 0 },
-		"32m30s is the longest":  func(s *Settings) { s.Heartbeat = time.Hour },
-		"ZSKs is -1ns":           func(s *Settings) { s.Lifetime.ZSK = -1 },
-		"propagation of 0s":      func(s *Settings) { s.Propagation, s.Safety = 0, 0 },
-		"age of backups is -24h": func(s *Settings) { s.BackupAge = -day },
+		"safety -1s: must not": func(s *Settings) { s.Safety = -time.Second },
+		"must be positive":     func(s *Settings) { s.Poll = 0 },
+		"at most 32m30s":       func(s *Settings) { s.Heartbeat = time.Hour },
+		"zsk-lifetime -1ns":    func(s *Settings) { s.Lifetime.ZSK = -1 },
+		"propagation 0s":       func(s *Settings) { s.Propagation, s.Safety = 0, 0 },
+		"backup-age -24h":      func(s *Settings) { s.BackupAge = -day },
 	} {
 		set := DefaultSettings()
 		if change(&set); set.Check() == nil || !strings.Contains(set.Check().Error(), says) {

@@ -142,7 +142,7 @@ func recalled(s *step, k *Key) bool {
 	return !s.next.Insecure && !s.any(rival) && s.last(leaves) == k
 }
 
-// half is the half of what keys do by which a key is told from its like.
+// half returns the part of a role that distinguishes a key from other keys.
 func half(k *Key) Role {
 	if k.Role.has(KSK) {
 		return KSK

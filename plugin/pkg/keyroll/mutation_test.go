@@ -89,11 +89,11 @@ func unread(read func(*Zone)) func(*rules) { return func(r *rules) { r.read = re
 // believes replaces the rule by which a state that is read is gone on from; nil leaves a case to it.
 func believes(rule func(held, read *Zone, has func(ID) bool) *Zone) func(*rules) {
 	return func(r *rules) {
-		r.hold = func(held, read *Zone, has func(ID) bool, said []Observation) (*Zone, *Refusal) {
+		r.hold = func(held, read *Zone, has func(ID) bool, observed []Observation) (*Zone, *Refusal) {
 			if next := rule(held, read, has); next != nil {
 				return next, nil
 			}
-			return Reconcile(held, read, has, said)
+			return Reconcile(held, read, has, observed)
 		}
 	}
 }

@@ -14,7 +14,7 @@ type Observation struct {
 	Err    error         // why it could not be asked; the rest is then empty
 	Named  []ID          // our keys that a DS names
 	Others []*dns.DS     // DS records that name no key of ours
-	TTL    time.Duration // of the RRset, 0 where there is none
+	TTL    time.Duration // of the RRset; 0 without one
 }
 
 // Observe matches a DS RRset with keys. Digests that cannot be computed match nothing.

@@ -23,9 +23,9 @@ type Plan struct {
 }
 
 const (
-	forBackups   = "every backup to have its key"
-	forEndOfLife = "the end of a key's life"
-	forOtherRoll = "another roll to end"
+	forBackups   = "every backup to contain it"
+	forEndOfLife = "the end of a key's lifetime"
+	forOtherRoll = "another roll to finish"
 )
 
 // Spec is a key to make.

@@ -4,14 +4,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
 )
 
-// Code says what is refused or amiss.
+// Code is the stable code of an Entry of the table.
 type Code string
 
-// The codes, which are stable.
+// The codes.
 const (
 	Orphaned          Code = "ds-without-key"      // held: a server of the parent names only keys that are not served
 	WouldOrphan       Code = "would-orphan-ds"     // refused: the change would leave a server of the parent naming no key
@@ -32,7 +35,7 @@ const (
 	DSAtParent        Code = "ds-at-parent"        // refused: the parent has a DS, which new keys would not match
 )
 
-// Refusal is one reason why something is held or refused, or is amiss.
+// Refusal is one reason why something is held or refused, or one problem.
 type Refusal struct {
 	Code    Code
 	Keys    []ID
@@ -70,32 +73,38 @@ func (r *Refusal) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// refusals are the causes and remedies.
-var refusals = map[Code][2]string{
-	Orphaned:          {"the parent has a DS that no key here matches, so the zone is bogus there", "put the files of the key that the DS names here, from a backup or from where the zone was signed; if it is lost, have the parent remove or replace the DS"},
-	WouldOrphan:       {"the change would leave the parent with a DS that no key matches", "report this: nothing has changed"},
-	NoSuchKey:         {"the zone has no such key", "look at what caacheck keys shows"},
-	KeyNeeded:         {"the key is in use, or the parent has been asked to name it", "roll it instead"},
-	LeavesAlready:     {"the key is succeeded already, and leaves by itself", "wait: caacheck keys shows for what"},
-	ParentUnknown:     {"not every server of the parent has said that it does not name the key", "ask again once each of them answers"},
-	StaleRequest:      {"it was asked for so long ago that it may have come with a backup", "ask again"},
-	TooManyRequests:   {"too many requests wait for a server", "see whether one is running on this folder, or take them back"},
-	RollWhileInsecure: {"the zone is to be insecure", "ask for it to be secure again first"},
-	ParentSilent:      {"a server of the parent could not be asked; keys wait until every one answers", "see whether it is reachable from here"},
-	ForeignDS:         {"the parent has a DS of a key that is not here", "have it removed, unless another signer of the zone owns it"},
-	ParentSlow:        {"the parent has not taken over the DS yet", "if it does not follow CDS, give it the DS by hand"},
-	KeysLost:          {"the folder lacks keys that are in use, which are served from memory", "do not restart the server: put the folder back as it was, or write what the server holds with caacheck keys restore"},
-	KeysUnreadable:    {"the zone's files cannot be read, and its keys are served from memory", "do not restart the server: repair the files, or write what the server holds with caacheck keys restore"},
-	FolderLost:        {"the folder cannot be read, and the keys are served from memory", "do not restart the server: put the folder back, or make it and write what the server holds with caacheck keys restore"},
-	ZoneRefused:       {"the zone is not served", "put the files of its keys back, or start with new keys by caacheck keys new"},
-	DSAtParent:        {"the parent has a DS, and new keys would not match it", "have the parent remove its DS and wait until caches have let go of it, or say orphan ZONE in the caa block"},
+// entries are all that can be reported of keys.
+var entries = []catalog.Entry{
+	{Code: string(Orphaned), Severity: catalog.Error, Section: "RFC 4035 5", Text: "no served key matches the parent's DS, so the zone is bogus", Fix: "restore the files of the DS's key to this folder, from a backup or from where the zone was signed; if it is lost, have the parent remove or replace the DS"},
+	{Code: string(WouldOrphan), Severity: catalog.Error, Section: "RFC 7583 3.3", Text: "the change would leave the parent with a DS that matches no key", Fix: "report this as a bug; nothing was changed"},
+	{Code: string(NoSuchKey), Severity: catalog.Warning, Text: "the zone has no such key", Fix: "list its keys with caacheck keys"},
+	{Code: string(KeyNeeded), Severity: catalog.Warning, Section: "RFC 7583 3.3", Text: "the key is in use, or its DS has been requested from the parent", Fix: "roll it instead"},
+	{Code: string(LeavesAlready), Severity: catalog.Info, Text: "the key was replaced already, and will be removed by itself", Fix: "wait: caacheck keys shows what it waits for"},
+	{Code: string(ParentUnknown), Severity: catalog.Warning, Section: "RFC 7583 3.3.1", Text: "not every server of the parent has answered that it has no DS of the key", Fix: "repeat the request once each of them answers"},
+	{Code: string(StaleRequest), Severity: catalog.Warning, Text: "the request is so old that it may come from a backup", Fix: "repeat the request"},
+	{Code: string(TooManyRequests), Severity: catalog.Warning, Text: "too many requests wait for a server", Fix: "check that a server runs on this folder, or cancel the requests"},
+	{Code: string(RollWhileInsecure), Severity: catalog.Warning, Text: "the zone is set to go insecure", Fix: "first request that it be secure again"},
+	{Code: string(ParentSilent), Severity: catalog.Warning, Section: "RFC 7583 3.3.1", Text: "a server of the parent does not answer, and keys wait until every one does", Fix: "check that it is reachable from here"},
+	{Code: string(ForeignDS), Severity: catalog.Warning, Section: "RFC 8901 4", Text: "the parent has a DS of a key that this folder does not have", Fix: "have the parent remove it, unless it belongs to another signer of the zone"},
+	{Code: string(ParentSlow), Severity: catalog.Warning, Section: "RFC 7344 6.1", Text: "the parent has not published the DS yet", Fix: "if it does not follow CDS, submit the DS by hand"},
+	{Code: string(KeysLost), Severity: catalog.Error, Text: "the folder lacks keys that are in use; the server holds them in memory only", Fix: "do not restart the server: restore the folder as it was, or write the keys in memory to it with caacheck keys restore"},
+	{Code: string(KeysUnreadable), Severity: catalog.Error, Text: "the zone's key files cannot be read; the server holds its keys in memory only", Fix: "do not restart the server: repair the files, or write the keys in memory with caacheck keys restore"},
+	{Code: string(FolderLost), Severity: catalog.Error, Text: "the key folder cannot be read; the server holds the keys in memory only", Fix: "do not restart the server: restore the folder, or create it and write the keys in memory to it with caacheck keys restore"},
+	{Code: string(ZoneRefused), Severity: catalog.Error, Text: "the zone is not served", Fix: "restore its key files, or create new keys with caacheck keys new"},
+	{Code: string(DSAtParent), Severity: catalog.Warning, Section: "RFC 4035 5", Text: "the parent has a DS, and new keys would not match it", Fix: "have the parent remove its DS and wait until it has expired from caches, or write orphan ZONE in the caa block"},
 }
 
-// Cause is why.
-func (r Refusal) Cause() string { return refusals[r.Code][0] }
+// Entries returns the table of all that can be reported of keys.
+func Entries() []catalog.Entry { return slices.Clone(entries) }
 
-// Remedy is what to do.
-func (r Refusal) Remedy() string { return refusals[r.Code][1] }
+// Entry returns the row of the table that a refusal is a case of.
+func (r Refusal) Entry() catalog.Entry {
+	i := slices.IndexFunc(entries, func(e catalog.Entry) bool { return e.Code == string(r.Code) })
+	if i < 0 {
+		return catalog.Entry{Code: string(r.Code)} // of a newer version
+	}
+	return entries[i]
+}
 
 // String is the refusal for people.
 func (r Refusal) String() string {
@@ -107,7 +116,8 @@ func (r Refusal) String() string {
 	if r.Err != nil {
 		about = append(about, r.Err.Error())
 	}
-	text := fmt.Sprintf("%s: %s", r.Cause(), r.Remedy())
+	of := r.Entry()
+	text := fmt.Sprintf("%s: %s", of.Text, of.Fix)
 	if len(about) > 0 {
 		text = strings.Join(about, ", ") + ": " + text
 	}
@@ -117,7 +127,7 @@ func (r Refusal) String() string {
 // refuse adds a refusal.
 func (s *step) refuse(r Refusal) { s.out.Refusals = append(s.out.Refusals, r) }
 
-// warn looks for what is amiss.
+// warn looks for problems.
 func (s *step) warn() {
 	for i := range s.parent.servers {
 		o := &s.parent.servers[i]

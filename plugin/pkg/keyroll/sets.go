@@ -29,7 +29,7 @@ func (m *machine) sets(z *Zone) Sets {
 		add(&sets.Data, is.signs && k.Role.has(ZSK))
 		add(&sets.CDS, is.named && k.Role.has(KSK))
 	}
-	// While nobody knows what the parent was told last, it is told nothing.
+	// While nobody knows which CDS the parent used last, none are published.
 	unsure := slices.ContainsFunc(z.Keys, func(k Key) bool { return k.State == Unsure })
 	if z.Insecure || unsure {
 		sets.CDS = nil

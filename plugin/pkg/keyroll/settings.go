@@ -22,7 +22,7 @@ type Settings struct {
 	Keep              time.Duration `json:"keep"`       // how long a removed key stays in the folder
 	Heartbeat         time.Duration `json:"heartbeat"`  // how often the state is written at least
 	Poll              time.Duration `json:"poll"`       // how often the parent is asked while a key waits for it
-	Patience          time.Duration `json:"patience"`   // how long the parent may take before people are told
+	Patience          time.Duration `json:"patience"`   // how long the parent may take before that is reported
 }
 
 // Lifetimes say how long a key is active before it is rolled; 0 is for ever.
@@ -50,7 +50,7 @@ const (
 	DefaultSafety = time.Hour
 
 	// DefaultLifetimeZSK is a habit (Knot has 30 days, BIND's manual 90) and no more: nothing forces a roll
-	// of a key of this size that lies in a file (RFC 6781 3.3).
+	// of a key of this size that is in a file (RFC 6781 3.3).
 	DefaultLifetimeZSK = 90 * 24 * time.Hour
 
 	// DefaultLifetimeKSK and DefaultLifetimeCSK are those of BIND's default policy: a roll needs the parent
@@ -61,7 +61,7 @@ const (
 	// DefaultAlgorithm makes short signatures and validates everywhere (RFC 8624 3.1).
 	DefaultAlgorithm = dns.ECDSAP256SHA256
 
-	// DefaultBackupAge is the backup of last week and a day to notice. A key that lies in the folder for
+	// DefaultBackupAge is the backup of last week and a day to notice. A key that is in the folder for
 	// so long before it is used is in every backup that is restored; no official reference.
 	DefaultBackupAge = 8 * 24 * time.Hour
 
@@ -92,25 +92,28 @@ func DefaultSettings() Settings {
 	}
 }
 
-// Check says which settings are not safe, whatever the zone. It cannot know the parent: there the defaults are
-// the advice.
+// Check returns an error for each setting that is unsafe for any zone. It does not know the parent: for that, keep the
+// defaults.
 func (s *Settings) Check() error {
 	var errs []error
-	for name, d := range map[string]time.Duration{
-		"propagation": s.Propagation, "parent's propagation": s.ParentPropagation, "parent's TTL": s.ParentTTL, "safety": s.Safety,
-		"lifetime of KSKs": s.Lifetime.KSK, "lifetime of ZSKs": s.Lifetime.ZSK, "lifetime of CSKs": s.Lifetime.CSK,
-		"age of backups": s.BackupAge, "time to keep keys": s.Keep, "patience": s.Patience,
+	for _, setting := range []struct {
+		name string // in the Corefile
+		time.Duration
+	}{
+		{"propagation", s.Propagation}, {"parent-propagation", s.ParentPropagation}, {"parent-ttl", s.ParentTTL}, {"safety", s.Safety},
+		{"ksk-lifetime", s.Lifetime.KSK}, {"zsk-lifetime", s.Lifetime.ZSK}, {"csk-lifetime", s.Lifetime.CSK},
+		{"backup-age", s.BackupAge}, {"keep", s.Keep}, {"patience", s.Patience},
 	} {
-		if d < 0 {
-			errs = append(errs, fmt.Errorf("the %s is %s: it cannot be negative", name, d))
+		if setting.Duration < 0 {
+			errs = append(errs, fmt.Errorf("%s %s: must not be negative", setting.name, setting.Duration))
 		}
 	}
 	if s.Heartbeat <= 0 || s.Poll <= 0 {
-		errs = append(errs, errors.New("heartbeat and poll must be longer than nothing"))
+		errs = append(errs, errors.New("heartbeat and poll must be positive"))
 	}
 	// A state of that age may be one step behind the world, and no more.
 	if limit := (s.Propagation + s.Safety) / missedHeartbeats; s.Heartbeat > limit {
-		errs = append(errs, fmt.Errorf("the heartbeat is %s: with a propagation of %s and a safety of %s, %s is the longest by which a backup that comes back is noticed in time", s.Heartbeat, s.Propagation, s.Safety, limit))
+		errs = append(errs, fmt.Errorf("heartbeat %s: with propagation %s and safety %s it must be at most %s, so that a restored backup is noticed in time", s.Heartbeat, s.Propagation, s.Safety, limit))
 	}
 	return errors.Join(errs...)
 }

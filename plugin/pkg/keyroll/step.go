@@ -27,7 +27,7 @@ type Decision struct {
 	Plans    []Plan    // rolls that will begin
 	Wake     time.Time // when to step again at the latest
 	Refusals []Refusal // why something is held or refused
-	Warnings []Refusal // what is amiss, and holds nothing by itself
+	Warnings []Refusal // problems that hold nothing by themselves
 	Parent   []Observation
 	Settings Settings // as they were given, like Parent
 }
@@ -227,7 +227,7 @@ func (s *step) explain(k *Key) {
 		return false
 	})
 	if k.State == Made {
-		w = &Wait{k.ID, k.Role, k.State, "a roll that needs it", s.turns[k], k.State}
+		w = &Wait{k.ID, k.Role, k.State, "a roll that uses it", s.turns[k], k.State}
 		if !w.Until.IsZero() {
 			w.For = forItsTurn
 		}

@@ -33,26 +33,26 @@ var (
 var (
 	itsTurn = func(state State) wait { return wait{For: forItsTurn, concerns: starts(state)} }
 	caches  = func(verdict State) wait {
-		return wait{For: "all caches to run out, and the parent to say which key it names", concerns: settles(verdict), until: zoneEverywhere}
+		return wait{For: "all caches to expire, and the parent's servers to answer which key their DS matches", concerns: settles(verdict), until: zoneEverywhere}
 	}
-	dnskeyKnown    = wait{For: "its DNSKEY to be in all caches", until: keysEverywhere}
-	signaturesSeen = wait{For: "its signatures to be in all caches", until: signaturesEverywhere}
-	zoneKnown      = wait{For: "its DNSKEY and signatures to be in all caches", until: zoneEverywhere}
+	dnskeyKnown    = wait{For: "every cache to have its DNSKEY", until: keysEverywhere}
+	signaturesSeen = wait{For: "every cache to have its signatures", until: signaturesEverywhere}
+	zoneKnown      = wait{For: "every cache to have its DNSKEY and signatures", until: zoneEverywhere}
 	parentNames    = wait{For: "every server of the parent to have its DS", until: ifParentNames}
-	parentForgets  = wait{For: "its DS to be gone from the parent and all caches", until: dsGone}
-	nobodyNeeds    = wait{For: "its DS to be gone from the parent, and its DS and signatures from all caches", until: dsAndSignaturesGone}
-	signaturesGone = wait{For: "its signatures to be gone from all caches", until: signaturesEverywhere}
-	dnskeyGone     = wait{For: "its DNSKEY to be gone from all caches", until: keysEverywhere}
-	itsKSK         = wait{For: "the KSK of its algorithm to leave", concerns: itsKSKLeft}
-	endOfLife      = wait{For: "the end of its life", concerns: ages, until: lifeOver}
+	parentForgets  = wait{For: "the parent and all caches to drop its DS", until: dsGone}
+	nobodyNeeds    = wait{For: "the parent to drop its DS, and all caches its DS and signatures", until: dsAndSignaturesGone}
+	signaturesGone = wait{For: "all caches to drop its signatures", until: signaturesEverywhere}
+	dnskeyGone     = wait{For: "all caches to drop its DNSKEY", until: keysEverywhere}
+	itsKSK         = wait{For: "the KSK of its algorithm to be removed", concerns: itsKSKLeft}
+	endOfLife      = wait{For: "the end of its lifetime", concerns: ages, until: lifeOver}
 	endOfKeep      = wait{For: "its files to be deleted", until: keptLongEnough}
 	insecurity     = wait{For: "the zone to go insecure", concerns: goesInsecure}
 	successors     = wait{For: "its successor", concerns: succeeded}
 	newAlgorithm   = wait{For: "its successor by another algorithm", concerns: outdone}
-	secondThoughts = wait{For: "all caches to have it before it is in use again", concerns: recalled, until: zoneEverywhere}
-	dismissal      = wait{For: "people to retire it", concerns: dismissed}
-	earlyDS        = wait{For: "a DS that names it", concerns: dsSeen}
-	earlyForeignDS = wait{For: "a DS that names it", concerns: foreignDS}
+	secondThoughts = wait{For: "every cache to have it before it is used again", concerns: recalled, until: zoneEverywhere}
+	dismissal      = wait{For: "a request to retire it", concerns: dismissed}
+	earlyDS        = wait{For: "a DS that matches it", concerns: dsSeen}
+	earlyForeignDS = wait{For: "a DS that matches it", concerns: foreignDS}
 )
 
 // table is the life of keys.

@@ -229,19 +229,19 @@ func known(keys []Key) (m mask) {
 // rules are how a server behaves; tests of the test make it behave worse.
 type rules struct {
 	machine machine
-	read    func(*Zone)                                                                     // what is not read of what is written
-	forget  func(was Zone, is *Zone)                                                        // what is not written
-	twist   func(*Input)                                                                    // what is seen wrongly
-	hold    func(held, read *Zone, has func(ID) bool, said []Observation) (*Zone, *Refusal) // nil: Reconcile
-	changes func(Change)                                                                    // told of each
-	visit   func(n int, text string, trace func() []string)                                 // told of each state
+	read    func(*Zone)                                                                         // what is not read of what is written
+	forget  func(was Zone, is *Zone)                                                            // what is not written
+	twist   func(*Input)                                                                        // what is seen wrongly
+	hold    func(held, read *Zone, has func(ID) bool, observed []Observation) (*Zone, *Refusal) // nil: Reconcile
+	changes func(Change)                                                                        // is called for each
+	visit   func(n int, text string, trace func() []string)                                     // is called for each state
 }
 
-func (r *rules) reconcile(held, read *Zone, has func(ID) bool, said []Observation) (*Zone, *Refusal) {
+func (r *rules) reconcile(held, read *Zone, has func(ID) bool, observed []Observation) (*Zone, *Refusal) {
 	if r.hold != nil {
-		return r.hold(held, read, has, said)
+		return r.hold(held, read, has, observed)
 	}
-	return Reconcile(held, read, has, said)
+	return Reconcile(held, read, has, observed)
 }
 
 // step runs the state machine once, as a server does: it reads, decides, writes and serves. A crash after
@@ -356,7 +356,7 @@ func obeyed(was, is Zone, d Decision) error {
 		return fmt.Errorf("of %v there is left %v, and the answers are %v", was.Requests, is.Requests, answers)
 	}
 	want := was
-	want.begun(d.Changes, func(c Change) bool { return c.To == Unsure }) // for the state was old, before people are heard
+	want.begun(d.Changes, func(c Change) bool { return c.To == Unsure }) // for the state was old, before requests are handled
 	for i, request := range was.Requests {
 		if answers[i].Request != request {
 			return fmt.Errorf("%v was answered as %v", request, answers[i])

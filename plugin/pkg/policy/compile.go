@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -12,14 +11,14 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
-	"go.yaml.in/yaml/v3"
 
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/yamlpos"
 )
 
-// defaultTTL is that of CAA RRsets: short beside the 8 hours for which a CA may rely on an answer
-// (BR 3.2.2.8), long enough to be cached through one issuance.
+// defaultTTL is that of CAA RRsets: short compared with the 8 hours for which a CA may rely on an answer
+// (BR 4.2.2.1), long enough to be cached through one issuance.
 const defaultTTL = 3600
 
 // compiler turns a syntax tree into a Snapshot, gathering everything that is wrong.
@@ -28,14 +27,15 @@ type compiler struct {
 	snap      *Snapshot
 	root      *spec // what every zone inherits: report and ttl of the file
 	issuers   map[string]*Issuer
-	used      map[*Issuer]bool // named in some grant
+	used      map[*Issuer]bool // listed in some grant
 	fallback  *spec
 	challenge []challengeUse
 	interned  map[[sha256.Size]byte]issuance.RRset // by digest: equal sets are one, for most nodes of a large policy say the same
 	key       []byte                               // of the set that is looked for there
-	guesses   int                                  // names in no zone for which a misspelt zone was looked for
+	guesses   int                                  // how often it was looked for what somebody meant
 
 	known     []string                    // the keys of issuers, made when a message needs them
+	domains   map[string]*Issuer          // by Issuer Domain Name, made when a message needs them
 	members   map[*string]map[string]bool // of long lists, by their first entry
 	values    map[valuesOf][]string       // what issuers emit that no grant narrows
 	addressed map[*Zone]map[string]bool   // the servers that a zone has addresses of
@@ -45,7 +45,7 @@ type compiler struct {
 	proved    map[provedAt]bool           // the proofs that are counted
 }
 
-// provedAt is what a certificate requires, wherever there is an RRset. Equal RRsets are one.
+// provedAt is what a certificate requires of an RRset. Equal RRsets are one.
 type provedAt struct {
 	rrset *issuance.Property
 	Certificate
@@ -62,39 +62,51 @@ type challengeUse struct {
 	pos    Position
 }
 
-// sections are the values of the file's top keys, which may stand in any order.
+// sections are the values of the file's top keys, in any order.
 type sections struct {
-	version, ttl, report, issuers, fallback, zones, certificates *yaml.Node
+	version, ttl, report, issuers, fallback, zones, certificates *yamlpos.Node
 
-	fallbackKey *yaml.Node
+	fallbackKey *yamlpos.Node
 }
 
 var policyRows = map[string]row[sections]{
-	"version":      func(_ *compiler, s *sections, _, v *yaml.Node) { s.version = v },
-	"ttl":          func(_ *compiler, s *sections, _, v *yaml.Node) { s.ttl = v },
-	"report":       func(_ *compiler, s *sections, _, v *yaml.Node) { s.report = v },
-	"issuers":      func(_ *compiler, s *sections, _, v *yaml.Node) { s.issuers = v },
-	"default":      func(_ *compiler, s *sections, key, v *yaml.Node) { s.fallbackKey, s.fallback = key, v },
-	"zones":        func(c *compiler, s *sections, key, v *yaml.Node) { c.snap.ZonesPos, s.zones = c.pos(key), v },
-	"certificates": func(_ *compiler, s *sections, _, v *yaml.Node) { s.certificates = v },
+	"version":      func(_ *compiler, s *sections, _, v *yamlpos.Node) { s.version = v },
+	"ttl":          func(_ *compiler, s *sections, _, v *yamlpos.Node) { s.ttl = v },
+	"report":       func(_ *compiler, s *sections, _, v *yamlpos.Node) { s.report = v },
+	"issuers":      func(_ *compiler, s *sections, _, v *yamlpos.Node) { s.issuers = v },
+	"default":      func(_ *compiler, s *sections, key, v *yamlpos.Node) { s.fallbackKey, s.fallback = key, v },
+	"zones":        func(c *compiler, s *sections, key, v *yamlpos.Node) { c.snap.ZonesPos, s.zones = c.pos(key), v },
+	"certificates": func(_ *compiler, s *sections, _, v *yamlpos.Node) { s.certificates = v },
+
+	"activate":     reserved,
+	"experimental": reserved,
+	"removed":      reserved,
+}
+
+// reservedKeys are those of policyRows that are for a later version of the language.
+var reservedKeys = []string{"activate", "experimental", "removed"}
+
+// reserved refuses a key that is for a later version of the language.
+func reserved(c *compiler, _ *sections, key, _ *yamlpos.Node) {
+	c.wrong(key, "%s is reserved for a later version of the language, and is not in this version yet; remove it", key.Value)
 }
 
 // Compile checks a policy and builds its Snapshot. The error is an ErrorList.
 func Compile(f *File) (*Snapshot, error) {
 	c := &compiler{reader: newReader(f), issuers: map[string]*Issuer{}, used: map[*Issuer]bool{}, interned: map[[sha256.Size]byte]issuance.RRset{},
 		members: map[*string]map[string]bool{}, values: map[valuesOf][]string{}, addressed: map[*Zone]map[string]bool{},
-		published: tally{limitPublished, f.size, 0}, issuances: tally{limitIssuances, f.size, 0}, proofs: tally{limitProofs, f.size, 0}, proved: map[provedAt]bool{},
-		snap: &Snapshot{File: f.name, ZonesPos: f.pos(f.root), zones: map[string]*Zone{}}, root: &spec{owner: "the file", pos: f.pos(f.root)}}
+		published: tally{limitPublished, f.tree.Size, 0}, issuances: tally{limitIssuances, f.tree.Size, 0}, proofs: tally{limitProofs, f.tree.Size, 0}, proved: map[provedAt]bool{},
+		snap: &Snapshot{File: f.tree.Name, ZonesPos: f.pos(f.tree.Root), zones: map[string]*Zone{}}, root: &spec{owner: "the file", pos: f.pos(f.tree.Root)}}
 	var s sections
-	fields(c, f.root, "the policy", policyRows, &s)
+	fields(c, f.tree.Root, "the policy", policyRows, &s)
 	c.checkSections(&s)
 	if !c.checkNames(&s) {
-		return nil, c.err()
+		return nil, c.Err()
 	}
 	for _, section := range []struct {
-		node *yaml.Node
-		read func(*yaml.Node)
-	}{{s.version, c.readVersion}, {s.ttl, c.readTTL}, {s.report, c.readRootReport}, {s.issuers, c.readIssuers}, {s.fallback, func(v *yaml.Node) { c.readDefault(s.fallbackKey, v) }}, {s.zones, c.readZones}, {s.certificates, c.readCertificates}} {
+		node *yamlpos.Node
+		read func(*yamlpos.Node)
+	}{{s.version, c.readVersion}, {s.ttl, c.readTTL}, {s.report, c.readRootReport}, {s.issuers, c.readIssuers}, {s.fallback, func(v *yamlpos.Node) { c.readDefault(s.fallbackKey, v) }}, {s.zones, c.readZones}, {s.certificates, c.readCertificates}} {
 		if section.node != nil {
 			section.read(section.node)
 		}
@@ -102,7 +114,7 @@ func Compile(f *File) (*Snapshot, error) {
 	c.checkNameservers()
 	c.checkChallenges()
 	c.checkUse()
-	if err := cmp.Or(c.work.Err(), c.err()); err != nil {
+	if err := cmp.Or(c.work.Err(), c.Err()); err != nil {
 		return nil, err
 	}
 	c.digest()
@@ -111,78 +123,81 @@ func Compile(f *File) (*Snapshot, error) {
 }
 
 func (c *compiler) checkSections(s *sections) {
-	if c.File.root.Kind != yaml.MappingNode {
+	if c.tree.Root.Kind != yamlpos.Mapping {
 		return
 	}
 	if s.version == nil {
-		c.wrong(c.File.root, "the version is missing; begin with version: 1")
+		c.wrong(c.tree.Root, "the version is missing; write version: 1 at the top")
 	}
 	if s.zones == nil && s.fallback == nil {
-		c.wrong(c.File.root, "the policy has neither zones nor default, so it says nothing")
+		c.wrong(c.tree.Root, "the policy has neither zones nor default; write one of them")
 	}
 }
 
 // checkNames refuses more zones and names than there may be, before anything is made of them.
 func (c *compiler) checkNames(s *sections) bool {
-	if s.zones == nil || s.zones.Kind != yaml.MappingNode {
+	if s.zones == nil || s.zones.Kind != yamlpos.Mapping {
 		return true
 	}
-	n := len(s.zones.Content) / 2
-	for i := 1; i < len(s.zones.Content); i += 2 {
-		zone := s.zones.Content[i]
-		for j := 1; zone.Kind == yaml.MappingNode && j < len(zone.Content); j += 2 {
-			if zone.Content[j-1].Value == "names" {
-				n += len(zone.Content[j].Content) / 2
+	n := s.zones.Len()
+	for _, zone := range s.zones.Pairs() {
+		for key, value := range zone.Pairs() {
+			if key.Value == "names" && value.Kind == yamlpos.Mapping {
+				n += value.Len()
 			}
 		}
 	}
 	if n > MaxNames {
-		c.wrong(s.zones, "%s", limitNames.over(c.size))
+		c.wrong(s.zones, "%s", limitNames.over(c.tree.Size))
 	}
 	return n <= MaxNames
 }
 
-func (c *compiler) readVersion(n *yaml.Node) {
-	if n.Value != "1" || n.Tag != "!!int" {
-		c.wrong(n, "version %s is unknown; this server reads version: 1", kind(n))
+func (c *compiler) readVersion(n *yamlpos.Node) {
+	switch {
+	case n.Value == "1" && n.Type == yamlpos.Int:
+	case n.Value == "1" && isText(n):
+		c.wrong(n, "version must be a number, not the text \"1\"; write version: 1, without quotes")
+	default:
+		c.wrong(n, "version %s is unknown; write version: 1", kind(n))
 	}
 }
 
-func (c *compiler) readTTL(n *yaml.Node) { c.root.ttl = new(c.reader.ttl(n)) }
+func (c *compiler) readTTL(n *yamlpos.Node) { c.root.ttl = new(c.reader.ttl(n)) }
 
-func (c *compiler) readRootReport(n *yaml.Node) { c.root.report = c.readReport(n, "report") }
+func (c *compiler) readRootReport(n *yamlpos.Node) { c.root.report = c.readReport(n, "report") }
 
 // issuerEntry is an entry of `issuers` while it is read.
 type issuerEntry struct {
 	*Issuer
-	domain *yaml.Node
+	domain *yamlpos.Node
 }
 
 var issuerRows = map[string]row[issuerEntry]{
-	"domain": func(c *compiler, e *issuerEntry, _, v *yaml.Node) {
+	"domain": func(c *compiler, e *issuerEntry, _, v *yamlpos.Node) {
 		e.domain, e.DomainPos, e.Domain = v, c.pos(v), c.text(v, "domain")
 	},
-	"accounts": func(c *compiler, e *issuerEntry, _, v *yaml.Node) {
-		e.Accounts, e.AccountPos = c.texts(v, "accounts", account), c.places(v)
+	"accounts": func(c *compiler, e *issuerEntry, _, v *yamlpos.Node) {
+		e.Accounts, e.AccountPos = c.texts(v, "accounts", account), c.positions(v)
 	},
-	"methods": func(c *compiler, e *issuerEntry, _, v *yaml.Node) {
-		e.Methods, e.MethodPos = c.texts(v, "methods", method), c.places(v)
+	"methods": func(c *compiler, e *issuerEntry, _, v *yamlpos.Node) {
+		e.Methods, e.MethodPos = c.texts(v, "methods", method), c.positions(v)
 	},
-	"unlisted": func(c *compiler, e *issuerEntry, _, v *yaml.Node) { e.Unlisted = c.truth(v, "unlisted") },
+	"unlisted": func(c *compiler, e *issuerEntry, _, v *yamlpos.Node) { e.Unlisted = c.truth(v, "unlisted") },
 }
 
-func (c *compiler) readIssuers(n *yaml.Node) {
-	c.pairs(n, "issuers", func(key, v *yaml.Node) {
+func (c *compiler) readIssuers(n *yamlpos.Node) {
+	c.pairs(n, "issuers", func(key, v *yamlpos.Node) {
 		e := issuerEntry{Issuer: &Issuer{Key: key.Value, Pos: c.pos(key)}}
 		if key.Value == "none" || key.Value == "any" {
-			c.wrong(key, "an issuer cannot be called %s, which has a meaning of its own in issue", key.Value)
+			c.wrong(key, "an issuer cannot have the key %s, which has its own meaning in issue; write another key", key.Value)
 		}
-		fields(c, v, "the issuer "+shorten(key.Value), issuerRows, &e)
-		if e.domain == nil && v.Kind == yaml.MappingNode {
-			c.wrong(key, "the issuer %s has no domain; write its Issuer Domain Name, such as domain: letsencrypt.org", shorten(key.Value))
+		fields(c, v, "the issuer "+yamlpos.Shorten(key.Value), issuerRows, &e)
+		if e.domain == nil && v.Kind == yamlpos.Mapping {
+			c.wrong(key, "the issuer %s has no domain; write its Issuer Domain Name, such as domain: letsencrypt.org", yamlpos.Shorten(key.Value))
 		}
 		if !isIssuerDomain(e.Domain) {
-			c.wrong(e.domain, "%q cannot be an Issuer Domain Name (RFC 8659 4.2)", shorten(e.Domain))
+			c.wrong(e.domain, "%q cannot be an Issuer Domain Name (RFC 8659 4.2); write one such as letsencrypt.org", yamlpos.Shorten(e.Domain))
 		}
 		c.issuers[key.Value] = e.Issuer
 		c.snap.Issuers = append(c.snap.Issuers, e.Issuer)
@@ -197,7 +212,7 @@ func isIssuerDomain(s string) bool {
 }
 
 // issuer resolves a key of `issuers`. Whatever a key looks like, it is a text.
-func (c *compiler) issuer(n *yaml.Node) *Issuer {
+func (c *compiler) issuer(n *yamlpos.Node) *Issuer {
 	key := c.text(n, "an issuer")
 	if key == "" {
 		return nil
@@ -206,7 +221,11 @@ func (c *compiler) issuer(n *yaml.Node) *Issuer {
 		return issuer
 	}
 	if (key == "none" || key == "any") && len(c.snap.Issuers) > 0 {
-		c.wrong(n, "%s stands alone, not in a list; write it without the brackets", key)
+		c.wrong(n, "%[1]s is not an issuer in a list; write %[1]s without the brackets", key)
+		return nil
+	}
+	if of := c.issuerOf(key); of != nil {
+		c.wrong(n, "%s is the domain of the issuer %s (%v), which is named by its key; write %s", yamlpos.Shorten(key), yamlpos.Shorten(of.Key), of.Pos, yamlpos.Shorten(of.Key))
 		return nil
 	}
 	if c.known == nil {
@@ -214,11 +233,25 @@ func (c *compiler) issuer(n *yaml.Node) *Issuer {
 			c.known = append(c.known, issuer.Key)
 		}
 	}
-	c.wrong(n, "the issuer %q is not declared under issuers%s", shorten(key), c.meant(key, c.known))
+	c.wrong(n, "the issuer %q is not declared under issuers%s", yamlpos.Shorten(key), c.meant(key, c.known))
 	return nil
 }
 
-func (c *compiler) readDefault(key, v *yaml.Node) {
+// issuerOf returns the first issuer with an Issuer Domain Name, nil where there is none.
+func (c *compiler) issuerOf(domain string) *Issuer {
+	if c.domains == nil {
+		c.domains = make(map[string]*Issuer, len(c.snap.Issuers))
+		for _, issuer := range slices.Backward(c.snap.Issuers) {
+			c.domains[issuerKey(issuer.Domain)] = issuer
+		}
+		delete(c.domains, "")
+	}
+	return c.domains[issuerKey(domain)]
+}
+
+func issuerKey(domain string) string { return strings.ToLower(strings.TrimSuffix(domain, ".")) }
+
+func (c *compiler) readDefault(key, v *yamlpos.Node) {
 	own := c.readSpec(v, "default", "default", c.pos(key))
 	c.fallback = own.over(c.root)
 	c.checkOpen(c.fallback, c.root)
@@ -226,43 +259,43 @@ func (c *compiler) readDefault(key, v *yaml.Node) {
 	c.snap.fallback = c.newNode("", c.fallback)
 }
 
-// zoneSpec is what a zone says: what each node does, and what only a zone has.
+// zoneSpec is a zone of the file: the keys of each node, and those that only a zone has.
 type zoneSpec struct {
 	spec
 	zone  *Zone
-	names *yaml.Node
+	names *yamlpos.Node
 }
 
 var zoneRows = func() map[string]row[zoneSpec] {
 	rows := map[string]row[zoneSpec]{
-		"nameservers": func(c *compiler, z *zoneSpec, _, v *yaml.Node) {
+		"nameservers": func(c *compiler, z *zoneSpec, _, v *yamlpos.Node) {
 			z.zone.Nameservers = c.readNameservers(v, z.zone.Name)
 		},
-		"names": func(_ *compiler, z *zoneSpec, _, v *yaml.Node) { z.names = v },
+		"names": func(_ *compiler, z *zoneSpec, _, v *yamlpos.Node) { z.names = v },
 	}
 	for key, read := range specRows {
-		rows[key] = func(c *compiler, z *zoneSpec, key, v *yaml.Node) { read(c, &z.spec, key, v) }
+		rows[key] = func(c *compiler, z *zoneSpec, key, v *yamlpos.Node) { read(c, &z.spec, key, v) }
 	}
 	return rows
 }()
 
 // readZones reads all zones before it compiles the first, so that each knows the others.
-func (c *compiler) readZones(n *yaml.Node) {
+func (c *compiler) readZones(n *yamlpos.Node) {
 	var all []*zoneSpec
-	c.pairs(n, "zones", func(key, v *yaml.Node) {
+	c.pairs(n, "zones", func(key, v *yamlpos.Node) {
 		name, ok := c.domain(key, key.Value, "the zone")
 		if !ok {
 			return
 		}
 		if first := c.snap.zones[name]; first != nil {
-			c.wrong(key, "the zone %s stands twice; the first is in line %d", terminal.Bare(name), first.Pos.Line)
+			c.wrong(key, "the zone %s is listed twice, first in line %d; remove one", dnsname.Bare(name), first.Pos.Line)
 			return
 		}
 		z := &zoneSpec{zone: &Zone{Name: name, Pos: c.pos(key)}, spec: spec{owner: name, pos: c.pos(key)}}
 		fields(c, v, "the zone "+key.Value, zoneRows, z)
 		c.snap.zones[name] = z.zone
 		c.snap.Zones = append(c.snap.Zones, z.zone)
-		if v.Kind == yaml.MappingNode {
+		if v.Kind == yamlpos.Mapping {
 			all = append(all, z)
 		}
 	})
@@ -274,13 +307,13 @@ func (c *compiler) readZones(n *yaml.Node) {
 	slices.SortFunc(c.snap.Zones, func(a, b *Zone) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// named is an entry of `names`.
-type named struct {
+// nameEntry is an entry of `names`.
+type nameEntry struct {
 	name       string
-	key, value *yaml.Node
+	key, value *yamlpos.Node
 }
 
-// compileZone makes the zone's nodes, each from its own words over those of the node above it.
+// compileZone makes the zone's nodes, each from its own keys over those of the node above it.
 func (c *compiler) compileZone(z *zoneSpec) {
 	base := c.root
 	if c.fallback != nil {
@@ -291,14 +324,14 @@ func (c *compiler) compileZone(z *zoneSpec) {
 	if z.names == nil {
 		return
 	}
-	var names []named
-	c.pairs(z.names, "names", func(key, v *yaml.Node) {
+	var names []nameEntry
+	c.pairs(z.names, "names", func(key, v *yamlpos.Node) {
 		if name, ok := c.nodeName(z.zone, key); ok {
-			names = append(names, named{name, key, v})
+			names = append(names, nameEntry{name, key, v})
 		}
 	})
 	// A parent has fewer labels than its children, so it is made before them.
-	slices.SortStableFunc(names, func(a, b named) int { return cmp.Compare(dns.CountLabel(a.name), dns.CountLabel(b.name)) })
+	slices.SortStableFunc(names, func(a, b nameEntry) int { return cmp.Compare(dns.CountLabel(a.name), dns.CountLabel(b.name)) })
 	z.zone.nodes = make(map[string]*Node, len(names)+1)
 	z.zone.nodes[z.zone.Name] = z.zone.apex
 	specs := make(map[string]*spec, len(names)+1)
@@ -308,7 +341,7 @@ func (c *compiler) compileZone(z *zoneSpec) {
 			return
 		}
 		if first := z.zone.nodes[one.name]; first != nil {
-			c.wrong(one.key, "the name %s stands twice; the first is in line %d", shorten(one.key.Value), first.Pos.Line)
+			c.wrong(one.key, "the name %s is listed twice, first in line %d; remove one", yamlpos.Shorten(one.key.Value), first.Pos.Line)
 			continue
 		}
 		above := specs[z.zone.Closest(one.name).Name]
@@ -319,24 +352,24 @@ func (c *compiler) compileZone(z *zoneSpec) {
 	}
 	for _, one := range names {
 		if _, ok := z.zone.Alias(one.name); ok {
-			c.wrong(one.key, "%s is an alias by challenge, so it can never answer CAA (RFC 1034 3.6.2); take the node away", terminal.Bare(one.name))
+			c.wrong(one.key, "%s is an alias by challenge, so it can never answer CAA (RFC 1034 3.6.2); remove the node", dnsname.Bare(one.name))
 		}
 	}
 }
 
-func (c *compiler) nodeName(z *Zone, key *yaml.Node) (string, bool) {
+func (c *compiler) nodeName(z *Zone, key *yamlpos.Node) (string, bool) {
 	text := key.Value
 	if text == "*" || strings.HasPrefix(text, "*.") {
 		base := strings.TrimPrefix(strings.TrimPrefix(text, "*"), ".")
-		where := fmt.Sprintf("at %q", shorten(base))
+		where := fmt.Sprintf("at %q", yamlpos.Shorten(base))
 		if base == "" {
 			where = "at the zone itself"
 		}
-		c.wrong(key, "a node named %s is never asked: for a wildcard a CA asks CAA at the name without the `*.` (RFC 8659 3); write issuewild %s", shorten(text), where)
+		c.wrong(key, "no CA asks for CAA at %s: for a wildcard it asks at the name without the `*.` (RFC 8659 3); write issuewild %s", yamlpos.Shorten(text), where)
 		return "", false
 	}
 	if text == "@" || text == "." {
-		c.wrong(key, "%s is the zone itself: its keys stand directly under the zone", text)
+		c.wrong(key, "%s is the zone itself; write its keys directly under the zone", text)
 		return "", false
 	}
 	relative, ok := c.domain(key, text, "the name")
@@ -344,38 +377,38 @@ func (c *compiler) nodeName(z *Zone, key *yaml.Node) (string, bool) {
 		return "", false
 	}
 	if relative == z.Name {
-		c.wrong(key, "names are relative to their zone, and %s is the zone itself: its keys stand directly under the zone", text)
+		c.wrong(key, "names are relative to their zone, and %s is the zone itself; write its keys directly under the zone", text)
 		return "", false
 	}
 	if z.Name != "." && strings.HasSuffix(relative, "."+z.Name) {
-		c.wrong(key, "names are relative to their zone: %s would be %s.%s; write %q", text, terminal.Bare(relative), terminal.Bare(z.Name), strings.TrimSuffix(relative, "."+z.Name))
+		c.wrong(key, "names are relative to their zone, and %s would be %s.%s; write %q", text, dnsname.Bare(relative), dnsname.Bare(z.Name), strings.TrimSuffix(relative, "."+z.Name))
 		return "", false
 	}
-	full := relative + strings.TrimPrefix(z.Name, ".")
-	if len(full) > maxName {
-		c.wrong(key, "the name %s is too long in the zone %s: at most 255 octets", shorten(text), terminal.Bare(z.Name))
+	full := dnsname.Join(relative, z.Name)
+	if !dnsname.Valid(full) {
+		c.wrong(key, "the name %s is too long in the zone %s; write one that has at most 253 octets with the zone", yamlpos.Shorten(text), dnsname.Bare(z.Name))
 		return "", false
 	}
 	if other := c.snap.Covering(full); other != nil && other != z {
-		c.wrong(key, "%s lies in the zone %s, which the file lists in line %d and which answers for it; move the name there", terminal.Bare(full), terminal.Bare(other.Name), other.Pos.Line)
+		c.wrong(key, "%s is in the zone %s, which the file lists in line %d; move the name there", dnsname.Bare(full), dnsname.Bare(other.Name), other.Pos.Line)
 		return "", false
 	}
 	return full, true
 }
 
-// node makes one node of a zone, from what it says itself and what it says with its parent's words.
+// node makes one node of a zone, from its own keys, and from those with its parent's.
 func (c *compiler) node(z *Zone, name string, own, merged, parent *spec) *Node {
 	c.checkOpen(merged, parent)
 	c.checkCritical(merged, own.critical)
 	node := c.newNode(name, merged)
 	node.Zone = z
-	switch said := merged.challenge; {
-	case said == nil || said.template == "":
+	switch alias := merged.challenge; {
+	case alias == nil || alias.template == "":
 	case z.PolicyOnly():
-		node.Challenge = said.template
-		c.challenge = append(c.challenge, challengeUse{said.template, said.pos})
-	case said.owner == name:
-		c.add(said.pos, "challenge needs a zone with nameservers: in %s the next plugin holds the names", terminal.Bare(z.Name))
+		node.Challenge = alias.template
+		c.challenge = append(c.challenge, challengeUse{alias.template, alias.pos})
+	case alias.owner == name:
+		c.Add(alias.pos, "challenge needs a zone with nameservers, and in %s the next plugin has the names; write nameservers, or remove challenge", dnsname.Bare(z.Name))
 	}
 	return node
 }
@@ -433,33 +466,33 @@ func (c *compiler) has(list []string, entry string) bool {
 }
 
 var nameserverRows = map[string]row[Nameserver]{
-	"name":      func(c *compiler, ns *Nameserver, _, v *yaml.Node) { ns.Name, _ = c.name(v, "the name server") },
-	"addresses": func(c *compiler, ns *Nameserver, _, v *yaml.Node) { ns.Addresses = c.readAddresses(v) },
+	"name":      func(c *compiler, ns *Nameserver, _, v *yamlpos.Node) { ns.Name, _ = c.name(v, "the name server") },
+	"addresses": func(c *compiler, ns *Nameserver, _, v *yamlpos.Node) { ns.Addresses = c.readAddresses(v) },
 }
 
-func (c *compiler) readAddresses(v *yaml.Node) []netip.Addr {
+func (c *compiler) readAddresses(v *yamlpos.Node) []netip.Addr {
 	var out []netip.Addr
 	var seen distinct[netip.Addr]
-	for _, item := range c.list(v, "addresses") {
+	for item := range c.list(v, "addresses") {
 		addr, err := netip.ParseAddr(item.Value)
 		switch {
 		case err != nil || addr.Zone() != "" || addr.Is4In6() || !isText(item):
-			c.wrong(item, "%s is not an IP address", kind(item))
+			c.wrong(item, "%s is not an IP address; write one such as 192.0.2.1 or 2001:db8::1", kind(item))
 		case !seen.add(addr):
-			c.wrong(item, "%s stands twice in addresses", addr)
+			c.wrong(item, "%s is listed twice in addresses; remove one", addr)
 		}
 		out = append(out, addr)
 	}
-	if v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
-		c.wrong(v, "addresses is an empty list; leave it out if there is nothing to name")
+	if v.Kind == yamlpos.Sequence && v.Len() == 0 {
+		c.wrong(v, "addresses is an empty list; list an entry, or leave the key out")
 	}
 	return out
 }
 
-func (c *compiler) readNameservers(n *yaml.Node, zone string) []Nameserver {
+func (c *compiler) readNameservers(n *yamlpos.Node, zone string) []Nameserver {
 	var out []Nameserver
 	var seen distinct[string]
-	for _, item := range c.list(n, "nameservers") {
+	for item := range c.list(n, "nameservers") {
 		ns := Nameserver{Pos: c.pos(item)}
 		if !fields(c, item, "a name server", nameserverRows, &ns) {
 			continue
@@ -467,20 +500,20 @@ func (c *compiler) readNameservers(n *yaml.Node, zone string) []Nameserver {
 		inside := dns.IsSubDomain(zone, ns.Name)
 		switch {
 		case ns.Name == "":
-			c.wrong(item, "a name server needs a name")
+			c.wrong(item, "a name server has no name; write {name: NAME}")
 		case inside && len(ns.Addresses) == 0:
-			c.wrong(item, "%s lies in the zone, so nobody else can say its addresses; add addresses", terminal.Bare(ns.Name))
+			c.wrong(item, "%s is in the zone, and no other server has its addresses; add addresses", dnsname.Bare(ns.Name))
 		case !inside && len(ns.Addresses) > 0:
-			c.wrong(item, "%s lies outside of the zone, whose answers cannot give its addresses; take them away", terminal.Bare(ns.Name))
+			c.wrong(item, "%s is not in the zone, so the zone cannot answer its addresses; remove them", dnsname.Bare(ns.Name))
 		case strings.HasPrefix(ns.Name, acmeLabel):
-			c.wrong(item, "a name server cannot be called %s, which challenges use", terminal.Bare(ns.Name))
+			c.wrong(item, "a name server cannot have the name %s, which challenges use; write another name", dnsname.Bare(ns.Name))
 		case !seen.add(ns.Name):
-			c.wrong(item, "the name server %s stands twice", terminal.Bare(ns.Name))
+			c.wrong(item, "the name server %s is listed twice; remove one", dnsname.Bare(ns.Name))
 		}
 		out = append(out, ns)
 	}
-	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
-		c.wrong(n, "nameservers is empty; leave it out if the next plugin holds the zone")
+	if n.Kind == yamlpos.Sequence && n.Len() == 0 {
+		c.wrong(n, "nameservers is an empty list; leave it out if the next plugin has the zone")
 	}
 	return out
 }
@@ -494,7 +527,7 @@ func (c *compiler) checkNameservers() {
 			if ns.Name == "" || holder == nil || holder == z || !holder.PolicyOnly() || c.addresses(holder, ns.Name) {
 				continue
 			}
-			c.add(ns.Pos, "%s lies in the zone %s, which this policy synthesises and which has no address of it; list it there with addresses, or name a server that another zone holds", terminal.Bare(ns.Name), terminal.Bare(holder.Name))
+			c.Add(ns.Pos, "%s is in the zone %s, which this policy alone defines and which has no address of it; list it there with addresses, or use a server in another zone", dnsname.Bare(ns.Name), dnsname.Bare(holder.Name))
 		}
 	}
 }
@@ -514,17 +547,17 @@ func (c *compiler) addresses(z *Zone, name string) bool {
 
 // checkChallenges refuses aliases into a zone that the policy itself synthesises: no TXT is there.
 func (c *compiler) checkChallenges() {
-	told := map[Position]bool{}
+	refused := map[Position]bool{}
 	for _, use := range c.challenge {
 		target := strings.ReplaceAll(use.target, "{name}", "name")
-		if into := c.snap.Covering(target); into != nil && into.PolicyOnly() && !told[use.pos] {
-			told[use.pos] = true
-			c.add(use.pos, "challenge leads into %s, which this policy synthesises and which holds no TXT; point it at a zone that the ACME client can write", terminal.Bare(into.Name))
+		if into := c.snap.Covering(target); into != nil && into.PolicyOnly() && !refused[use.pos] {
+			refused[use.pos] = true
+			c.Add(use.pos, "challenge points into %s, which this policy alone defines and which has no TXT record; point it into a zone that the ACME client may write to", dnsname.Bare(into.Name))
 		}
 	}
 }
 
-// checkUse tells of issuers that are declared and can issue nowhere.
+// checkUse refuses issuers that are declared and can issue nowhere.
 func (c *compiler) checkUse() {
 	var may func(*Issuer) bool // found out when an issuer needs it
 	for _, issuer := range c.snap.Issuers {
@@ -535,68 +568,74 @@ func (c *compiler) checkUse() {
 			may = c.mayIssue()
 		}
 		if !may(issuer) {
-			c.add(issuer.Pos, "the issuer %s is declared but may issue nowhere; name it in an issue, or take it away", shorten(issuer.Key))
+			c.Add(issuer.Pos, "the issuer %s is declared but may issue nowhere; list it in an issue, or remove it", yamlpos.Shorten(issuer.Key))
 		}
 	}
 }
 
-// mayIssue says whether an issuer that no grant names may issue all the same: where a set is open to
+// mayIssue returns whether an issuer that no grant lists may issue all the same: where a set is open to
 // anyone, or a property is written out. The sets are read once, for all issuers.
 func (c *compiler) mayIssue() func(*Issuer) bool {
-	named, open := map[string]bool{}, false
+	listed, open := map[string]bool{}, false
 	for _, rrset := range c.interned {
-		for _, req := range []issuance.Request{{}, {Wildcard: true}, {Type: issuance.SMIME}, {Type: issuance.VMC}} {
+		for _, tag := range issuance.Tags {
+			if !tag.Grants {
+				continue
+			}
 			if !c.work.Take(1 + len(rrset)) {
 				break
 			}
-			domains, anyone := issuance.Named(rrset, req, issuance.Lax)
+			req := tag.Request()
+			domains, anyone := issuance.Permitted(rrset, req, issuance.Lax)
 			open = open || anyone && len(rrset) > 0 && req.Type == issuance.TLS
 			for _, domain := range domains {
-				named[domain] = true
+				listed[domain] = true
 			}
 		}
 	}
-	return func(issuer *Issuer) bool { return open || named[strings.ToLower(issuer.Domain)] }
+	return func(issuer *Issuer) bool { return open || listed[strings.ToLower(issuer.Domain)] }
 }
 
 // certificateEntry is an entry of `certificates` while it is read.
 type certificateEntry struct {
 	Certificate
-	names, account, method *yaml.Node
+	names, account, method *yamlpos.Node
 }
 
 var certificateRows = map[string]row[certificateEntry]{
-	"names":  func(_ *compiler, e *certificateEntry, _, v *yaml.Node) { e.names = v },
-	"issuer": func(c *compiler, e *certificateEntry, _, v *yaml.Node) { e.Issuer = c.issuer(v) },
-	"account": func(c *compiler, e *certificateEntry, _, v *yaml.Node) {
+	"names":  func(_ *compiler, e *certificateEntry, _, v *yamlpos.Node) { e.names = v },
+	"issuer": func(c *compiler, e *certificateEntry, _, v *yamlpos.Node) { e.Issuer = c.issuer(v) },
+	"account": func(c *compiler, e *certificateEntry, _, v *yamlpos.Node) {
 		e.account, e.Account = v, c.matching(v, "account", account)
 	},
-	"method": func(c *compiler, e *certificateEntry, _, v *yaml.Node) {
+	"method": func(c *compiler, e *certificateEntry, _, v *yamlpos.Node) {
 		e.method, e.Method = v, c.matching(v, "method", method)
 	},
-	"type": func(c *compiler, e *certificateEntry, _, v *yaml.Node) { e.Type = c.readType(v) },
+	"type": func(c *compiler, e *certificateEntry, _, v *yamlpos.Node) { e.Type = c.readType(v) },
 }
 
-func (c *compiler) readCertificates(n *yaml.Node) {
-	for _, item := range c.list(n, "certificates") {
+func (c *compiler) readCertificates(n *yamlpos.Node) {
+	for item := range c.list(n, "certificates") {
 		var e certificateEntry
 		fine := fields(c, item, "an entry of certificates", certificateRows, &e)
 		switch {
-		case item.Kind != yaml.MappingNode:
+		case item.Kind != yamlpos.Mapping:
 			continue
 		case e.Issuer == nil && fine:
-			c.wrong(item, "an entry of certificates names no issuer")
+			c.wrong(item, "an entry of certificates has no issuer; write issuer: KEY")
 		case e.Issuer != nil && e.Type == issuance.TLS:
 			c.checkDeclared(&e)
 		}
 		if e.names == nil {
-			c.wrong(item, "an entry of certificates has no names")
+			c.wrong(item, "an entry of certificates has no names; write names: [NAME]")
 			continue
 		}
-		if e.names.Kind == yaml.SequenceNode && len(e.names.Content) == 0 {
-			c.wrong(e.names, "an entry of certificates has no names")
+		if e.names.Kind == yamlpos.Sequence && e.names.Len() == 0 {
+			c.wrong(e.names, "an entry of certificates has no names; write names: [NAME]")
 		}
-		for _, name := range c.list(e.names, "names") {
+		// Grown one by one they would take five times the memory.
+		c.snap.Certificates = slices.Grow(c.snap.Certificates, min(e.names.Len(), MaxIssuances-len(c.snap.Certificates)))
+		for name := range c.list(e.names, "names") {
 			c.certificate(e.Certificate, name)
 		}
 	}
@@ -608,18 +647,18 @@ func (c *compiler) checkDeclared(e *certificateEntry) {
 		c.declared(e.account, "account", account, e.Issuer.Accounts)
 	}
 	if e.method != nil {
-		c.declared(e.method, "method", method, e.Issuer.Methods)
+		c.declaredMethod(e.method, e.Issuer)
 	}
 }
 
-func (c *compiler) certificate(cert Certificate, n *yaml.Node) {
+func (c *compiler) certificate(cert Certificate, n *yamlpos.Node) {
 	text := c.text(n, "a name")
 	host, wildcard := strings.CutPrefix(text, "*.")
 	if text == "" {
 		return
 	}
 	if wildcard && cert.Type != issuance.TLS {
-		c.wrong(n, "only TLS certificates have wildcards; write %s", shorten(host))
+		c.wrong(n, "only TLS certificates have wildcards; write %s", yamlpos.Shorten(host))
 		return
 	}
 	name, ok := c.domain(n, host, "the name")
@@ -627,9 +666,9 @@ func (c *compiler) certificate(cert Certificate, n *yaml.Node) {
 		return
 	}
 	if cert.Type == issuance.TLS {
-		for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
+		for _, label := range dns.SplitDomainName(name) {
 			if err := issuance.CertificateLabel(label); err != nil {
-				c.wrong(n, "%s %v", shorten(text), err)
+				c.wrong(n, "%s %v; remove the name", yamlpos.Shorten(text), err)
 				return
 			}
 		}
@@ -640,12 +679,12 @@ func (c *compiler) certificate(cert Certificate, n *yaml.Node) {
 	}
 	if c.snap.Covering(name) == nil && c.fallback == nil {
 		meant := ""
-		if c.guesses++; c.guesses <= MaxGuesses {
+		if c.mayGuess() {
 			if z := c.snap.Meant(name); z != nil {
-				meant = fmt.Sprintf("; did you mean a name in the zone %s (%v)?", strings.TrimSuffix(z.Name, "."), z.Pos)
+				meant = fmt.Sprintf("; did you mean a name in the zone %s (%v)?", dnsname.Bare(z.Name), z.Pos)
 			}
 		}
-		c.wrong(n, "%s lies in no zone of the file, so it cannot be proved; list its zone, or take it away%s", shorten(text), meant)
+		c.wrong(n, "%s is in no zone of the file, so nothing proves that it can be issued; list its zone, or remove the name%s", yamlpos.Shorten(text), meant)
 		return
 	}
 	c.snap.Certificates = append(c.snap.Certificates, cert)
@@ -676,7 +715,7 @@ func (c *compiler) requires(cert *Certificate) bool {
 	return c.issuances.within() && c.proofs.within()
 }
 
-// governing is the node whose RRset applies to a name, nil if no node's does.
+// governing returns the node whose RRset applies to a name, nil if no node's does.
 func (c *compiler) governing(name string) *Node {
 	if z := c.snap.Covering(name); z != nil && z.apex != nil {
 		return z.Closest(name)
@@ -687,29 +726,40 @@ func (c *compiler) governing(name string) *Node {
 // count adds to a tally, and refuses what goes over its limit.
 func (c *compiler) count(t *tally, n int, pos Position) {
 	if t.add(n) {
-		c.add(pos, "%s", t.limit.over(t.size))
+		c.Add(pos, "%s", t.limit.over(t.size))
 	}
 }
 
-var certificateTypes = map[string]issuance.CertificateType{
-	issuance.TLS.String(): issuance.TLS, issuance.SMIME.String(): issuance.SMIME, issuance.VMC.String(): issuance.VMC,
+// alternatives lists values for people: "tls, smime or vmc".
+func alternatives[T fmt.Stringer](values []T) string {
+	var text strings.Builder
+	for i, v := range values {
+		switch i {
+		case 0:
+		case len(values) - 1:
+			text.WriteString(" or ")
+		default:
+			text.WriteString(", ")
+		}
+		text.WriteString(v.String())
+	}
+	return text.String()
 }
 
-func (c *compiler) readType(n *yaml.Node) issuance.CertificateType {
-	t, ok := certificateTypes[n.Value]
+func (c *compiler) readType(n *yamlpos.Node) issuance.CertificateType {
+	t, ok := issuance.ParseType(n.Value)
 	if !ok || !isText(n) {
-		c.wrong(n, "type is tls, smime or vmc, not %s", kind(n))
+		c.wrong(n, "type must be %s, not %s", alternatives(issuance.CertificateTypes()), kind(n))
 	}
 	return t
 }
 
-// digest gives the snapshot its revision and the zones their serials, from what they say alone.
+// digest gives the snapshot its revision and the zones their digests, from what they say alone.
 func (c *compiler) digest() {
 	h := sha256.New()
 	for _, z := range c.snap.Zones {
-		sum := z.digest()
-		z.Serial = serialOf(sum)
-		h.Write(sum[:])
+		z.Digest = z.digest()
+		h.Write(z.Digest[:])
 	}
 	if d := c.snap.fallback; d != nil {
 		h.Write([]byte("default\n"))
@@ -739,5 +789,3 @@ func (n *Node) digest(h io.Writer) {
 		fmt.Fprintf(h, "%d %s %q\n", p.Flags, p.Tag, p.Value)
 	}
 }
-
-func serialOf(sum [sha256.Size]byte) uint32 { return max(binary.BigEndian.Uint32(sum[:4]), 1) }

@@ -35,7 +35,7 @@ func TestLanguage(t *testing.T) {
 	const both = issuers + "default: {issue: [le, dc]}\n"
 	const bound = "; accounturi=acct:1@dc; validationmethods=dns-01,http-01 | 0 issue digicert.com; accounturi=acct:2@dc; validationmethods=dns-01,http-01"
 	for _, c := range []struct{ sentence, text, name, want string }{
-		{"ttl: one hour unless it is said", "version: 1\nzones: {a.example: {issue: none}}\n", "a.example.", "3600 | 0 issue ;"},
+		{"ttl: one hour unless it is given", "version: 1\nzones: {a.example: {issue: none}}\n", "a.example.", "3600 | 0 issue ;"},
 		{"ttl: of the file", "version: 1\nttl: 2h\nzones: {a.example: {issue: none}}\n", "a.example.", "7200 | 0 issue ;"},
 		{"ttl: of default before that of the file", "version: 1\nttl: 2h\ndefault: {issue: none, ttl: 3h}\nzones: {a.example: {}}\n", "a.example.", "10800 | 0 issue ;"},
 		{"ttl: per node", "version: 1\nttl: 2h\nzones: {a.example: {issue: none, ttl: 90s, names: {b: {ttl: 60}}}}\n", "b.a.example.", "60 | 0 issue ;"},
@@ -51,7 +51,7 @@ func TestLanguage(t *testing.T) {
 		{"default: there is none", "version: 1\nzones: {a.example: {issue: none}}\n", "b.example.", "nothing"},
 		{"zones: issue, issuewild, issuemail, issuevmc", one + "zones: {a.example: {issuevmc: none, issuemail: [le], issuewild: [le], issue: none}}\n", "a.example.", "3600 | 0 issue ; | 0 issuewild letsencrypt.org | 0 issuemail letsencrypt.org | 0 issuevmc ;"},
 		{"issuemail: accounts and methods of TLS do not bind it", both + "zones: {a.example: {issue: [le], issuemail: [dc]}}\n", "a.example.", "3600 | 0 issue letsencrypt.org | 0 issuemail digicert.com"},
-		{"issuemail: unless they are said there", both + "zones: {a.example: {issue: [le], issuemail: [{issuer: dc, accounts: [\"acct:2@dc\"]}]}}\n", "a.example.", "3600 | 0 issue letsencrypt.org | 0 issuemail digicert.com; accounturi=acct:2@dc"},
+		{"issuemail: unless they are given there", both + "zones: {a.example: {issue: [le], issuemail: [{issuer: dc, accounts: [\"acct:2@dc\"]}]}}\n", "a.example.", "3600 | 0 issue letsencrypt.org | 0 issuemail digicert.com; accounturi=acct:2@dc"},
 		{"critical: flag 128", "version: 1\nzones: {a.example: {issue: none, issuewild: none, critical: [issuewild]}}\n", "a.example.", "3600 | 0 issue ; | 128 issuewild ;"},
 		{"critical: with the tag's case folded, beside the property's own flags", "version: 1\nzones: {a.example: {issue: none, critical: [Future], properties: [{flags: 2, tag: Future, value: x}]}}\n", "a.example.", "3600 | 0 issue ; | 130 future x"},
 		{"critical: inherited, so that a name's own issuewild gets it", "version: 1\nzones: {a.example: {issue: none, issuewild: none, critical: [issuewild], names: {b: {issuewild: none}}}}\n", "b.a.example.", "3600 | 0 issue ; | 128 issuewild ;"},
@@ -96,10 +96,10 @@ func TestCertificates(t *testing.T) {
 		"  - {names: [bücher.example], issuer: le, type: smime}\n"+
 		"  - {names: [bücher.example], issuer: le, type: vmc}\n")
 	want := []Certificate{
-		{Name: "www.xn--bcher-kva.example.", Account: "a:1", Method: "dns-01", Pos: Position{"caa.yaml", 6, 14}},
-		{Name: "xn--bcher-kva.example.", Wildcard: true, Account: "a:1", Method: "dns-01", Pos: Position{"caa.yaml", 6, 35}},
-		{Name: "xn--bcher-kva.example.", Type: issuance.SMIME, Pos: Position{"caa.yaml", 7, 14}},
-		{Name: "xn--bcher-kva.example.", Type: issuance.VMC, Pos: Position{"caa.yaml", 8, 14}},
+		{Name: "www.xn--bcher-kva.example.", Account: "a:1", Method: "dns-01", Pos: Position{File: "caa.yaml", Line: 6, Column: 14}},
+		{Name: "xn--bcher-kva.example.", Wildcard: true, Account: "a:1", Method: "dns-01", Pos: Position{File: "caa.yaml", Line: 6, Column: 35}},
+		{Name: "xn--bcher-kva.example.", Type: issuance.SMIME, Pos: Position{File: "caa.yaml", Line: 7, Column: 14}},
+		{Name: "xn--bcher-kva.example.", Type: issuance.VMC, Pos: Position{File: "caa.yaml", Line: 8, Column: 14}},
 	}
 	if len(s.Certificates) != len(want) {
 		t.Fatalf("%d certificates", len(s.Certificates))
@@ -133,7 +133,7 @@ func TestSources(t *testing.T) {
 	if made.Owner != "default" || made.Pos.Line != 11 {
 		t.Errorf("a zone made from default has its issue from %+v", made)
 	}
-	for name, places := range map[string]Position{"example.org.": {"caa.yaml", 17, 16}, "dev.example.org.": {"caa.yaml", 17, 16}} {
+	for name, places := range map[string]Position{"example.org.": {File: "caa.yaml", Line: 17, Column: 16}, "dev.example.org.": {File: "caa.yaml", Line: 17, Column: 16}} {
 		for _, src := range s.Covering(name).Node(name).Sources {
 			if src.Key == "issuewild" && (src.Critical == nil || *src.Critical != places) {
 				t.Errorf("%s: issuewild is critical by %v", name, src.Critical)

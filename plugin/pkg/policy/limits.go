@@ -1,9 +1,13 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
 
-// Limit is one bound of what a policy may be. What is over it is refused before it costs more: a file that
-// somebody else wrote must not take the server's memory or time away from what it serves.
+	"github.com/coredns-caa/caa/plugin/pkg/yamlpos"
+)
+
+// Limit is one bound of a policy. A policy over it is refused before it costs more: a file that somebody else wrote must not
+// take memory or time away from what the server serves.
 type Limit struct {
 	Name string // for people and the manual
 	Most int
@@ -20,7 +24,7 @@ type Limit struct {
 const (
 	// MaxSize is the largest policy file that is read, in octets.
 	MaxSize = 16 << 20
-	// MaxEntries bounds the syntax tree, whose nodes take 160 octets and more.
+	// MaxEntries bounds the syntax tree, whose nodes take 50 octets and their text.
 	MaxEntries = 1_500_000
 	// MaxNames bounds what is kept for each name, in the policy and where it is served.
 	MaxNames = 250_000
@@ -31,39 +35,37 @@ const (
 	// MaxProofs bounds the product of those and the records of their names.
 	MaxProofs = 20_000_000
 	// MaxErrors is how many errors, refusals and warnings are kept.
-	MaxErrors = 1000
+	MaxErrors = yamlpos.MaxErrors
 
 	// maxDepth is deeper than the language ever nests.
 	maxDepth = 16
-	// shownErrors is how many errors are printed.
-	shownErrors = 100
 )
 
 var (
 	limitSize = Limit{Name: "size", Most: MaxSize, Unit: "octets",
 		Why: "four times what 100,000 names need", Do: "split the policy over several servers"}
 	limitEntries = Limit{Name: "entries", Most: MaxEntries, Unit: "entries of lists and mappings",
-		Why: "fifteen for each of 100,000 names; each takes some 200 octets of memory", Do: "split the policy over several servers"}
+		Why: "fifteen for each of 100,000 names; each takes some 100 octets of memory", Do: "split the policy over several servers"}
 	limitDepth = Limit{Name: "depth", Most: maxDepth, Unit: "levels",
 		Why: "deeper than the language ever nests", Do: "check the indentation and the brackets"}
 	limitNames = Limit{Name: "names", Most: MaxNames, Unit: "zones and names",
-		Why: "each takes some 1,000 octets of memory, and more once it is served", Do: "leave out names that say what their zone says, or split the policy over several servers"}
+		Why: "each takes some 1,000 octets of memory, and more once it is served", Do: "leave out names that inherit all from their zone, or split the policy over several servers"}
 	limitPublished = Limit{Name: "published", Most: MaxPublished, Free: 8 << 20, Each: 128, Unit: "octets of CAA records, counted at each name that has them",
-		Why: "500 for each of 250,000 names", Do: "declare fewer accounts and properties, or say them at the names that need them and not in default"}
+		Why: "500 for each of 250,000 names", Do: "declare fewer accounts and properties, or write them at the names that need them and not in default"}
 	limitIssuances = Limit{Name: "issuances", Most: MaxIssuances, Free: 20_000, Each: 2, Unit: "required issuances",
-		Why: "a certificate counts once for each account and method of its issuer that it leaves open, and each is proved", Do: "name the account and the method in certificates"}
-	limitProofs = Limit{Name: "proofs", Most: MaxProofs, Free: 250_000, Each: 4, Unit: "records that required issuances are held against, equal RRsets once",
-		Why: "each required issuance is held against each record of its name, in three readings; so many take some seconds", Do: "name the account and the method in certificates, or declare fewer accounts"}
+		Why: "a certificate counts once for each account and method of its issuer that it leaves open, and each is proved", Do: "write the account and the method in certificates"}
+	limitProofs = Limit{Name: "proofs", Most: MaxProofs, Free: 250_000, Each: 4, Unit: "records that required issuances are compared with, equal RRsets once",
+		Why: "each required issuance is compared with each record of its name, in three dialects; so many take some seconds", Do: "write the account and the method in certificates, or declare fewer accounts"}
 	limitErrors = Limit{Name: "errors", Most: MaxErrors, Unit: "errors, refusals or warnings kept",
-		Why: "more are one mistake made often", Do: "fix the first ones and look again"}
-	limitShown = Limit{Name: "shown", Most: shownErrors, Unit: "lines of errors in the log",
-		Why: "more drown a log", Do: "run caacheck lint, which shows all that are kept"}
+		Why: "more are usually one mistake, repeated", Do: "fix the first ones and look again"}
+	limitShown = Limit{Name: "shown", Most: yamlpos.ShownErrors, Unit: "lines of errors in the log",
+		Why: "more make a log unreadable", Do: "run caacheck lint, which shows all that are kept"}
 
 	// Limits are all of them.
 	Limits = []Limit{limitSize, limitEntries, limitDepth, limitNames, limitPublished, limitIssuances, limitProofs, limitErrors, limitShown}
 )
 
-// of is the limit of a file of a size.
+// of returns the limit of a file of a size.
 func (l Limit) of(size int) int {
 	if l.Each == 0 {
 		return l.Most
@@ -71,7 +73,7 @@ func (l Limit) of(size int) int {
 	return min(l.Most, l.Free+l.Each*size)
 }
 
-// over is the message for what is over the limit of a file of a size.
+// over returns the message for what is over the limit of a file of a size.
 func (l Limit) over(size int) string {
 	return fmt.Sprintf("the policy has more than %s %s; %s", grouped(l.of(size)), l.Unit, l.Do)
 }
@@ -93,7 +95,7 @@ func (t *tally) add(n int) (over bool) {
 	return before && !t.within()
 }
 
-// grouped is a number with its thousands apart.
+// grouped returns a number with commas between its thousands.
 func grouped(n int) string {
 	text := fmt.Sprint(n)
 	for at := len(text) - 3; at > 0; at -= 3 {

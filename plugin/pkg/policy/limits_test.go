@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"runtime"
 	"strings"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/coredns-caa/caa/plugin/pkg/policy/policygen"
 )
@@ -43,14 +40,14 @@ func TestLimits(t *testing.T) {
 			"1:26: nested more than 16 deep; ", "check the indentation and the brackets", true},
 		{"names", func(n int) string {
 			return head + "default: {issue: [le]}\nzones:\n  a.example:\n    names:\n" + lines(n-1, func(i int) string { return fmt.Sprintf("      h%d: {}\n", i) })
-		}, MaxNames, "5:3: the policy has more than 250,000 zones and names; ", "leave out names that say what their zone says, or split the policy over several servers", false},
+		}, MaxNames, "5:3: the policy has more than 250,000 zones and names; ", "leave out names that inherit all from their zone, or split the policy over several servers", false},
 		{"issuances", func(n int) string {
 			return head + "zones: {a.example: {issue: [le]}}\ncertificates:\n- issuer: le\n  names:\n" + strings.Repeat("  - a.example\n", n)
-		}, MaxIssuances, "500007:5: the policy has more than 500,000 required issuances; ", "name the account and the method in certificates", false},
+		}, MaxIssuances, "500007:5: the policy has more than 500,000 required issuances; ", "write the account and the method in certificates", false},
 		{"errors", func(n int) string {
 			return "version: 1\nzones: {}\n" + lines(n, func(i int) string { return fmt.Sprintf("k%d: 1\n", i) })
 		}, MaxErrors,
-			"1002:1: and 1 errors more, of which no more than the first 1000 are kept", "", true},
+			"1002:1: 1 more errors; only the first 1000 are shown", "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			judge := func(n int) (over bool, err error) {
@@ -78,8 +75,8 @@ func TestLimitsBySize(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ shape, want string }{
 		{"accounts times names", "octets of CAA records, counted at each name that has them; declare fewer accounts"},
-		{"accounts times methods times certificates", "required issuances; name the account and the method in certificates"},
-		{"certificates of accounts, each with a set of its own", "records that required issuances are held against, equal RRsets once; name the account"},
+		{"accounts times methods times certificates", "required issuances; write the account and the method in certificates"},
+		{"certificates of accounts, each with a set of its own", "records that required issuances are compared with, equal RRsets once; write the account"},
 	} {
 		for _, shape := range policygen.Shapes {
 			if shape.Name != c.shape {
@@ -90,7 +87,7 @@ func TestLimitsBySize(t *testing.T) {
 			}
 		}
 	}
-	// Twenty accounts and a thousand names that require each of them are no product to be afraid of.
+	// Twenty accounts and a thousand names that require each of them are within the limits.
 	var b strings.Builder
 	b.WriteString("version: 1\nissuers:\n  le:\n    domain: letsencrypt.org\n    methods: [dns-01, http-01]\n    accounts:\n")
 	for i := range 20 {
@@ -124,46 +121,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 	}
 }
 
-// Whatever a text says, its tree has no more than three nodes for each entry that is counted beforehand.
-func TestEntriesBoundNodes(t *testing.T) {
-	t.Parallel()
-	var nodes func(n *yaml.Node) int
-	nodes = func(n *yaml.Node) int {
-		sum := 1
-		for _, child := range n.Content {
-			sum += nodes(child)
-		}
-		return sum
-	}
-	check := func(text []byte) {
-		t.Helper()
-		var doc yaml.Node
-		if yaml.Unmarshal(text, &doc) != nil {
-			return
-		}
-		if got, most := nodes(&doc), 4+3*entries(text); got > most {
-			t.Errorf("%d nodes, and %d entries counted:\n%.300s", got, entries(text), text)
-		}
-	}
-	for _, text := range []string{"a: b", "a:\n- b\n-\tc\n-\n- d: e\n", "{a: b, c: d}", "{a,b,c}", "[a: b, c: d]", "[\"a\":b,'c':d]", "{\"a\":b,\"c\":[d]}", "? a\n: b\n?\tc\n:\td\n", "- - - - a\n", "[[],[],{}]",
-		"{a :b, c : d}", "{? a : b, ? c}", "a: &b c\nd: *b\n", "- ? a\n  : - b\n    - c\n", "!!map {a: b}", "[a,,b]", "{\"a\"\n:b}", "{[a]:b}", "{{a: b}:c}", "-\u00a0a"} {
-		check([]byte(text))
-	}
-	for _, shape := range policygen.Shapes {
-		check([]byte(shape.Text(5_000)))
-	}
-	r := rand.New(rand.NewPCG(1, 1))
-	for seed := range uint64(300) {
-		check(policygen.Text(rand.New(rand.NewPCG(seed, 3)), policygen.Options{Damage: 0.1}))
-		random := make([]byte, r.IntN(40))
-		for i := range random {
-			random[i] = "ab:,-?[]{}\"'& \n\t*!"[r.IntN(18)]
-		}
-		check(random)
-	}
-}
-
-// The largest trees that are read take less than 400 MB while they are judged: 16 MiB of a flat list took two
+// The largest trees that are read take less than 120 MB while they are judged: 16 MiB of a flat list took two
 // gigabytes.
 func TestMemoryIsBounded(t *testing.T) {
 	if testing.Short() {
@@ -180,7 +138,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			file, _ := Parse("caa.yaml", text)
 			runtime.GC()
 			runtime.ReadMemStats(&after)
-			if kept := int(after.HeapAlloc) - int(before.HeapAlloc); kept > 400<<20 {
+			if kept := int(after.HeapAlloc) - int(before.HeapAlloc); kept > 120<<20 {
 				t.Errorf("%s: the tree of %d octets takes %d MB", shape.Name, len(text), kept>>20)
 			} else {
 				t.Logf("%s: the tree of %d octets takes %d MB", shape.Name, len(text), kept>>20)

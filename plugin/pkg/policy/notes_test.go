@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// What is accepted and to be told: a TTL so short that a CA's look-ups from several networks may differ.
+// What is accepted, with a warning: a TTL so short that a CA's look-ups from several networks may differ.
 func TestNotes(t *testing.T) {
 	t.Parallel()
 	for ttl, want := range map[string]string{
 		"30s": "[]",
-		"29s": "[{p.yaml:2:6 short-ttl a ttl of 29s: where the policy changes, a CA's several look-ups of one issuance may meet different answers; 30s is long enough}]",
+		"29s": "[{p.yaml:2:6 short-ttl with a ttl of 29s, the lookups of one issuance may get different answers while the policy changes}]",
 	} {
 		p, err := Load("p.yaml", []byte("version: 1\nttl: "+ttl+"\nissuers: {le: {domain: letsencrypt.org}}\nzones: {example.org: {issue: [le]}}\n"))
 		if err != nil {

@@ -2,14 +2,20 @@ package policy
 
 import (
 	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"go.yaml.in/yaml/v3"
+
+	"github.com/coredns-caa/caa/plugin/pkg/issuance"
+	"github.com/coredns-caa/caa/plugin/pkg/yamlpos"
 )
 
 // compiled is the schema as a strict validator reads it: formats are asserted.
@@ -37,33 +43,35 @@ func unmarshal(t testing.TB, data []byte) any {
 }
 
 // jsonOf is a YAML node as editors hand it to a schema: keys are texts, whatever they look like.
-func jsonOf(t testing.TB, n *yaml.Node) any {
+func jsonOf(t testing.TB, n *yamlpos.Node) any {
 	t.Helper()
 	switch n.Kind {
-	case yaml.MappingNode:
+	case yamlpos.Mapping:
 		object := map[string]any{}
-		for i := 0; i < len(n.Content); i += 2 {
-			object[n.Content[i].Value] = jsonOf(t, n.Content[i+1])
+		for key, value := range n.Pairs() {
+			object[key.Value] = jsonOf(t, value)
 		}
 		return object
-	case yaml.SequenceNode:
+	case yamlpos.Sequence:
 		list := []any{}
-		for _, item := range n.Content {
+		for item := range n.Items() {
 			list = append(list, jsonOf(t, item))
 		}
 		return list
-	case yaml.ScalarNode:
-		if isText(n) {
-			return n.Value
-		}
-		var v any
-		if err := n.Decode(&v); err != nil {
-			t.Fatal(err)
-		}
+	}
+	if v, ok := n.Int(); ok {
 		return v
 	}
-	t.Fatalf("line %d: no JSON", n.Line)
-	return nil
+	if v, ok := n.Bool(); ok {
+		return v
+	}
+	if v, ok := n.Float(); ok {
+		return v
+	}
+	if n.Type == yamlpos.Null {
+		return nil
+	}
+	return n.Value
 }
 
 // The schema and the parser accept the same and refuse the same. What the schema cannot refuse says
@@ -76,7 +84,7 @@ func TestSchemaAgreesWithTheParser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s.Validate(jsonOf(t, file.root))
+		return s.Validate(jsonOf(t, file.tree.Root))
 	}
 	for _, c := range valids {
 		t.Run("valid: "+c.name, func(t *testing.T) {
@@ -153,6 +161,50 @@ func TestSchemaHasTheParsersKeys(t *testing.T) {
 	}
 	for place := range objects {
 		t.Errorf("the parser's rows for %q are not in this test", place)
+	}
+}
+
+var update = flag.Bool("update", false, "write what the schema has of the table of tags")
+
+// What the schema says of the tags that grant is made from issuance's table, by -update.
+func TestSchemaIsMadeFromTheTagsTable(t *testing.T) {
+	t.Parallel()
+	var keys, defs strings.Builder
+	for _, tag := range issuance.Tags {
+		if !tag.Grants {
+			continue
+		}
+		words, example := `{ "enum": ["none", "any"] }`, `["none", ["digicert"]]`
+		if tag.Wildcard {
+			words, example = `{ "const": "none" }`, `["none", ["letsencrypt"]]`
+		}
+		fmt.Fprintf(&keys, "        %q: { \"$ref\": \"#/$defs/%s\" },\n", tag.Name, tag.Name)
+		fmt.Fprintf(&defs, "    %q: {\n      \"description\": %q,\n      \"anyOf\": [\n        %s,\n        { \"$ref\": \"#/$defs/grants\" }\n      ],\n      \"examples\": %s\n    },\n",
+			tag.Name, tag.Text, words, example)
+	}
+	made := string(Schema())
+	for place, text := range map[string]string{
+		`(?m)(^        "\w+": \{ "\$ref": "#/\$defs/\w+" \},\n)+?(?:        "report")`: keys.String() + `        "report"`,
+		`(?ms)^    "issue": \{\n.*?^    "grants"`:                                      defs.String() + `    "grants"`,
+	} {
+		at := regexp.MustCompile(place)
+		if !at.MatchString(made) {
+			t.Fatalf("the schema has no place for the tags: %s", place)
+		}
+		made = at.ReplaceAllLiteralString(made, text)
+	}
+	types, err := json.Marshal(issuance.CertificateTypes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made = regexp.MustCompile(`"enum": \["tls".*`).ReplaceAllLiteralString(made, `"enum": `+strings.ReplaceAll(string(types), ",", ", "))
+	if made == string(Schema()) {
+		return
+	}
+	if !*update {
+		t.Error("the schema differs from the table of tags; run go test ./plugin/pkg/policy -update")
+	} else if err := os.WriteFile("schema.json", []byte(made), 0o644); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -7,6 +7,7 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"iter"
 	"maps"
 	"net/netip"
@@ -15,32 +16,26 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/spelling"
 )
-
-// Position is a place in a policy file; the zero Position is nowhere (a Corefile's line has its own).
-type Position struct {
-	File   string `json:"file"`
-	Line   int    `json:"line"`   // from 1
-	Column int    `json:"column"` // from 1, in characters
-}
 
 // Snapshot is a compiled policy. It is immutable and safe for concurrent use.
 // All names in it are canonical: lower case, A-labels, fully qualified with the trailing dot.
 type Snapshot struct {
 	File         string    // the policy file's name, as its positions have it
-	Revision     string    // digest of what the policy says, 16 hexadecimal digits: two servers with equal policies show the same
+	Revision     string    // digest of what the policy means, 16 hexadecimal digits: two servers with equal policies show the same
 	Issuers      []*Issuer // in the file's order
 	Zones        []*Zone   // sorted by Name
 	Certificates []Certificate
 	ZonesPos     Position // of the key zones or, without it, the file's start
-	Notes        []Note   // warnings of the compiler: accepted, but to be told
+	Notes        []Note   // warnings of the compiler: accepted, but reported
 	zones        map[string]*Zone
 	fallback     *Node // `default`, nil when the file has none
 }
 
-// Issuer is one entry of `issuers`.
+// Issuer is one entry of `issuers`. Its accounts and methods bind the tags for TLS; they do not bind issuemail and issuevmc.
 type Issuer struct {
 	Key      string   // the name that the file gives it
 	Domain   string   // Issuer Domain Name as it is emitted, no trailing dot
@@ -57,14 +52,14 @@ type Issuer struct {
 type Zone struct {
 	Name        string
 	Nameservers []Nameserver // empty: an overlay on the next plugin
-	Serial      uint32       // derived from the zone's content: equal policies, equal serials
 	FromDefault bool         // made from `default` for a zone that the file does not list
 	Pos         Position
+	Digest      [sha256.Size]byte // of what the policy says of the zone: equal policies have equal ones
 	apex        *Node
 	nodes       map[string]*Node // by Node.Name, the apex included; nil when there is no other
 }
 
-// Node is a name with a policy of its own.
+// Node is a name with its own policy.
 type Node struct {
 	Name      string
 	Zone      *Zone
@@ -78,15 +73,15 @@ type Node struct {
 // Source is the origin of one Property of a Node.
 type Source struct {
 	Pos      Position
-	Owner    string    // the name of the node, or "default" / "report", that it was inherited from or stands at
+	Owner    string    // the name of the node, or "default" / "report", that it was inherited from or is at
 	Key      string    // the policy key that wrote it: issue, issuewild, report, properties, ...
-	Issuer   *Issuer   // nil where none is named
+	Issuer   *Issuer   // nil where there is none
 	Critical *Position // of the word in a `critical` list that set the flag; nil where none did
 
 	OwnAccounts, OwnMethods bool // whether the entry itself gives them, rather than the issuer
 }
 
-// Nameserver is one NS of a policy-only zone, with addresses where the name lies in the zone.
+// Nameserver is one NS of a policy-only zone, with addresses where the name is in the zone.
 type Nameserver struct {
 	Name      string
 	Addresses []netip.Addr
@@ -104,7 +99,7 @@ type Certificate struct {
 	Pos      Position
 }
 
-// Note is a warning with its place.
+// Note is a warning with its position.
 type Note struct {
 	Pos     Position
 	Code    string // stable, such as short-ttl
@@ -133,18 +128,18 @@ func (s *Snapshot) ZoneOrDefault(name string) *Zone {
 	apex := *d
 	apex.Name, apex.Zone = name, z
 	z.apex = &apex
-	z.Serial = serialOf(z.digest())
+	z.Digest = z.digest()
 	return z
 }
 
 // Covering returns the closest zone of the file at or above a canonical name, or nil.
 func (s *Snapshot) Covering(name string) *Zone {
-	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
-		if z := s.zones[name[off:]]; z != nil {
+	for above := range dnsname.Up(name) {
+		if z := s.zones[above]; z != nil {
 			return z
 		}
 	}
-	return s.zones["."]
+	return nil
 }
 
 const (
@@ -156,15 +151,11 @@ const (
 	MaxGuesses = 100
 )
 
-// Meant returns the zone of the file that was meant for a name which lies in none, if one of the two is misspelt; nil
+// Meant returns the zone of the file that was meant for a name that is in none, if one of the two is misspelt; nil
 // where none is near.
 func (s *Snapshot) Meant(name string) *Zone {
 	for _, z := range s.Zones[:min(len(s.Zones), maxCandidates)] {
-		suffix := name
-		for above := dns.CountLabel(name) - dns.CountLabel(z.Name); above > 0; above-- {
-			next, _ := dns.NextLabel(suffix, 0)
-			suffix = suffix[next:]
-		}
+		suffix := dnsname.Suffix(name, dns.CountLabel(z.Name))
 		if spelling.Nearest(suffix, []string{z.Name}, func(string) int { return slipsInZone }) != "" {
 			return z
 		}
@@ -178,7 +169,7 @@ func (z *Zone) PolicyOnly() bool { return len(z.Nameservers) > 0 }
 // Apex returns the node of the zone's own name.
 func (z *Zone) Apex() *Node { return z.apex }
 
-// Names is how many nodes the zone has besides its apex.
+// Names returns how many nodes the zone has in addition to its apex.
 func (z *Zone) Names() int { return max(0, len(z.nodes)-1) }
 
 // Node returns the node with exactly that name, or nil.
@@ -204,14 +195,14 @@ func (z *Zone) Nodes() iter.Seq[*Node] {
 	}
 }
 
-// Closest returns the closest node at or above a canonical name that lies in the zone. It allocates
+// Closest returns the closest node at or above a canonical name in the zone. It allocates
 // nothing.
 func (z *Zone) Closest(name string) *Node {
 	if z.nodes == nil {
 		return z.apex
 	}
-	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
-		if n := z.nodes[name[off:]]; n != nil {
+	for above := range dnsname.Up(name) {
+		if n := z.nodes[above]; n != nil {
 			return n
 		}
 	}
@@ -230,7 +221,5 @@ func (z *Zone) Alias(name string) (target string, ok bool) {
 		return "", false
 	}
 	target = strings.ReplaceAll(template, "{name}", strings.TrimSuffix(validated, "."))
-	var wire [256]byte
-	_, err := dns.PackDomainName(target, wire[:], 0, nil, false)
-	return target, err == nil
+	return target, dnsname.Valid(target)
 }

@@ -5,41 +5,41 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
-	"github.com/coredns-caa/caa/plugin/pkg/terminal"
+	"github.com/coredns-caa/caa/plugin/pkg/yamlpos"
 )
 
-// spec is what one node of the file says: a zone, a name in it, or `default`. A nil field says
-// nothing, so that the parent's holds. Specs share what they inherit.
+// spec is one node of the file: a zone, a name in it, or `default`. Where a field is nil, the parent's holds. Specs share what they inherit.
 type spec struct {
 	owner      string // for messages: the node's name, or "default"
 	pos        Position
-	grants     [len(grantTags)]*grant // by the index in grantTags
-	report     *words
-	email      *words
-	phone      *words
-	properties *words
+	grants     [len(issuance.Tags)]*grant // by the index in issuance.Tags; nil for tags that do not grant
+	report     *written
+	email      *written
+	phone      *written
+	properties *written
 	critical   *critical
 	ttl        *uint32
 	challenge  *challenge
 	set        *set // what emit made
 }
 
-// words are the properties that one key of a node says, with their sources.
-type words struct {
+// written are the properties that one key of a node makes, with their sources.
+type written struct {
 	properties issuance.RRset
 	sources    []*Source // parallel
 }
 
-func (w *words) add(p issuance.Property, src *Source) {
+func (w *written) add(p issuance.Property, src *Source) {
 	w.properties, w.sources = append(w.properties, p), append(w.sources, src)
 }
 
 // grant is the value of issue and its like: nobody, anyone, or those listed.
 type grant struct {
-	words
+	written
 	any   bool
 	owner string
 	pos   Position
@@ -47,25 +47,25 @@ type grant struct {
 
 // critical is a list of the tags that get the critical flag.
 type critical struct {
-	tags    []string
-	places  []Position          // parallel
-	at      map[string]Position // the first place of each
-	sources map[*Source]*Source // those of properties that get the flag, made once for all that inherit them
+	tags      []string
+	positions []Position          // parallel
+	at        map[string]Position // the first position of each
+	sources   map[*Source]*Source // those of properties that get the flag, made once for all that inherit them
 }
 
-// source is that of a property with the flag, nil where the list does not have its tag.
+// source returns that of a property with the flag, nil where the list does not have its tag.
 func (c *critical) source(tag string, src *Source) *Source {
 	if c == nil {
 		return nil
 	}
-	place, ok := c.at[tag]
+	pos, ok := c.at[tag]
 	if !ok {
 		return nil
 	}
 	made := c.sources[src]
 	if made == nil {
 		critical := *src
-		critical.Critical = &place
+		critical.Critical = &pos
 		made = &critical
 		c.sources[src] = made
 	}
@@ -87,62 +87,61 @@ type set struct {
 	interned bool
 }
 
-// recordOctets is what a record needs in an answer beside its tag and value: the owner's name as a pointer,
+// recordOctets is what a record needs in an answer in addition to its tag and value: the owner's name as a pointer,
 // type, class, TTL, lengths and flags.
 const recordOctets = 14
 
-// grantTags are the keys that grant, in the order in which their properties are emitted.
-var grantTags = [...]string{issuance.TagIssue, issuance.TagIssueWild, issuance.TagIssueMail, issuance.TagIssueVMC}
+// specRows are the keys that every node has: the tags that grant, and these.
+var specRows = withGrants(map[string]row[spec]{
+	"report":     func(c *compiler, s *spec, _, v *yamlpos.Node) { s.report = c.readReport(v, s.owner) },
+	"contact":    func(c *compiler, s *spec, _, v *yamlpos.Node) { fields(c, v, "contact", contactRows, s) },
+	"properties": func(c *compiler, s *spec, _, v *yamlpos.Node) { s.properties = c.readProperties(v, s.owner) },
+	"critical":   func(c *compiler, s *spec, _, v *yamlpos.Node) { s.critical = c.readCritical(v) },
+	"challenge":  func(c *compiler, s *spec, key, v *yamlpos.Node) { s.challenge = c.readChallenge(key, v, s.owner) },
+	"ttl":        func(c *compiler, s *spec, _, v *yamlpos.Node) { s.ttl = new(c.reader.ttl(v)) },
+})
 
-// specRows are the keys that every node has.
-var specRows = map[string]row[spec]{
-	issuance.TagIssue:     grantRow(0),
-	issuance.TagIssueWild: grantRow(1),
-	issuance.TagIssueMail: grantRow(2),
-	issuance.TagIssueVMC:  grantRow(3),
-	"report":              func(c *compiler, s *spec, _, v *yaml.Node) { s.report = c.readReport(v, s.owner) },
-	"contact":             func(c *compiler, s *spec, _, v *yaml.Node) { fields(c, v, "contact", contactRows, s) },
-	"properties":          func(c *compiler, s *spec, _, v *yaml.Node) { s.properties = c.readProperties(v, s.owner) },
-	"critical":            func(c *compiler, s *spec, _, v *yaml.Node) { s.critical = c.readCritical(v) },
-	"challenge":           func(c *compiler, s *spec, key, v *yaml.Node) { s.challenge = c.readChallenge(key, v, s.owner) },
-	"ttl":                 func(c *compiler, s *spec, _, v *yaml.Node) { s.ttl = new(c.reader.ttl(v)) },
-}
-
-func grantRow(i int) row[spec] {
-	return func(c *compiler, s *spec, key, v *yaml.Node) {
-		s.grants[i] = c.readGrant(grantTags[i], key, v, s.owner)
+// withGrants adds a row for each tag that grants.
+func withGrants(rows map[string]row[spec]) map[string]row[spec] {
+	for i, tag := range issuance.Tags {
+		if tag.Grants {
+			rows[tag.Name] = func(c *compiler, s *spec, key, v *yamlpos.Node) { s.grants[i] = c.readGrant(tag, key, v, s.owner) }
+		}
 	}
+	return rows
 }
 
 // readSpec reads a node.
-func (c *compiler) readSpec(n *yaml.Node, what, owner string, pos Position) *spec {
+func (c *compiler) readSpec(n *yamlpos.Node, what, owner string, pos Position) *spec {
 	s := &spec{owner: owner, pos: pos}
 	fields(c, n, what, specRows, s)
 	return s
 }
 
 // readGrant reads none, any, or a list of issuers.
-func (c *compiler) readGrant(tag string, key, v *yaml.Node, owner string) *grant {
+func (c *compiler) readGrant(tag issuance.Tag, key, v *yamlpos.Node, owner string) *grant {
 	g := &grant{owner: owner, pos: c.pos(key)}
 	switch {
-	case v.Kind == yaml.SequenceNode && len(v.Content) > 0:
-		for _, item := range v.Content {
-			c.readGranted(&g.words, item, tag, owner)
+	case v.Kind == yamlpos.Sequence && v.Len() > 0:
+		for item := range v.Items() {
+			c.readGranted(&g.written, item, tag, owner)
 		}
-	case v.Kind == yaml.SequenceNode && tag == issuance.TagIssueWild:
-		c.wrong(v, "%s: an empty list; write none if nobody may issue", tag)
-	case v.Kind == yaml.SequenceNode:
-		c.wrong(v, "%s: an empty list; write none if nobody may issue, any if anyone may", tag)
+	case v.Kind == yamlpos.Sequence && tag.Wildcard:
+		c.wrong(v, "%s is an empty list; write none if nobody may issue", tag.Name)
+	case v.Kind == yamlpos.Sequence:
+		c.wrong(v, "%s is an empty list; write none if nobody may issue, any if anyone may", tag.Name)
 	case v.Value == "none":
-		g.add(issuance.Property{Tag: tag, Value: ";"}, &Source{Pos: g.pos, Owner: owner, Key: tag})
-	case v.Value == "any" && tag == issuance.TagIssueWild:
-		c.wrong(v, "issuewild: any cannot be said in CAA: without an issuewild property, issue governs wildcards (RFC 8659 4.3); list the issuers of wildcards, or leave issuewild out")
+		g.add(issuance.Property{Tag: tag.Name, Value: ";"}, &Source{Pos: g.pos, Owner: owner, Key: tag.Name})
+	case v.Value == "any" && tag.Wildcard:
+		c.wrong(v, "CAA cannot express %[1]s: any, since issue governs wildcards where the RRset has no %[1]s (RFC 8659 4.3); list the issuers of wildcards, or leave %[1]s out", tag.Name)
+	case v.Value == issuance.TagIssue && tag.Wildcard:
+		c.wrong(v, "%[1]s: issue is reserved for a later version of the language, and is not in this version yet; list the issuers of wildcards, or leave %[1]s out", tag.Name)
 	case v.Value == "any":
 		g.any = true
 	case c.issuers[v.Value] != nil:
-		c.wrong(v, "%s is none, any, or a list of issuers; write [%s]", tag, v.Value)
+		c.wrong(v, "%s must be none, any, or a list of issuers; write [%s]", tag.Name, v.Value)
 	default:
-		c.wrong(v, "%s is none, any, or a list of issuers such as [letsencrypt], not %s", tag, kind(v))
+		c.wrong(v, "%s must be none, any, or a list of issuers such as [letsencrypt], not %s", tag.Name, kind(v))
 	}
 	return g
 }
@@ -150,50 +149,54 @@ func (c *compiler) readGrant(tag string, key, v *yaml.Node, owner string) *grant
 // granted is one issuer of a grant, perhaps narrowed.
 type granted struct {
 	issuer            *Issuer
-	accounts, methods *yaml.Node // as narrowed; nil: as the issuer declares
+	accounts, methods *yamlpos.Node // as narrowed; nil: as the issuer declares
 }
 
 var grantedRows = map[string]row[granted]{
-	"issuer":   func(c *compiler, g *granted, _, v *yaml.Node) { g.issuer = c.issuer(v) },
-	"accounts": func(c *compiler, g *granted, _, v *yaml.Node) { g.accounts = v },
-	"methods":  func(c *compiler, g *granted, _, v *yaml.Node) { g.methods = v },
+	"issuer":   func(c *compiler, g *granted, _, v *yamlpos.Node) { g.issuer = c.issuer(v) },
+	"accounts": func(c *compiler, g *granted, _, v *yamlpos.Node) { g.accounts = v },
+	"methods":  func(c *compiler, g *granted, _, v *yamlpos.Node) { g.methods = v },
 }
 
 // readGranted reads an issuer's key or {issuer: KEY, accounts: [...], methods: [...]}.
-func (c *compiler) readGranted(into *words, n *yaml.Node, tag, owner string) {
+func (c *compiler) readGranted(into *written, n *yamlpos.Node, tag issuance.Tag, owner string) {
 	g := granted{}
 	switch {
-	case n.Kind != yaml.MappingNode:
+	case n.Kind != yamlpos.Mapping:
 		g.issuer = c.issuer(n)
-	case fields(c, n, "an entry of "+tag, grantedRows, &g) && g.issuer == nil:
-		c.wrong(n, "an entry of %s names no issuer; write {issuer: KEY}", tag)
+	case fields(c, n, "an entry of "+tag.Name, grantedRows, &g) && g.issuer == nil:
+		c.wrong(n, "an entry of %s has no issuer; write {issuer: KEY}", tag.Name)
 	}
 	if g.issuer == nil {
 		return
 	}
 	accounts, methods := g.issuer.Accounts, g.issuer.Methods
-	if tag == issuance.TagIssueMail || tag == issuance.TagIssueVMC {
-		accounts, methods = nil, nil // those of the TLS issuer say nothing about mailboxes or marks
+	if tag.Type != issuance.TLS {
+		accounts, methods = nil, nil // those of the TLS issuer are not about mailboxes or marks
 	}
-	src := &Source{Pos: c.pos(n), Owner: owner, Key: tag, Issuer: g.issuer}
+	src := &Source{Pos: c.pos(n), Owner: owner, Key: tag.Name, Issuer: g.issuer}
 	if g.accounts != nil {
 		src.OwnAccounts = true
 		accounts = c.texts(g.accounts, "accounts", account)
-		c.narrow(g.accounts, "account", account, g.issuer.Accounts)
+		for item := range g.accounts.Items() {
+			c.declared(item, "account", account, g.issuer.Accounts)
+		}
 	}
 	if g.methods != nil {
 		src.OwnMethods = true
 		methods = c.texts(g.methods, "methods", method)
-		c.narrow(g.methods, "method", method, g.issuer.Methods)
+		for item := range g.methods.Items() {
+			c.declaredMethod(item, g.issuer)
+		}
 	}
 	c.used[g.issuer] = true
 	for _, value := range c.issueValues(&g, accounts, methods, src) {
-		into.add(issuance.Property{Tag: tag, Value: value}, src)
+		into.add(issuance.Property{Tag: tag.Name, Value: value}, src)
 	}
 }
 
-// issueValues are those of a granted issuer, none where they would be more than may be published. Those of
-// an issuer that is not narrowed are made once for all grants.
+// issueValues returns those of a granted issuer, none where they would be more than may be published. Those of an issuer
+// that is not narrowed are made once for all grants.
 func (c *compiler) issueValues(g *granted, accounts, methods []string, src *Source) []string {
 	octets := 0
 	for _, method := range methods {
@@ -216,21 +219,33 @@ func (c *compiler) issueValues(g *granted, accounts, methods []string, src *Sour
 	return c.values[key]
 }
 
-// narrow refuses what the issuer does not declare: a node may only leave out.
-func (c *compiler) narrow(list *yaml.Node, what string, g grammar, declared []string) {
-	for _, item := range list.Content {
-		c.declared(item, what, g, declared)
+// declaredMethod is declared for a method. Where the issuer's own label is misspelt, the error is about that.
+func (c *compiler) declaredMethod(n *yamlpos.Node, issuer *Issuer) {
+	if issuance.KnownMethod(n.Value) && len(issuer.Methods) > 0 && !c.has(issuer.Methods, n.Value) && c.mayGuess() {
+		for i, label := range issuer.Methods[:min(len(issuer.Methods), shownCandidates)] {
+			if issuance.MeantMethod(label) == n.Value {
+				c.wrong(n, "the issuer %s has the method %q (%v), which no CA is known to have; write %s there", yamlpos.Shorten(issuer.Key), yamlpos.Shorten(label), issuer.MethodPos[i], n.Value)
+				return
+			}
+		}
 	}
+	c.declared(n, "method", method, issuer.Methods)
 }
 
-// declared checks that an account or method is one of those that the issuer declares, if any.
-func (c *compiler) declared(n *yaml.Node, what string, g grammar, declared []string) {
+// mayGuess counts what is looked for that somebody may have meant, and reports whether to look for one more.
+func (c *compiler) mayGuess() bool {
+	c.guesses++
+	return c.guesses <= MaxGuesses
+}
+
+// declared checks that an account or method is one of those that the issuer declares, if any: a node may only leave out.
+func (c *compiler) declared(n *yamlpos.Node, what string, g grammar, declared []string) {
 	if isText(n) && g.pattern.MatchString(n.Value) && len(declared) > 0 && !c.has(declared, n.Value) {
-		c.wrong(n, "the %s %s is not among those that the issuer declares; add it under issuers first%s", what, shorten(n.Value), c.meant(n.Value, declared))
+		c.wrong(n, "the issuer does not declare the %s %s; add it under issuers first%s", what, yamlpos.Shorten(n.Value), c.meant(n.Value, declared))
 	}
 }
 
-// issueValues are those of one granted issuer: one for each account, for two accounturi in a
+// issueValues returns those of one granted issuer: one for each account, for two accounturi in a
 // property cannot be satisfied (RFC 8657 3).
 func issueValues(domain string, accounts, methods []string) []string {
 	if len(accounts) == 0 {
@@ -240,10 +255,10 @@ func issueValues(domain string, accounts, methods []string) []string {
 	for _, account := range accounts {
 		v := issuance.IssueValue{Domain: strings.TrimSuffix(domain, ".")}
 		if account != "" {
-			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "accounturi", Value: account})
+			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: issuance.AccountURI, Value: account})
 		}
 		if len(methods) > 0 {
-			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: "validationmethods", Value: joined})
+			v.Parameters = append(v.Parameters, issuance.Parameter{Tag: issuance.ValidationMethods, Value: joined})
 		}
 		out = append(out, v.String())
 	}
@@ -254,12 +269,12 @@ func issueValues(domain string, accounts, methods []string) []string {
 var reportPattern = regexp.MustCompile(`^(mailto:[!-?A-~]+@[!-?A-~]+|https?://[!-.0-~][!-~]*)$`)
 
 // readReport reads iodef URLs. An empty list takes back what is inherited.
-func (c *compiler) readReport(v *yaml.Node, owner string) *words {
-	w := &words{}
-	for _, item := range c.list(v, "report") {
+func (c *compiler) readReport(v *yamlpos.Node, owner string) *written {
+	w := &written{}
+	for item := range c.list(v, "report") {
 		text := c.text(item, "an entry of report")
 		if text != "" && !reportPattern.MatchString(text) {
-			c.wrong(item, "report takes mailto:, https: or http: URLs (RFC 8659 4.4), not %q", shorten(text))
+			c.wrong(item, "report takes mailto:, https: or http: URLs (RFC 8659 4.4), not %q", yamlpos.Shorten(text))
 		}
 		w.add(issuance.Property{Tag: issuance.TagIodef, Value: text}, &Source{Pos: c.pos(item), Owner: owner, Key: "report"})
 	}
@@ -272,24 +287,24 @@ var (
 )
 
 var contactRows = map[string]row[spec]{
-	"email": func(c *compiler, s *spec, key, v *yaml.Node) {
+	"email": func(c *compiler, s *spec, key, v *yamlpos.Node) {
 		text := c.text(v, "email")
 		if text != "" && !emailPattern.MatchString(text) {
-			c.wrong(v, "email is a mail address (BR Appendix A.1.1), not %q", shorten(text))
+			c.wrong(v, "email must be a mail address (BR Appendix A.1.1), not %q", yamlpos.Shorten(text))
 		}
-		s.email = contactWords(issuance.TagContactEmail, text, c.pos(key), s.owner)
+		s.email = contactProperties(issuance.TagContactEmail, text, c.pos(key), s.owner)
 	},
-	"phone": func(c *compiler, s *spec, key, v *yaml.Node) {
+	"phone": func(c *compiler, s *spec, key, v *yamlpos.Node) {
 		text := c.text(v, "phone")
 		if text != "" && !phonePattern.MatchString(text) {
-			c.wrong(v, "phone is a global number such as \"+1-555-0100\" (BR Appendix A.1.2, RFC 3966 5.1.4), not %q", shorten(text))
+			c.wrong(v, "phone must be a global number such as \"+1-555-0100\" (BR Appendix A.1.2, RFC 3966 5.1.4), not %q", yamlpos.Shorten(text))
 		}
-		s.phone = contactWords(issuance.TagContactPhone, text, c.pos(key), s.owner)
+		s.phone = contactProperties(issuance.TagContactPhone, text, c.pos(key), s.owner)
 	},
 }
 
-func contactWords(tag, text string, pos Position, owner string) *words {
-	w := &words{}
+func contactProperties(tag, text string, pos Position, owner string) *written {
+	w := &written{}
 	w.add(issuance.Property{Tag: tag, Value: text}, &Source{Pos: pos, Owner: owner, Key: "contact"})
 	return w
 }
@@ -304,27 +319,27 @@ type property struct {
 }
 
 var propertyRows = map[string]row[property]{
-	"flags": func(c *compiler, p *property, _, v *yaml.Node) { p.Flags = uint8(c.number(v, "flags", 255)) },
-	"tag":   func(c *compiler, p *property, _, v *yaml.Node) { p.Tag = c.readTag(v) },
-	"value": func(c *compiler, p *property, _, v *yaml.Node) {
+	"flags": func(c *compiler, p *property, _, v *yamlpos.Node) { p.Flags = uint8(c.number(v, "flags", 255)) },
+	"tag":   func(c *compiler, p *property, _, v *yamlpos.Node) { p.Tag = c.readTag(v) },
+	"value": func(c *compiler, p *property, _, v *yamlpos.Node) {
 		p.Value, p.hasValue = v.Value, true
 		if !isText(v) || !printable(p.Value) || len(p.Value) > maxValue {
-			c.wrong(v, "value is a text of printable ASCII, quoted where it looks like a number, at most %d octets", maxValue)
+			c.wrong(v, "value must be a text of at most %d octets of printable ASCII; quote it where it looks like a number", maxValue)
 		}
 	},
 }
 
 // readProperties reads properties as they are. An empty list takes back what is inherited.
-func (c *compiler) readProperties(v *yaml.Node, owner string) *words {
-	w := &words{}
-	for _, item := range c.list(v, "properties") {
+func (c *compiler) readProperties(v *yamlpos.Node, owner string) *written {
+	w := &written{}
+	for item := range c.list(v, "properties") {
 		var p property
 		fine := fields(c, item, "an entry of properties", propertyRows, &p)
 		switch {
 		case fine && p.Tag == "":
-			c.wrong(item, "a property needs a tag")
+			c.wrong(item, "a property has no tag; write tag: TAG")
 		case fine && !p.hasValue:
-			c.wrong(item, "a property needs a value; write value: \"\" for an empty one")
+			c.wrong(item, "a property has no value; write value: \"\" for an empty one")
 		}
 		w.add(p.Property, &Source{Pos: c.pos(item), Owner: owner, Key: "properties"})
 	}
@@ -334,25 +349,25 @@ func (c *compiler) readProperties(v *yaml.Node, owner string) *words {
 var tagPattern = regexp.MustCompile(`^[a-zA-Z0-9]{1,255}$`)
 
 // readTag reads a Property Tag and emits it in lower case, as RFC 8659 4.1 wants it stored.
-func (c *compiler) readTag(v *yaml.Node) string {
+func (c *compiler) readTag(v *yamlpos.Node) string {
 	tag := c.text(v, "tag")
 	if tag != "" && !tagPattern.MatchString(tag) {
-		c.wrong(v, "a tag is 1 to 255 letters and digits (RFC 8659 4.1), not %q", shorten(tag))
+		c.wrong(v, "a tag must be 1 to 255 letters and digits (RFC 8659 4.1), not %q", yamlpos.Shorten(tag))
 	}
 	return strings.ToLower(tag)
 }
 
 // readCritical reads tags. An empty list takes back what is inherited.
-func (c *compiler) readCritical(v *yaml.Node) *critical {
+func (c *compiler) readCritical(v *yamlpos.Node) *critical {
 	out := &critical{at: map[string]Position{}, sources: map[*Source]*Source{}}
-	for _, item := range c.list(v, "critical") {
+	for item := range c.list(v, "critical") {
 		tag := c.readTag(item)
 		if _, again := out.at[tag]; !again {
 			out.at[tag] = c.pos(item)
 		} else if tag != "" {
-			c.wrong(item, "%q stands twice in critical", shorten(tag))
+			c.wrong(item, "%q is listed twice in critical; remove one", yamlpos.Shorten(tag))
 		}
-		out.tags, out.places = append(out.tags, tag), append(out.places, c.pos(item))
+		out.tags, out.positions = append(out.tags, tag), append(out.positions, c.pos(item))
 	}
 	return out
 }
@@ -361,7 +376,7 @@ func (c *compiler) readCritical(v *yaml.Node) *critical {
 const namePlaceholder = "0name0"
 
 // readChallenge reads the template of an alias's target, or none.
-func (c *compiler) readChallenge(key, v *yaml.Node, owner string) *challenge {
+func (c *compiler) readChallenge(key, v *yamlpos.Node, owner string) *challenge {
 	out := &challenge{owner: owner, pos: c.pos(key)}
 	text := c.text(v, "challenge")
 	if text == "none" || text == "" {
@@ -369,16 +384,16 @@ func (c *compiler) readChallenge(key, v *yaml.Node, owner string) *challenge {
 	}
 	sample := strings.ReplaceAll(text, "{name}", namePlaceholder)
 	if strings.ContainsAny(sample, "{}") {
-		c.wrong(v, "challenge knows only {name}, which stands for the name to be validated; %q holds other braces", shorten(text))
+		c.wrong(v, "challenge has no other braces than {name}, which is replaced by the name to be validated; %q has others", yamlpos.Shorten(text))
 		return out
 	}
 	canonical, ok := c.domain(v, sample, "challenge")
 	if !ok {
 		return out
 	}
-	for label := range strings.SplitSeq(canonical, ".") {
-		if strings.HasPrefix(label, "xn--") && strings.Contains(label, namePlaceholder) {
-			c.wrong(v, "challenge: {name} cannot share a label with letters beyond ASCII in %q", shorten(text))
+	for _, label := range dns.SplitDomainName(canonical) {
+		if strings.HasPrefix(label, dnsname.ACEPrefix) && strings.Contains(label, namePlaceholder) {
+			c.wrong(v, "challenge: {name} cannot share a label with letters beyond ASCII in %q", yamlpos.Shorten(text))
 		}
 	}
 	out.template = strings.ReplaceAll(canonical, namePlaceholder, "{name}")
@@ -388,10 +403,10 @@ func (c *compiler) readChallenge(key, v *yaml.Node, owner string) *challenge {
 var (
 	// account is a URI that fits the value of a parameter: printable ASCII without `;`.
 	account = grammar{regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*:[!-:<-~]+$`),
-		"no account URI; copy the one that the ACME client shows (RFC 8657 3)"}
+		"not the URI of an account (RFC 8657 3); copy the one that the ACME client shows"}
 	// method is a label, in the lower case that CAs compare.
 	method = grammar{regexp.MustCompile(`^[a-z0-9-]+$`),
-		"no label of a validation method: lower-case letters, digits and hyphens (RFC 8657 4), such as dns-01"}
+		"not the label of a validation method (RFC 8657 4); write lower-case letters, digits and hyphens, such as dns-01"}
 )
 
 // IsAccount reports whether a text may be an account's URI.
@@ -404,9 +419,9 @@ func printable(s string) bool {
 // over returns the spec with what it does not say taken from its parent, tag by tag.
 func (s *spec) over(parent *spec) *spec {
 	merged := *s
-	speaks := s.report != nil || s.email != nil || s.phone != nil || s.properties != nil || s.critical != nil
+	hasOwn := s.report != nil || s.email != nil || s.phone != nil || s.properties != nil || s.critical != nil
 	for i, g := range s.grants {
-		speaks = speaks || g != nil
+		hasOwn = hasOwn || g != nil
 		merged.grants[i] = either(g, parent.grants[i])
 	}
 	merged.report = either(s.report, parent.report)
@@ -416,7 +431,7 @@ func (s *spec) over(parent *spec) *spec {
 	merged.critical = either(s.critical, parent.critical)
 	merged.ttl = either(s.ttl, parent.ttl)
 	merged.challenge = either(s.challenge, parent.challenge)
-	if !speaks {
+	if !hasOwn {
 		merged.set = parent.emit()
 	}
 	return &merged
@@ -434,13 +449,13 @@ func (s *spec) emit() *set {
 	if s.set != nil {
 		return s.set
 	}
-	all, n := make([]*words, 0, len(grantTags)+4), 0
+	all, n := make([]*written, 0, len(issuance.Tags)+4), 0
 	for _, g := range s.grants {
 		if g != nil {
-			all = append(all, &g.words)
+			all = append(all, &g.written)
 		}
 	}
-	for _, w := range []*words{s.report, s.email, s.phone, s.properties} {
+	for _, w := range []*written{s.report, s.email, s.phone, s.properties} {
 		if w != nil {
 			all = append(all, w)
 		}
@@ -456,8 +471,8 @@ func (s *spec) emit() *set {
 	return s.set
 }
 
-// put adds a key's words to the set, with the critical flag where it is said.
-func (s *spec) put(w *words) {
+// put adds the properties of a key to the set, with the critical flag where the node sets it.
+func (s *spec) put(w *written) {
 	for i, p := range w.properties {
 		src := w.sources[i]
 		if critical := s.critical.source(p.Tag, src); critical != nil {
@@ -470,38 +485,41 @@ func (s *spec) put(w *words) {
 }
 
 // standardTags are those of the properties that the language writes by itself.
-var standardTags = append(grantTags[:len(grantTags):len(grantTags)], issuance.TagIodef, issuance.TagContactEmail, issuance.TagContactPhone)
+var standardTags = issuance.TagNames(func(issuance.Tag) bool { return true })
 
 // checkCritical refuses a tag that nothing can have: a slip would go unnoticed.
-func (c *compiler) checkCritical(s *spec, said *critical) {
-	if said == nil {
+func (c *compiler) checkCritical(s *spec, own *critical) {
+	if own == nil {
 		return
 	}
 	present := map[string]bool{}
 	for _, p := range s.emit().rrset {
 		present[p.Tag] = true // in lower case, as all that the compiler makes
 	}
-	for i, tag := range said.tags {
+	for i, tag := range own.tags {
 		if tag != "" && !slices.Contains(standardTags, tag) && !present[tag] {
-			c.add(said.places[i], "critical: no property here has the tag %s%s", shorten(tag), c.meant(tag, standardTags))
+			c.Add(own.positions[i], "critical lists %s, and no property here has that tag%s", yamlpos.Shorten(tag), c.meant(tag, standardTags))
 		}
 	}
 }
 
+// issueIndex is that of issue in issuance.Tags.
+var issueIndex = slices.IndexFunc(issuance.Tags[:], func(t issuance.Tag) bool { return t.Name == issuance.TagIssue })
+
 // checkOpen holds the rule that nothing is open by accident. What a node takes whole from another
-// one is told there.
+// one is refused there.
 func (c *compiler) checkOpen(s, parent *spec) {
 	rrset := s.emit().rrset
-	g := s.grants[0]
+	g := s.grants[issueIndex]
 	switch {
 	case parent != c.root && s.set == parent.set:
 	case g == nil && !rrset.Has(issuance.TagIssue):
-		c.add(s.pos, "%s has no issue, neither of its own nor from default, so anyone could issue; write issue: [ISSUER], issue: none, or issue: any if that is meant", terminal.Bare(s.owner))
+		c.Add(s.pos, "%s has no issue, neither its own nor from default, so any CA could issue; write issue: [ISSUER], issue: none, or issue: any if you mean that", dnsname.Bare(s.owner))
 	case g != nil && g.any && len(rrset) == 0:
 		pos := s.pos
 		if g.owner == s.owner {
 			pos = g.pos
 		}
-		c.add(pos, "issue: any with nothing else to say is no RRset at all, and a CA would climb on to the parent (RFC 8659 3); add report to %s", terminal.Bare(s.owner))
+		c.Add(pos, "issue: any alone makes no RRset, and a CA would climb on to the parent (RFC 8659 3); add report to %s", dnsname.Bare(s.owner))
 	}
 }

@@ -1,4 +1,4 @@
-// Package spelling finds what somebody meant who mistyped a word.
+// Package spelling finds the known word that is nearest to a mistyped one.
 package spelling
 
 import (
@@ -6,27 +6,27 @@ import (
 	"strings"
 )
 
-// longestWord is the longest that somebody may have mistyped. Anything longer is no word of ours.
+// longestWord is the length of the longest word that is compared. No known word is longer.
 const longestWord = 256
 
-// Nearest is the candidate that a word is the fewest slips away from, and no more than slips says for it, whatever
-// their case; the first of several, "" for none. A slip is a letter too many, missing or wrong, or two neighbours
+// Nearest returns the candidate with the fewest slips from a word, in any case, if those are no more than slips allows for
+// it; the first of several, "" where there is none. A slip is a letter too many, missing or wrong, or two neighbours
 // swapped.
 func Nearest(word string, candidates []string, slips func(candidate string) int) string {
 	return (&Budget{left: math.MaxInt}).Nearest(word, candidates, slips)
 }
 
-// Budget bounds what looking for words may cost: a file of a hundred thousand slips would otherwise have each
-// held against a hundred thousand words. Once it is spent, no word is found any longer.
+// Budget bounds the cost of looking for words: a file of a hundred thousand mistyped words would otherwise have each
+// compared with a hundred thousand known ones. Once it is spent, no word is found.
 type Budget struct {
 	left  int // in cells of the tables that compare two words
 	spend func(cells int)
 }
 
-// NewBudget allows so many cells, and reports what is spent.
+// NewBudget returns a budget of so many cells, which calls spend with what it spends.
 func NewBudget(cells int, spend func(cells int)) Budget { return Budget{cells, spend} }
 
-// pay takes a cost from what is left, and reports whether it sufficed.
+// pay takes a cost from what is left, and reports whether that was enough.
 func (b *Budget) pay(cells int) bool {
 	if b.left < cells {
 		b.left = 0
@@ -39,7 +39,7 @@ func (b *Budget) pay(cells int) bool {
 	return true
 }
 
-// Nearest is the function of that name within the budget. A word that it did not suffice for has no nearest one.
+// Nearest is the function of that name within the budget. It returns "" where the budget is too small.
 func (b *Budget) Nearest(word string, candidates []string, slips func(candidate string) int) string {
 	if len(word) > longestWord || !b.pay(len(candidates)) {
 		return ""
@@ -63,9 +63,9 @@ func (b *Budget) Nearest(word string, candidates []string, slips func(candidate 
 // AThird allows a word a slip, and one more for every three of its letters.
 func AThird(word string) func(string) int { return func(string) int { return len(word)/3 + 1 } }
 
-// distance is the Damerau-Levenshtein distance, in its form that swaps no letters twice (optimal string
-// alignment). It is exact up to a most; beyond that it is more than the most. Of the table only the cells are
-// filled in that so few slips can reach: those near its diagonal.
+// distance returns the Damerau-Levenshtein distance, in its form that swaps no letters twice (optimal string alignment).
+// It is exact up to most; beyond that it is some number above most. It fills in the cells of the table that so few slips
+// can reach alone: those near the diagonal.
 func distance(a, b string, most int) int {
 	beyond := most + 1
 	if max(len(a)-len(b), len(b)-len(a)) > most {

@@ -48,14 +48,6 @@ func escape(text string, which func(rune) bool) string {
 	return out.String()
 }
 
-// Bare is a domain name in presentation format without the final dot, as people write it. The root keeps its dot.
-func Bare(name string) string {
-	if name == "." {
-		return name
-	}
-	return strings.TrimSuffix(name, ".")
-}
-
 // Lines is a text of several lines whose parts are clean.
 type Lines string
 

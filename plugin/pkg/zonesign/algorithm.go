@@ -58,21 +58,21 @@ func asIs(made []byte) ([]byte, error) { return made, nil }
 // (RFC 3110 2).
 func publicRSA(wire []byte) (crypto.PublicKey, error) {
 	if len(wire) < 3 {
-		return nil, errors.New("the public key is no RSA key (RFC 3110 2)")
+		return nil, errors.New("the public key is not an RSA key (RFC 3110 2)")
 	}
 	length, rest := int(wire[0]), wire[1:]
 	if length == 0 {
 		length, rest = int(binary.BigEndian.Uint16(wire[1:])), wire[3:]
 	}
 	if length == 0 || length > len(rest) {
-		return nil, errors.New("the public key is no RSA key (RFC 3110 2)")
+		return nil, errors.New("the public key is not an RSA key (RFC 3110 2)")
 	}
 	exponent, modulus := new(big.Int).SetBytes(rest[:length]), new(big.Int).SetBytes(rest[length:])
 	if exponent.BitLen() > 31 || exponent.Bit(0) == 0 || exponent.BitLen() < 2 {
 		return nil, errors.New("the public exponent is not an odd number from 3 to 2^31-1: use 65537")
 	}
 	if bits := modulus.BitLen(); bits < minRSABits || bits > maxRSABits {
-		return nil, fmt.Errorf("the modulus has %d bits, where %d to %d are supported: make a new key, best with ECDSAP256SHA256", bits, minRSABits, maxRSABits)
+		return nil, fmt.Errorf("the modulus has %d bits, but %d to %d are supported: create a new key, preferably with ECDSAP256SHA256", bits, minRSABits, maxRSABits)
 	}
 	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
 }
@@ -92,7 +92,7 @@ func privateRSA(f keyFields) (crypto.Signer, error) {
 	}
 	key.N, key.E, key.D, key.Primes = &n, int(e.Int64()), &d, []*big.Int{&p, &q}
 	if err := key.Validate(); err != nil {
-		return nil, fmt.Errorf("the numbers are no RSA key: %w", err)
+		return nil, fmt.Errorf("the numbers do not make an RSA key: %w", err)
 	}
 	key.Precompute()
 	return &key, nil
@@ -109,7 +109,7 @@ func publicP256(wire []byte) (crypto.PublicKey, error) {
 	const uncompressed = 4
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{uncompressed}, wire...))
 	if err != nil {
-		return nil, fmt.Errorf("the public key is no point of P-256 (RFC 6605 4): %w", err)
+		return nil, fmt.Errorf("the public key is not a point of P-256 (RFC 6605 4): %w", err)
 	}
 	return key, nil
 }
@@ -126,7 +126,7 @@ func privateP256(f keyFields) (crypto.Signer, error) {
 	copy(padded[p256Octets-len(scalar):], scalar)
 	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), padded)
 	if err != nil {
-		return nil, fmt.Errorf("the PrivateKey is no key of P-256: %w", err)
+		return nil, fmt.Errorf("the PrivateKey is not a P-256 key: %w", err)
 	}
 	return key, nil
 }
@@ -138,7 +138,7 @@ func joinECDSA(der []byte) ([]byte, error) {
 	if !input.ReadASN1(&sequence, asn1.SEQUENCE) || !input.Empty() ||
 		!sequence.ReadASN1Integer(&r) || !sequence.ReadASN1Integer(&s) || !sequence.Empty() ||
 		len(r) > p256Octets || len(s) > p256Octets {
-		return nil, errors.New("the signer returned no ECDSA signature of P-256")
+		return nil, errors.New("the signer did not return a P-256 ECDSA signature")
 	}
 	joined := make([]byte, 2*p256Octets)
 	copy(joined[p256Octets-len(r):], r)
@@ -157,7 +157,7 @@ func verifyP256(public crypto.PublicKey, input, signature []byte) bool {
 // Ed25519 (RFC 8080): it signs the message, not a digest.
 func publicEd25519(wire []byte) (crypto.PublicKey, error) {
 	if len(wire) != ed25519.PublicKeySize {
-		return nil, errors.New("the public key is no Ed25519 key: it has 32 octets (RFC 8080 3)")
+		return nil, errors.New("the public key is not an Ed25519 key, which has 32 octets (RFC 8080 3)")
 	}
 	return ed25519.PublicKey(wire), nil
 }
@@ -168,7 +168,7 @@ func privateEd25519(f keyFields) (crypto.Signer, error) {
 		return nil, err
 	}
 	if len(seed) != ed25519.SeedSize {
-		return nil, errors.New("the PrivateKey has not the 32 octets of an Ed25519 key")
+		return nil, errors.New("the PrivateKey does not have the 32 octets of an Ed25519 key")
 	}
 	return ed25519.NewKeyFromSeed(seed), nil
 }

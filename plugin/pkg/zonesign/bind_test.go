@@ -112,12 +112,7 @@ func TestBINDReadsOurKeys(t *testing.T) {
 		if err != nil || len(files) != 1 {
 			t.Fatalf("%q, %v", files, err)
 		}
-		times := run(t, "dnssec-settime", "-p", "all", files[0])
-		for _, line := range []string{"Created: "} {
-			if times := "\n" + times; !strings.Contains(times, "\n"+line) || strings.Contains(times, "\n"+line+"UNSET") {
-				t.Errorf("%s: dnssec-settime reads\n%s", zone, times)
-			}
-		}
+		run(t, "dnssec-settime", "-p", "all", files[0])
 		if got, want := run(t, "dnssec-dsfromkey", "-2", files[0]), strings.ToUpper(ks.DS()[0].Digest); !strings.Contains(got, want) {
 			t.Errorf("%s: dnssec-dsfromkey says %s, we say %s", zone, got, want)
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// NSEC returns the NSEC record of compact denial (RFC 9824 3): it stands at the name itself and says
+// NSEC returns the NSEC record of compact denial (RFC 9824 3): it is at the name itself and says
 // which types exist there, while its Next Domain Name is the very next name that could exist, so that
 // it denies nothing else. RRSIG and NSEC are in every bitmap and need not be given.
 //
@@ -16,9 +16,9 @@ import (
 // (RFC 8198): one type left out is a denial of that type. And some types say more than "this exists":
 // CNAME sends the resolver elsewhere for all types, DNAME for all names below, and NS without SOA is
 // a zone cut that proves whatever is below to be unsigned when DS is missing (RFC 6840 4.1, 4.4).
-// Which of them stand at a name is the caller's to know.
+// Which of them are at a name is the caller's to know.
 //
-// Errors: a name that is none, a pseudo-type, NXNAME beside another type. The last name that a zone can
+// Errors: an invalid name, a pseudo-type, NXNAME beside another type. The last name that a zone can
 // hold, of 255 octets with all labels at their maximum, has its successor outside the zone; Sign
 // refuses to sign that one.
 func NSEC(owner string, ttl uint32, types ...uint16) (RRset, error) {
@@ -47,16 +47,26 @@ func NewBitmap(types ...uint16) (Bitmap, error) {
 	all := append(few[:0], dns.TypeRRSIG, dns.TypeNSEC)
 	for _, t := range types {
 		if !isData(t) && t != dns.TypeNXNAME {
-			return nil, fmt.Errorf("%s is a pseudo-type, which no bitmap holds (RFC 4034 4.1.2)", dns.Type(t))
+			return nil, fmt.Errorf("%s is a pseudo-type, which cannot be in a type bitmap (RFC 4034 4.1.2)", dns.Type(t))
 		}
 		all = append(all, t)
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)
 	if len(all) > 3 && slices.Contains(all, dns.TypeNXNAME) {
-		return nil, errors.New("NXNAME says that the name does not exist and stands beside no other type (RFC 9824 3.2)")
+		return nil, errors.New("NXNAME means that the name does not exist, and excludes every other type (RFC 9824 3.2)")
 	}
 	return appendBitmap(nil, all), nil
+}
+
+// Has reports whether a type is in the bitmap.
+func (b Bitmap) Has(t uint16) bool {
+	for ; len(b) > 0; b = b[2+int(b[1]):] {
+		if octet := int(t & 0xFF / 8); b[0] == byte(t>>8) && octet < int(b[1]) {
+			return b[2+octet]&(0x80>>(t&7)) != 0
+		}
+	}
+	return false
 }
 
 // Without returns the bitmap without a type.

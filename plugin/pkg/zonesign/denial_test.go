@@ -236,8 +236,15 @@ func TestBitmapWithout(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := bitmap.Without(c.without); !bytes.Equal(got, want) {
+		got := bitmap.Without(c.without)
+		if !bytes.Equal(got, want) {
 			t.Errorf("without %d: % x, want % x", c.without, got, want)
+		}
+		for _, rrtype := range []uint16{dns.TypeA, dns.TypeNS, dns.TypeMX, dns.TypeTXT, dns.TypeRRSIG, dns.TypeNSEC, dns.TypeCAA, 300, 301, 1000, 65280, 65535} {
+			has := slices.Contains(c.left, rrtype) || rrtype == dns.TypeRRSIG || rrtype == dns.TypeNSEC
+			if got.Has(rrtype) != has {
+				t.Errorf("without %d: it has %d: %t, want %t", c.without, rrtype, !has, has)
+			}
 		}
 	}
 }

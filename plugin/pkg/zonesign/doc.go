@@ -4,7 +4,7 @@
 //
 // Three things never happen. No signature leaves that was made by a key outside the DNSKEY RRset as
 // it is served, or that does not verify: a KeySet is that RRset and its signers in one value. None is
-// handed out that may end while its RRset still lies in a cache. And nothing is stored for a name that
+// handed out that may end while its RRset is still in a cache. And nothing is stored for a name that
 // nobody configured, so that a flood of random names neither evicts nor delays what a CA asks for.
 //
 // The way through: LoadKey reads a Key, NewKeySet says who signs what in one zone, NewRRset

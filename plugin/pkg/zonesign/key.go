@@ -50,17 +50,17 @@ func (k *Key) Check() error {
 func (k *Key) check() (*algorithm, crypto.PublicKey, error) {
 	switch {
 	case k.DNSKEY.Hdr.Class != dns.ClassINET:
-		return nil, nil, fmt.Errorf("it is in class %s: only IN is signed", dns.Class(k.DNSKEY.Hdr.Class))
+		return nil, nil, fmt.Errorf("the key is in class %s, but only IN is signed", dns.Class(k.DNSKEY.Hdr.Class))
 	case k.DNSKEY.Flags&flagZone == 0:
-		return nil, nil, errors.New("it is no zone key: flag 256 is not set (RFC 4034 2.1.1)")
+		return nil, nil, errors.New("the key is not a zone key: flag 256 is not set (RFC 4034 2.1.1)")
 	case k.DNSKEY.Flags&flagRevoke != 0:
-		return nil, nil, errors.New("it is revoked: flag 128 is set (RFC 5011 2.1)")
+		return nil, nil, errors.New("the key is revoked: flag 128 is set (RFC 5011 2.1)")
 	case k.DNSKEY.Protocol != dnskeyProtocol:
 		return nil, nil, fmt.Errorf("its protocol is %d and must be 3 (RFC 4034 2.1.2)", k.DNSKEY.Protocol)
 	}
 	alg, ok := algorithms[k.DNSKEY.Algorithm]
 	if !ok {
-		return nil, nil, fmt.Errorf("its algorithm %s is not supported: make a key with %s", algorithmName(k.DNSKEY.Algorithm), supported)
+		return nil, nil, fmt.Errorf("its algorithm %s is not supported: create a key with %s", algorithmName(k.DNSKEY.Algorithm), supported)
 	}
 	wire, err := base64.StdEncoding.DecodeString(k.DNSKEY.PublicKey)
 	if err != nil {
@@ -71,7 +71,7 @@ func (k *Key) check() (*algorithm, crypto.PublicKey, error) {
 		return nil, nil, err
 	}
 	if k.Signer != nil && !samePublic(k.Signer.Public(), public) {
-		return nil, nil, errors.New("its private half does not belong to its public half: one of the two is of another key")
+		return nil, nil, errors.New("the private key does not match the public key: one of the two files belongs to another key")
 	}
 	return alg, public, nil
 }

@@ -5,41 +5,47 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile"
 )
 
-// maxKeyFile bounds what is read of a key file, in octets; RSA keys of 4096 bits take four thousand.
-const maxKeyFile = 1 << 16
+// MaxKeyFile bounds what is read of a key file, in octets; RSA keys of 4096 bits take four thousand.
+const MaxKeyFile = 1 << 16
 
 // LoadKey reads a key from a pair of BIND files, BASE.key and BASE.private; base may carry either
 // suffix. The halves must belong together, and the key must be one that can sign a zone. Files that
 // others may read are an entry in the key's Warnings. Times in the files are not looked at: a key that
 // is named here signs.
 func LoadKey(base string) (*Key, error) {
+	key, _, err := LoadPair(base)
+	return key, err
+}
+
+// LoadPair is LoadKey with the text of the private half, for the times in it.
+func LoadPair(base string) (key *Key, private []byte, err error) {
 	base = strings.TrimSuffix(strings.TrimSuffix(base, ".key"), ".private")
 	public, _, err := readKeyFile(base + ".key")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	private, mode, err := readKeyFile(base + ".private")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	key, err := parseKey(base, public, private)
+	key, err = parseKey(base, public, private)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if open := mode & 0o077; open != 0 {
 		key.Warnings = append(key.Warnings, fmt.Sprintf(
-			"%s.private has mode %04o: others can use the zone's key; chmod 0600 it, and think of a new key", base, mode))
+			"%s.private has mode %04o, so other users can read the zone's key: run chmod 0600 on it, and consider a new key", base, mode))
 	}
-	return key, nil
+	return key, private, nil
 }
 
 // LoadPublic reads the public half of a key, BASE.key, with the lines of its comment.
@@ -54,23 +60,11 @@ func LoadPublic(path string) (key *dns.DNSKEY, text []byte, err error) {
 
 // readKeyFile reads a small regular file, and says who may read it.
 func readKeyFile(path string) (content []byte, mode fs.FileMode, err error) {
-	info, err := os.Stat(path)
+	content, info, err := regularfile.Read(path, MaxKeyFile)
 	if err != nil {
 		return nil, 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s is not a regular file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer file.Close()
-	content, err = io.ReadAll(io.LimitReader(file, maxKeyFile+1))
-	if err == nil && len(content) > maxKeyFile {
-		err = fmt.Errorf("%s is longer than %d octets: that is no key", path, maxKeyFile)
-	}
-	return content, info.Mode().Perm(), err
+	return content, info.Mode().Perm(), nil
 }
 
 // parseKey makes a key of the contents of its two files.
@@ -109,11 +103,11 @@ func parsePublic(path string, content []byte) (*dns.DNSKEY, error) {
 	case parser.Err() != nil:
 		return nil, parser.Err() // it begins with the path
 	case !found:
-		return nil, fmt.Errorf("%s holds no record, where one DNSKEY belongs", path)
+		return nil, fmt.Errorf("%s has no record, but must have one DNSKEY", path)
 	case !ok:
-		return nil, fmt.Errorf("%s holds a %s record, where one DNSKEY belongs", path, dns.Type(rr.Header().Rrtype))
+		return nil, fmt.Errorf("%s has a %s record, but must have one DNSKEY", path, dns.Type(rr.Header().Rrtype))
 	case more:
-		return nil, fmt.Errorf("%s holds more than one record, where one DNSKEY belongs", path)
+		return nil, fmt.Errorf("%s has more than one record, but must have one DNSKEY", path)
 	}
 	dnskey.Hdr.Name = dns.CanonicalName(dnskey.Hdr.Name)
 	return dnskey, nil
@@ -134,27 +128,27 @@ func parsePrivate(path string, content []byte) (keyFields, error) {
 		}
 		name, value, ok := strings.Cut(line, ":")
 		if !ok {
-			return nil, fmt.Errorf("%s:%d: not a line of a private key file, which reads NAME: VALUE", path, number)
+			return nil, fmt.Errorf("%s:%d: not a line of a private key file; want NAME: VALUE", path, number)
 		}
 		if _, twice := fields[name]; twice {
-			return nil, fmt.Errorf("%s:%d: %q stands in the file twice", path, number, name)
+			return nil, fmt.Errorf("%s:%d: duplicate field %q", path, number, name)
 		}
 		fields[name] = strings.TrimSpace(value)
 	}
 	if !strings.HasPrefix(fields["Private-key-format"], "v1.") {
-		return nil, fmt.Errorf("%s: it does not say Private-key-format: v1.2 or v1.3, as dnssec-keygen writes it", path)
+		return nil, fmt.Errorf("%s: no line Private-key-format: v1.2 or v1.3, as dnssec-keygen writes it", path)
 	}
 	return fields, nil
 }
 
-// of says why the fields are not those of a key of an algorithm that lies in a file.
+// of says why the fields are not those of a key of an algorithm that is in a file.
 func (f keyFields) of(algorithm uint8) error {
 	if _, ok := f["Label"]; ok {
-		return errors.New("the private half lies in an HSM (it has a Label), and only keys in files are supported")
+		return errors.New("the private key is in an HSM (it has a Label), but only keys in files are supported")
 	}
 	number, _, _ := strings.Cut(f["Algorithm"], " ")
 	if got, err := strconv.ParseUint(number, 10, 8); err != nil || uint8(got) != algorithm {
-		return fmt.Errorf("its algorithm is %q, and that of its public half %s: one of the two is of another key", f["Algorithm"], algorithmName(algorithm))
+		return fmt.Errorf("its algorithm is %q, but the public key's is %s: one of the two files belongs to another key", f["Algorithm"], algorithmName(algorithm))
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile/regularfiletest"
 )
 
 // Keys that dnssec-keygen of BIND 9.18 made.
@@ -99,14 +101,14 @@ func TestLoadKeyRefuses(t *testing.T) {
 		what, public, private string
 		says                  []string
 	}{
-		{"halves of two keys", public, another, []string{"does not belong to its public half"}},
+		{"halves of two keys", public, another, []string{"does not match the public key"}},
 		{"halves of two algorithms", public, rsaPrivate, []string{".private", `"8 (RSASHA256)"`, "ECDSAP256SHA256 (13)"}},
-		{"an algorithm that is not supported", readFile(t, copyKey(t, bindP384)+".key"), private, []string{"ECDSAP384SHA384 (14) is not supported", "make a key"}},
+		{"an algorithm that is not supported", readFile(t, copyKey(t, bindP384)+".key"), private, []string{"ECDSAP384SHA384 (14) is not supported", "create a key"}},
 		{"RSA of 1024 bits", readFile(t, copyKey(t, bindRSA1024)+".key"), rsaPrivate, []string{"1024 bits"}},
-		{"no zone key", strings.Replace(public, "257 3 13", "1 3 13", 1), private, []string{"flag 256"}},
+		{"not a zone key", strings.Replace(public, "257 3 13", "1 3 13", 1), private, []string{"flag 256"}},
 		{"protocol", strings.Replace(public, "257 3 13", "257 2 13", 1), private, []string{"protocol is 2"}},
-		{"an empty public file", "", private, []string{".key holds no record"}},
-		{"another record", "bind.example. IN A 192.0.2.1\n", private, []string{".key holds a A record"}},
+		{"an empty public file", "", private, []string{".key has no record"}},
+		{"another record", "bind.example. IN A 192.0.2.1\n", private, []string{".key has a A record"}},
 		{"two records", public + public, private, []string{"more than one record"}},
 		{"a broken record, with its line", "; comment\nbind.example. IN DNSKEY 257 3\n", private, []string{".key", "line: 2"}},
 		{"an include", "$INCLUDE /etc/passwd\n", private, []string{".key"}},
@@ -117,11 +119,11 @@ func TestLoadKeyRefuses(t *testing.T) {
 		{"a key in an HSM", public, private + "Label: pkcs11:object=x\n", []string{"HSM"}},
 		{"no PrivateKey", public, without(private, "PrivateKey"), []string{"PrivateKey is missing"}},
 		{"PrivateKey not in base64", public, without(private, "PrivateKey") + "PrivateKey: ?\n", []string{"PrivateKey is not in base64"}},
-		{"PrivateKey zero", public, without(private, "PrivateKey") + "PrivateKey: AA==\n", []string{"no key of P-256"}},
+		{"PrivateKey zero", public, without(private, "PrivateKey") + "PrivateKey: AA==\n", []string{"not a P-256 key"}},
 		{"PrivateKey too long", public, without(private, "PrivateKey") + "PrivateKey: " + strings.Repeat("AAAA", 20) + "\n", []string{"longer than 32"}},
 		{"Ed25519 too short", readFile(t, ed+".key"), without(readFile(t, ed+".private"), "PrivateKey") + "PrivateKey: AAAA\n", []string{"32 octets"}},
 		{"an RSA number missing", rsaPublic, without(rsaPrivate, "Prime1"), []string{"Prime1 is missing"}},
-		{"an RSA number wrong", rsaPublic, without(rsaPrivate, "Prime1") + "Prime1: AAAA\n", []string{"no RSA key"}},
+		{"an RSA number wrong", rsaPublic, without(rsaPrivate, "Prime1") + "Prime1: AAAA\n", []string{"do not make an RSA key"}},
 		{"a megabyte", public, private + strings.Repeat(";\n", 1<<19), []string{"longer than 65536"}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -199,5 +201,23 @@ func FuzzParseKey(f *testing.F) {
 		if _, err := NewSigner(Config{}).Sign(t.Context(), ks, ks.DNSKEYs(), Kept); err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+func TestKeyFilesAreRegular(t *testing.T) {
+	t.Parallel()
+	regularfiletest.Refuses(t, "K.key", MaxKeyFile, func(_, path string) error {
+		_, _, err := LoadPublic(path)
+		return err
+	})
+	regularfiletest.Refuses(t, bindCSK+".key", MaxKeyFile, func(_, path string) error {
+		_, err := LoadKey(path)
+		return err
+	})
+	public := readFile(t, copyKey(t, bindCSK)+".key")
+	regularfiletest.Refuses(t, bindCSK+".private", MaxKeyFile, func(dir, path string) error {
+		writeFile(t, filepath.Join(dir, bindCSK+".key"), public, 0o644)
+		_, err := LoadKey(path)
+		return err
 	})
 }

@@ -72,7 +72,7 @@ func NewKeySet(zone string, ttl uint32, keys ...*Key) (*KeySet, error) {
 
 func newSigningKey(zone string, key *Key) (*signingKey, error) {
 	if owner := dns.CanonicalName(key.DNSKEY.Hdr.Name); owner != zone {
-		return nil, fmt.Errorf("it is a key of %s and not of %s", owner, zone)
+		return nil, fmt.Errorf("the key belongs to %s, not to %s", owner, zone)
 	}
 	alg, public, err := key.check()
 	if err != nil {
@@ -88,7 +88,7 @@ func (k *KeySet) publish(ttl uint32, all []*signingKey) error {
 	for i, key := range all {
 		for _, other := range all[:i] {
 			if other.tag == key.tag && other.alg == key.alg {
-				return fmt.Errorf("two keys are %s: a signature would not say by which of them it is; leave one out", key)
+				return fmt.Errorf("two keys have the ID %s, and a signature could not tell them apart: remove one", key)
 			}
 		}
 		k.dnskeys.RDATA = append(k.dnskeys.RDATA, key.rdata)
@@ -116,7 +116,7 @@ func (k *KeySet) assign(all []*signingKey) error {
 			}
 		}
 		if len(sep) == 0 {
-			errs = append(errs, fmt.Errorf("%s has no key with the SEP flag (257) that can sign by algorithm %s: add the KSK that the parent's DS names", k.zone, algorithmName(number)))
+			errs = append(errs, fmt.Errorf("%s has no key with the SEP flag (257) that can sign with algorithm %s: add the KSK that the parent's DS matches", k.zone, algorithmName(number)))
 		}
 		if len(zsk) == 0 {
 			zsk = sep
@@ -160,8 +160,8 @@ func (k *KeySet) DS() []*dns.DS {
 	return out
 }
 
-// apexTypes are signed by the key that the parent's DS names, and stand at the apex alone (RFC 4035
-// 2.2, RFC 7344 4.1) but for the CDS and CDNSKEY of other zones.
+// apexTypes are signed by the key that the parent's DS names, and are at the apex alone (RFC 4035
+// 2.2, RFC 7344 4.1), except for the CDS and CDNSKEY of other zones.
 var apexTypes = map[uint16]bool{dns.TypeDNSKEY: true, dns.TypeCDS: true, dns.TypeCDNSKEY: true}
 
 // signers are the keys that sign RRsets of a type.
@@ -176,12 +176,12 @@ func (k *KeySet) signers(rrtype uint16) []*signingKey {
 func (k *KeySet) admits(set RRset, owner []byte) error {
 	switch {
 	case !atOrBelow(owner, k.wire):
-		return fmt.Errorf("it is not in the zone %s (coredns/coredns#8138)", k.zone)
+		return fmt.Errorf("the owner is not in the zone %s (coredns/coredns#8138)", k.zone)
 	case apexTypes[set.Type] && len(owner) != len(k.wire):
 		if signals(set) {
 			return nil
 		}
-		return fmt.Errorf("it stands below the apex of %s", k.zone)
+		return fmt.Errorf("the owner is below the apex of %s", k.zone)
 	case (set.Type == dns.TypeCDS && k.cds.RDATA != nil && !set.equal(k.cds)) || (set.Type == dns.TypeCDNSKEY && k.cdnskey.RDATA != nil && !set.equal(k.cdnskey)):
 		return fmt.Errorf("it is not the %s RRset of %s as served", dns.Type(set.Type), k.zone)
 	case set.Type == dns.TypeDNSKEY && !set.equal(k.dnskeys):

@@ -98,11 +98,11 @@ func TestNewKeySetRefuses(t *testing.T) {
 		keys []*Key
 	}{
 		{[]string{"no key"}, nil},
-		{[]string{"example.net.", "not of example.org."}, []*Key{newKey(t, "example.net.", dns.ECDSAP256SHA256, 257, 256)}},
+		{[]string{"example.net.", "not to example.org."}, []*Key{newKey(t, "example.net.", dns.ECDSAP256SHA256, 257, 256)}},
 		{[]string{"SEP", "ECDSAP256SHA256 (13)", "KSK"}, []*Key{newKey(t, zone, dns.ECDSAP256SHA256, 256, 256)}},
 		{[]string{"SEP", "ED25519 (15)"}, []*Key{good, newKey(t, zone, dns.ED25519, 256, 256)}},
 		{[]string{"SEP", "ED25519 (15)"}, []*Key{good, {DNSKEY: newKey(t, zone, dns.ED25519, 257, 256).DNSKEY}}},
-		{[]string{"two keys are example.org.+013+"}, []*Key{good, good}},
+		{[]string{"two keys have the ID example.org.+013+"}, []*Key{good, good}},
 		{[]string{"flag 256", "RFC 4034 2.1.1"}, []*Key{edited(func(k *dns.DNSKEY) { k.Flags = 1 })}},
 		{[]string{"revoked"}, []*Key{edited(func(k *dns.DNSKEY) { k.Flags |= 128 })}},
 		{[]string{"protocol is 2"}, []*Key{edited(func(k *dns.DNSKEY) { k.Protocol = 2 })}},
@@ -112,7 +112,7 @@ func TestNewKeySetRefuses(t *testing.T) {
 		{[]string{"ECDSAP384SHA384 (14) is not supported", "ECDSAP256SHA256 (13)"}, []*Key{newKey(t, zone, dns.ECDSAP384SHA384, 257, 384)}},
 		{[]string{"algorithm 200 is not supported"}, []*Key{edited(func(k *dns.DNSKEY) { k.Algorithm = 200 })}},
 		{[]string{"1024 bits", "2048"}, []*Key{newKey(t, zone, dns.RSASHA256, 257, 1024)}},
-		{[]string{"does not belong to its public half"}, []*Key{{DNSKEY: good.DNSKEY, Signer: other.Signer}}},
+		{[]string{"does not match the public key"}, []*Key{{DNSKEY: good.DNSKEY, Signer: other.Signer}}},
 	} {
 		ks, err := NewKeySet(zone, 3600, c.keys...)
 		wantError(t, err, c.says...)
@@ -121,7 +121,7 @@ func TestNewKeySetRefuses(t *testing.T) {
 		}
 	}
 	if _, err := NewKeySet("example..org.", 3600, good); err == nil {
-		t.Error("a zone whose name is none")
+		t.Error("a zone with an invalid name was accepted")
 	}
 }
 

@@ -6,5 +6,5 @@ import "errors"
 
 // lockFile fails: without flock, two servers that start at once could make two keys.
 func lockFile(string) (unlock func() error, err error) {
-	return nil, errors.New("key auto makes no key on this system, which lacks flock: make it with dnssec-keygen -f KSK, and put it there or name it with key file")
+	return nil, errors.New("key auto cannot create keys on this system, which lacks flock: create one with dnssec-keygen -f KSK, and copy it to the folder or list it in key file")
 }

@@ -13,7 +13,7 @@ const (
 )
 
 var (
-	errNotQualified = errors.New("does not end in a dot: names are fully qualified here")
+	errNotQualified = errors.New("does not end in a dot: write a fully qualified name")
 	errEmptyLabel   = errors.New("has an empty label")
 	errLongLabel    = errors.New("has a label of more than 63 octets (RFC 1035 2.3.4)")
 	errLongName     = errors.New("is longer than 255 octets (RFC 1035 2.3.4)")
@@ -102,7 +102,7 @@ func lower(c byte) byte {
 	return c
 }
 
-// atOrBelow reports whether a canonical wire name is zone or lies below it.
+// atOrBelow reports whether a canonical wire name is zone or below it.
 func atOrBelow(name, zone []byte) bool {
 	if !bytes.HasSuffix(name, zone) {
 		return false
@@ -128,7 +128,7 @@ func rrsigLabels(name []byte) uint8 {
 	return n
 }
 
-// nameEnd is where the uncompressed name ends that wire begins with, or -1 where there is none.
+// nameEnd is where the uncompressed name ends that wire begins with, or -1.
 func nameEnd(wire []byte) int {
 	for off := 0; off < len(wire) && off < maxName && wire[off] <= maxLabel; off += 1 + int(wire[off]) {
 		if wire[off] == 0 {

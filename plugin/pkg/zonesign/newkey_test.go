@@ -1,41 +1,12 @@
 package zonesign
 
 import (
-	"bytes"
-	"os"
+	"fmt"
 	"path/filepath"
 	"testing"
 
 	"github.com/miekg/dns"
 )
-
-func list(t *testing.T, dir string) []string {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	return names
-}
-
-func TestWriteNewOverwritesNothing(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "K.key")
-	writeFile(t, path, "theirs", 0o644)
-	if err := writeNew(path, "K", "ours", 0o644); !os.IsExist(err) {
-		t.Errorf("error %v, want that the file exists", err)
-	}
-	if got := readFile(t, path); got != "theirs" {
-		t.Errorf("the file holds %q", got)
-	}
-	if names := list(t, filepath.Dir(path)); len(names) != 1 {
-		t.Errorf("left behind: %q", names)
-	}
-}
 
 func TestKeyFileStem(t *testing.T) {
 	t.Parallel()
@@ -58,10 +29,18 @@ func TestKeyFileStem(t *testing.T) {
 // madeKeyIn makes a CSK's files and reads them.
 func madeKeyIn(t testing.TB, dir, zone string) *Key {
 	t.Helper()
-	base, err := NewKeyFiles(dir, zone, dns.ECDSAP256SHA256, true, func(uint16) bool { return false }, start)
+	made, err := NewKey(zone, dns.ECDSAP256SHA256, true, func(uint16) bool { return false })
 	if err != nil {
 		t.Fatal(err)
 	}
+	stem, err := KeyFileStem(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := filepath.Join(dir, fmt.Sprintf("%s%03d+%05d", stem, made.DNSKEY.Algorithm, made.Tag()))
+	private, public := made.Files()
+	writeFile(t, base+".private", private, 0o600)
+	writeFile(t, base+".key", public, 0o644)
 	key, err := LoadKey(base)
 	if err != nil {
 		t.Fatal(err)
@@ -69,33 +48,38 @@ func madeKeyIn(t testing.TB, dir, zone string) *Key {
 	return key
 }
 
-func TestNewKeyFiles(t *testing.T) {
+// What is made is what is read of its files, by every algorithm and in both roles.
+func TestNewKey(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	key := madeKeyIn(t, dir, "Example.ORG")
-	if key.DNSKEY.Algorithm != dns.ECDSAP256SHA256 || key.DNSKEY.Flags != 257 || len(key.Warnings) != 0 || key.DNSKEY.Hdr.Name != "example.org." {
-		t.Errorf("made %v, %q", key.DNSKEY, key.Warnings)
-	}
-	base := filepath.Join(dir, "K"+key.String())
-	for path, want := range map[string]struct {
-		mode os.FileMode
-		text string
-	}{
-		base + ".private": {0o600, "Created: 20261123120000\n"},
-		base + ".key":     {0o644, "; Created: 20261123120000 (Mon Nov 23 12:00:00 2026)\n"},
-	} {
-		info, err := os.Stat(path)
-		if err != nil || info.Mode().Perm() != want.mode {
-			t.Errorf("%s: %v, %v; want mode %04o", path, info, err, want.mode)
-		}
-		if got := readFile(t, path); !bytes.Contains([]byte(got), []byte(want.text)) {
-			t.Errorf("%s holds\n%s\nwithout\n%s", path, got, want.text)
+	for _, algorithm := range []uint8{dns.RSASHA256, dns.ECDSAP256SHA256, dns.ED25519} {
+		for _, sep := range []bool{true, false} {
+			made, err := NewKey("Example.ORG", algorithm, sep, func(uint16) bool { return false })
+			if err != nil {
+				t.Fatal(err)
+			}
+			private, public := made.Files()
+			read, err := parseKey("K", []byte(public), []byte(private))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if read.DNSKEY.String() != made.DNSKEY.String() || !samePublic(read.Signer.Public(), made.Signer.Public()) || read.SEP() != sep || read.DNSKEY.Hdr.Name != "example.org." || read.Check() != nil {
+				t.Errorf("made %v, read %v", made.DNSKEY, read.DNSKEY)
+			}
 		}
 	}
-	all := func(uint16) bool { return true }
-	if _, err := NewKeyFiles(dir, zone, dns.ECDSAP256SHA256, true, all, start); err == nil {
-		t.Error("a key was made though every tag is taken")
-	}
-	_, err := NewKeyFiles(dir, zone, dns.RSAMD5, true, all, start)
+	_, err := NewKey(zone, dns.ECDSAP256SHA256, true, func(uint16) bool { return true })
+	wantError(t, err, "in use")
+	_, err = NewKey(zone, dns.RSAMD5, true, func(uint16) bool { return false })
 	wantError(t, err, "not supported")
+}
+
+// A tag that is taken is not made again.
+func TestNewKeyIsNotTaken(t *testing.T) {
+	t.Parallel()
+	odd := func(tag uint16) bool { return tag%2 == 1 }
+	for range 20 {
+		if key, err := NewKey(zone, dns.ED25519, true, odd); err != nil || odd(key.Tag()) {
+			t.Errorf("%v, %v", key, err)
+		}
+	}
 }

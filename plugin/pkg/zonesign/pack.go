@@ -7,7 +7,7 @@ import (
 )
 
 // AppendRR appends a record's wire form, uncompressed (RFC 1035 4.1.3). dns.PackRR does so too, but
-// notes the length of the RDATA in the record's header: in one that a plugin below hands out to many
+// notes the length of the RDATA in the record's header: in one that the next plugin hands out to many
 // queries at once, that is a race.
 func AppendRR(dst []byte, rr dns.RR) ([]byte, error) {
 	p := packers.Get().(*packer)

@@ -81,7 +81,7 @@ func (k *KeySet) follows(published []*signingKey) error {
 	var errs []error
 	for _, key := range slices.Concat(k.apex, k.data) {
 		if key.Signer == nil {
-			errs = append(errs, fmt.Errorf("%s is to sign, and its private half is not here", key))
+			errs = append(errs, fmt.Errorf("%s must sign, but its private key is missing", key))
 		}
 	}
 	for _, key := range k.apex {
@@ -115,7 +115,7 @@ func (k *KeySet) name(ttl uint32, named []*signingKey, remove bool) error {
 		return nil
 	}
 	if len(named) > 0 && remove {
-		return errors.New("CDS cannot name keys and ask for removal at once (RFC 8078 4)")
+		return errors.New("CDS cannot name keys and request removal at the same time (RFC 8078 4)")
 	}
 	k.cds = RRset{Owner: k.zone, Type: dns.TypeCDS, TTL: ttl}
 	k.cdnskey = RRset{Owner: k.zone, Type: dns.TypeCDNSKEY, TTL: ttl}

@@ -70,7 +70,7 @@ func TestNewRollingKeySetRefuses(t *testing.T) {
 		{"SEP flag", Roles{Published: []*Key{csk, zsk}, Apex: []*Key{csk, zsk}, Data: one}},
 		{"CDS would name", Roles{Published: one, Apex: one, Data: one, Named: two}},
 		{"RFC 8078 4", Roles{Published: one, Apex: one, Data: one, Named: one, Delete: true}},
-		{"private half", Roles{Published: one, Apex: one, Data: []*Key{csk, {DNSKEY: zsk.DNSKEY}}}},
+		{"private key", Roles{Published: one, Apex: one, Data: []*Key{csk, {DNSKEY: zsk.DNSKEY}}}},
 		{"example.net.", Roles{Published: []*Key{newKey(t, "example.net.", dns.ED25519, 257, 256)}}},
 	} {
 		ks, err := NewRollingKeySet(zone, 300, c.roles)

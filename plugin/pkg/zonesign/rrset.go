@@ -24,7 +24,7 @@ type RRset struct {
 // their TTLs differ the lowest counts (RFC 2181 5.2).
 func NewRRset(rrs ...dns.RR) (RRset, error) {
 	if len(rrs) == 0 {
-		return RRset{}, errors.New("an RRset holds at least one record")
+		return RRset{}, errors.New("an RRset must have at least one record")
 	}
 	h := rrs[0].Header()
 	set := RRset{Owner: dns.CanonicalName(h.Name), Type: h.Rrtype, TTL: h.Ttl, RDATA: make([][]byte, 0, len(rrs))}
@@ -47,9 +47,9 @@ func NewRRset(rrs ...dns.RR) (RRset, error) {
 func (r RRset) admit(h *dns.RR_Header) error {
 	switch {
 	case h.Class != dns.ClassINET:
-		return fmt.Errorf("%s is in class %s: only IN is signed", h.Name, dns.Class(h.Class))
+		return fmt.Errorf("%s is in class %s, but only IN is signed", h.Name, dns.Class(h.Class))
 	case dns.CanonicalName(h.Name) != r.Owner || h.Rrtype != r.Type:
-		return fmt.Errorf("%s %s in the RRset %s %s: one owner and one type make an RRset", h.Name, dns.Type(h.Rrtype), r.Owner, dns.Type(r.Type))
+		return fmt.Errorf("%s %s in the RRset %s %s: an RRset has one owner and one type", h.Name, dns.Type(h.Rrtype), r.Owner, dns.Type(r.Type))
 	}
 	return nil
 }
@@ -137,11 +137,11 @@ func (r RRset) equal(o RRset) bool {
 	return r.Type == o.Type && r.TTL == o.TTL && r.Owner == o.Owner && slices.EqualFunc(r.RDATA, o.RDATA, bytes.Equal)
 }
 
-// check says why an RRset cannot be signed, whoever asks.
+// check says why an RRset cannot be signed.
 func (r RRset) check() error {
 	switch {
 	case len(r.RDATA) == 0:
-		return errors.New("an RRset holds at least one record")
+		return errors.New("an RRset must have at least one record")
 	case r.Type == dns.TypeRRSIG:
 		return errors.New("RRSIG records are not signed (RFC 4035 2.2)")
 	case !isData(r.Type):

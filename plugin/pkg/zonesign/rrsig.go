@@ -16,7 +16,7 @@ import (
 
 const (
 	// life is how long a signature lasts, at most: two weeks, a common choice, so that a signer that
-	// fails on a Friday is mended long before an answer turns bogus.
+	// fails on a Friday is fixed long before an answer turns bogus.
 	life = 14 * 24 * time.Hour
 	// maxJitter spreads the ends, and with them the renewals, of signatures that were made together.
 	maxJitter = life / 8
@@ -30,7 +30,7 @@ const (
 	MaxTTL = 7 * 24 * 3600
 )
 
-// setBack is how far the clock may be set back before signatures are made anew: the other half of the
+// setBack is how far the clock may be set back before signatures are made again: the other half of the
 // hour is for validators whose clocks are behind.
 const setBack = clockSkew / 2
 
@@ -132,7 +132,7 @@ func (m *signable) rrsig(key *signingKey, rand io.Reader) ([]byte, error) {
 	return slices.Concat(m.wire[:m.fields], signature), nil
 }
 
-var errLiar = errors.New("the signature does not verify with the key as published: the signer is broken, or has another key")
+var errLiar = errors.New("the signature does not verify with the published key: the signer is broken, or uses another key")
 
 // sign calls the crypto.Signer. A key of this process takes its ECDSA nonce from key and input (RFC
 // 6979), which no broken source of randomness can spoil, in four fifths of the time. A driver that

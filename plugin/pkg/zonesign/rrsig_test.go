@@ -210,7 +210,7 @@ func TestSignRefuses(t *testing.T) {
 		{"coredns/coredns#8138: the target of a CNAME in another zone", "not in the zone", newRRset(t, "www.example.net. 60 IN A 192.0.2.1")},
 		{"a name that only ends like the zone", "not in the zone", newRRset(t, "badexample.org. 60 IN A 192.0.2.1")},
 		{"above the zone", "not in the zone", newRRset(t, "org. 60 IN NS ns.example.")},
-		{"a name that is none", "empty label", edited(func(s *RRset) { s.Owner = "a..example.org." })},
+		{"an invalid name", "empty label", edited(func(s *RRset) { s.Owner = "a..example.org." })},
 		{"nothing", "at least one", edited(func(s *RRset) { s.RDATA = nil })},
 		{"RFC 4034 6.3: out of order", "canonical order", edited(func(s *RRset) { slices.Reverse(s.RDATA) })},
 		{"RFC 4034 6.3: a duplicate", "canonical order", edited(func(s *RRset) { s.RDATA[1] = s.RDATA[0] })},

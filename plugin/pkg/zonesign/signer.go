@@ -236,7 +236,7 @@ func (s *Signer) tryPlace(keep Keep) bool {
 	}
 }
 
-var errUnfinished = errors.New("the signing did not come to an end")
+var errUnfinished = errors.New("signing did not finish")
 
 // fly makes the signatures of a flight, and lands it.
 func (s *Signer) fly(f *flight) {
@@ -262,7 +262,7 @@ func (s *Signer) sign(ks *KeySet, set RRset) (Signatures, error) {
 	m := signables.Get().(*signable)
 	defer signables.Put(m)
 	if _, err := io.ReadFull(s.rand, m.random[:]); err != nil {
-		return Signatures{}, fmt.Errorf("no random number for the signature's end: %w", err)
+		return Signatures{}, fmt.Errorf("no random number for the signature's expiration: %w", err)
 	}
 	v := validFrom(s.now(), binary.BigEndian.Uint64(m.random[:]))
 	if err := m.set(ks, set, v); err != nil {
@@ -302,7 +302,7 @@ type Stats struct {
 	Stale  uint64 // of the hits, those with signatures whose renewal had failed
 	Kept   int    // RRsets whose signatures are kept
 	// Earliest is, by zone, when the first of the kept signatures ends that may be in use. Those
-	// that nobody has asked for since they were due do not count: they are made anew when asked for.
+	// that nobody has asked for since they were due do not count: they are made again when asked for.
 	Earliest map[string]time.Time
 }
 

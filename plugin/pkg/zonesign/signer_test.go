@@ -89,7 +89,7 @@ func TestKeptAreMadeOnce(t *testing.T) {
 }
 
 // A cache below counts TTLs down: signatures keep the Original TTL of the data (RFC 4034 3.1.4), and
-// are made anew only for a higher one. What is configured has the TTL that it has.
+// are made again only for a higher one. What is configured has the TTL that it has.
 func TestTTLsThatCountDown(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -224,8 +224,8 @@ func TestStale(t *testing.T) {
 func TestClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		back time.Duration
-		anew bool
+		back   time.Duration
+		remade bool
 	}{{0, false}, {30 * time.Minute, false}, {31 * time.Minute, true}, {8 * time.Hour, true}} {
 		clock := newClock()
 		s, ks, set := NewSigner(Config{Now: clock.Now}), newKeySet(t, newCSK(t)), caaSet(t)
@@ -233,8 +233,8 @@ func TestClockIsSetBack(t *testing.T) {
 		now := start.Add(-c.back)
 		clock.set(now)
 		sig := rrsigs(t, set, mustSign(t, s, ks, set, Kept))[0]
-		if anew := s.Stats().Made == 2; anew != c.anew || !sig.ValidityPeriod(now.Add(-clockSkew/2)) {
-			t.Errorf("set back by %v: made anew %t, from %s on", c.back, anew, dns.TimeToString(sig.Inception))
+		if remade := s.Stats().Made == 2; remade != c.remade || !sig.ValidityPeriod(now.Add(-clockSkew/2)) {
+			t.Errorf("set back by %v: made again %t, from %s on", c.back, remade, dns.TimeToString(sig.Inception))
 		}
 	}
 }
@@ -261,9 +261,9 @@ func TestBadSigners(t *testing.T) {
 	}{
 		"fails":                     {"on fire", fails},
 		"lies":                      {"does not verify", other.Sign},
-		"returns nothing":           {"no ECDSA signature", func(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, nil }},
-		"returns no ASN.1":          {"no ECDSA signature", func(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return make([]byte, 64), nil }},
-		"returns an empty sequence": {"no ECDSA signature", func(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return []byte{0x30, 0}, nil }},
+		"returns nothing":           {"did not return a P-256 ECDSA signature", func(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, nil }},
+		"returns no ASN.1":          {"did not return a P-256 ECDSA signature", func(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return make([]byte, 64), nil }},
+		"returns an empty sequence": {"did not return a P-256 ECDSA signature", func(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return []byte{0x30, 0}, nil }},
 		"panics":                    {"panicked", func(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { panic("driver") }},
 	} {
 		t.Run(name, func(t *testing.T) {

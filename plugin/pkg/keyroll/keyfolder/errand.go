@@ -15,6 +15,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -25,11 +26,19 @@ type Errand struct {
 	Verb     Task              `json:"verb"`
 	Zone     string            `json:"zone,omitempty"` // "": all that the server holds
 	Asked    time.Time         `json:"asked"`
+	Progress *Progress         `json:"progress,omitempty"` // nil until a server picks it up
 	Answered time.Time         `json:"answered,omitzero"`
 	Refused  *keyroll.Refusal  `json:"refused,omitempty"`
 	Zones    []string          `json:"zones,omitempty"`  // for which it was done
 	Aside    []string          `json:"aside,omitempty"`  // files that were there and differed, under the names that they have now
 	Failed   map[string]string `json:"failed,omitempty"` // by zone
+}
+
+// Progress is how far a server is that picked up an errand.
+type Progress struct {
+	At    time.Time `json:"at"` // when it wrote that
+	Done  int       `json:"done"`
+	Total int       `json:"total"` // zones
 }
 
 // Task is what an errand is for.
@@ -49,7 +58,7 @@ const (
 )
 
 // ErrStanding is an errand of somebody else's that is not over.
-var ErrStanding = errors.New("somebody else has just asked for the same: wait until that is over")
+var ErrStanding = errors.New("another request of the same kind is pending: wait until it is done")
 
 // errandStem begins the names of requests that are still being written: the holder of the lock leaves those alone.
 const errandStem = "request-"
@@ -62,7 +71,8 @@ func (f *Folder) errandPath(zone string) (path string, err error) {
 	return filepath.Join(f.dir, strings.TrimSuffix(stem, "+")+errandSuffix), err
 }
 
-// Send writes an errand into the folder, which has to be there.
+// Send writes an errand into the folder, which has to be there. One that is there and that a server works on is returned
+// in its place.
 func (f *Folder) Send(e Errand, now time.Time) (Errand, error) {
 	path, err := f.errandPath(e.Zone)
 	if err != nil {
@@ -71,11 +81,23 @@ func (f *Folder) Send(e Errand, now time.Time) (Errand, error) {
 	if _, err := os.Stat(f.dir); err != nil {
 		return e, err
 	}
-	if old, err := readErrand(path); err == nil && old.Answered.IsZero() && now.Sub(old.Asked).Abs() < time.Minute {
+	if old, err := readErrand(path); err == nil && old.pending(now) {
+		if old.Progress != nil && old.Verb == e.Verb {
+			return old, nil
+		}
 		return e, fmt.Errorf("%s: %w", path, ErrStanding)
 	}
-	e.Version, e.Asked = stateVersion, now
+	e.Version, e.Asked, e.Progress = stateVersion, now, nil
 	return e, f.writeErrand(path, e)
+}
+
+// pending reports whether an errand is not over, and whoever sent it or works on it is there by its times.
+func (e *Errand) pending(now time.Time) bool {
+	last := e.Asked
+	if e.Progress != nil {
+		last = e.Progress.At
+	}
+	return e.Answered.IsZero() && now.Sub(last).Abs() < time.Minute
 }
 
 // Answer returns an errand as it is now. One whose file is gone, or another's, is an error.
@@ -86,7 +108,7 @@ func (f *Folder) Answer(e Errand) (Errand, error) {
 	}
 	is, err := readErrand(path)
 	if err == nil && !is.Asked.Equal(e.Asked) {
-		err = fmt.Errorf("%s: somebody else has asked in its place", path)
+		err = fmt.Errorf("%s: another request has replaced it", path)
 	}
 	return is, err
 }
@@ -100,8 +122,36 @@ func (f *Folder) Remove(e Errand) error {
 	return f.disk.remove(path)
 }
 
+// Cancel takes an errand out of the folder unless a server has picked it up, and returns it as it is then.
+func (f *Folder) Cancel(e Errand) (Errand, error) {
+	// A server that picks it up holds the lock; the caller makes no lock, since the server might not be able to write it.
+	if zonesign.Locked(f.dir) {
+		unlock, err := f.disk.lock(f.dir)
+		if err != nil {
+			return e, err
+		}
+		defer unlock()
+	}
+	is, err := f.Answer(e)
+	if err != nil || is.Progress != nil {
+		return is, err
+	}
+	return is, f.Remove(is)
+}
+
+// PickUp notes in an errand that a server works on it, for so many zones. One that is gone or replaced is an error.
+func (f *Folder) PickUp(e *Errand, now time.Time, zones int) error {
+	e.Progress = &Progress{Total: zones}
+	return f.rewrite(*e, now, func(*Errand) {})
+}
+
 // Reply adds to an errand what a server did, and with last answers it. Several servers may add to one at once.
 func (f *Folder) Reply(e Errand, now time.Time, last bool) error {
+	return f.rewrite(e, now, func(is *Errand) { is.add(e, now, last) })
+}
+
+// rewrite has a file of an errand changed, with how far the server is.
+func (f *Folder) rewrite(e Errand, now time.Time, change func(is *Errand)) error {
 	path, err := f.errandPath(e.Zone)
 	if err != nil {
 		return err
@@ -115,16 +165,28 @@ func (f *Folder) Reply(e Errand, now time.Time, last bool) error {
 	if err != nil {
 		return err // the command that asked is gone
 	}
-	is.Refused = e.Refused
-	is.Zones, is.Aside = union(is.Zones, e.Zones), union(is.Aside, e.Aside)
-	if is.Failed == nil {
-		is.Failed = map[string]string{}
+	p := Progress{At: now}
+	for _, of := range []*Progress{is.Progress, e.Progress} {
+		if of != nil { // several servers on a folder hold the same zones
+			p.Done, p.Total = max(p.Done, of.Done), max(p.Total, of.Total)
+		}
 	}
-	maps.Copy(is.Failed, e.Failed)
-	if last {
-		is.Answered = now
-	}
+	is.Progress = &p
+	change(&is)
 	return f.writeErrand(path, is)
+}
+
+// add adds what a server did.
+func (e *Errand) add(did Errand, now time.Time, last bool) {
+	e.Refused = did.Refused
+	e.Zones, e.Aside = union(e.Zones, did.Zones), union(e.Aside, did.Aside)
+	if e.Failed == nil {
+		e.Failed = map[string]string{}
+	}
+	maps.Copy(e.Failed, did.Failed)
+	if last {
+		e.Answered = now
+	}
 }
 
 func union(a, b []string) []string {
@@ -152,14 +214,7 @@ func (f *Folder) Errands(list *Listing, now time.Time) (errands []Errand) {
 const maxErrand = 16 << 20
 
 func readErrand(path string) (e Errand, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return e, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxErrand {
-		return e, fmt.Errorf("%s is no request", path)
-	}
-	text, err := os.ReadFile(path)
+	text, _, err := regularfile.Read(path, maxErrand)
 	if err != nil {
 		return e, err
 	}
@@ -167,7 +222,7 @@ func readErrand(path string) (e Errand, err error) {
 		return e, fmt.Errorf("%s: %w", path, err)
 	}
 	if e.Version != stateVersion {
-		return e, fmt.Errorf("%s has version %d and this program reads %d", path, e.Version, stateVersion)
+		return e, fmt.Errorf("%s has version %d, but this program reads version %d", path, e.Version, stateVersion)
 	}
 	if e.Zone != "" {
 		e.Zone = dns.CanonicalName(e.Zone)
@@ -204,89 +259,89 @@ func (f *Folder) Restore(now time.Time, held map[string]*Held) (map[string]Resto
 	if err != nil {
 		return nil, err
 	}
+	zones := slices.Collect(maps.Keys(held))
+	updates, jobs := make([]*update, len(zones)), make([]*job, len(zones))
+	for i, zone := range zones {
+		updates[i] = &update{folder: f, work: &Work{}, held: held[zone], names: names, now: now, zone: dns.CanonicalName(zone),
+			job: job{failed: stages, restores: true, asides: map[string]string{}}}
+		jobs[i] = &updates[i].job
+	}
+	each(updates, func(u *update) { u.err = u.planRestore() })
+	write(f.disk, f.dir, jobs)
 	done := map[string]Restored{}
-	for zone, h := range held {
-		u := &update{folder: f, work: &Work{}, held: h, names: names, now: now, zone: dns.CanonicalName(zone)}
-		done[zone] = u.restore()
+	for i, zone := range zones {
+		u := updates[i]
+		done[zone] = Restored{Wrote: len(u.job.puts) > 0, Aside: u.job.aside, Err: errors.Join(u.err, u.job.err)}
 	}
 	return done, nil
 }
 
-func (u *update) restore() (r Restored) {
-	if u.path, u.stem, r.Err = u.folder.statePath(u.zone); r.Err != nil {
-		return r
+// planRestore says what is to be written of a zone whose folder lacks keys in use: the state last, for without the keys
+// nothing that is in use could be taken for unused.
+func (u *update) planRestore() (err error) {
+	if u.path, u.job.stem, err = u.folder.statePath(u.zone); err != nil {
+		return err
 	}
 	if u.read() == nil && u.reconcile() == nil && !u.fromMemory {
-		return r // all that is in use is there
+		return nil // all that is in use is there
 	}
-	r.Wrote = true
 	for _, k := range u.held.Zone().Keys {
-		if h := u.held.keys[k.ID]; h != nil && r.Err == nil {
-			r.Err = u.restoreKey(h, &r)
+		if h := u.held.keys[k.ID]; h != nil {
+			u.restoreKey(h, k.Role)
 		}
 	}
-	if r.Err == nil {
-		r.Err = u.asideUnknown(&r)
-	}
-	if r.Err != nil {
-		return r // without the state, nothing that is in use could be taken for unused
-	}
+	u.asideUnknown()
 	if state, err := readState(u.path, u.zone); err != nil || !state.Seen.IsZero() {
-		if r.Err = u.aside(u.path, &r); r.Err != nil {
-			return r
-		}
+		u.aside(u.path)
 	}
 	d := &u.held.decision
-	r.Err = writeState(u.folder.disk, u.path, u.stem, stateFile{Zone: u.zone, State: d.Zone, Report: newReport(u.now, d, nil, nil)})
-	return r
+	file := stateFile{Zone: u.zone, State: d.Zone, Report: newReport(u.now, d, nil, nil)}
+	text, err := file.text()
+	if err != nil {
+		u.job.puts, u.job.asides = nil, nil
+		return err
+	}
+	u.job.put(newState, u.path, text, stateMode)
+	return nil
 }
 
-// restoreKey writes both files of a key where they are not there as they should be, the private half first.
-func (u *update) restoreKey(h *keyFiles, r *Restored) error {
+// restoreKey has both files of a key written where they are not there as they should be.
+func (u *update) restoreKey(h *keyFiles, role keyroll.Role) {
 	base := filepath.Join(u.folder.dir, filepath.Base(h.base))
 	if is, err := readKeyFiles(base); err == nil && samePublic(is.key.DNSKEY, h.key.DNSKEY) {
-		return nil
+		return
 	}
-	private, public := h.key.Files()
-	for _, half := range []struct {
-		suffix, text string
-		mode         fs.FileMode
-	}{
-		{".private", withTimes(private, "", privateLine, h.times), 0o600},
-		{".key", withTimes(public, "; ", publicLine, h.times), 0o644},
-	} {
+	texts, s := h.texts(h.times), newSEPs
+	if role == keyroll.ZSK {
+		s = newZSKs
+	}
+	for i, half := range halves {
 		path := base + half.suffix
-		if text, err := os.ReadFile(path); err == nil && string(text) == half.text {
+		if text, _, err := regularfile.Read(path, zonesign.MaxKeyFile); err == nil && string(text) == texts[i] {
 			continue
 		}
-		if err := u.aside(path, r); err != nil {
-			return err
-		}
-		if err := u.folder.disk.replace(path, u.stem, half.text, half.mode); err != nil {
-			return err
-		}
+		u.aside(path)
+		u.job.put(s, path, texts[i], half.mode)
 	}
-	return nil
 }
 
 // asideUnknown puts the keys of the zone aside that are not held: those of another server, which would be taken for
 // unused ones of this zone.
-func (u *update) asideUnknown(r *Restored) error {
-	for _, file := range u.names[u.stem] {
+func (u *update) asideUnknown() {
+	for _, file := range u.names[u.job.stem] {
 		base := strings.TrimSuffix(strings.TrimSuffix(file, ".key"), ".private")
-		known := slices.ContainsFunc(u.held.Zone().Keys, func(k keyroll.Key) bool { return base == u.stem+k.ID.String() })
-		if !strings.HasPrefix(file, u.stem) || base == file || known {
-			continue
-		}
-		if err := u.aside(filepath.Join(u.folder.dir, file), r); err != nil {
-			return err
+		known := slices.ContainsFunc(u.held.Zone().Keys, func(k keyroll.Key) bool { return base == u.job.stem+k.ID.String() })
+		if strings.HasPrefix(file, u.job.stem) && base != file && !known {
+			u.aside(filepath.Join(u.folder.dir, file))
 		}
 	}
-	return nil
 }
 
-// aside gives a file another name, by which nobody takes it for a key or a state; one that is not there has none.
-func (u *update) aside(path string, r *Restored) error {
+// aside has a file given another name, by which nobody takes it for a key or a state; one that is not there needs none.
+func (u *update) aside(path string) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return
+	}
 	to := fmt.Sprintf("%s.aside-%s", path, u.now.UTC().Format(bindTime))
 	for n := 1; ; n++ {
 		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
@@ -294,12 +349,5 @@ func (u *update) aside(path string, r *Restored) error {
 		}
 		to = fmt.Sprintf("%s.aside-%s-%d", path, u.now.UTC().Format(bindTime), n)
 	}
-	err := os.Rename(path, to)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		r.Aside = append(r.Aside, to)
-	}
-	return err
+	u.job.asides[path] = to
 }

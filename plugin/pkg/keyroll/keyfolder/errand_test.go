@@ -1,6 +1,7 @@
 package keyfolder
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile/regularfiletest"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -23,15 +25,13 @@ func TestRestore(t *testing.T) {
 			"a half is missing":    func(dir string) error { return os.Remove(glob(t, dir, "K*.key")[0]) },
 			"the state is damaged": func(dir string) error { return os.Truncate(glob(t, dir, "K*.keyroll")[0], 10) },
 			"another's key in its place": func(dir string) error {
-				base, err := zonesign.NewKeyFiles(dir, zone, algorithm, true, func(uint16) bool { return false }, epoch)
+				key, err := zonesign.NewKey(zone, algorithm, true, func(uint16) bool { return false })
 				if err != nil {
 					return err
 				}
-				is := strings.TrimSuffix(glob(t, dir, "Kexample.org.*.key")[0], ".key")
-				if is == base {
-					is = strings.TrimSuffix(glob(t, dir, "Kexample.org.*.key")[1], ".key")
-				}
-				return os.Rename(base+".private", is+".private")
+				private, public := key.Files()
+				return errors.Join(os.WriteFile(glob(t, dir, "Kexample.org.*.private")[0], []byte(private), 0o600),
+					os.WriteFile(filepath.Join(dir, "K"+key.String()+".key"), []byte(public), 0o644))
 			},
 		} {
 			dir := filepath.Join(t.TempDir(), "keys")
@@ -135,4 +135,16 @@ func TestErrands(t *testing.T) {
 			t.Errorf("%q: %d wait", text, n)
 		}
 	}
+}
+
+func TestFilesAreRegular(t *testing.T) {
+	t.Parallel()
+	regularfiletest.Refuses(t, "Kexample.org."+stateSuffix, maxState, func(_, path string) error {
+		_, err := readState(path, "example.org.")
+		return err
+	})
+	regularfiletest.Refuses(t, allZones, maxErrand, func(_, path string) error {
+		_, err := readErrand(path)
+		return err
+	})
 }

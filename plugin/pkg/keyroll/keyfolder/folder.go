@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sync/errgroup"
 
+	"github.com/coredns-caa/caa/plugin/pkg/atomicfile"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
@@ -46,8 +46,8 @@ type Work struct {
 	Decide Decide
 	// Held is what is held of zones, in memory or in a record.
 	Held map[string]*Held
-	// Said is what the parent says of a zone whose folder has these keys; nil: nothing.
-	Said func(zone string, keys []*dns.DNSKEY) []keyroll.Observation
+	// Observed returns what the parent's servers answer for a zone whose folder has these keys; nil: nothing.
+	Observed func(zone string, keys []*dns.DNSKEY) []keyroll.Observation
 	// Begin reports whether keys may be made for a zone that has none and of which nothing is known; nil: for
 	// every zone. A folder that is missing is made for such a zone alone.
 	Begin func(zone string) bool
@@ -63,10 +63,10 @@ func (w *Work) begins(zone string) bool {
 type Decide func(zone string, state keyroll.Zone, found []keyroll.Key, keys []*dns.DNSKEY) keyroll.Decision
 
 // ErrKeyLost is a key in use without its files.
-var ErrKeyLost = errors.New("the key is in use and its files are gone: put them back from a backup")
+var ErrKeyLost = errors.New("the key is in use but its files are missing: restore them from a backup")
 
-// writers is how many zones are worked on at once: a disk syncs many files in the time of one.
-const writers = 16
+// workers is how many zones are worked on at once: some wait for the disk meanwhile.
+const workers = 16
 
 // Update is Do for zones of which nothing is held.
 func (f *Folder) Update(now time.Time, decide Decide, zones ...string) (map[string]*Result, error) {
@@ -88,6 +88,9 @@ func (f *Folder) Do(now time.Time, work *Work, zones ...string) (map[string]*Res
 	switch {
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		// The folder is somebody else's to write, such as a mounted secret: it is read as it is.
+		if _, missing := os.Stat(f.dir); missing != nil {
+			return nil, fmt.Errorf("%w: create the folder, and give it to the user that runs the server", err)
+		}
 		readOnly = true
 	case err != nil:
 		return nil, err
@@ -98,21 +101,21 @@ func (f *Folder) Do(now time.Time, work *Work, zones ...string) (map[string]*Res
 	if err != nil {
 		return nil, err
 	}
-	results := make([]*Result, len(zones))
-	var group errgroup.Group
-	group.SetLimit(writers)
+	updates := make([]*update, len(zones))
 	for i, zone := range zones {
-		group.Go(func() error {
-			results[i] = f.update(&update{work: work, held: work.Held[zone], names: names, now: now, readOnly: readOnly, zone: dns.CanonicalName(zone)})
-			return nil
-		})
+		updates[i] = &update{folder: f, work: work, held: work.Held[zone], names: names, now: now, readOnly: readOnly, zone: dns.CanonicalName(zone)}
 	}
-	group.Wait() // each zone has its own error
-	byZone := make(map[string]*Result, len(zones))
+	each(updates, (*update).decide)
+	jobs := make([]*job, len(zones))
+	for i, u := range updates {
+		jobs[i] = &u.job
+	}
+	write(f.disk, f.dir, jobs)
+	results := make(map[string]*Result, len(zones))
 	for i, zone := range zones {
-		byZone[zone] = results[i]
+		results[zone] = updates[i].finish()
 	}
-	return byZone, nil
+	return results, nil
 }
 
 // list returns the names of all files of keys by their stem, those that a crash left half-written included.
@@ -123,26 +126,15 @@ func (f *Folder) list() (map[string][]string, error) {
 	}
 	names := map[string][]string{}
 	for _, entry := range entries {
-		if stem, _, ok := strings.Cut(strings.TrimPrefix(entry.Name(), zonesign.Temporary), "+"); ok {
+		if stem, _, ok := strings.Cut(strings.TrimPrefix(entry.Name(), atomicfile.Temporary), "+"); ok {
 			names[stem+"+"] = append(names[stem+"+"], entry.Name())
 		}
 	}
 	return names, nil
 }
 
-func (f *Folder) update(u *update) *Result {
-	var err error
-	u.folder = f
-	if u.path, u.stem, err = f.statePath(u.zone); err == nil {
-		err = u.run()
-	}
-	if err != nil {
-		u.result.Err = fmt.Errorf("keys of %s in %s: %w", u.zone, f.dir, err)
-	}
-	return &u.result
-}
-
-// update is one zone's Update under way.
+// update is one zone's Update under way: decide reads and says what is to be written, and finish what is served when
+// that is written or could not be.
 type update struct {
 	folder   *Folder
 	work     *Work
@@ -150,18 +142,39 @@ type update struct {
 	zone     string
 	now      time.Time
 	readOnly bool
-	path     string // of the state
-	stem     string
+	path     string              // of the state
 	names    map[string][]string // of the folder's files, by stem
 	state    keyroll.Zone
 	report   *Report // as it is written
 	// fromMemory says that the state is the one that is held, and that its file is missing.
 	fromMemory bool
 	files      map[keyroll.ID]*keyFiles
-	result     Result
+	unserved   map[keyroll.ID]bool // those of a state that a crash kept from its place
+
+	decided *decided // nil where there is nothing to decide
+	job     job      // what is to be written
+	err     error    // why nothing is
+	result  Result
 }
 
-func (u *update) run() (err error) {
+// decided is what a zone's keys are to be.
+type decided struct {
+	state    keyroll.Zone     // as it is written now
+	before   keyroll.Decision // without the keys that were made
+	after    keyroll.Decision
+	optional bool // nothing that is served depends on what is written
+}
+
+func (u *update) decide() {
+	var err error
+	u.job.failed = stages
+	if u.path, u.job.stem, err = u.folder.statePath(u.zone); err == nil {
+		err = u.decideKeys()
+	}
+	u.err = err
+}
+
+func (u *update) decideKeys() error {
 	if err := u.read(); err != nil {
 		u.holdOn(keyroll.Refusal{Code: keyroll.KeysUnreadable})
 		return err
@@ -174,18 +187,34 @@ func (u *update) run() (err error) {
 	if err != nil {
 		return err
 	}
-	written := u.state
 	if u.result.New = u.isNew() && !u.work.begins(u.zone); u.result.New {
 		return nil
 	}
-	d := u.work.Decide(u.zone, written, u.found(nil), u.dnskeys())
-	if err := u.write(&d, d.Write || dropped || u.fromMemory); err != nil {
-		u.serve(asWritten(written, d, u.now))
-		return err
+	d := u.work.Decide(u.zone, u.state, u.found(nil), u.dnskeys())
+	u.decided = &decided{state: u.state, before: d, after: d}
+	return u.plan(d.Write || dropped || u.fromMemory)
+}
+
+// finish is what the update came to.
+func (u *update) finish() *Result {
+	d := u.decided
+	if u.err == nil && u.job.failed < newTimes && !d.optional {
+		u.err = u.job.err
 	}
-	u.serve(d)
-	u.writeTimes()
-	return nil
+	switch {
+	case d == nil:
+	case u.err != nil:
+		u.serve(asWritten(d.state, d.before, u.now))
+	default:
+		u.serve(d.after)
+		if u.job.failed == newTimes {
+			u.warn("cannot write the times of keys: %v", u.job.err)
+		}
+	}
+	if u.err != nil {
+		u.result.Err = fmt.Errorf("keys of %s in %s: %w", u.zone, u.folder.dir, u.err)
+	}
+	return &u.result
 }
 
 // read reads the state and all keys of the zone.
@@ -216,9 +245,10 @@ func asWritten(written keyroll.Zone, d keyroll.Decision, now time.Time) keyroll.
 	return held
 }
 
-// write makes the keys that a decision asks for and decides again, deletes those that may go, and writes the
-// state, and the report with it.
-func (u *update) write(d *keyroll.Decision, write bool) error {
+// plan makes the keys that the decision asks for and decides again, and says what is to be written: the keys, the
+// state with the report, and the times of keys that there were before. Keys that may go are deleted.
+func (u *update) plan(write bool) error {
+	d := &u.decided.after
 	if len(d.Make) > 0 {
 		made, err := u.make(*d)
 		if err != nil {
@@ -228,19 +258,20 @@ func (u *update) write(d *keyroll.Decision, write bool) error {
 		again.Changes = append(d.Changes, again.Changes...)
 		again.Refusals = append(d.Refusals, again.Refusals...)
 		*d, write = again, true
+		u.putKeys(made)
 	}
-	gone, err := u.delete(d)
-	if err != nil {
-		return err
-	}
+	gone := u.delete(d)
 	file := stateFile{Zone: u.zone, State: d.Zone, Report: newReport(u.now, d, u.result.Warnings, u.report)}
-	switch {
-	case write || gone:
-		return writeState(u.folder.disk, u.path, u.stem, file)
-	case !u.readOnly && !file.Report.saysTheSame(u.report):
-		// It is for people, and nothing that is served depends on it: it may fail.
-		_ = writeState(u.folder.disk, u.path, u.stem, file)
+	// A report that has changed alone is for people: it may fail.
+	u.decided.optional = !write && !gone
+	if write || gone || !u.readOnly && !file.Report.saysTheSame(u.report) {
+		text, err := file.text()
+		if err != nil {
+			return err
+		}
+		u.job.put(newState, u.path, text, stateMode)
 	}
+	u.planTimes()
 	return nil
 }
 
@@ -250,43 +281,69 @@ func (f *Folder) statePath(zone string) (path, stem string, err error) {
 	return filepath.Join(f.dir, strings.TrimSuffix(stem, "+")+stateSuffix), stem, err
 }
 
+// HasKey reports whether both files of a zone's key are in the folder.
+func (f *Folder) HasKey(zone string, id keyroll.ID) bool {
+	_, stem, err := f.statePath(zone)
+	for _, half := range halves {
+		if err == nil {
+			_, err = os.Stat(filepath.Join(f.dir, stem+id.String()+half.suffix))
+		}
+	}
+	return err == nil
+}
+
 // readKeys reads the files of all keys of the zone. Those of which only one half is there are not looked at: a
 // crash left them before anybody knew of the key, or it was deleted. What is half-written goes.
 func (u *update) readKeys() error {
-	u.files = map[keyroll.ID]*keyFiles{}
-	for _, file := range u.names[u.stem] {
-		if strings.HasPrefix(file, zonesign.Temporary) && !u.readOnly { // else its keeper may be writing it
-			if err := u.folder.disk.remove(filepath.Join(u.folder.dir, file)); err != nil {
+	u.files, u.unserved = map[keyroll.ID]*keyFiles{}, map[keyroll.ID]bool{}
+	for _, file := range u.names[u.job.stem] {
+		if strings.HasPrefix(file, atomicfile.Temporary) {
+			if err := u.readLeft(filepath.Join(u.folder.dir, file)); err != nil {
 				return err
 			}
 		}
 		name, public := strings.CutSuffix(file, ".key")
-		if !public || !strings.HasPrefix(file, u.stem) {
+		if !public || !strings.HasPrefix(file, u.job.stem) {
 			continue
 		}
 		base := filepath.Join(u.folder.dir, name)
-		if _, err := os.Stat(base + ".private"); errors.Is(err, fs.ErrNotExist) {
-			u.warn("%s.key has no .private beside it and is not used: remove it, unless that is to come back", base)
-			continue
-		}
 		k, err := readKeyFiles(base)
-		if err != nil && u.stray(name) {
-			u.warn("%v; it is no key that the zone has had, and is not used: remove it", err)
-			continue
-		}
 		if err != nil {
+			if _, missing := os.Stat(base + ".private"); errors.Is(missing, fs.ErrNotExist) {
+				u.warn("%s.key has no .private file and is not used: restore the .private file, or delete the .key file", base)
+				continue
+			}
+			if u.stray(name) {
+				u.warn("%v; it is not a key that the zone has had, and is not used: delete it", err)
+				continue
+			}
 			return err
 		}
 		if owner := k.key.DNSKEY.Hdr.Name; owner != u.zone {
 			return fmt.Errorf("%s.key is a key of %s", base, owner)
 		}
 		if other := u.files[k.id()]; other != nil {
-			return fmt.Errorf("%s and %s are two keys with one tag: remove the one that the parent's DS does not name", base, other.base)
+			return fmt.Errorf("%s and %s are different keys with the same tag: delete the one that the parent's DS does not match", base, other.base)
 		}
 		u.files[k.id()] = k
 		u.result.Warnings = append(u.result.Warnings, k.key.Warnings...)
 	}
 	return nil
+}
+
+// readLeft reads and removes a file that a crash left under its temporary name. Keys that only such a state has were
+// never served.
+func (u *update) readLeft(path string) error {
+	if strings.HasSuffix(path, "."+stateSuffix) {
+		left, _ := readState(path, u.zone) // of one that is half-written no key was put in place
+		for _, k := range left.Keys {
+			u.unserved[k.ID] = true
+		}
+	}
+	if u.readOnly { // its keeper may be writing it
+		return nil
+	}
+	return u.folder.disk.remove(path)
 }
 
 // stray reports whether a key file is not one of the zone's: neither its state nor what is held names it. Of a zone
@@ -297,7 +354,7 @@ func (u *update) stray(name string) bool {
 	if u.held != nil {
 		known = append(known, u.held.Zone().Keys...)
 	}
-	err := id.UnmarshalText([]byte(strings.TrimPrefix(name, u.stem)))
+	err := id.UnmarshalText([]byte(strings.TrimPrefix(name, u.job.stem)))
 	return err == nil && len(known) > 0 && !slices.ContainsFunc(known, func(k keyroll.Key) bool { return k.ID == id })
 }
 
@@ -317,7 +374,7 @@ func (u *update) dropUnused() (dropped bool, err error) {
 			dropped = true
 			return true
 		}
-		err = errors.Join(err, fmt.Errorf("%s%s: %w", u.stem, k.ID, ErrKeyLost))
+		err = errors.Join(err, fmt.Errorf("%s%s: %w", u.job.stem, k.ID, ErrKeyLost))
 		return false
 	})
 	return dropped, err
@@ -338,7 +395,11 @@ func (u *update) found(made map[keyroll.ID]keyroll.Role) []keyroll.Key {
 			}
 			role = u.role(k)
 		}
-		found = append(found, keyroll.Key{ID: id, Role: role, Times: k.times})
+		times := k.times
+		if u.unserved[id] {
+			times = keyroll.Times{Created: times.Created} // else it would be taken for one in use
+		}
+		found = append(found, keyroll.Key{ID: id, Role: role, Times: times})
 	}
 	sortFound(found)
 	return found
@@ -377,52 +438,71 @@ func (u *update) dnskeys() []*dns.DNSKEY {
 	return keys
 }
 
-// make makes the files of keys, ZSKs first: a KSK that is found alone would be taken for a CSK.
+// make makes keys, which are in memory before their files are written.
 func (u *update) make(d keyroll.Decision) (made map[keyroll.ID]keyroll.Role, err error) {
 	made = map[keyroll.ID]keyroll.Role{}
 	// Found keys are known to d.Zone from now on.
 	u.state = d.Zone
-	specs := slices.Clone(d.Make)
-	slices.SortFunc(specs, func(a, b keyroll.Spec) int { return int(b.Role&keyroll.ZSK) - int(a.Role&keyroll.ZSK) })
-	for _, spec := range specs {
-		taken := func(tag uint16) bool {
-			id := keyroll.ID{Algorithm: spec.Algorithm, Tag: tag}
-			return u.files[id] != nil || slices.ContainsFunc(u.state.Keys, func(k keyroll.Key) bool { return k.ID == id })
-		}
-		base, err := u.folder.disk.makeKey(u.folder.dir, u.zone, spec.Algorithm, spec.Role != keyroll.ZSK, taken, u.now)
+	for _, spec := range d.Make {
+		key, err := zonesign.NewKey(u.zone, spec.Algorithm, spec.Role != keyroll.ZSK, func(tag uint16) bool {
+			return u.taken(keyroll.ID{Algorithm: spec.Algorithm, Tag: tag})
+		})
 		if err != nil {
 			return nil, err
 		}
-		k, err := readKeyFiles(base)
-		if err != nil {
-			return nil, err
-		}
+		k := &keyFiles{key: key, times: keyroll.Times{Created: u.now.UTC().Truncate(time.Second)}}
+		k.base = filepath.Join(u.folder.dir, u.job.stem+k.id().String())
 		u.files[k.id()], made[k.id()] = k, spec.Role
 	}
 	return made, nil
 }
 
-// delete removes the files of keys that were kept long enough, the private half first, and then forgets them.
-func (u *update) delete(d *keyroll.Decision) (gone bool, err error) {
+// putKeys has new keys written, with the times that the state gives them.
+func (u *update) putKeys(made map[keyroll.ID]keyroll.Role) {
+	for _, k := range u.decided.after.Zone.Keys {
+		role, isNew := made[k.ID]
+		if !isNew {
+			continue
+		}
+		s, file := newSEPs, u.files[k.ID]
+		if role == keyroll.ZSK {
+			s = newZSKs
+		}
+		file.times = k.Times
+		for i, text := range file.texts(k.Times) {
+			u.job.put(s, file.base+halves[i].suffix, text, halves[i].mode)
+		}
+	}
+}
+
+// taken reports whether a new key must not be called so: the zone has or had such a key, or a crash left half of one.
+func (u *update) taken(id keyroll.ID) bool {
+	name := u.job.stem + id.String()
+	return u.files[id] != nil || slices.ContainsFunc(u.state.Keys, func(k keyroll.Key) bool { return k.ID == id }) ||
+		slices.ContainsFunc(u.names[u.job.stem], func(file string) bool { return strings.HasPrefix(file, name) })
+}
+
+// delete has the files of keys removed that were kept long enough, the private half first, and forgets them.
+func (u *update) delete(d *keyroll.Decision) (gone bool) {
 	for _, id := range d.Delete {
-		k := u.files[id]
 		for _, suffix := range []string{".private", ".key"} {
-			if err := u.folder.disk.remove(k.base + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return gone, err
-			}
+			u.job.removes = append(u.job.removes, u.files[id].base+suffix)
 		}
 		d.Zone.Keys = slices.DeleteFunc(slices.Clone(d.Zone.Keys), func(k keyroll.Key) bool { return k.ID == id })
 		gone = true
 	}
-	return gone, nil
+	return gone
 }
 
-// writeTimes brings the times in key files up to date. The state is written already, so an error is but a
-// warning; the next Update tries again.
-func (u *update) writeTimes() {
-	for _, k := range u.result.Zone.Keys {
-		if err := u.files[k.ID].setTimes(u.folder.disk, u.stem, k.Times); err != nil {
-			u.warn("times of %s: %v", u.files[k.ID].base, err)
+// planTimes brings the times in key files up to date. What fails is but a warning; the next Update tries again.
+func (u *update) planTimes() {
+	for _, k := range u.decided.after.Zone.Keys {
+		file := u.files[k.ID]
+		if file.hasTimes(k.Times) {
+			continue
+		}
+		if err := file.putTimes(&u.job, k.Times); err != nil {
+			u.warn("cannot write the times of %s: %v", file.base, err)
 		}
 	}
 }

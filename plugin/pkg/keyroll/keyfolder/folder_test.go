@@ -16,6 +16,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/pkg/atomicfile"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
@@ -159,8 +160,8 @@ func TestBINDsKeysAreTakenOver(t *testing.T) {
 	}
 }
 
-// The machine stops at every write there is, before it is done and after: the zone goes on, and no key that
-// anybody saw is lost.
+// The machine stops at every write there is, before it is done and after, or the write fails: the zone goes on, and no
+// key that anybody saw is lost.
 func TestCrashAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	life := func(disk *crashing) *server {
@@ -178,11 +179,16 @@ func TestCrashAtEveryWrite(t *testing.T) {
 		t.Fatalf("%d writes are too few to be a life", whole.count)
 	}
 	for n := range whole.count {
-		for _, after := range []bool{false, true} {
-			s := life(&crashing{left: n, after: after})
+		for name, disk := range map[string]*crashing{
+			"a crash before": {left: n}, "a crash after": {left: n, after: true}, "a failure of": {left: n, once: true},
+		} {
+			s := life(disk)
 			first := s.last.Zone.Keys[0].ID
 			if sets := s.last.Sets; len(sets.DNSKEY) != 2 || len(sets.CDS) != 1 || sets.CDS[0] == first {
-				t.Errorf("after a crash at write %d (done: %v): %+v of %v", n, after, sets, s.last.Zone.Keys)
+				t.Errorf("after %s write %d: %+v of %v", name, n, sets, s.last.Zone.Keys)
+			}
+			if slices.ContainsFunc(s.changes, func(change string) bool { return strings.HasSuffix(change, "unsure") }) {
+				t.Errorf("after %s write %d: %q", name, n, s.changes)
 			}
 		}
 	}
@@ -247,7 +253,7 @@ func TestReadOnlyFolder(t *testing.T) {
 	for range 60 {
 		keeps.until(time.Hour)
 		// Its keeper is writing at this moment, or crashed when it did.
-		if err := os.WriteFile(filepath.Join(dir, zonesign.Temporary+"Kexample.org.+123"), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, atomicfile.Temporary+"Kexample.org.+123"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		reads.now, reads.ds = keeps.now, keeps.ds
@@ -271,7 +277,25 @@ func (readOnly) lock(string) (func() error, error) {
 	return nil, &os.PathError{Op: "open", Path: ".lock", Err: syscall.EROFS}
 }
 
-// A backup of last week comes back, after a roll that it knows nothing of: since keys lie in the folder for
+// A folder that may not be created is reported as that, not as one that is missing.
+func TestFolderMayNotBeCreated(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, filepath.Join(t.TempDir(), "keys"))
+	s.folder.disk = forbidden{}
+	_, err := s.folder.Update(s.now, s.decide, zone)
+	if want := "mkdir keys: permission denied: create the folder, and give it to the user that runs the server"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// forbidden is a disk on which the folder may not be created.
+type forbidden struct{ full }
+
+func (forbidden) lock(string) (func() error, error) {
+	return nil, &os.PathError{Op: "mkdir", Path: "keys", Err: syscall.EACCES}
+}
+
+// A backup of last week comes back, after a roll that it knows nothing of: since keys are in the folder for
 // longer than that before they are used, it has the new one, and serves what caches need.
 func TestBackupOfLastWeek(t *testing.T) {
 	t.Parallel()
@@ -357,10 +381,10 @@ func TestBadStates(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ text, says string }{
 		"empty":             {"", "backup"},
-		"cut":               {`{"version": 1, "zone": "exam`, "remove it"},
+		"cut":               {`{"version": 1, "zone": "exam`, "delete it"},
 		"of a newer form":   {`{"version": 2, "zone": "example.org."}`, "version 2"},
 		"of another zone":   {`{"version": 1, "zone": "example.net."}`, "example.net."},
-		"without a time":    {`{"version": 1, "zone": "example.org."}`, "when it was written"},
+		"without a time":    {`{"version": 1, "zone": "example.org."}`, "no time of writing"},
 		"in another state":  {`{"version": 1, "zone": "example.org.", "state": {"keys": [{"state": "happy"}]}}`, "happy"},
 		"with no such role": {`{"version": 1, "zone": "example.org.", "state": {"keys": [{"role": "XSK"}]}}`, "XSK"},
 	} {
@@ -505,9 +529,10 @@ type full struct{}
 
 var errFull = &os.PathError{Op: "write", Path: "x", Err: errors.New("no space left on device")}
 
-func (full) lock(dir string) (func() error, error) { return zonesign.Lock(dir) }
-func (full) makeKey(string, string, uint8, bool, func(uint16) bool, time.Time) (string, error) {
-	return "", errFull
-}
+func (full) lock(dir string) (func() error, error)             { return zonesign.Lock(dir) }
+func (full) create(string, string, os.FileMode) error          { return errFull }
+func (full) rename(string, string) error                       { return errFull }
+func (full) renameNew(string, string) error                    { return errFull }
+func (full) open(dir string) (syncer, error)                   { return files{}.open(dir) }
 func (full) replace(string, string, string, os.FileMode) error { return errFull }
 func (full) remove(string) error                               { return errFull }

@@ -75,7 +75,7 @@ func (e *LostError) Error() string {
 	for _, id := range e.Refusal.Keys {
 		ids = append(ids, id.String())
 	}
-	return fmt.Sprintf("the files or the state of %s, in use, are missing or another's", strings.Join(ids, ", "))
+	return fmt.Sprintf("the files or the state of %s, which are in use, are missing or belong to another key", strings.Join(ids, ", "))
 }
 
 // Unwrap makes it an ErrKeyLost.
@@ -95,11 +95,11 @@ func (u *update) reconcile() *keyroll.Refusal {
 	if u.held == nil {
 		return nil
 	}
-	var said []keyroll.Observation
-	if u.work.Said != nil {
-		said = u.work.Said(u.zone, u.dnskeys())
+	var observed []keyroll.Observation
+	if u.work.Observed != nil {
+		observed = u.work.Observed(u.zone, u.dnskeys())
 	}
-	state, lost := keyroll.Reconcile(u.held.Zone(), &u.state, u.has, said)
+	state, lost := keyroll.Reconcile(u.held.Zone(), &u.state, u.has, observed)
 	if lost == nil && state == u.held.Zone() && u.held.HasKeys() {
 		u.state, u.fromMemory = *state, true
 	}

@@ -125,13 +125,16 @@ func (s *server) ask(r keyroll.Request) keyroll.Request {
 
 var errCrash = errors.New("crash")
 
-// crashing is a disk that stops at a write, before or after it is done, and until it is mended.
+// crashing is a disk that stops at a write, before or after it is done, and until the server starts again; or it fails
+// once.
 type crashing struct {
 	files
-	left  int // writes until then, once
-	after bool
-	down  bool
-	count int // writes that were wanted
+	left   int // writes until then, once
+	after  bool
+	once   bool
+	down   bool
+	count  int // steps of writing that were wanted
+	placed int // those of them that put a file in place
 }
 
 func (c *crashing) stops(do func() error) error {
@@ -142,7 +145,7 @@ func (c *crashing) stops(do func() error) error {
 	if c.left--; c.left != -1 {
 		return do()
 	}
-	c.down = true
+	c.down = !c.once
 	if c.after {
 		if err := do(); err != nil {
 			return err
@@ -151,13 +154,27 @@ func (c *crashing) stops(do func() error) error {
 	return errCrash
 }
 
-func (c *crashing) makeKey(dir, zone string, algorithm uint8, sep bool, taken func(uint16) bool, now time.Time) (base string, err error) {
-	err = c.stops(func() error {
-		base, err = c.files.makeKey(dir, zone, algorithm, sep, taken, now)
-		return err
-	})
-	return base, err
+func (c *crashing) create(path, text string, mode os.FileMode) error {
+	return c.stops(func() error { return c.files.create(path, text, mode) })
 }
+
+func (c *crashing) rename(from, to string) error {
+	c.placed++
+	return c.stops(func() error { return c.files.rename(from, to) })
+}
+
+func (c *crashing) renameNew(from, to string) error {
+	return c.stops(func() error { return c.files.renameNew(from, to) })
+}
+
+// open returns a syncer that does nothing: the machine goes on, and loses nothing.
+func (c *crashing) open(string) (syncer, error) { return noSyncs{}, nil }
+
+type noSyncs struct{}
+
+func (noSyncs) syncFiles([]string) error { return nil }
+func (noSyncs) syncNames() error         { return nil }
+func (noSyncs) close()                   {}
 
 func (c *crashing) replace(path, stem, text string, mode os.FileMode) error {
 	return c.stops(func() error { return c.files.replace(path, stem, text, mode) })

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -41,11 +42,7 @@ const bindTime = "20060102150405"
 
 // readKeyFiles reads a key with its times.
 func readKeyFiles(base string) (*keyFiles, error) {
-	key, err := zonesign.LoadKey(base)
-	if err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(base + ".private")
+	key, text, err := zonesign.LoadPair(base)
 	if err != nil {
 		return nil, err
 	}
@@ -66,48 +63,63 @@ func timesIn(text, prefix string) (times keyroll.Times, err error) {
 				continue
 			}
 			if *t.of(&times), err = time.Parse(bindTime, value); err != nil {
-				return times, fmt.Errorf("the time %s cannot be read: set it with dnssec-settime", name)
+				return times, fmt.Errorf("cannot read the time %s: set it with dnssec-settime", name)
 			}
 		}
 	}
 	return times, nil
 }
 
-// setTimes writes the times into both files, where they differ by a second or more, and leaves everything else
-// in them as it is.
-func (k *keyFiles) setTimes(disk disk, stem string, times keyroll.Times) error {
-	same := true
+// half is one of the two files of a key.
+type half struct {
+	suffix, prefix string // the latter begins the lines with times
+	mode           fs.FileMode
+	line           func(name string, at time.Time) string
+}
+
+// halves are the private one and the public one.
+var halves = [2]half{{".private", "", 0o600, privateLine}, {".key", "; ", 0o644, publicLine}}
+
+// texts are what the halves of a key hold, with times.
+func (k *keyFiles) texts(times keyroll.Times) (texts [2]string) {
+	texts[0], texts[1] = k.key.Files()
+	for i, half := range halves {
+		texts[i] = half.withTimes(texts[i], times)
+	}
+	return texts
+}
+
+// hasTimes reports whether the files have the times, to the second.
+func (k *keyFiles) hasTimes(times keyroll.Times) bool {
 	for _, t := range timing {
-		same = same && t.of(&k.times).Unix() == t.of(&times).Unix()
+		if t.of(&k.times).Unix() != t.of(&times).Unix() {
+			return false
+		}
 	}
-	if same {
-		return nil
-	}
-	for _, half := range []struct {
-		suffix, prefix string
-		mode           fs.FileMode
-		line           func(string, time.Time) string
-	}{
-		{".private", "", 0o600, privateLine},
-		{".key", "; ", 0o644, publicLine},
-	} {
+	return true
+}
+
+// putTimes has the times written into both files, and leaves everything else in them as it is.
+func (k *keyFiles) putTimes(j *job, times keyroll.Times) error {
+	var texts [len(halves)]string
+	for i, half := range halves {
 		path := k.base + half.suffix
 		info, err := os.Lstat(path)
 		if err != nil {
 			return err
 		}
 		if !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is a link, and its times stay as they are", path)
+			return fmt.Errorf("%s is a symbolic link, so its times are not updated", path)
 		}
-		text, err := os.ReadFile(path)
+		text, _, err := regularfile.Read(path, zonesign.MaxKeyFile)
 		if err != nil {
 			return err
 		}
-		if err := disk.replace(path, stem, withTimes(string(text), half.prefix, half.line, times), half.mode); err != nil {
-			return err
-		}
+		texts[i] = half.withTimes(string(text), times)
 	}
-	k.times = times
+	for i, half := range halves {
+		j.put(newTimes, k.base+half.suffix, texts[i], half.mode)
+	}
 	return nil
 }
 
@@ -119,14 +131,14 @@ func publicLine(name string, t time.Time) string {
 	return fmt.Sprintf("; %s: %s (%s)\n", name, t.UTC().Format(bindTime), t.UTC().Format(time.ANSIC))
 }
 
-// withTimes replaces the lines with times of a key file: those of a .private end it, those of a .key stand in
+// withTimes replaces the lines with times of a key file: those of a .private end it, those of a .key are in
 // its comment, above the record.
-func withTimes(text, prefix string, line func(string, time.Time) string, times keyroll.Times) string {
+func (h *half) withTimes(text string, times keyroll.Times) string {
 	var comment, rest, lines strings.Builder
 	for l := range strings.Lines(text) {
 		switch {
-		case isTime(l, prefix):
-		case prefix != "" && strings.HasPrefix(l, ";"):
+		case isTime(l, h.prefix):
+		case h.prefix != "" && strings.HasPrefix(l, ";"):
 			comment.WriteString(l)
 		default:
 			rest.WriteString(l)
@@ -134,10 +146,10 @@ func withTimes(text, prefix string, line func(string, time.Time) string, times k
 	}
 	for _, t := range timing {
 		if at := *t.of(&times); !at.IsZero() {
-			lines.WriteString(line(t.name, at))
+			lines.WriteString(h.line(t.name, at))
 		}
 	}
-	if prefix == "" {
+	if h.prefix == "" {
 		return rest.String() + lines.String()
 	}
 	return comment.String() + lines.String() + rest.String()

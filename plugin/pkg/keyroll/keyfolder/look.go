@@ -33,14 +33,14 @@ type View struct {
 func (v *View) Served() bool { return !v.State.Seen.IsZero() }
 
 // ErrNoZone is a zone of which a folder has nothing.
-var ErrNoZone = errors.New("there are no keys of it")
+var ErrNoZone = errors.New("the zone has no keys")
 
 // Look reads what the folder has of zones; of all zones where none is named. It takes no lock, for each file is
 // replaced whole, and writes nothing.
 func (f *Folder) Look(now time.Time, zones ...string) ([]View, error) {
 	info, err := os.Stat(f.dir)
 	if err == nil && !info.IsDir() {
-		err = fmt.Errorf("%s is no folder", f.dir)
+		err = fmt.Errorf("%s is not a folder", f.dir)
 	}
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (f *Folder) Look(now time.Time, zones ...string) ([]View, error) {
 	}
 	views := make([]View, len(stems))
 	var group errgroup.Group
-	group.SetLimit(writers)
+	group.SetLimit(workers)
 	for i, stem := range stems {
 		group.Go(func() error {
 			views[i] = f.view(now, stem, names[stem])
@@ -101,7 +101,7 @@ func (f *Folder) zoneFiles() (map[string][]string, error) {
 func (f *Folder) view(now time.Time, stem string, names []string) View {
 	v := View{Zone: zoneOf(stem), Public: map[keyroll.ID]*dns.DNSKEY{}}
 	if v.Zone == "" {
-		v.Err = fmt.Errorf("%q: no zone's keys have such names", names[0])
+		v.Err = fmt.Errorf("%q is not the name of a zone with keys", names[0])
 		return v
 	}
 	times := map[keyroll.ID]keyroll.Times{}
@@ -156,7 +156,7 @@ func (v *View) compare(now time.Time, times map[keyroll.ID]keyroll.Times) {
 	sortFound(v.Found)
 }
 
-// zoneOf is the zone that a stem is of, as it is written on the wire and read off it; "" where it is none.
+// zoneOf is the zone that a stem is of, as it is written on the wire and read off it, or "".
 func zoneOf(stem string) string {
 	name := strings.TrimSuffix(strings.TrimPrefix(stem, "K"), "+")
 	wire := []byte{}

@@ -68,7 +68,7 @@ func TestLookAtBINDsKeys(t *testing.T) {
 	}
 }
 
-func TestLookAtWhatIsAmiss(t *testing.T) {
+func TestLookReportsErrors(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "nowhere")
 	if _, err := New(dir).Look(epoch); !errors.Is(err, os.ErrNotExist) {
@@ -79,7 +79,7 @@ func TestLookAtWhatIsAmiss(t *testing.T) {
 	s.until(day)
 	state, key := filepath.Join(dir, "Kexample.org.keyroll"), glob(t, dir, "K*.key")[0]
 	_, err := New(state).Look(epoch)
-	wantError(t, err, state, "no folder")
+	wantError(t, err, state, "not a folder")
 	_, err = New(dir).Look(epoch, "example.net.")
 	wantError(t, err, "example.net.", dir, ErrNoZone.Error())
 	for name, c := range map[string]struct {
@@ -87,7 +87,7 @@ func TestLookAtWhatIsAmiss(t *testing.T) {
 	}{
 		"a damaged state":     {state, `{"version": 1`, "backup"},
 		"a newer state":       {state, `{"version": 2, "zone": "example.org."}`, "version 2"},
-		"a damaged key":       {key, "example.org. IN A 192.0.2.1", "where one DNSKEY belongs"},
+		"a damaged key":       {key, "example.org. IN A 192.0.2.1", "but must have one DNSKEY"},
 		"a key without times": {key, "; Publish: tomorrow\nexample.org. IN DNSKEY 257 3 13 AAAA", "dnssec-settime"},
 	} {
 		before, err := os.ReadFile(c.path)

@@ -25,5 +25,5 @@ func ours(path string) error {
 	if owner, err := user.LookupId(name[1:]); err == nil {
 		name = owner.Username
 	}
-	return fmt.Errorf("%s is %s's, and that user's server has to go on reading it: do this as that user (sudo -u %s ...)", path, name, name)
+	return fmt.Errorf("%s belongs to %s, whose server must be able to read what is written: run this as that user (sudo -u %s ...)", path, name, name)
 }

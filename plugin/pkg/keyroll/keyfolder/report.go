@@ -18,12 +18,12 @@ type Report struct {
 	Refusals []keyroll.Refusal `json:"refusals,omitempty"`
 	Warnings []keyroll.Refusal `json:"warnings,omitempty"`
 	Files    []string          `json:"files,omitempty"`  // what is dangerous about them
-	Parent   []Word            `json:"parent,omitempty"` // of each of its servers, when they were asked last
+	Parent   []ParentAnswer    `json:"parent,omitempty"` // of each of its servers, when they were asked last
 	Settings keyroll.Settings  `json:"settings"`
 }
 
-// Word is what a server of the parent said.
-type Word struct {
+// ParentAnswer is the answer of a server of the parent.
+type ParentAnswer struct {
 	Server string        `json:"server"`
 	At     time.Time     `json:"at"`
 	Named  []keyroll.ID  `json:"named,omitempty"`  // our keys that its DS name
@@ -32,7 +32,7 @@ type Word struct {
 	Error  string        `json:"error,omitempty"`  // why it could not be asked
 }
 
-// newReport is the report of a decision. A parent that was not asked has said what it said before.
+// newReport is the report of a decision. A parent that was not asked keeps its last answer.
 func newReport(now time.Time, d *keyroll.Decision, files []string, before *Report) *Report {
 	r := &Report{At: now, Wake: d.Wake, Waits: d.Waits, Plans: d.Plans, Warnings: d.Warnings, Files: files, Settings: d.Settings}
 	for _, refusal := range d.Refusals {
@@ -44,7 +44,7 @@ func newReport(now time.Time, d *keyroll.Decision, files []string, before *Repor
 		r.Parent = before.Parent
 	}
 	for _, o := range d.Parent {
-		w := Word{Server: o.Server, At: now, Named: o.Named, TTL: o.TTL}
+		w := ParentAnswer{Server: o.Server, At: now, Named: o.Named, TTL: o.TTL}
 		for _, ds := range o.Others {
 			w.Others = append(w.Others, keyroll.ID{Algorithm: ds.Algorithm, Tag: ds.KeyTag})
 		}
@@ -76,7 +76,7 @@ func (r *Report) substance() *Report {
 	s.At, s.Wake = time.Time{}, time.Time{}
 	s.Refusals, s.Warnings = withoutDetail(r.Refusals), withoutDetail(r.Warnings)
 	s.Parent = slices.Clone(r.Parent)
-	slices.SortStableFunc(s.Parent, func(a, b Word) int { return bytes.Compare([]byte(a.Server), []byte(b.Server)) })
+	slices.SortStableFunc(s.Parent, func(a, b ParentAnswer) int { return bytes.Compare([]byte(a.Server), []byte(b.Server)) })
 	for i := range s.Parent {
 		w := &s.Parent[i]
 		w.At = time.Time{}

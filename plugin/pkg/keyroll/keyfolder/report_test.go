@@ -22,7 +22,7 @@ func written(t *testing.T, dir string) stateFile {
 	return file
 }
 
-// What a server knows lies beside the state for people, and people's requests leave it there.
+// What a server knows is next to the state for people, and people's requests leave it there.
 func TestReport(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -78,9 +78,9 @@ func TestReportIsNotWrittenAtEachStep(t *testing.T) {
 		{nil, 1}, {nil, 0},
 	} {
 		s.now = s.now.Add(time.Second)
-		before := counting.count
-		if silence(c.err); counting.count-before != c.writes {
-			t.Errorf("%d: %d writes, want %d", n, counting.count-before, c.writes)
+		before := counting.placed
+		if silence(c.err); counting.placed-before != c.writes {
+			t.Errorf("%d: %d writes, want %d", n, counting.placed-before, c.writes)
 		}
 	}
 	if seen := written(t, dir).State.Seen; s.now.Sub(seen) < 6*time.Second {

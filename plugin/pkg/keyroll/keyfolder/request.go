@@ -11,7 +11,7 @@ import (
 )
 
 // ErrNoState is a zone of which there is no state: there is nobody who would obey a request.
-var ErrNoState = errors.New("no server has taken over its keys: start one on this folder first")
+var ErrNoState = errors.New("no server uses the zone's keys yet: start a server on this folder first")
 
 // Ask writes a request into a zone's state, under the folder's lock, and returns it as it was written. The next
 // Update obeys it, by whichever server, and its answer is then among the zone's. What can be refused already is,
@@ -33,7 +33,7 @@ func (f *Folder) TakeBack(zone string) (taken []keyroll.Request, err error) {
 	return taken, err
 }
 
-// State returns a zone's state as it is written; the zero value where there is none.
+// State returns a zone's state as it is written; the zero value if it has none.
 func (f *Folder) State(zone string) (keyroll.Zone, error) {
 	zone = dns.CanonicalName(zone)
 	path, _, err := f.statePath(zone)

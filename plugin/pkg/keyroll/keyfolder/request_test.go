@@ -26,8 +26,8 @@ func answer(t *testing.T, dir string, asked keyroll.Request) *keyroll.Answer {
 	return &state.Answers[i]
 }
 
-// A request goes to whichever server comes next, and its answer comes back. When the state was written stays as
-// it is: a person who asks does not make an old state a young one.
+// The next server that looks takes the request, and its answer comes back. The time at which the state was written stays
+// as it is: a request does not make an old state a recent one.
 func TestRequestsComeThroughTheFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

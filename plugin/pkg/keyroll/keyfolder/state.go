@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
+	"github.com/coredns-caa/caa/plugin/pkg/regularfile"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -36,43 +36,45 @@ func readState(path, zone string) (keyroll.Zone, error) {
 
 // readStateFile is readState with all that the file holds.
 func readStateFile(path, zone string) (stateFile, error) {
-	info, err := os.Stat(path)
+	text, _, err := regularfile.Read(path, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return stateFile{}, nil
 	}
 	if err != nil {
 		return stateFile{}, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxState {
-		return stateFile{}, fmt.Errorf("%s is no state of keys", path)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return stateFile{}, err
-	}
 	var file stateFile
 	if err := json.Unmarshal(text, &file); err != nil {
-		return stateFile{}, fmt.Errorf("%s: %w; put it back from a backup, or remove it: then all keys that the times in their files do not say are unused or deleted sign until caches have run out", path, err)
+		return stateFile{}, fmt.Errorf("%s: %w; restore it from a backup, or delete it: then every key signs, except those marked unused or deleted in their files, until all caches have expired", path, err)
 	}
 	switch {
 	case file.Version != stateVersion:
-		return stateFile{}, fmt.Errorf("%s has version %d and this program reads %d: use the one that wrote it", path, file.Version, stateVersion)
+		return stateFile{}, fmt.Errorf("%s has version %d, but this program reads version %d: use the version that wrote it", path, file.Version, stateVersion)
 	case !sameName(file.Zone, zone):
-		return stateFile{}, fmt.Errorf("%s is the state of %s and not of %s: remove it", path, file.Zone, zone)
+		return stateFile{}, fmt.Errorf("%s is the state of %s, not of %s: delete it", path, file.Zone, zone)
 	case file.State.Seen.IsZero():
-		return stateFile{}, fmt.Errorf("%s does not say when it was written: put it back from a backup, or remove it", path)
+		return stateFile{}, fmt.Errorf("%s has no time of writing: restore it from a backup, or delete it", path)
 	}
 	return file, nil
 }
 
+// text is what the file holds.
+func (f stateFile) text() (string, error) {
+	f.Version = stateVersion
+	text, err := json.MarshalIndent(f, "", "\t")
+	return string(text) + "\n", err
+}
+
+// stateMode is the mode of state files.
+const stateMode = 0o600
+
 // writeState replaces a zone's state file.
 func writeState(disk disk, path, stem string, file stateFile) error {
-	file.Version = stateVersion
-	text, err := json.MarshalIndent(file, "", "\t")
+	text, err := file.text()
 	if err != nil {
 		return err
 	}
-	return disk.replace(path, stem, string(text)+"\n", 0o600)
+	return disk.replace(path, stem, text, stateMode)
 }
 
 // sameName reports whether two names are one, however they are written.

@@ -7,7 +7,7 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 )
 
-// What another server or a person writes is seen at the next look, once, and told from what this server wrote.
+// The next look sees what another server or a person wrote, once, and distinguishes it from what this server wrote.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -239,9 +239,9 @@ func (g *generator) node(whole, challenge bool) *yaml.Node {
 			put(out, "report", g.report())
 		}
 	}
-	for _, tag := range []string{"issuewild", "issuemail", "issuevmc"} {
-		if g.chance(25) {
-			put(out, tag, g.grant(tag != "issuewild"))
+	for _, tag := range issuance.Tags {
+		if tag.Grants && tag.Name != issuance.TagIssue && g.chance(25) {
+			put(out, tag.Name, g.grant(!tag.Wildcard))
 		}
 	}
 	if g.chance(10) {
@@ -316,7 +316,7 @@ func (g *generator) properties() *yaml.Node {
 	return out
 }
 
-// suffixes are what zones are made under. No name's own label begins with z, so that no name lies in
+// suffixes are what zones are made under. No name's own label begins with z, so that no name is in
 // another zone by accident.
 var suffixes = []string{"example.org", "example.com", "example", "bücher.example"}
 

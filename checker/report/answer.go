@@ -1,0 +1,142 @@
+package report
+
+import (
+	"fmt"
+
+	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
+)
+
+// totals are what a report has of each kind. A name counts once, by the worst of its verdicts.
+type totals struct {
+	names      int
+	outcomes   map[verdict.Outcome]int
+	nobody     int // names without a verdict whose CAA permits no CA
+	drift      int // names with drift
+	severities map[catalog.Severity]int
+	only       string // the name, where there is one alone
+}
+
+// worst returns the worst outcome of a name's verdicts; false without any.
+func (n Name) worst() (out verdict.Outcome, ok bool) {
+	for i, v := range n.Verdicts {
+		if i == 0 || v.Outcome.Badness() > out.Badness() {
+			out = v.Outcome
+		}
+	}
+	return out, len(n.Verdicts) > 0
+}
+
+// fine reports whether there is nothing to fix or to find out about the name's verdicts.
+func (n Name) fine() bool {
+	worst, ok := n.worst()
+	return (!ok || worst == verdict.MayIssue) && len(n.Drift) == 0
+}
+
+func (r *Report) totals() totals {
+	t := totals{names: len(r.Names), outcomes: map[verdict.Outcome]int{}, severities: map[catalog.Severity]int{}}
+	for _, n := range r.Names {
+		t.only = n.Name
+		if worst, ok := n.worst(); ok {
+			t.outcomes[worst]++
+		} else if n.Relevant != nil {
+			t.nobody++
+		}
+		if len(n.Drift) > 0 {
+			t.drift++
+		}
+	}
+	for _, f := range r.Findings {
+		t.severities[f.Severity]++
+	}
+	return t
+}
+
+// Fine reports whether nothing is wrong: every CA that was checked may issue, and there are no errors and no warnings.
+func (r *Report) Fine() bool {
+	t := r.totals()
+	return r.exit == ExitFine && r.Complete && t.severities[catalog.Warning] == 0
+}
+
+// answer is the first line: whether the CAs may issue. Its class says how it looks: good only where the exit code is
+// ExitFine.
+func (r *Report) answer() (text, class string) {
+	text, class = r.totals().answer()
+	if r.Complete {
+		return text + ".", class
+	}
+	if class == "good" {
+		class = "doubtful"
+	}
+	return text + "; interrupted: names are missing.", class
+}
+
+func (t totals) answer() (text, class string) {
+	switch {
+	case t.outcomes[verdict.LockedOut]+t.outcomes[verdict.AtRisk] > 0:
+		return "No: " + t.bad(), "bad"
+	case t.drift > 0: // as in ExitCode, what must be fixed goes before what is unknown
+		text = "No: servers do not return the policy's CAA records for " + t.which(t.drift)
+		if n := t.outcomes[verdict.Unknown]; n > 0 {
+			text += fmt.Sprintf(", %d %s", n, verdict.Unknown)
+		}
+		return text, "bad"
+	case t.outcomes[verdict.Unknown] > 0:
+		return "Unknown: whether " + t.which(t.outcomes[verdict.Unknown]) + " may have certificates could not be determined", "doubtful"
+	case len(t.outcomes) == 0 && t.nobody == 0:
+		return "Unknown: nothing was checked", "doubtful"
+	case len(t.outcomes) == 0:
+		return "Nobody may issue for " + t.which(t.nobody), "plain"
+	}
+	yes := "every CA that was checked may issue for " + t.which(t.outcomes[verdict.MayIssue])
+	if t.nobody > 0 {
+		yes += fmt.Sprintf(", and nobody for %d", t.nobody)
+	}
+	if n := t.severities[catalog.Error]; n > 0 {
+		return "Yes today, but " + counted(n, "error") + " must be fixed: " + yes, "doubtful"
+	}
+	return "Yes: " + yes, "good"
+}
+
+// bad says how many names are locked out, at risk and unknown.
+func (t totals) bad() string {
+	text := ""
+	for _, o := range []verdict.Outcome{verdict.LockedOut, verdict.AtRisk, verdict.Unknown} {
+		switch n := t.outcomes[o]; {
+		case n == 0:
+		case text == "" && t.names == 1:
+			text = t.only + " is " + o.String()
+		case text == "":
+			text = t.which(n) + " " + are(n) + " " + o.String()
+		default:
+			text += fmt.Sprintf(", %d %s", n, o)
+		}
+	}
+	return text
+}
+
+// which names so many of the names.
+func (t totals) which(n int) string {
+	switch {
+	case t.names == 1:
+		return t.only
+	case n == t.names:
+		return fmt.Sprintf("all %d names", n)
+	}
+	return fmt.Sprintf("%d of %d names", n, t.names)
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+// counted is a number of things.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
