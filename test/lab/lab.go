@@ -73,7 +73,10 @@ var subnets atomic.Uint32
 func New(t testing.TB, hooks map[string]Hook, zones ...Zone) *Lab {
 	t.Helper()
 	n := subnets.Add(1)
-	l := &Lab{t: t, zones: map[string]*zone{}, servers: map[string]*server{}, subnet: [2]byte{byte(1 + os.Getpid()%250), byte(n)}}
+	// Three digits each, so that lines which are wrapped at a width break at the same words in every run.
+	const first, many = 100, 156
+	subnet := [2]byte{byte(first + (uint32(os.Getpid())+n/many)%many), byte(first + n%many)}
+	l := &Lab{t: t, zones: map[string]*zone{}, servers: map[string]*server{}, subnet: subnet}
 	if !slices.ContainsFunc(zones, func(z Zone) bool { return z.Name == "." }) {
 		zones = append(zones, Zone{Name: ".", Servers: []string{"a.root."}})
 	}
