@@ -51,6 +51,8 @@ const (
 	rrsetLong             = "rrset-long"
 	challengeUnanswerable = "challenge-unanswerable"
 	zoneMisspelt          = "zone-misspelt"
+	removedRequired       = "removed-and-required"
+	removedGranted        = "removed-and-permitted"
 	moreRefusals          = "more-refusals"
 	moreWarnings          = "more-warnings"
 )
@@ -77,6 +79,8 @@ var entries = []Entry{
 	row("node-at-alias", catalog.Error, "RFC 1034 3.6.2, RFC 8659 3", "a name of the policy is an alias in the zone's data, so its CAA is never answered", "remove the name from the policy, and write what holds at the alias's target"),
 	row("no-data", catalog.Error, inServer, "no plugin has the data of a zone without nameservers", "write nameservers, or have another plugin of the server block serve the zone"),
 	row("lame-delegation", catalog.Error, inServer, "the policy drops a zone that is still delegated to this server", "list the zone again, or change its delegation first"),
+	row(removedRequired, catalog.Error, "", "an issuer is given up under removed and required under certificates", "remove the name from the one or the other"),
+	row(removedGranted, catalog.Error, "", "an issuer is given up under removed, and the policy still permits it", "remove the issuer there, or the entry of removed"),
 
 	// Of issuers.
 	row(string(issuance.NameNotExact), catalog.Error, "RFC 8659 4.2", "CAs compare the Issuer Domain Name byte for byte, and this one differs from the CA's", "write the name in lower case, without a last dot"),

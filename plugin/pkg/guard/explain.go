@@ -29,6 +29,8 @@ func (c *check) because(r Requirement) string {
 		return fmt.Sprintf("; the policy being replaced requires it in its line %d", r.Pos.Line)
 	case r.Origin == Previous:
 		return fmt.Sprintf("; the policy being replaced requires it at %v", r.Pos)
+	case r.Origin == Data:
+		return "; the zone's data permit it, so it may be in use"
 	}
 	return ""
 }
@@ -38,8 +40,8 @@ func (r Requirement) drop() string {
 	switch r.Origin {
 	case Operator:
 		return "; or remove the issuer line from the Corefile"
-	case Previous:
-		return "; to give it up on purpose, keep the permission in this change and remove it in the next"
+	case Previous, Data:
+		return fmt.Sprintf("; to give it up on purpose, list %s under removed, with the names", exact(r.Domain))
 	}
 	return ""
 }
@@ -131,6 +133,16 @@ func (c *check) explain(d denial) Refusal {
 	refusal.Text = fmt.Sprintf("%s cannot issue%s%s", d.who(), refusal.Text, c.because(d.Requirement))
 	refusal.Fix += d.drop()
 	return refusal
+}
+
+// drop is that of the requirement. An issuer that keeps other accounts or methods is not given up: what it loses goes in
+// two changes.
+func (d denial) drop() string {
+	narrowed := d.judged.Reason == issuance.AccountMismatch || d.judged.Reason == issuance.MethodNotAllowed
+	if narrowed && (d.Origin == Previous || d.Origin == Data) {
+		return "; to give it up on purpose, keep it in this change and remove it in the next"
+	}
+	return d.Requirement.drop()
 }
 
 // where says where the property that decided was written.

@@ -31,6 +31,7 @@ const (
 	Certificates Origin = "certificates" // the policy's own
 	Operator     Origin = "operator"     // an issuer line of the Corefile
 	Previous     Origin = "previous"     // the policy that is being replaced
+	Data         Origin = "data"         // the CAA of a zone's data, before the first policy over them
 	Published    Origin = "published"    // nobody: the name's CAA names the issuer, which need not exist
 )
 
@@ -186,6 +187,7 @@ type Options struct {
 	Zones    []string         // the zones that the server serves, for those that `default` makes; Unlisted for any
 	Operator []Requirement    // the issuer lines of the Corefile
 	Previous *policy.Snapshot // the policy being replaced: what it required must stay possible
+	Data     []Requirement    // of Replacements, for zones that had no policy yet
 	At       time.Time        // today
 }
 
@@ -311,7 +313,8 @@ func CheckContext(ctx context.Context, p *policy.Snapshot, o Options) (Report, e
 			c.warnMisspeltZone(cert)
 		}
 	}
-	for _, r := range slices.Concat(own, Vouching(p, o.Operator), inherited(own, o.Previous, o.At)) {
+	c.contradictions()
+	for _, r := range slices.Concat(own, Vouching(p, o.Operator), c.inUse(own)) {
 		r.Domain = exact(r.Domain)
 		if !c.work.Take(1) {
 			return Report{}, c.work.Err()
@@ -415,16 +418,9 @@ func inherited(own []Requirement, previous *policy.Snapshot, at time.Time) []Req
 	if previous == nil {
 		return nil
 	}
-	known := make(map[Requirement]bool, len(own))
-	for _, r := range own {
-		known[r.issuance()] = true
-	}
-	var out []Requirement
-	for _, r := range Requirements(previous) {
-		if !known[r.issuance()] && !r.impossible(at) {
-			r.Origin = Previous
-			out = append(out, r)
-		}
+	out := slices.DeleteFunc(without(own, Requirements(previous)), func(r Requirement) bool { return r.impossible(at) })
+	for i := range out {
+		out[i].Origin = Previous
 	}
 	return out
 }

@@ -12,11 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/tools/txtar"
 
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/zonecaa"
 )
 
 var update = flag.Bool("update", false, "write the golden files again; read the difference")
@@ -34,8 +36,8 @@ func part(ar *txtar.Archive, name string) []byte {
 }
 
 // held loads a policy and holds it against what else a golden file has: the policy that is served
-// (served.yaml) or was kept in the state folder (state.yaml), the zones that the server serves, and
-// the operator's issuers, each DOMAIN@NAME or, without a name, for the apex of each zone served.
+// (served.yaml) or was kept in the state folder (state.yaml), the zones that the server serves, the data of its first
+// zone (data.zone), and the operator's issuers, each DOMAIN@NAME or, without a name, for the apex of each zone served.
 func held(t *testing.T, ar *txtar.Archive, text []byte) (Report, error) {
 	t.Helper()
 	p, err := policy.Load("caa.yaml", text)
@@ -50,6 +52,12 @@ func held(t *testing.T, ar *txtar.Archive, text []byte) (Report, error) {
 			}
 		}
 	}
+	if text := part(ar, "data.zone"); text != nil {
+		z := p.Zones[0]
+		for _, r := range Replacements(p, z, dataOf(t, z.Name, string(text)), today) {
+			o.Data = append(o.Data, r.Requirements...)
+		}
+	}
 	for i, line := range strings.Fields(string(part(ar, "operator"))) {
 		domain, name, found := strings.Cut(line, "@")
 		names := []string{name + "."}
@@ -62,6 +70,20 @@ func held(t *testing.T, ar *txtar.Archive, text []byte) (Report, error) {
 		}
 	}
 	return Check(p, o), nil
+}
+
+// dataOf reads the text of a zone.
+func dataOf(t *testing.T, apex, text string) *zonecaa.Zone {
+	t.Helper()
+	parser := dns.NewZoneParser(strings.NewReader("$TTL 300\n"+text), apex, "data.zone")
+	data := zonecaa.Read(apex, func(yield func(dns.RR) bool) {
+		for rr, ok := parser.Next(); ok && yield(rr); rr, ok = parser.Next() {
+		}
+	})
+	if err := parser.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func output(report Report, err error) string {

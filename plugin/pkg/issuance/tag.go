@@ -38,7 +38,7 @@ var Tags = [...]Tag{
 	{TagIssue, "RFC 8659 4.2", true, TLS, false, everyDialect, []string{strict, rfc}, day(2017, 9, 8), // ballot 187
 		"Who may issue for names here and, where nothing says issuewild, for wildcards (RFC 8659 4.2)."},
 	{TagIssueWild, "RFC 8659 4.3", true, TLS, true, everyDialect, []string{strict, rfc}, day(2017, 9, 8),
-		"Who may issue wildcard certificates: instead of issue, not in addition (RFC 8659 4.3). The word issue is reserved for a later version."},
+		"Who may issue wildcard certificates: instead of issue, not in addition (RFC 8659 4.3). issue is for wildcards as issue has it, whatever is inherited."},
 	{TagIssueMail, "RFC 9495 4", true, SMIME, false, []string{rfc, lax}, []string{strict}, day(2025, 3, 15), // S/MIME Baseline Requirements 4.2.2.1; no CA is known to read its parameters: assumed
 		"Who may issue S/MIME certificates for mailboxes here (RFC 9495). Without it, anyone. An issuer's accounts and methods do not bind it; those of an entry here do."},
 	{TagIssueVMC, "VMC Requirements", true, VMC, false, []string{lax}, []string{strict}, time.Time{}, // Boulder knows it, MPIC does not; parameters as above

@@ -64,7 +64,7 @@ type challengeUse struct {
 
 // sections are the values of the file's top keys, in any order.
 type sections struct {
-	version, ttl, report, issuers, fallback, zones, certificates *yamlpos.Node
+	version, ttl, report, issuers, fallback, zones, certificates, removed *yamlpos.Node
 
 	fallbackKey *yamlpos.Node
 }
@@ -77,14 +77,14 @@ var policyRows = map[string]row[sections]{
 	"default":      func(_ *compiler, s *sections, key, v *yamlpos.Node) { s.fallbackKey, s.fallback = key, v },
 	"zones":        func(c *compiler, s *sections, key, v *yamlpos.Node) { c.snap.ZonesPos, s.zones = c.pos(key), v },
 	"certificates": func(_ *compiler, s *sections, _, v *yamlpos.Node) { s.certificates = v },
+	"removed":      func(_ *compiler, s *sections, _, v *yamlpos.Node) { s.removed = v },
 
 	"activate":     reserved,
 	"experimental": reserved,
-	"removed":      reserved,
 }
 
 // reservedKeys are those of policyRows that are for a later version of the language.
-var reservedKeys = []string{"activate", "experimental", "removed"}
+var reservedKeys = []string{"activate", "experimental"}
 
 // reserved refuses a key that is for a later version of the language.
 func reserved(c *compiler, _ *sections, key, _ *yamlpos.Node) {
@@ -106,7 +106,7 @@ func Compile(f *File) (*Snapshot, error) {
 	for _, section := range []struct {
 		node *yamlpos.Node
 		read func(*yamlpos.Node)
-	}{{s.version, c.readVersion}, {s.ttl, c.readTTL}, {s.report, c.readRootReport}, {s.issuers, c.readIssuers}, {s.fallback, func(v *yamlpos.Node) { c.readDefault(s.fallbackKey, v) }}, {s.zones, c.readZones}, {s.certificates, c.readCertificates}} {
+	}{{s.version, c.readVersion}, {s.ttl, c.readTTL}, {s.report, c.readRootReport}, {s.issuers, c.readIssuers}, {s.fallback, func(v *yamlpos.Node) { c.readDefault(s.fallbackKey, v) }}, {s.zones, c.readZones}, {s.certificates, c.readCertificates}, {s.removed, c.readRemoved}} {
 		if section.node != nil {
 			section.read(section.node)
 		}
@@ -767,6 +767,9 @@ func (c *compiler) digest() {
 	}
 	for _, cert := range c.snap.Certificates {
 		fmt.Fprintf(h, "%q %t %q %d %q %q\n", cert.Name, cert.Wildcard, cert.Issuer.Domain, cert.Type, cert.Account, cert.Method)
+	}
+	for _, r := range c.snap.Removed {
+		fmt.Fprintf(h, "removed %q %q %t\n", r.Domain, r.Name, r.Wildcard)
 	}
 	c.snap.Revision = hex.EncodeToString(h.Sum(nil)[:8])
 }

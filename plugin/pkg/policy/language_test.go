@@ -74,6 +74,8 @@ func TestLanguage(t *testing.T) {
 		{"open: issue any is an RRset without that property", "version: 1\nreport: [\"mailto:a@b\"]\nzones: {a.example: {issue: any}}\n", "a.example.", "3600 | 0 iodef mailto:a@b"},
 		{"open: issue any takes back the parent's", "version: 1\nzones: {a.example: {issue: none, issuewild: none, names: {b: {issue: any}}}}\n", "b.a.example.", "3600 | 0 issuewild ;"},
 		{"open: issuemail any takes back default's", "version: 1\ndefault: {issue: none, issuemail: none}\nzones: {a.example: {issuemail: any}}\n", "a.example.", "3600 | 0 issue ;"},
+		{"issuewild: issue takes back the parent's", one + "zones: {a.example: {issue: [le], issuewild: none, names: {b: {issuewild: issue}}}}\n", "b.a.example.", "3600 | 0 issue letsencrypt.org"},
+		{"removed: changes no answer", one + "removed: [{issuer: digicert.com}]\nzones: {a.example: {issue: [le]}}\n", "a.example.", "3600 | 0 issue letsencrypt.org"},
 		{"zones inherit from default, never from another zone", both + "zones: {example: {issue: none, issuewild: none}, a.example: {}}\n", "a.example.", "3600 | 0 issue letsencrypt.org | 0 issue digicert.com" + bound},
 		{"zones: the closest one answers", "version: 1\nzones: {example: {issue: none, names: {b: {ttl: 30}}}, a.example: {issue: none, issuewild: none}}\n", "x.a.example.", "3600 | 0 issue ; | 0 issuewild ;"},
 		{"zones: the root", "version: 1\nzones: {.: {issue: none, names: {org: {ttl: 30}}}}\n", "example.org.", "30 | 0 issue ;"},

@@ -145,6 +145,7 @@ func TestSchemaHasTheParsersKeys(t *testing.T) {
 		"/$defs/property":    slices.Sorted(maps.Keys(propertyRows)),
 		"/$defs/nameserver":  slices.Sorted(maps.Keys(nameserverRows)),
 		"/$defs/certificate": slices.Sorted(maps.Keys(certificateRows)),
+		"/$defs/removed":     slices.Sorted(maps.Keys(removedRows)),
 	} {
 		object := objects[place]
 		delete(objects, place)
@@ -176,7 +177,7 @@ func TestSchemaIsMadeFromTheTagsTable(t *testing.T) {
 		}
 		words, example := `{ "enum": ["none", "any"] }`, `["none", ["digicert"]]`
 		if tag.Wildcard {
-			words, example = `{ "const": "none" }`, `["none", ["letsencrypt"]]`
+			words, example = `{ "enum": ["none", "issue"] }`, `["none", "issue", ["letsencrypt"]]`
 		}
 		fmt.Fprintf(&keys, "        %q: { \"$ref\": \"#/$defs/%s\" },\n", tag.Name, tag.Name)
 		fmt.Fprintf(&defs, "    %q: {\n      \"description\": %q,\n      \"anyOf\": [\n        %s,\n        { \"$ref\": \"#/$defs/grants\" }\n      ],\n      \"examples\": %s\n    },\n",

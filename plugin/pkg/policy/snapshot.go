@@ -29,10 +29,12 @@ type Snapshot struct {
 	Issuers      []*Issuer // in the file's order
 	Zones        []*Zone   // sorted by Name
 	Certificates []Certificate
+	Removed      []Removed // in the file's order
 	ZonesPos     Position // of the key zones or, without it, the file's start
 	Notes        []Note   // warnings of the compiler: accepted, but reported
 	zones        map[string]*Zone
-	fallback     *Node // `default`, nil when the file has none
+	fallback     *Node            // `default`, nil when the file has none
+	givenUp      map[givenUp]bool // Removed, nil for none
 }
 
 // Issuer is one entry of `issuers`. Its accounts and methods bind the tags for TLS; they do not bind issuemail and issuevmc.

@@ -127,23 +127,30 @@ func (c *compiler) readGrant(tag issuance.Tag, key, v *yamlpos.Node, owner strin
 			c.readGranted(&g.written, item, tag, owner)
 		}
 	case v.Kind == yamlpos.Sequence && tag.Wildcard:
-		c.wrong(v, "%s is an empty list; write none if nobody may issue", tag.Name)
+		c.wrong(v, "%s is an empty list; write none if nobody may issue, issue if wildcards are as issue has it", tag.Name)
 	case v.Kind == yamlpos.Sequence:
 		c.wrong(v, "%s is an empty list; write none if nobody may issue, any if anyone may", tag.Name)
 	case v.Value == "none":
 		g.add(issuance.Property{Tag: tag.Name, Value: ";"}, &Source{Pos: g.pos, Owner: owner, Key: tag.Name})
 	case v.Value == "any" && tag.Wildcard:
-		c.wrong(v, "CAA cannot express %[1]s: any, since issue governs wildcards where the RRset has no %[1]s (RFC 8659 4.3); list the issuers of wildcards, or leave %[1]s out", tag.Name)
-	case v.Value == issuance.TagIssue && tag.Wildcard:
-		c.wrong(v, "%[1]s: issue is reserved for a later version of the language, and is not in this version yet; list the issuers of wildcards, or leave %[1]s out", tag.Name)
+		c.wrong(v, "CAA cannot express %[1]s: any, since issue governs wildcards where the RRset has no %[1]s (RFC 8659 4.3); list the issuers of wildcards, or write %[1]s: issue", tag.Name)
+	case v.Value == issuance.TagIssue && tag.Wildcard: // no property: issue governs wildcards then (RFC 8659 4.3)
 	case v.Value == "any":
 		g.any = true
 	case c.issuers[v.Value] != nil:
-		c.wrong(v, "%s must be none, any, or a list of issuers; write [%s]", tag.Name, v.Value)
+		c.wrong(v, "%s must be %s, or a list of issuers; write [%s]", tag.Name, grantWords(tag), v.Value)
 	default:
-		c.wrong(v, "%s must be none, any, or a list of issuers such as [letsencrypt], not %s", tag.Name, kind(v))
+		c.wrong(v, "%s must be %s, or a list of issuers such as [letsencrypt], not %s", tag.Name, grantWords(tag), kind(v))
 	}
 	return g
+}
+
+// grantWords lists the words that may be a grant's value.
+func grantWords(tag issuance.Tag) string {
+	if tag.Wildcard {
+		return "none, issue"
+	}
+	return "none, any"
 }
 
 // granted is one issuer of a grant, perhaps narrowed.
