@@ -68,7 +68,8 @@ func (l *loader) Prove(ctx context.Context, p, previous *policy.Snapshot) (sourc
 		return source.Candidate{}, err
 	}
 	c := source.Candidate{Policy: p, Previous: previous, Zones: zones, Operator: l.cfg.requirements(l.layout.guarded(p, zones))}
-	c.Report, err = guard.CheckContext(ctx, p, guard.Options{Zones: l.cfg.zones, Operator: c.Operator, Previous: previous, At: l.layout.now()})
+	c.Replaces = l.replaced(p, previous, zones)
+	c.Report, err = guard.CheckContext(ctx, p, guard.Options{Zones: l.cfg.zones, Operator: c.Operator, Previous: previous, Data: requirementsOf(c.Replaces), At: l.layout.now()})
 	if err == nil {
 		err = c.Report.Err()
 	}

@@ -54,6 +54,7 @@ func (l *loader) announce(c source.Candidate, from string) {
 	for _, warning := range c.Report.Warnings {
 		log.Warning(warning.String())
 	}
+	reportReplaced(c)
 	log.Infof("Serving %s, revision %s: %d zones, %s", from, c.Policy.Revision, len(c.Zones), l.unserved.proved(c.Policy))
 }
 

@@ -92,6 +92,7 @@ type blocks struct {
 	list   []*block // in the order of the Corefile
 	once   sync.Once
 	routed *routes
+	then   []func() // of the blocks that have started
 }
 
 // blocksOf returns the blocks of a Corefile that have been read so far.
@@ -106,6 +107,15 @@ func blocksOf(c *caddy.Controller) *blocks {
 
 // add adds a block of the Corefile.
 func (all *blocks) add(b *block) { all.list = append(all.list, b) }
+
+// started notes a block that has started, and what is to be done once all have: after the last one, for each.
+func (all *blocks) started(then func()) {
+	if all.then = append(all.then, then); len(all.then) == len(all.list) {
+		for _, then := range all.then {
+			then()
+		}
+	}
+}
 
 // routes returns the table of all blocks, once all were added.
 func (all *blocks) routes() *routes {

@@ -32,10 +32,10 @@ func setup(c *caddy.Controller) error {
 	others.add(own)
 
 	// CoreDNS sets up all plugins, builds the chains, and calls what is to be done at the start in the order in which it
-	// was registered: so every block is read before the first loader is made, and all are started before the first
-	// self-check, which asks the next plugins.
+	// was registered. So all blocks are known before the first loader is made, and the other plugins have read their data:
+	// auto reads its folder at the start. What is done once all blocks have started follows the last of them.
 	var l *loader
-	c.OnStartup(func() error {
+	begin := func() error {
 		above, under := around(site.Handlers())
 		l = newLoader(own, surroundings{others.routes(), own.handler.Next, above, under})
 		if err := l.source.Start(live.goodOf(cfg)); err != nil {
@@ -43,30 +43,31 @@ func setup(c *caddy.Controller) error {
 		}
 		l.greet(listenHost(site), site.Port)
 		live.add(l)
+		others.started(l.run)
 		return nil
-	})
+	}
 	var once sync.Once // a site with several addresses is built into a server for each
 	site.AddPlugin(func(next plugin.Handler) plugin.Handler {
 		own.handler.Next = next
-		once.Do(func() {
-			c.OnStartup(func() error {
-				l.source.Retry()
-				l.unserved.report()
-				if l.layout.lacksOthers(own.serving()) {
-					l.serveKeys()
-				}
-				go l.source.Run(l.stop)
-				go keyring.Watch(own.keys, l.stop, l.rekey)
-				go newSelfCheck(l, restUntil(l.stop)).watch()
-				return nil
-			})
-		})
+		once.Do(func() { c.OnStartup(begin) })
 		return own.handler
 	})
 	c.OnRestart(func() error { live.restarting(); return nil })
 	c.OnRestartFailed(func() error { live.restartFailed(); return nil })
 	c.OnShutdown(func() error { live.remove(l); return nil })
 	return nil
+}
+
+// run follows what the block depends on, until its stop: once all blocks have started, for it asks them, too.
+func (l *loader) run() {
+	l.source.Retry()
+	l.unserved.report()
+	if l.layout.lacksOthers(l.block.serving()) {
+		l.serveKeys()
+	}
+	go l.source.Run(l.stop)
+	go keyring.Watch(l.block.keys, l.stop, l.rekey)
+	go newSelfCheck(l, restUntil(l.stop)).watch()
 }
 
 // restUntil waits for a time, or until stop is closed: then it reports false.

@@ -4,7 +4,10 @@ import (
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/transfer"
 
+	"github.com/miekg/dns"
+
 	"github.com/coredns-caa/caa/plugin/caa/plugins"
+	"github.com/coredns-caa/caa/plugin/pkg/zonecaa"
 )
 
 // Backend is what is known of the next plugins of a block together. The zero value is that of plugins that may wait for
@@ -30,4 +33,23 @@ func BackendOf(handlers []plugin.Handler) Backend {
 	}
 	b.shared = holders > 1
 	return b
+}
+
+// CAA reads the CAA of a zone's data, nil where no plugin shows all of them now: a secondary may not have them yet.
+func (b Backend) CAA(apex string) *zonecaa.Zone {
+	for _, store := range b.stores {
+		records, err := store.Transfer(apex, 0)
+		if err != nil {
+			continue // it does not hold the zone
+		}
+		return zonecaa.Read(apex, func(yield func(dns.RR) bool) {
+			going := true
+			for rrs := range records { // to the end, which the plugin waits for
+				for _, rr := range rrs {
+					going = going && yield(rr)
+				}
+			}
+		})
+	}
+	return nil
 }

@@ -13,6 +13,7 @@ type Candidate struct {
 	Previous *policy.Snapshot    // the one that it replaces, nil for none
 	Zones    []*policy.Zone      // those that the server will serve
 	Operator []guard.Requirement // what the server's operator requires under the policy
+	Replaces []guard.Replacement // the CAA of zones' data that the policy is the first to replace
 	Report   guard.Report
 	Changed  time.Time // when the policy was written; zero where that is not known
 }

@@ -82,9 +82,9 @@ func (f *Follower) startWith(k *kept, refused error, refusal input) error {
 }
 
 // serveKept serves the last good policy. What it requires itself was proved when it was accepted; what the server's
-// operator requires may be new, so it is proved again.
+// operator requires may be new, so it is proved again. It replaces no other policy than itself, and is not the first one.
 func (f *Follower) serveKept(k *kept) error {
-	v := f.prove(context.Background(), k.good.text, k.good.policy, nil)
+	v := f.prove(context.Background(), k.good.text, k.good.policy, k.good)
 	if v.err != nil {
 		return v.err
 	}

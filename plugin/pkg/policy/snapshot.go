@@ -30,8 +30,8 @@ type Snapshot struct {
 	Zones        []*Zone   // sorted by Name
 	Certificates []Certificate
 	Removed      []Removed // in the file's order
-	ZonesPos     Position // of the key zones or, without it, the file's start
-	Notes        []Note   // warnings of the compiler: accepted, but reported
+	ZonesPos     Position  // of the key zones or, without it, the file's start
+	Notes        []Note    // warnings of the compiler: accepted, but reported
 	zones        map[string]*Zone
 	fallback     *Node            // `default`, nil when the file has none
 	givenUp      map[givenUp]bool // Removed, nil for none
