@@ -13,9 +13,11 @@ import (
 
 	"github.com/coredns-caa/caa/checker/certname"
 	"github.com/coredns-caa/caa/checker/verdict"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/issuance"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
+	"github.com/coredns-caa/caa/plugin/pkg/zonecaa"
 )
 
 // AnyoneElse is written for every issuer that neither policy names.
@@ -176,14 +178,42 @@ type Change struct {
 func Diff(before, after *policy.Snapshot, at time.Time) []Change {
 	var out []Change
 	for _, name := range slices.Sorted(maps.Keys(names(before, after))) {
-		left, right := rrsetAt(before, name), rrsetAt(after, name)
-		issuers := issuersIn(left, right)
-		for _, k := range kinds {
-			had, has := grants(judged(before, left, issuers, k.kind, k.wildcard, at), left), grants(judged(after, right, issuers, k.kind, k.wildcard, at), right)
-			change := Change{Name: name, Kind: k.label, Gained: without(has, had), Lost: without(had, has)}
-			if len(change.Gained)+len(change.Lost) > 0 {
-				out = append(out, change)
-			}
+		out = append(out, changesAt(name, side{before, rrsetAt(before, name)}, side{after, rrsetAt(after, name)}, at)...)
+	}
+	return out
+}
+
+// DiffZone compares what the data of a zone permit with what a policy does, at every name where one of them says something
+// of its own. It fails if the policy has neither the zone nor a default.
+func DiffZone(data *zonecaa.Zone, p *policy.Snapshot, at time.Time) ([]Change, error) {
+	z := p.ZoneOrDefault(data.Apex())
+	if z == nil {
+		return nil, fmt.Errorf("%s does not list the zone %s, and has no default", p.File, dnsname.Bare(data.Apex()))
+	}
+	var out []Change
+	for _, r := range guard.Replacements(p, z, data, at) {
+		out = append(out, changesAt(r.Name, side{p, r.Before}, side{p, r.After}, at)...)
+	}
+	return out, nil
+}
+
+// side is an RRset that is compared, and the policy that vouches for issuers in it.
+type side struct {
+	policy *policy.Snapshot
+	rrset  issuance.RRset
+}
+
+// changesAt compares who may issue at a name.
+func changesAt(name string, before, after side, at time.Time) (out []Change) {
+	issuers := issuersIn(before.rrset, after.rrset)
+	permitted := func(s side, k kind) []string {
+		return grants(judged(s.policy, s.rrset, issuers, k.kind, k.wildcard, at), s.rrset)
+	}
+	for _, k := range kinds {
+		had, has := permitted(before, k), permitted(after, k)
+		change := Change{Name: name, Kind: k.label, Gained: without(has, had), Lost: without(had, has)}
+		if len(change.Gained)+len(change.Lost) > 0 {
+			out = append(out, change)
 		}
 	}
 	return out

@@ -61,8 +61,8 @@ func commands() []command {
 			does: "show which line of a policy governs a name, and who may issue", exit: exitPlain, setUp: explainCommand,
 		},
 		{
-			name: "diff", usage: []string{"OLD NEW"}, min: 2, max: 2,
-			does: "compare two policies: who gains and who loses permission", setUp: diffCommand,
+			name: "diff", usage: []string{"OLD NEW", "--zone FILE POLICY"}, min: 1, max: 2,
+			does: "compare two policies, or a zone file with a policy: who gains and who loses permission", setUp: diffCommand,
 			exit: [3]string{"nobody loses permission", "somebody loses permission", "the command line or a file is wrong"},
 		},
 		{

@@ -36,6 +36,7 @@ func (f *flags) group(title string) *pflag.FlagSet {
 // The groups.
 const (
 	whatToCheck = "What to check"
+	toCompare   = "What to compare"
 	whereToAsk  = "Where to ask"
 	howToAsk    = "How to ask"
 	output      = "Output"

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -90,13 +91,26 @@ func writeExplanation(w io.Writer, e policydiff.Explanation) error {
 // diffCommand is caacheck diff.
 func diffCommand(f *flags) action {
 	o := new(options)
+	var zone, origin string
+	f.group(toCompare).StringVar(&zone, "zone", "", "compare the zone file `FILE`, or - for standard input, with the policy")
+	f.group(toCompare).StringVar(&origin, "origin", "", "the `NAME` that names in the zone file are relative to, where it has no $ORIGIN; by default the only zone of the policy")
 	o.jsonFlag(f, "write one JSON document")
 	return func(ctx context.Context, args []string, std stdio) (int, error) {
+		switch {
+		case zone != "" && len(args) == 1:
+			return diffZone(ctx, zone, origin, args[0], o.json, std)
+		case zone != "":
+			return 0, errors.New("--zone compares one zone file with one policy: caacheck diff --zone FILE POLICY")
+		case origin != "":
+			return 0, errors.New("--origin is for --zone")
+		case len(args) != 2:
+			return 0, errors.New("usage: caacheck diff OLD NEW, or caacheck diff --zone FILE POLICY")
+		}
 		return diff(ctx, args[0], args[1], o.json, std)
 	}
 }
 
-// diff compares two policies. The exit code is 1 where somebody loses permission.
+// diff compares two policies.
 func diff(ctx context.Context, older, newer string, asJSON bool, std stdio) (int, error) {
 	before, err := load(ctx, older)
 	if err != nil {
@@ -107,11 +121,35 @@ func diff(ctx context.Context, older, newer string, asJSON bool, std stdio) (int
 		return 0, err
 	}
 	changes, err := unlessEnded(ctx, func() ([]policydiff.Change, error) {
-		return append([]policydiff.Change{}, policydiff.Diff(before, after, time.Now())...), nil
+		return policydiff.Diff(before, after, time.Now()), nil
 	})
 	if err != nil {
 		return 0, err
 	}
+	return showChanges(changes, asJSON, std)
+}
+
+// diffZone compares a zone file with a policy.
+func diffZone(ctx context.Context, file, origin, newer string, asJSON bool, std stdio) (int, error) {
+	after, err := load(ctx, newer)
+	if err != nil {
+		return 0, err
+	}
+	changes, err := unlessEnded(ctx, func() ([]policydiff.Change, error) {
+		data, err := readZone(file, origin, after, std.in)
+		if err != nil {
+			return nil, err
+		}
+		return policydiff.DiffZone(data, after, time.Now())
+	})
+	if err != nil {
+		return 0, err
+	}
+	return showChanges(changes, asJSON, std)
+}
+
+// showChanges writes who gains and who loses. The exit status is 1 where somebody loses permission.
+func showChanges(changes []policydiff.Change, asJSON bool, std stdio) (int, error) {
 	code := report.ExitFine
 	for _, c := range changes {
 		if len(c.Lost) > 0 {
@@ -119,7 +157,7 @@ func diff(ctx context.Context, older, newer string, asJSON bool, std stdio) (int
 		}
 	}
 	if asJSON {
-		return code, terminal.WriteJSON(std.out, changes)
+		return code, terminal.WriteJSON(std.out, append([]policydiff.Change{}, changes...))
 	}
 	return code, writeDiff(std.out, changes)
 }
