@@ -106,7 +106,7 @@ func TestExample(t *testing.T) {
 		{Name: "corp.example.org", Server: server.Addr, Anchor: ds},
 		{Name: "example.net", Server: server.Addr},
 	}
-	const issue = `0 issue "letsencrypt.org; accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1234567; validationmethods=dns-01`
+	const issue = `0 issue "letsencrypt.org`
 	for name, start := range world.Resolvers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,7 +15,7 @@ import (
 func TestPluginsThatMakeAnswersBogus(t *testing.T) {
 	t.Parallel()
 	key := world.NewKey(t, "example.org")
-	files := map[string]string{"policy.yaml": "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {example.org: {issue: [le]}}\n", "z": neighbourZone}
+	files := map[string]string{"policy.yaml": "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {example.org: {issue: [le]}}\nremoved: [{issuer: other.example}]\n", "z": neighbourZone}
 	maps.Copy(files, key.Files)
 	corefile := func(line, keys string) string {
 		return "example.org:$PORT {\n    bind $ADDR\n    errors\n    " + line + "\n    caa $DIR/policy.yaml {\n        " + keys + "\n    }\n    file $DIR/z\n}\n"
@@ -51,7 +51,7 @@ func TestTransferBesideAnOverlay(t *testing.T) {
     }
     file $DIR/z
 }
-`, map[string]string{"policy.yaml": "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {example.org: {issue: [le]}}\n", "z": neighbourZone})
+`, map[string]string{"policy.yaml": "version: 1\nissuers: {le: {domain: letsencrypt.org}}\nzones: {example.org: {issue: [le]}}\nremoved: [{issuer: other.example}]\n", "z": neighbourZone})
 	if !strings.Contains(server.Log(), "Corefile:7:1: transfer has no effect for example.org:") {
 		t.Errorf("no warning:\n%s", server.Log())
 	}

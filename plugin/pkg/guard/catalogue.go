@@ -42,6 +42,7 @@ const (
 	issuerUnknown         = "issuer-unknown"
 	issuerDeprecated      = "issuer-deprecated"
 	issuerUnconfirmed     = "issuer-unconfirmed"
+	accountOfExample      = "account-of-example"
 	parametersNotYetBound = "parameters-not-yet-bound"
 	tagMisspelt           = "tag-misspelt"
 	tagUnknown            = "tag-unknown"
@@ -91,6 +92,7 @@ var entries = []Entry{
 	row(issuerDeprecated, catalog.Warning, "CCADB, CAA identifiers", "the CA deprecates the name", "write the name that the CA prefers"),
 	row(issuerUnconfirmed, catalog.Warning, "CCADB, CAA identifiers", "the CCADB's report of August 2026 does not list the name", "ask the CA whether it still honours the name"),
 	row(string(MethodUnknown), catalog.Error, "RFC 8657 4", "no CA is known to have the validation method", asMethod),
+	row(accountOfExample, catalog.Warning, "RFC 8657 3", "the account is the one of this project's examples, so that no client of yours can use it", "write the URI of your own account, as the ACME client shows it"),
 	dated(issuance.ParametersBind.From, catalog.Warning, row(parametersNotYetBound, catalog.Info, issuance.ParametersBind.Section, "the CA is not known to process accounts and methods before it has to", "check that renewals use these accounts and methods before they bind")),
 
 	// Of properties.

@@ -128,10 +128,16 @@ func (c *check) accountsOf(p issuance.Property, src *policy.Source) {
 	}
 }
 
+// exampleAccount is the account of the examples in the documents, which people copy.
+const exampleAccount = "https://acme-v02.api.letsencrypt.org/acme/acct/1234567"
+
 // accounts holds an issuer's account URIs against the CAs' known forms, and reports parameters that its CA does not
 // process yet.
 func (c *check) accounts(issuer *policy.Issuer, name string, entry issuers.Entry) {
 	for i, account := range issuer.Accounts {
+		if account == exampleAccount {
+			c.warn(Warning{Pos: issuer.AccountPos[i], Code: accountOfExample, Text: "the account is the one of this project's examples, not yours"})
+		}
 		if r, foreign := foreignAccount(name, account); foreign {
 			r.Pos = issuer.AccountPos[i]
 			c.refuseIssuer(issuer, r)
