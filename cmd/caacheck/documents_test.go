@@ -18,7 +18,7 @@ import (
 )
 
 // documents are those whose examples of caacheck are run.
-var documents = []string{"README.md", "docs/observations.md", "docs/perspectives.md", "docs/watch.md"}
+var documents = []string{"README.md", "docs/first-policy.md", "docs/observations.md", "docs/perspectives.md", "docs/watch.md"}
 
 const root = "../../"
 
