@@ -59,7 +59,7 @@ func TestManualExamples(t *testing.T) {
 	}
 	until(t, servers[2], "example.net", true)
 	for i, c := range []struct{ name, want string }{
-		{"vpn.corp.example.org.", `0 issue "letsencrypt.org; accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1234567; validationmethods=dns-01"`},
+		{"vpn.corp.example.org.", `0 issue "letsencrypt.org"`},
 		{"www.example.org.", `0 issue "digicert.com"`},
 		{"www.example.net.", `0 issue "letsencrypt.org"`},
 	} {

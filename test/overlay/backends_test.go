@@ -248,7 +248,7 @@ type starter func(t testing.TB, corefile string, files map[string]string) *world
 func server(t *testing.T, zones []*zone, keys map[string]world.Key, s *sources, run starter) *world.Process {
 	t.Helper()
 	var corefile strings.Builder
-	policy := "version: 1\nissuers:\n  letsencrypt: {domain: letsencrypt.org}\n  digicert: {domain: digicert.com}\nzones:\n"
+	policy := "version: 1\nissuers:\n  letsencrypt: {domain: letsencrypt.org}\n  digicert: {domain: digicert.com}\nremoved: [{issuer: of.the.data.example}]\nzones:\n"
 	for _, z := range zones {
 		policy += z.yaml()
 		maps.Copy(s.files, keys[z.apex].Files)
