@@ -24,7 +24,7 @@ func (r *rolling) complaints(name string, z *rollingZone, result *keyfolder.Resu
 	for _, warning := range result.Warnings {
 		lines = append(lines, terminal.Clean(warning))
 	}
-	for _, refusal := range slices.Concat(result.Decision.Refusals, result.Decision.Warnings) {
+	for _, refusal := range result.Decision.Problems() {
 		if refusal.Code != keyroll.Orphaned {
 			lines = append(lines, terminal.Clean(name+": "+refusal.String()))
 		}
@@ -33,6 +33,15 @@ func (r *rolling) complaints(name string, z *rollingZone, result *keyfolder.Resu
 		lines = append(lines, string(terminal.Text(err)))
 	}
 	return lines
+}
+
+// refusedRequests logs which requests of people are refused: once, for that is their answer.
+func refusedRequests(name string, result *keyfolder.Result) {
+	for _, refusal := range result.Refusals {
+		if result.Err == nil && !refusal.Standing() { // else the answer is not written
+			log.Warningf("%s: a request made with caacheck keys is refused: %s", dnsname.Bare(name), refusal)
+		}
+	}
 }
 
 // severe are the complaints that are errors, each clean.
@@ -75,7 +84,7 @@ func (r *rolling) Status() map[string]Status {
 	out := make(map[string]Status, len(r.zones))
 	for name, z := range r.zones {
 		s := Status{Zone: z.last.Zone, Waits: z.last.Waits, Problems: map[string]bool{}, Messages: slices.Sorted(maps.Keys(z.logged)), Parent: z.observed}
-		for _, refusal := range slices.Concat(z.last.Refusals, z.last.Warnings) {
+		for _, refusal := range z.last.Problems() {
 			s.Problems[string(refusal.Code)] = true
 		}
 		theirs := slices.Clone(z.theirs)

@@ -85,6 +85,7 @@ func (r *rolling) step(ctx context.Context, zones []string, observed map[string]
 			news = append(news, name)
 		}
 		changes.add(name, result, z.keys)
+		refusedRequests(name, result)
 		z.log(name, now, r.complaints(name, z, result, failed), r.severe(name, z, result)...)
 		z.bogus = ""
 		if err := r.orphaned(name, z, slices.Concat(z.last.Refusals, z.last.Warnings)); err != nil {

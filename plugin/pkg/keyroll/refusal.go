@@ -106,6 +106,9 @@ func (r Refusal) Entry() catalog.Entry {
 	return entries[i]
 }
 
+// Standing reports whether the refusal is of what is, rather than of a request, which has an answer.
+func (r Refusal) Standing() bool { return r.Code == Orphaned || r.Code == WouldOrphan }
+
 // String is the refusal for people.
 func (r Refusal) String() string {
 	var about []string

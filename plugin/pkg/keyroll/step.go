@@ -32,6 +32,19 @@ type Decision struct {
 	Settings Settings // as they were given, like Parent
 }
 
+// Standing returns the refusals of what is, rather than of requests.
+func (d *Decision) Standing() (standing []Refusal) {
+	for _, refusal := range d.Refusals {
+		if refusal.Standing() {
+			standing = append(standing, refusal)
+		}
+	}
+	return standing
+}
+
+// Problems returns what is wrong with the zone.
+func (d *Decision) Problems() []Refusal { return append(d.Standing(), d.Warnings...) }
+
 // Change is a key that goes from one state to another.
 type Change struct {
 	Key      ID

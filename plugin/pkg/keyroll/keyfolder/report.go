@@ -35,11 +35,7 @@ type ParentAnswer struct {
 // newReport is the report of a decision. A parent that was not asked keeps its last answer.
 func newReport(now time.Time, d *keyroll.Decision, files []string, before *Report) *Report {
 	r := &Report{At: now, Wake: d.Wake, Waits: d.Waits, Plans: d.Plans, Warnings: d.Warnings, Files: files, Settings: d.Settings}
-	for _, refusal := range d.Refusals {
-		if standing(refusal.Code) {
-			r.Refusals = append(r.Refusals, refusal)
-		}
-	}
+	r.Refusals = d.Standing()
 	if len(d.Parent) == 0 && before != nil {
 		r.Parent = before.Parent
 	}
@@ -54,11 +50,6 @@ func newReport(now time.Time, d *keyroll.Decision, files []string, before *Repor
 		r.Parent = append(r.Parent, w)
 	}
 	return r
-}
-
-// standing reports whether a refusal is of what is, rather than of a request, which has an answer.
-func standing(code keyroll.Code) bool {
-	return code == keyroll.Orphaned || code == keyroll.WouldOrphan
 }
 
 // saysTheSame reports whether two reports differ in nothing but their times and the words of errors.
