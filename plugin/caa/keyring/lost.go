@@ -34,7 +34,8 @@ var errNoFolder = errors.New("the key folder is missing, and it had keys of othe
 
 // heldOf is what is held of zones, and why no keys may be made for those that are new.
 func (r *rolling) heldOf(zones []string, observed map[string][]keyroll.Observation) (held map[string]*keyfolder.Held, begin map[string]error) {
-	before, moved := running.onFolder(r), r.movedZones(zones)
+	before := running.onFolder(r)
+	moved := r.movedZones(zones, before)
 	held, begin = map[string]*keyfolder.Held{}, map[string]error{}
 	for _, name := range zones {
 		h := before.inMemory(name)

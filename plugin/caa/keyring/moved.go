@@ -16,7 +16,8 @@ import (
 // This file is about zones whose keys are in another folder than before: a new path in the Corefile, which may be a
 // typing error, or another block that answers for the zone now. The records next to this block's own one are of such
 // folders. A zone of which the own record says nothing, and one of another folder that it had keys there, counts as one
-// whose keys this folder has lost: an old instance that holds them has them served on, and else the zone is refused.
+// whose keys this folder has lost: an old instance that holds them has them served on, and else the zone is refused. So does
+// a zone of which an old instance holds keys of another folder, where no record is kept.
 //
 // That is not so where another block of the server answers for the zone with the keys of that folder: blocks such as views
 // have keys of their own for a zone.
@@ -25,8 +26,16 @@ import (
 // of the records of folders from which no block serves it any more (dropMoved). Else they would hold good keys against
 // it: one whose files come back later, when the keys have rolled, would have lost keys by the record of long ago.
 
-// movedZones are those of the zones that had keys in another folder, and in this one not, by the records.
-func (r *rolling) movedZones(zones []string) map[string]*recordedThat {
+// movedZones are those of the zones that had keys in another folder, and in this one not, by the records and by what the
+// keyrings at work on this folder (here) and on others hold.
+func (r *rolling) movedZones(zones []string, here peers) map[string]*recordedThat {
+	elsewhere := running.elsewhere(r)
+	candidates := map[string][]recordedThat{}
+	for _, name := range zones {
+		if here.inMemory(name) == nil {
+			candidates[name] = elsewhere.holding(name)
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	moved := map[string]*recordedThat{}
@@ -34,7 +43,7 @@ func (r *rolling) movedZones(zones []string) map[string]*recordedThat {
 		if z := r.zones[name]; z == nil || z.fresh || z.held != nil || r.record.of(name) != nil {
 			continue
 		}
-		for _, that := range r.record.others[name] {
+		for _, that := range slices.Concat(r.record.others[name], candidates[name]) {
 			if last := moved[name]; (last == nil || that.Seen.After(last.Seen)) && !(r.ownedElsewhere(name, that.Folder) && that.hasKeys(name)) {
 				moved[name] = &that
 			}

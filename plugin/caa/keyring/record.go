@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,20 +66,29 @@ func openRecord(path, folder string) record {
 	if path == "" {
 		return r
 	}
-	paths, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*"+recordSuffix)) // the pattern is right
-	for _, other := range paths {
+	switch zones, err := readRecord(path); {
+	case err == nil:
+		maps.Copy(r.zones, zones)
+	case !errors.Is(err, fs.ErrNotExist):
+		r.broken = err
+		log.Errorf("The record of which zones had keys cannot be read: %v", err)
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Errorf("The folder %s cannot be read, so it is not known which zones had keys in other folders: %v", filepath.Dir(path), err)
+	}
+	for _, entry := range entries {
+		other := filepath.Join(filepath.Dir(path), entry.Name())
+		if entry.Name() == filepath.Base(path) || !strings.HasSuffix(entry.Name(), recordSuffix) {
+			continue
+		}
 		zones, err := readRecord(other)
 		if err != nil {
 			log.Errorf("The record of which zones had keys cannot be read: %v", err)
-			if other == path {
-				r.broken = err
-			}
 			continue
 		}
 		for name, z := range zones {
 			switch was, ok := r.older[name]; {
-			case other == path:
-				r.zones[name] = z
 			case !SameFolder(z.Folder, folder):
 				r.others[name] = append(r.others[name], recordedThat{z, other})
 			case !ok || z.Seen.After(was.Seen):
@@ -137,15 +147,20 @@ func (z *recordedZone) state() *keyroll.Zone {
 	return out
 }
 
-// note records a zone's keys on which somebody may depend. One that is published alone is left out: another server on
+// recordedKeys are a zone's keys on which somebody may depend. One that is published alone is left out: another server on
 // the folder may have put an older state in its place before it saw it, and then nobody has it any more.
-func (r *record) note(zone, folder string, state *keyroll.Zone) {
-	var keys []recordedKey
+func recordedKeys(state *keyroll.Zone) (keys []recordedKey) {
 	for _, k := range state.Keys {
 		if k.Cached() && k.State != keyroll.Published {
 			keys = append(keys, recordedKey{k.ID, k.Role, k.State})
 		}
 	}
+	return keys
+}
+
+// note records a zone's keys on which somebody may depend.
+func (r *record) note(zone, folder string, state *keyroll.Zone) {
+	keys := recordedKeys(state)
 	if len(keys) == 0 {
 		r.forget(zone)
 		return

@@ -58,3 +58,36 @@ func TestRecordIsOfAFolder(t *testing.T) {
 		}
 	}
 }
+
+// A folder is no pattern, whatever its name is.
+func TestRecordInAFolderWithBrackets(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a[b]")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"own", "other"} {
+		r := openRecord(filepath.Join(dir, name+recordSuffix), name)
+		r.note("example.org.", name, &keyroll.Zone{Keys: []keyroll.Key{{ID: keyroll.ID{Algorithm: 13, Tag: 1}, Role: keyroll.CSK, State: keyroll.Active}}})
+		r.save()
+	}
+	r := openRecord(filepath.Join(dir, "own"+recordSuffix), "own")
+	if r.of("example.org.") == nil || len(r.others["example.org."]) != 1 || r.broken != nil {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What the record says is not known where its folder cannot be read.
+func TestRecordThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := openRecord(filepath.Join(file, "own"+recordSuffix), "keys"); r.broken == nil {
+		t.Errorf("%+v", r)
+	}
+	if r := openRecord(filepath.Join(filepath.Dir(file), "none", "own"+recordSuffix), "keys"); r.broken != nil {
+		t.Errorf("%+v", r)
+	}
+}

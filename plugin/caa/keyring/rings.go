@@ -63,6 +63,18 @@ func (s *rings) refusedOf(r *rolling) map[string]bool {
 // onFolder are the other keyrings at work on its folder.
 func (s *rings) onFolder(r *rolling) peers { return s.allOnFolder(r)[1:] }
 
+// elsewhere are the keyrings at work on other folders.
+func (s *rings) elsewhere(r *rolling) (all peers) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ring := range s.all {
+		if !SameFolder(ring.dir, r.dir) {
+			all = append(all, ring)
+		}
+	}
+	return all
+}
+
 // on are the keyrings at work on a folder.
 func (s *rings) on(folder string) (all peers) {
 	s.mu.Lock()
@@ -91,7 +103,7 @@ func (s *rings) keeping(path, zone string) (all []*rolling, done bool) {
 	return all, done
 }
 
-// peers are keyrings at work on one folder.
+// peers are keyrings at work.
 type peers []*rolling
 
 // inMemory is what one of them holds of a zone.
@@ -102,4 +114,18 @@ func (p peers) inMemory(zone string) *keyfolder.Held {
 		}
 	}
 	return nil
+}
+
+// holding are the keys that they hold of a zone, as a record would have them.
+func (p peers) holding(zone string) (all []recordedThat) {
+	for _, ring := range p {
+		h := ring.inMemory(zone)
+		if !h.HasKeys() {
+			continue
+		}
+		if keys := recordedKeys(h.Zone()); len(keys) > 0 {
+			all = append(all, recordedThat{recordedZone: recordedZone{ring.dir, h.Zone().Seen, keys}})
+		}
+	}
+	return all
 }
