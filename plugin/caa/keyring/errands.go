@@ -86,7 +86,7 @@ func (r *rolling) attending(ctx context.Context, ask func() map[string][]keyroll
 		case observed = <-answered:
 			return observed, changed
 		case <-tick.C:
-			changed = r.doErrands(ctx, r.folder.Errands(r.folder.Watch().Look(), r.now())) || changed
+			changed = r.doErrands(ctx, r.folder.Errands(r.requests.Look(), r.now())) || changed
 		}
 	}
 }
@@ -167,38 +167,63 @@ func (r *rolling) restoreHeld(ctx context.Context, held map[string]*keyfolder.He
 
 // startNew forgets what keys a zone had, where no DS names one.
 func (r *rolling) startNew(ctx context.Context, e *keyfolder.Errand) (done, changed bool) {
+	failed := func(why string) { e.Failed = map[string]string{e.Zone: why} }
 	r.mu.Lock()
 	z := r.zones[e.Zone]
-	only := z != nil && z.lost != "" && z.held.HasKeys()
+	only := z.onlyInMemory()
 	r.mu.Unlock()
 	switch {
 	case z == nil || !r.pickUp(e, 1):
 		return false, false
-	case only: // nobody else may have them
-		e.Failed = map[string]string{e.Zone: fmt.Sprintf("the server still serves the zone with keys that it holds in memory and that %s lacks: run caacheck keys restore %[1]s to write them there. To discard them, stop the server first", r.dir)}
+	case only:
+		failed(r.onlyInMemoryText())
 		return true, false
 	}
 	observed := r.parents.ask(ctx, patienceAtStart, []string{e.Zone})
 	if e.Refused = r.refusesNew(e.Zone, observed[e.Zone]); e.Refused != nil {
 		return true, false
 	}
+	// Another policy may have come while the parent was asked.
 	r.mu.Lock()
-	z.fresh, z.held = true, nil
-	r.record.forget(e.Zone)
+	z = r.zones[e.Zone]
+	if only = z.onlyInMemory(); z != nil && !only {
+		z.fresh, z.held = true, nil
+		r.record.forget(e.Zone)
+	}
 	r.mu.Unlock()
+	switch {
+	case z == nil:
+		failed(noLongerServed)
+		return true, false
+	case only:
+		failed(r.onlyInMemoryText())
+		return true, false
+	}
 	log.Warningf("%s: starting with the keys in %s, or new ones, as caacheck keys new requested", dnsname.Bare(e.Zone), r.dir)
 	news, err := r.step(ctx, []string{e.Zone}, observed)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if z.refused != nil {
-		err = z.refused
-	}
-	if err != nil {
-		e.Failed = map[string]string{e.Zone: err.Error()}
-	} else {
+	switch z := r.zones[e.Zone]; {
+	case z != nil && z.refused != nil:
+		failed(z.refused.Error())
+	case err != nil:
+		failed(err.Error())
+	case z == nil:
+		failed(noLongerServed)
+	default:
 		e.Zones = []string{e.Zone}
 	}
 	return true, len(news) > 0
+}
+
+// noLongerServed is why a request comes to nothing.
+const noLongerServed = "the server no longer serves the zone"
+
+// onlyInMemory reports whether nobody else may have the zone's keys. It is called with the lock.
+func (z *rollingZone) onlyInMemory() bool { return z != nil && z.lost != "" && z.held.HasKeys() }
+
+func (r *rolling) onlyInMemoryText() string {
+	return fmt.Sprintf("the server still serves the zone with keys that it holds in memory and that %s lacks: run caacheck keys restore %[1]s to write them there. To discard them, stop the server first", r.dir)
 }
 
 // refusesNew says why a zone must not start with new keys, by what its parent says.

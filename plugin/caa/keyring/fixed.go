@@ -148,12 +148,12 @@ func (f *fixed) Look(ctx context.Context) (changed bool, next time.Time) {
 	return false, f.next
 }
 
-// hear notes what the parent of a zone says.
+// observe notes what the parent of a zone says.
 func (z *fixedZone) observe(observed []keyroll.Observation) {
 	z.observed, z.answered = observed, recall(z.answered, observed)
 }
 
-// tell logs what is wrong with a zone's parent, now and then while it lasts.
+// log logs what is wrong with a zone's parent, now and then while it lasts.
 func (f *fixed) log(name string, z *fixedZone) {
 	text, logged := "", log.Error
 	if err := f.parents.check(name, z.seps, z.answered); err != nil {

@@ -14,7 +14,7 @@ type lasting struct {
 	last time.Time // when it was logged
 }
 
-// tell notes what is wrong now, "" for nothing, and logs it where it is time; over is logged when it has ended.
+// log notes what is wrong now, "" for nothing, and logs it where it is time; over is logged when it has ended.
 func (l *lasting) log(now time.Time, text string, logged func(any), over string) {
 	switch {
 	case text != "" && (text != l.text || now.Sub(l.last) >= reminder):

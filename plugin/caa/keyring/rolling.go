@@ -31,7 +31,7 @@ func newRolling(cfg *Config, above *parents, others *cosigners) *rolling {
 	if ownedElsewhere == nil {
 		ownedElsewhere = func(string, string) bool { return false }
 	}
-	return &rolling{record: openRecord(cfg.Record, cfg.Folder), ownedElsewhere: ownedElsewhere, folder: folder, watcher: folder.Watch(), dir: cfg.Folder, settings: cfg.Roll, ttl: cfg.TTL, largest: cfg.Largest,
+	return &rolling{record: openRecord(cfg.Record, cfg.Folder), ownedElsewhere: ownedElsewhere, folder: folder, watcher: folder.Watch(), requests: folder.Watch(), dir: cfg.Folder, settings: cfg.Roll, ttl: cfg.TTL, largest: cfg.Largest,
 		parents: above, others: others, now: cfg.Now, stepping: semaphore.NewWeighted(1), zones: map[string]*rollingZone{}}
 }
 
@@ -70,8 +70,11 @@ func (r *rolling) meet(zone *policy.Zone) *Keys {
 	return z.current()
 }
 
-// Prepare implements Keyring.
+// Prepare implements Keyring. Blocks that share keys prepare them at the same time: one waits for the other, which may
+// refuse a zone that both have.
 func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
+	r.preparing.Lock()
+	defer r.preparing.Unlock()
 	var zones []string
 	for _, z := range served {
 		if r.meet(z) == nil {
@@ -93,12 +96,15 @@ func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
 	}
 	var errs []error
 	r.saveRecord()
-	reload := r.started || len(running.onFolder(r)) > 0
-	r.started = true
+	takesOver := len(running.onFolder(r)) > 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	reload := r.started || takesOver
 	for _, name := range zones {
 		z := r.zones[name]
+		if z == nil {
+			continue // nobody serves it any more
+		}
 		if err := r.orphaned(name, z, z.last.Refusals); err != nil && z.refused == nil && !r.parents.orphans[name] && !followed(z.last.Zone.Keys) {
 			z.notServed = true
 			r.refuse(name, z, r.waysOut(name, err))
@@ -115,6 +121,7 @@ func (r *rolling) Prepare(ctx context.Context, served []*policy.Zone) error {
 func (r *rolling) Retain(zones []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.started = true
 	served := setOf(zones)
 	maps.DeleteFunc(r.zones, func(name string, z *rollingZone) bool {
 		was := z.unlisted

@@ -24,6 +24,7 @@ type rolling struct {
 	dir      string
 	settings keyroll.Settings
 	watcher  *keyfolder.Watcher
+	requests *keyfolder.Watcher        // sees what people ask while the parents are asked
 	ttl      uint32                    // of DNSKEY, CDS and CDNSKEY, in seconds
 	largest  func(*policy.Zone) uint32 // the largest TTL of all that a zone is known to hold
 	parents  *parents
@@ -33,11 +34,12 @@ type rolling struct {
 	record record
 	// ownedElsewhere reports whether another block of the server answers for a zone with keys of that folder.
 	ownedElsewhere func(zone, folder string) bool
-	started        bool // Prepare has been called: zones that come later are refused with the policy that lists them
+	preparing      sync.Mutex // held by Prepare
 
 	stepping *semaphore.Weighted // 1; held from reading the folder until what came of it is taken over
 	others   *cosigners
 	mu       sync.Mutex
+	started  bool // Retain has been called, so zones are served: those that come later are refused with the policy that lists them
 	zones    map[string]*rollingZone
 }
 
@@ -93,7 +95,7 @@ func (z *rollingZone) idle(now time.Time, patience time.Duration) bool {
 		return k.State == keyroll.Unsure || k.NeedsParent() && now.Sub(k.Since) < patience
 	}
 	problem := func(r keyroll.Refusal) bool { return r.Code != keyroll.ParentSlow }
-	return z.lost == "" && z.refused == nil && !slices.ContainsFunc(z.last.Zone.Keys, waits) && !slices.ContainsFunc(z.last.Refusals, problem) && !slices.ContainsFunc(z.last.Warnings, problem)
+	return z.lost == "" && z.refused == nil && !slices.ContainsFunc(z.last.Zone.Keys, waits) && !slices.ContainsFunc(z.last.Problems(), problem)
 }
 
 // followed reports whether the parent is known to have named a key that is served: then it is the parent that
@@ -107,7 +109,7 @@ var errAwaits = errors.New("its parent does not answer yet whether it has a DS, 
 // awaitsParent reports whether a new zone waits for its parent's word.
 func (z *rollingZone) awaitsParent() bool { return errors.Is(z.refused, errAwaits) }
 
-// tell logs what is wrong, and what is an error, once while it lasts. The first error is logged again now and then.
+// log logs what is wrong, and what is an error, once while it lasts. The first error is logged again now and then.
 func (z *rollingZone) log(name string, now time.Time, complaints []string, errors ...string) {
 	lines := setOf(slices.Concat(complaints, errors))
 	z.alarm = ""
