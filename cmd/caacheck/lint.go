@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/coredns-caa/caa/checker/report"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
@@ -39,7 +41,11 @@ func lint(ctx context.Context, file string, o *options, std stdio) (int, error) 
 		return 0, err
 	}
 	defer files.cleanUp(ctx)()
-	found, err := unlessEnded(ctx, func() (guard.Report, error) { return judge(ctx, file, data) })
+	var p *policy.Snapshot // nil where it cannot be parsed
+	found, err := unlessEnded(ctx, func() (found guard.Report, err error) {
+		p, found, err = judge(ctx, file, data)
+		return found, err
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -49,7 +55,7 @@ func lint(ctx context.Context, file string, o *options, std stdio) (int, error) 
 	}
 	write := map[string]func(io.Writer) error{
 		"--sarif": func(w io.Writer) error { return report.WriteLintSARIF(w, found) },
-		"":        func(w io.Writer) error { return writeLint(w, found) },
+		"":        func(w io.Writer) error { return writeLint(w, p, found) },
 	}
 	if o.json {
 		write[""] = func(w io.Writer) error { return terminal.WriteJSON(w, found) }
@@ -58,16 +64,17 @@ func lint(ctx context.Context, file string, o *options, std stdio) (int, error) 
 	return code, errors.Join(err, toStandardOutput(std.out, write[instead]))
 }
 
-// judge returns the guard's report on the text of a policy. The error is the context's.
-func judge(ctx context.Context, file string, data []byte) (guard.Report, error) {
+// judge returns a policy, nil where its text cannot be parsed, and the guard's report on it. The error is the context's.
+func judge(ctx context.Context, file string, data []byte) (*policy.Snapshot, guard.Report, error) {
 	p, err := policy.LoadContext(ctx, file, data)
 	switch {
 	case ctx.Err() != nil:
-		return guard.Report{}, ctx.Err()
+		return nil, guard.Report{}, ctx.Err()
 	case err != nil:
-		return guard.Report{Refusals: refusalsOf(err), Warnings: []guard.Warning{}}, nil
+		return nil, guard.Report{Refusals: refusalsOf(err), Warnings: []guard.Warning{}}, nil
 	}
-	return guard.CheckContext(ctx, p, guard.Options{Zones: []string{guard.Unlisted}, At: time.Now()})
+	found, err := guard.CheckContext(ctx, p, guard.Options{Zones: []string{guard.Unlisted}, At: time.Now()})
+	return p, found, err
 }
 
 // refusalsOf returns the refusals of a policy that cannot be parsed.
@@ -91,7 +98,33 @@ func reasons(n int) string {
 	return fmt.Sprintf("%d reasons", n)
 }
 
-func writeLint(w io.Writer, found guard.Report) error {
+// shownZones is how many zones without name servers are named.
+const shownZones = 3
+
+// writeCorefileNote writes what of an accepted policy depends on the Corefile, which only the server reads.
+func writeCorefileNote(out *bytes.Buffer, p *policy.Snapshot) {
+	var bare []string
+	for _, z := range p.Zones {
+		if !z.PolicyOnly() {
+			bare = append(bare, dnsname.Bare(z.Name))
+		}
+	}
+	n, of := len(bare), strings.Join(bare[:min(len(bare), shownZones)], ", ")
+	switch {
+	case n == 0:
+		return
+	case n == 1:
+		of += ", which has"
+	case n <= shownZones:
+		of += ", which have"
+	default:
+		of += fmt.Sprintf(" and %d more, which have", n-shownZones)
+	}
+	writeLine(out, "note: lint does not read the Corefile: the server refuses the policy unless a plugin after caa has the data of %s no nameservers", of)
+}
+
+// writeLint writes a report on a policy, nil where that cannot be parsed, for people.
+func writeLint(w io.Writer, p *policy.Snapshot, found guard.Report) error {
 	var out bytes.Buffer
 	for _, r := range found.Refusals {
 		if r.Code == guard.Mistake {
@@ -102,6 +135,9 @@ func writeLint(w io.Writer, found guard.Report) error {
 	}
 	for _, warning := range found.Warnings {
 		writeLine(&out, "warning: %v", warning)
+	}
+	if p != nil && len(found.Refusals) == 0 {
+		writeCorefileNote(&out, p)
 	}
 	switch n := len(found.Refusals); {
 	case n == 0 && slices.ContainsFunc(found.Warnings, func(w guard.Warning) bool { return w.Code == guard.NothingRequired }):
