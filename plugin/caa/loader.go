@@ -132,7 +132,7 @@ func (l *loader) serveKeys() {
 		next, err = l.layout.of(was.policy, listed, l.layout.now(), was)
 	}
 	if err != nil {
-		log.Errorf("New keys could not be put into service, and the zones keep their current keys: %v", err)
+		log.Errorf("%sNew keys could not be put into service, and the zones keep their current keys: %v", l.layout.routing.label(), err)
 		return
 	}
 	l.put(next)

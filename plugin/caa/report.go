@@ -12,7 +12,7 @@ import (
 
 // Report implements source.Server.
 func (l *loader) Report(e source.Event) {
-	file := l.cfg.file
+	file, of := l.cfg.file, l.layout.routing.label()
 	switch e := e.(type) {
 	case source.Started:
 		l.announce(e.Candidate, e.From)
@@ -31,21 +31,23 @@ func (l *loader) Report(e source.Event) {
 		l.logRefused(e.Problem)
 	case source.Held:
 		l.countReload("waiting")
-		log.Warningf("%s may be half-written: %s. Revision %s is still served; if the file does not change, it is served from %s",
-			file, e.Why, l.revision(), e.Until.Format(time.RFC3339))
+		log.Warningf("%s%s may be half-written: %s. Revision %s is still served; if the file does not change, it is served from %s",
+			of, file, e.Why, l.revision(), e.Until.Format(time.RFC3339))
 	case source.Rested:
-		log.Warningf("%s has not changed for %v and is now served, although %s", file, e.For, e.Why)
+		log.Warningf("%s%s has not changed for %v and is now served, although %s", of, file, e.For, e.Why)
 	case source.Restless:
-		log.Warningf("%s has kept changing for %v, and a file is read only once it is unchanged between two looks; revision %s is still served. Find out what keeps writing to it",
-			file, e.For.Round(time.Second), l.revision())
+		log.Warningf("%s%s has kept changing for %v, and a file is read only once it is unchanged between two looks; revision %s is still served. Find out what keeps writing to it",
+			of, file, e.For.Round(time.Second), l.revision())
 	case source.Slow:
-		log.Infof("%s is still being checked after %v: serving %s meanwhile", file, e.After, e.From)
+		log.Infof("%s%s is still being checked after %v: serving %s meanwhile", of, file, e.After, e.From)
 	case source.Unkept:
-		log.Errorf("The policy is served, but could not be saved as the last good one, so a restart may go back to an older policy: %v. Saving is retried", e.Err)
+		log.Errorf("%sThe policy is served, but could not be saved as the last good one, so a restart may go back to an older policy: %v. Saving is retried", of, e.Err)
 	case source.Kept:
-		log.Infof("The policy was saved as the last good one to %s", e.Path)
+		log.Infof("%sThe policy was saved as the last good one to %s", of, e.Path)
+	case source.Unsure:
+		log.Warningf("%sThe last good policy in %s may be an old one, because not all of its folder can be read: %v", of, e.Path, e.Err)
 	case source.Useless:
-		log.Warningf("The last good policy in %s cannot be used: %v", e.Path, e.Err)
+		log.Warningf("%sThe last good policy in %s cannot be used: %v", of, e.Path, e.Err)
 	}
 }
 
@@ -55,11 +57,11 @@ func (l *loader) announce(c source.Candidate, from string) {
 		log.Warning(warning.String())
 	}
 	reportReplaced(c)
-	log.Infof("Serving %s, revision %s: %d zones, %s", from, c.Policy.Revision, len(c.Zones), l.unserved.proved(c.Policy))
+	log.Infof("%sServing %s, revision %s: %d zones, %s", l.layout.routing.label(), from, c.Policy.Revision, len(c.Zones), l.unserved.proved(c.Policy, c.Operator))
 }
 
 func (l *loader) logRefused(problem terminal.Lines) {
-	log.Errorf("The policy file is refused; revision %s is still served.\n%s", l.revision(), problem)
+	log.Errorf("%sThe policy file is refused; revision %s is still served.\n%s", l.layout.routing.label(), l.revision(), problem)
 }
 
 func (l *loader) countReload(outcome string) {

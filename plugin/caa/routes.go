@@ -195,6 +195,20 @@ func (t routing) inAnotherBlock(name string) bool {
 	return false
 }
 
+// label begins lines of the log that are about the own block where the Corefile has several: the zones that it answers
+// for and its line, of which a snippet or a view has only one to itself. It is "" where there is one block.
+func (t routing) label() string {
+	if len(t.table.blocks) < 2 {
+		return ""
+	}
+	cfg := t.own.cfg
+	zones := dnsname.Bare(cfg.zones[0])
+	if n := len(cfg.zones); n > 1 {
+		zones += fmt.Sprintf(" and %d more", n-1)
+	}
+	return fmt.Sprintf("%s (%s:%d): ", zones, cfg.pos.File, cfg.pos.Line)
+}
+
 // speaksForFile reports whether this is the first block with its policy file: what is true of the file and not of a
 // block is counted and logged once.
 func (t routing) speaksForFile() bool { return t.table.byFile[t.own.cfg.file] == t.own }

@@ -2,13 +2,18 @@ package caa
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/caa/keyring"
+	"github.com/coredns-caa/caa/plugin/pkg/policy"
 )
 
 // Which of two blocks CoreDNS takes a question to.
@@ -80,6 +85,54 @@ func TestKeysOfACloserBlock(t *testing.T) {
 	}
 	if got := b.keys.Status(); len(got) != 1 {
 		t.Errorf("the block looks after the keys of %d zones", len(got))
+	}
+}
+
+// failing is a keyring that prepares nothing.
+type failing struct {
+	keyring.Keyring
+	why string
+}
+
+func (f *failing) Prepare(context.Context, []*policy.Zone) error { return errors.New(f.why) }
+
+// What is wrong with the keys of several blocks comes in the order of the zones, in every run.
+func TestErrorsOfSharedKeysInOrder(t *testing.T) {
+	t.Parallel()
+	var blocks []*block
+	var zones []*policy.Zone
+	var want []string
+	for _, label := range []string{"", "a.", "b.", "c.", "d.", "e."} {
+		name := label + "example.org."
+		b := blockAt(&dnsserver.Config{}, []string{"dns://" + name + ":53"}, name)
+		b.keys = &failing{why: name}
+		blocks, zones, want = append(blocks, b), append(zones, &policy.Zone{Name: name}), append(want, name)
+	}
+	k := &sharedKeys{Keyring: blocks[0].keys, routing: routing{blocks[0], newRoutes(blocks...)}}
+	for range 10 {
+		if err := k.Prepare(t.Context(), zones); err == nil || err.Error() != strings.Join(want, "\n") {
+			t.Fatalf("%v, want %q", err, want)
+		}
+	}
+}
+
+// Lines of the log say which block they are about, where there are several.
+func TestBlockLabel(t *testing.T) {
+	t.Parallel()
+	of := func(line int, zones ...string) *block {
+		b := blockAt(&dnsserver.Config{}, nil, zones...)
+		b.cfg.pos = policy.Position{File: "Corefile", Line: line, Column: 1}
+		return b
+	}
+	one, many := of(2, "example.org."), of(9, ".", "example.net.", "example.com.")
+	for want, r := range map[string]routing{
+		"":                            {one, newRoutes(one)},
+		"example.org (Corefile:2): ":  {one, newRoutes(one, many)},
+		". and 2 more (Corefile:9): ": {many, newRoutes(one, many)},
+	} {
+		if got := r.label(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 

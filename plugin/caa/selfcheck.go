@@ -57,7 +57,7 @@ func (sc *selfCheck) watch() {
 		checked := sc.loader.block.serving()
 		fine, ok := sc.run(context.Background(), checked)
 		if fine && !sc.loader.block.handler.ready.Swap(true) {
-			log.Info("Ready: the served answers allow every required issuance" + sc.except)
+			log.Infof("%sReady: the served answers allow every required issuance%s", sc.loader.layout.routing.label(), sc.except)
 		}
 		for pause := checkEvery; ok && pause > 0 && sc.loader.block.handler.ready.Load() && sc.loader.block.serving() == checked; pause -= checkAgain {
 			ok = sc.rest(checkAgain)
@@ -135,7 +135,7 @@ func (sc *selfCheck) required(s *serving) []guard.Requirement {
 	return out
 }
 
-// tell logs what has changed since the last run.
+// logChanges logs what has changed since the last run.
 func (sc *selfCheck) logChanges(failing map[guard.Requirement]string) {
 	changed := 0
 	for r, cause := range failing {
@@ -152,7 +152,7 @@ func (sc *selfCheck) logChanges(failing map[guard.Requirement]string) {
 		}
 	}
 	if changed > shownFindings {
-		log.Warningf("%d more required issuances are failing", changed-shownFindings)
+		log.Warningf("%s%d more required issuances are failing", sc.loader.layout.routing.label(), changed-shownFindings)
 	}
 	recovered := 0
 	for r := range sc.failing {
@@ -161,7 +161,7 @@ func (sc *selfCheck) logChanges(failing map[guard.Requirement]string) {
 		}
 	}
 	if recovered > 0 {
-		log.Infof("%d required issuances recovered or no longer required; %d still failing", recovered, len(failing))
+		log.Infof("%s%d required issuances recovered or no longer required; %d still failing", sc.loader.layout.routing.label(), recovered, len(failing))
 	}
 	sc.failing = failing
 }

@@ -43,17 +43,24 @@ func (k *sharedKeys) Ensure(ctx context.Context, zone *policy.Zone) (*keyring.Ke
 // Prepare implements keyring.Keyring.
 func (k *sharedKeys) Prepare(ctx context.Context, zones []*policy.Zone) error {
 	byRing := map[keyring.Keyring][]*policy.Zone{}
+	var rings []keyring.Keyring // in the order of their first zones: errors and logs are the same in every run
+	add := func(ring keyring.Keyring, z *policy.Zone) {
+		if byRing[ring] == nil {
+			rings = append(rings, ring)
+		}
+		byRing[ring] = append(byRing[ring], z)
+	}
 	for _, z := range zones {
 		switch owner := k.routing.owner(z.Name); {
 		case owner == nil:
-			byRing[k.Keyring] = append(byRing[k.Keyring], z)
+			add(k.Keyring, z)
 		case owner.served(z.Name) == nil:
-			byRing[owner.keys] = append(byRing[owner.keys], z)
+			add(owner.keys, z)
 		}
 	}
 	var errs []error
-	for ring, zones := range byRing {
-		errs = append(errs, ring.Prepare(ctx, zones))
+	for _, ring := range rings {
+		errs = append(errs, ring.Prepare(ctx, byRing[ring]))
 	}
 	return errors.Join(errs...)
 }

@@ -20,10 +20,11 @@ type unserved struct {
 	reported string // what was logged last
 }
 
-// proved says how many required issuances of a policy were proved, and of which this block can prove nothing.
-func (u *unserved) proved(p *policy.Snapshot) string {
+// proved says how many issuances that a policy and the block's issuer lines require were proved, and of which this block
+// can prove nothing.
+func (u *unserved) proved(p *policy.Snapshot, operator []guard.Requirement) string {
 	var here, others, nowhere int
-	for _, r := range guard.Requirements(p) {
+	for _, r := range slices.Concat(guard.Requirements(p), operator) {
 		switch {
 		case u.routing.own.cfg.covers(r.Name) && u.routing.owner(r.Name) == nil:
 			here++
@@ -66,7 +67,7 @@ func (u *unserved) report() {
 	}
 	u.reported = text
 	if len(others) > 0 {
-		log.Infof("%s: this block does not serve %s of the policy; another block does", u.routing.own.cfg.file, count(others))
+		log.Infof("%s%s: this block does not serve %s of the policy; another block does", u.routing.label(), u.routing.own.cfg.file, count(others))
 	}
 	if len(nowhere) > 0 {
 		alone := ""

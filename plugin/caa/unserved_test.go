@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/coredns-caa/caa/plugin/caa/selfcheck"
+	"github.com/coredns-caa/caa/plugin/pkg/guard"
 )
 
 // A zone of the policy that no block of the server serves is a warning, is not counted as proved, and does not keep the
@@ -37,13 +38,15 @@ func TestZonesNotServed(t *testing.T) {
 		"another server's, and alike": {policy: alike, zones: "a1.example", proved: "1 required issuances proved, 1 in zones that this server does not serve",
 			want: "no caa block", not: "misspelt", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1, selfcheck.NotServed: 1}},
 		"another block's": {policy: two, zones: "example.org", others: same("example.net"), proved: "1 required issuances proved, 1 in other blocks",
-			want: "[INFO] plugin/caa: $FILE: this block does not serve the zone example.net. of the policy; another block does", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
+			want: "[INFO] plugin/caa: example.org (Testfile:1): $FILE: this block does not serve the zone example.net. of the policy; another block does", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
 		"another block's, which serves all": {policy: two, zones: "example.org", others: same("."), proved: "1 required issuances proved, 1 in other blocks", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
 		"all served":                        {policy: two, zones: ".", proved: "2 required issuances proved", not: "not serve", counts: map[selfcheck.State]int{selfcheck.MayIssue: 2}},
-		"the operator's name": {policy: two, zones: "example.org", options: "issuer letsencrypt.org www.example.net", proved: "1 required issuances proved, 1 in zones that this server does not serve",
+		"the operator's issuer": {policy: two, zones: "example.org", options: "issuer letsencrypt.org", proved: "2 required issuances proved, 1 in zones that this server does not serve",
+			counts: map[selfcheck.State]int{selfcheck.MayIssue: 2, selfcheck.NotServed: 1}},
+		"the operator's name": {policy: two, zones: "example.org", options: "issuer letsencrypt.org www.example.net", proved: "1 required issuances proved, 2 in zones that this server does not serve",
 			counts: map[selfcheck.State]int{selfcheck.MayIssue: 1, selfcheck.NotServed: 2}, cause: "no caa block of this server serves its zone"},
 		"the operator's name, in another block": {policy: two, zones: "example.org", others: same("example.net"), options: "issuer letsencrypt.org www.example.net",
-			proved: "1 required issuances proved, 1 in other blocks", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
+			proved: "1 required issuances proved, 2 in other blocks", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
 	} {
 		next := answers{"": saying(0, "!example.org. 60 IN SOA ns. h. 7 1 1 1 60")}
 		h := buildIn(t, c.zones, c.policy, "unsigned\n"+c.options, next)
@@ -60,7 +63,7 @@ func TestZonesNotServed(t *testing.T) {
 		for _, l := range loaders {
 			*l.unserved.routing.table = *newRoutes(list...) // as if the Corefile had them all
 		}
-		if got := h.loader.unserved.proved(h.loader.block.serving().policy); got != c.proved {
+		if got := h.loader.unserved.proved(h.loader.block.serving().policy, operatorOf(t, h.loader)); got != c.proved {
 			t.Errorf("%s: %q; want %q", name, got, c.proved)
 		}
 		logs := logged(func() {
@@ -88,6 +91,17 @@ func TestZonesNotServed(t *testing.T) {
 			t.Errorf("%s: ready%s", name, sc.except)
 		}
 	}
+}
+
+// operatorOf are the issuances that the issuer lines of a block require.
+func operatorOf(t *testing.T, l *loader) []guard.Requirement {
+	t.Helper()
+	p := l.block.serving().policy
+	listed, err := l.layout.listed(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.cfg.requirements(l.layout.guarded(p, listed))
 }
 
 // logTime is how lines of the log begin.

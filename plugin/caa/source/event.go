@@ -63,6 +63,12 @@ type Useless struct {
 	Err  error
 }
 
+// Unsure says that the last good policy that was kept may not be the last one: what was kept beside it cannot be read.
+type Unsure struct {
+	Path string
+	Err  error
+}
+
 func (Started) event()      {}
 func (Accepted) event()     {}
 func (Refused) event()      {}
@@ -74,3 +80,4 @@ func (Slow) event()         {}
 func (Unkept) event()       {}
 func (Kept) event()         {}
 func (Useless) event()      {}
+func (Unsure) event()       {}

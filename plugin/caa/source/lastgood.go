@@ -53,16 +53,17 @@ func (l LastGood) KeyRecord(folder string) string {
 	return strings.TrimSuffix(l.path, lastGoodSuffix) + "-" + hex.EncodeToString(digest[:6]) + ".keys.json"
 }
 
-// newest returns the text that was accepted last, or nil.
+// newest returns the text that was accepted last, or nil. With a text, an error is why a later one may have been missed.
 func (l LastGood) newest() ([]byte, error) {
 	text, err := l.load()
 	if err != nil || text == nil {
 		return nil, err
 	}
-	if newer := l.elsewhere(l.policy); newer != nil {
+	newer, err := l.elsewhere(l.policy)
+	if newer != nil {
 		return newer, nil
 	}
-	return text, nil
+	return text, err
 }
 
 // load returns the text kept, or nil.
@@ -79,27 +80,37 @@ func (l LastGood) load() ([]byte, error) {
 
 // elsewhere is the policy file's text if it was accepted, later than the text kept, while the block had other zones: then
 // the text kept is one of long ago, and not what the file replaces. nil where it was not.
-func (l LastGood) elsewhere(policyFile string) []byte {
+func (l LastGood) elsewhere(policyFile string) ([]byte, error) {
 	own, err := os.Stat(l.path)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	text, _, err := regularfile.Read(policyFile, policy.MaxSize)
 	if err != nil {
-		return nil
+		return nil, nil // it is reported as the policy
 	}
-	name := filepath.Base(l.path)
-	others, _ := filepath.Glob(filepath.Join(filepath.Dir(l.path), name[:strings.LastIndexByte(strings.TrimSuffix(name, lastGoodSuffix), '-')]+"-*"+lastGoodSuffix))
-	for _, other := range others {
-		info, err := os.Stat(other)
-		if err != nil || other == l.path || !info.ModTime().After(own.ModTime()) || info.Size() != int64(len(text)) {
+	dir, name := filepath.Split(l.path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	beginning := name[:strings.LastIndexByte(strings.TrimSuffix(name, lastGoodSuffix), '-')+1]
+	var unreadable []error
+	for _, entry := range entries {
+		if entry.Name() == name || !strings.HasPrefix(entry.Name(), beginning) || !strings.HasSuffix(entry.Name(), lastGoodSuffix) {
 			continue
 		}
-		if accepted, _, err := regularfile.Read(other, policy.MaxSize); err == nil && bytes.Equal(accepted, text) {
-			return text
+		info, err := os.Stat(filepath.Join(dir, entry.Name()))
+		if err != nil || !info.ModTime().After(own.ModTime()) || info.Size() != int64(len(text)) {
+			continue
 		}
+		accepted, _, err := regularfile.Read(filepath.Join(dir, entry.Name()), policy.MaxSize)
+		if err == nil && bytes.Equal(accepted, text) {
+			return text, nil
+		}
+		unreadable = append(unreadable, err)
 	}
-	return nil
+	return nil, errors.Join(unreadable...)
 }
 
 // save replaces the text kept.

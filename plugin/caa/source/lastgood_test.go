@@ -49,7 +49,10 @@ func TestAStateThatCannotBeWritten(t *testing.T) {
 // the file replaces, although it was kept for the other zones.
 func TestAStateOfLongAgo(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "a[b]") // a name, and no pattern
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(dir, "caa.yaml")
 	write := func(path, text string, at time.Time) {
 		t.Helper()
@@ -81,8 +84,22 @@ func TestAStateOfLongAgo(t *testing.T) {
 		{"newer", now.Add(-time.Hour), false},   // the file was never accepted
 	} {
 		write(two.path, c.kept, c.at)
-		if got := one.elsewhere(file); (got != nil) != c.want {
-			t.Errorf("%+v: got %q", c, got)
+		if got, err := one.elsewhere(file); (got != nil) != c.want || err != nil {
+			t.Errorf("%+v: got %q, %v", c, got, err)
 		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Remove(two.path))
+	must(os.Mkdir(two.path, 0o700)) // one that cannot be read
+	info, err := os.Stat(two.path)
+	must(err)
+	write(file, strings.Repeat("x", int(info.Size())), now)
+	if got, err := one.newest(); string(got) != "old" || err == nil {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

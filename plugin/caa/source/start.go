@@ -103,14 +103,19 @@ func (f *Follower) lastServed(before *Good) *kept {
 		return &kept{before, "the policy from before the restart", path == ""}
 	}
 	text, err := f.config.LastGood.newest()
-	if err == nil && text != nil {
-		var p *policy.Snapshot
-		if p, err = policy.Load(path, text); err == nil {
-			return &kept{&Good{text, p}, "the last good policy, " + path, false}
+	if text == nil {
+		if err != nil {
+			f.report([]Event{Useless{path, err}})
 		}
+		return nil
 	}
 	if err != nil {
-		f.report([]Event{Useless{path, err}})
+		f.report([]Event{Unsure{path, err}})
 	}
-	return nil
+	p, err := policy.Load(path, text)
+	if err != nil {
+		f.report([]Event{Useless{path, err}})
+		return nil
+	}
+	return &kept{&Good{text, p}, "the last good policy, " + path, false}
 }
