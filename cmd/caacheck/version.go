@@ -3,36 +3,26 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/coredns-caa/caa/checker/report"
 	"github.com/coredns-caa/caa/checker/watch"
+	"github.com/coredns-caa/caa/plugin/pkg/buildinfo"
 )
 
 // versionCommand is caacheck version.
 func versionCommand(*flags) action {
 	return func(_ context.Context, _ []string, std stdio) (int, error) {
 		b := thisBuild()
-		text := "caacheck " + b.Version
-		if b.Revision != "" {
-			text += ", revision " + b.Revision
-		}
-		_, err := fmt.Fprintf(std.out, "%s, %s\n", text, b.GoVersion)
+		_, err := fmt.Fprintf(std.out, "caacheck %v, %s\n", buildinfo.Info{Version: b.Version, Revision: b.Revision}, b.GoVersion)
 		return report.ExitFine, err
 	}
 }
 
 // thisBuild returns which caacheck this is.
 func thisBuild() watch.Build {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return watch.Build{Version: "(unknown)"}
-	}
-	b := watch.Build{Version: info.Main.Version, GoVersion: info.GoVersion}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			b.Revision = setting.Value
-		}
-	}
-	return b
+	info, _ := debug.ReadBuildInfo() // nil where there is none
+	of := buildinfo.Of(info)
+	return watch.Build{Version: of.Version, Revision: of.Revision, GoVersion: runtime.Version()}
 }
