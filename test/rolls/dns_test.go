@@ -85,7 +85,11 @@ func denial(name string, types []uint16) zonesign.RRset {
 	if len(types) == 0 {
 		types = []uint16{dns.TypeNXNAME}
 	}
-	set, err := zonesign.NSEC(name, ttl, types...)
+	bitmap, err := zonesign.NewBitmap(types...)
+	if err != nil {
+		panic(err)
+	}
+	set, err := zonesign.NSEC(name, ttl, bitmap)
 	if err != nil {
 		panic(err)
 	}

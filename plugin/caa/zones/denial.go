@@ -16,6 +16,6 @@ type compact struct{}
 
 // NSEC implements Denial.
 func (compact) NSEC(name string, types zonesign.Bitmap, ttl uint32) ([]zonesign.RRset, error) {
-	set, err := zonesign.NSECWith(name, ttl, types)
+	set, err := zonesign.NSEC(name, ttl, types)
 	return []zonesign.RRset{set}, err
 }

@@ -1,8 +1,8 @@
 // Package atomicfile puts whole files in place. A file is written next to its path under a temporary name, synced, and
-// then renamed over what is at the path, or linked where nothing may be: whenever the machine stops, the path has the
-// old file or the new one, whole (rename(2), link(2)). The new file belongs to this process, whoever owned the old one.
+// then renamed over what is at the path: whenever the machine stops, the path has the old file or the new one, whole
+// (rename(2)). The new file belongs to this process, whoever owned the old one.
 //
-// It is no library's: google/renameio does not sync the folder, cannot refuse to overwrite, and chooses temporary names
+// It is no library's: google/renameio does not sync the folder, and chooses temporary names
 // by which a keeper of many files could not know whose a crash has left.
 package atomicfile
 
@@ -64,18 +64,14 @@ func (f *File) Chmod(mode fs.FileMode) error { return f.file.Chmod(mode) }
 // Replace puts the file at its path, in the place of what is there. After an error the path is as it was, unless it is
 // the folder that could not be synced. The temporary name is gone either way.
 func (f *File) Replace() error {
-	if err := f.put(os.Rename); err != nil {
-		return err
-	}
-	return SyncDir(filepath.Dir(f.path))
-}
-
-func (f *File) put(put func(from, to string) error) error {
 	defer os.Remove(f.file.Name())
 	if err := errors.Join(f.file.Sync(), f.file.Close()); err != nil {
 		return err
 	}
-	return put(f.file.Name(), f.path)
+	if err := os.Rename(f.file.Name(), f.path); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(f.path))
 }
 
 // Discard removes a file that is not to be at its path after all. After Replace it does nothing.
@@ -91,16 +87,6 @@ func Replace(path, stem string, text []byte, mode fs.FileMode) error {
 		return err
 	}
 	return f.Replace()
-}
-
-// New puts a text at path, where nothing may be: else the error is fs.ErrExist. The name is safe once SyncDir has
-// synced the folder, which is left to the caller, who may have several files for it.
-func New(path, stem string, text []byte, mode fs.FileMode) error {
-	f, err := createWith(path, stem, text, mode)
-	if err != nil {
-		return err
-	}
-	return f.put(os.Link) // unlike a rename it fails where a file is
 }
 
 // SyncDir makes the names in a folder safe, where its file system can and the process may read it: what PostgreSQL

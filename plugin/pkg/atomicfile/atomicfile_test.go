@@ -66,18 +66,6 @@ func TestReplaceWritesAnotherFile(t *testing.T) {
 	holds(t, other, "old", 0o600)
 }
 
-func TestNewOverwritesNothing(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "f")
-	if err := New(path, "stem", []byte("first"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := New(path, "stem", []byte("second"), 0o644); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("error %v, want that the file exists", err)
-	}
-	holds(t, path, "first", 0o644)
-}
-
 func TestFailuresLeaveNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -87,9 +75,6 @@ func TestFailuresLeaveNothing(t *testing.T) {
 	}
 	if err := Replace(taken, "stem", []byte("text"), 0o600); err == nil {
 		t.Error("a folder with a file in it was replaced")
-	}
-	if err := New(taken, "stem", []byte("text"), 0o600); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("error %v, want that it exists", err)
 	}
 	if err := Replace(filepath.Join(dir, "gone", "f"), "stem", nil, 0o600); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v, want that the folder does not exist", err)

@@ -81,7 +81,7 @@ func BenchmarkSignKept(b *testing.B) {
 func BenchmarkNSEC(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := NSEC("www.example.org.", 300, dns.TypeCAA); err != nil {
+		if _, err := nsec("www.example.org.", 300, dns.TypeCAA); err != nil {
 			b.Fatal(err)
 		}
 	}

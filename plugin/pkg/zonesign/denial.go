@@ -10,7 +10,7 @@ import (
 
 // NSEC returns the NSEC record of compact denial (RFC 9824 3): it is at the name itself and says
 // which types exist there, while its Next Domain Name is the very next name that could exist, so that
-// it denies nothing else. RRSIG and NSEC are in every bitmap and need not be given.
+// it denies nothing else.
 //
 // The bitmap must hold every type that the name has, for a resolver keeps it and answers from it
 // (RFC 8198): one type left out is a denial of that type. And some types say more than "this exists":
@@ -18,19 +18,9 @@ import (
 // a zone cut that proves whatever is below to be unsigned when DS is missing (RFC 6840 4.1, 4.4).
 // Which of them are at a name is the caller's to know.
 //
-// Errors: an invalid name, a pseudo-type, NXNAME beside another type. The last name that a zone can
-// hold, of 255 octets with all labels at their maximum, has its successor outside the zone; Sign
-// refuses to sign that one.
-func NSEC(owner string, ttl uint32, types ...uint16) (RRset, error) {
-	bitmap, err := NewBitmap(types...)
-	if err != nil {
-		return RRset{}, fmt.Errorf("NSEC of %s: %w", owner, err)
-	}
-	return NSECWith(owner, ttl, bitmap)
-}
-
-// NSECWith is NSEC with a bitmap that was made before.
-func NSECWith(owner string, ttl uint32, bitmap Bitmap) (RRset, error) {
+// The error is an invalid name. The last name that a zone can hold, of 255 octets with all labels at their
+// maximum, has its successor outside the zone; Sign refuses to sign that one.
+func NSEC(owner string, ttl uint32, bitmap Bitmap) (RRset, error) {
 	rdata, err := appendSuccessor(make([]byte, 0, len(owner)+4+len(bitmap)), owner)
 	if err != nil {
 		return RRset{}, err
@@ -41,7 +31,8 @@ func NSECWith(owner string, ttl uint32, bitmap Bitmap) (RRset, error) {
 // Bitmap is the Type Bit Maps field of an NSEC record on the wire (RFC 4034 4.1.2). Immutable.
 type Bitmap []byte
 
-// NewBitmap returns the bitmap of types, with RRSIG and NSEC, which need not be given.
+// NewBitmap returns the bitmap of types, with RRSIG and NSEC, which need not be given. The error is a pseudo-type, or
+// NXNAME beside another type.
 func NewBitmap(types ...uint16) (Bitmap, error) {
 	var few [16]uint16
 	all := append(few[:0], dns.TypeRRSIG, dns.TypeNSEC)

@@ -35,7 +35,7 @@ func rootFirst(name string) []string {
 
 func nextOf(t testing.TB, owner string) string {
 	t.Helper()
-	set, err := NSEC(owner, 300)
+	set, err := nsec(owner, 300)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestNSECBitmap(t *testing.T) {
 		{"the last window", []uint16{0xFFFF, 0xFF00, 256}, []uint16{46, 47, 256, 0xFF00, 0xFFFF}},
 		{"RFC 9824 3.2: a name that does not exist", []uint16{dns.TypeNXNAME}, []uint16{46, 47, 128}},
 	} {
-		set, err := NSEC("www.example.org.", 300, c.give...)
+		set, err := nsec("www.example.org.", 300, c.give...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,8 +163,8 @@ func TestNSECBitmap(t *testing.T) {
 
 func TestNXNAMEIsNSEC(t *testing.T) {
 	t.Parallel()
-	got, err := NSEC("no.example.org.", 60, dns.TypeNXNAME)
-	want, _ := NSEC("no.example.org.", 60, dns.TypeNXNAME)
+	got, err := nsec("no.example.org.", 60, dns.TypeNXNAME)
+	want, _ := nsec("no.example.org.", 60, dns.TypeNXNAME)
 	if err != nil || !got.equal(want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
@@ -185,7 +185,7 @@ func TestNSECRefuses(t *testing.T) {
 		{zone, []uint16{dns.TypeNXNAME, dns.TypeCAA}, "RFC 9824 3.2"},
 		{octets(`\255`, 61) + "." + strings.Repeat(octets(`\255`, 63)+".", 3), nil, "no name sorts after it"},
 	} {
-		_, err := NSEC(c.owner, 300, c.types...)
+		_, err := nsec(c.owner, 300, c.types...)
 		wantError(t, err, c.says)
 	}
 }
@@ -196,7 +196,7 @@ func FuzzNSEC(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string, one, two uint16) {
 		name = dns.CanonicalName(name)
-		set, err := NSEC(name, 300, one, two)
+		set, err := nsec(name, 300, one, two)
 		if err != nil {
 			return
 		}

@@ -195,3 +195,12 @@ func wantError(t testing.TB, err error, words ...string) {
 		}
 	}
 }
+
+// nsec is the NSEC record of a name that has types.
+func nsec(owner string, ttl uint32, types ...uint16) (RRset, error) {
+	bitmap, err := NewBitmap(types...)
+	if err != nil {
+		return RRset{}, err
+	}
+	return NSEC(owner, ttl, bitmap)
+}

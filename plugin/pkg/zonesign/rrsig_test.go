@@ -197,7 +197,7 @@ func TestSignRefuses(t *testing.T) {
 		edit(&set)
 		return set
 	}
-	last, err := NSEC(octets(`\255`, 49)+"."+octets(`\255`, 63)+"."+octets(`\255`, 63)+"."+octets(`\255`, 63)+"."+zone, 300)
+	last, err := nsec(octets(`\255`, 49)+"."+octets(`\255`, 63)+"."+octets(`\255`, 63)+"."+octets(`\255`, 63)+"."+zone, 300)
 	if err != nil {
 		t.Fatal(err)
 	}

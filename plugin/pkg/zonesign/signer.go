@@ -283,16 +283,6 @@ func (s *Signer) sign(ks *KeySet, set RRset) (Signatures, error) {
 	return sigs, nil
 }
 
-// Sweep drops kept signatures of key sets that are not live and those that can no longer be handed
-// out, and says how many. Call it after a reload; without it, the store is bounded all the same.
-func (s *Signer) Sweep(live func(*KeySet) bool) (dropped int) {
-	now := s.now()
-	for _, store := range s.stores {
-		dropped += store.sweep(func(e *entry) bool { return !live(e.keys) || !e.usable(now) })
-	}
-	return dropped
-}
-
 // Stats are counts since the start, and what is kept now.
 type Stats struct {
 	Made   uint64 // signatures

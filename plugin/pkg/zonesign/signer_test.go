@@ -456,7 +456,6 @@ func TestManyAtOnce(t *testing.T) {
 				}
 				if n%50 == 0 {
 					s.Stats()
-					s.Sweep(func(*KeySet) bool { return n%100 == 0 })
 				}
 			}
 		})
@@ -467,7 +466,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-func TestStatsAndSweep(t *testing.T) {
+func TestStats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h, ks := newHSM(t)
@@ -494,13 +493,6 @@ func TestStatsAndSweep(t *testing.T) {
 		synctest.Wait()
 		if got := s.Stats(); !got.Earliest[zone].Equal(first.Expires) {
 			t.Errorf("stale signatures that are in use do not count: %+v", got)
-		}
-		if dropped := s.Sweep(func(k *KeySet) bool { return k == ks }); dropped != 1 || s.Stats().Kept != 2 {
-			t.Errorf("dropped %d, kept %d; want those of the other key set gone", dropped, s.Stats().Kept)
-		}
-		c.set(first.Expires)
-		if dropped := s.Sweep(func(*KeySet) bool { return true }); dropped != 1 || s.Stats().Kept != 1 {
-			t.Errorf("dropped %d, kept %d; want the one that ended gone", dropped, s.Stats().Kept)
 		}
 	})
 }
