@@ -89,10 +89,11 @@ func (cfg *config) parseBlock(c *caddy.Controller) error {
 
 	for c.NextBlock() {
 		name := c.Val()
-		option, ok := options[name]
-		if !ok {
-			return c.Errf("unknown option %q: the options are %s", name, strings.Join(optionNames, ", "))
+		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
+		if i < 0 {
+			return c.Errf("unknown option %q: the options are %s", name, strings.Join(optionNames(), ", "))
 		}
+		option := options[i]
 		first, again := cfg.seen[name]
 		switch {
 		case !again:
@@ -162,25 +163,32 @@ func (cfg *config) locate(err error) error {
 
 // option is one row of the block's language.
 type option struct {
+	name    string
 	repeats bool // whether it may stand more than once
 	parse   func(*config, *caddy.Controller) error
 }
 
-var (
-	options = map[string]option{
-		"key":      {parse: (*config).parseKey},
-		"unsigned": {parse: (*config).parseUnsigned},
-		"issuer":   {parse: (*config).parseIssuer, repeats: true},
-		"reload":   {parse: (*config).parseReload},
-		"state":    {parse: (*config).parseState},
-		"ttl":      {parse: (*config).parseTTL},
-		"parent":   {parse: (*config).parseParent},
-		"orphan":   {parse: (*config).parseOrphan, repeats: true},
-		"cosigner": {parse: (*config).parseCosigner, repeats: true},
-		"roll":     {parse: (*config).parseRoll, repeats: true},
+// options are the block's language, in the order of the manual.
+var options = []option{
+	{name: "key", parse: (*config).parseKey},
+	{name: "unsigned", parse: (*config).parseUnsigned},
+	{name: "issuer", parse: (*config).parseIssuer, repeats: true},
+	{name: "reload", parse: (*config).parseReload},
+	{name: "state", parse: (*config).parseState},
+	{name: "ttl", parse: (*config).parseTTL},
+	{name: "parent", parse: (*config).parseParent},
+	{name: "orphan", parse: (*config).parseOrphan, repeats: true},
+	{name: "cosigner", parse: (*config).parseCosigner, repeats: true},
+	{name: "roll", parse: (*config).parseRoll, repeats: true},
+}
+
+func optionNames() []string {
+	names := make([]string, len(options))
+	for i, option := range options {
+		names[i] = option.name
 	}
-	optionNames = []string{"key", "unsigned", "issuer", "reload", "state", "ttl", "parent", "orphan", "cosigner", "roll"}
-)
+	return names
+}
 
 func (cfg *config) parseKey(c *caddy.Controller) error {
 	args := c.RemainingArgs()

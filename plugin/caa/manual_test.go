@@ -29,7 +29,7 @@ func TestManualIsComplete(t *testing.T) {
 			}
 		}
 	}
-	for _, option := range optionNames {
+	for _, option := range optionNames() {
 		want("* `" + option)
 	}
 	for _, setting := range rollNames() {

@@ -59,7 +59,7 @@ scut    NS    ns.example.net.
 scut    DS    1 13 2 0000000000000000000000000000000000000000000000000000000000000000
 `
 
-// zoneOf is CoreDNS's file plugin over a zone.
+// fileZone is CoreDNS's file plugin over a zone.
 func fileZone(t testing.TB, text string) plugin.Handler {
 	t.Helper()
 	z, err := file.Parse(strings.NewReader(text), "example.org.", "stdin", 0)

@@ -22,13 +22,6 @@ func BenchmarkFirstStart10000(b *testing.B) {
 	for n := range 10000 {
 		zones = append(zones, &policy.Zone{Name: fmt.Sprintf("z%d.example.", n)})
 	}
-	noDS := func(_ context.Context, zones []string) map[string][]keyroll.Observation {
-		observed := make(map[string][]keyroll.Observation, len(zones))
-		for _, zone := range zones {
-			observed[zone] = []keyroll.Observation{{Server: "192.0.2.1"}}
-		}
-		return observed
-	}
 	took := map[string]time.Duration{}
 	measure := func(what string, f func()) {
 		start := time.Now()

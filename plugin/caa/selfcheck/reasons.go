@@ -63,10 +63,14 @@ func Reasons() (entries []catalog.Entry) {
 	return entries
 }
 
-// Find returns the Finding of a reason of this package, whose cause is formatted as by fmt.Printf.
+// Find returns the Finding of a reason of this package, whose cause is formatted as by fmt.Printf. One that the table lacks
+// is a mistake of ours, and is shown: the check must not end the process.
 func Find(reason Reason, format string, args ...any) Finding {
-	i := slices.IndexFunc(reasons, func(r row) bool { return r.entry.Code == string(reason) })
-	return find(reasons[i].state, reason, format, args...)
+	state := AtRisk
+	if i := slices.IndexFunc(reasons, func(r row) bool { return r.entry.Code == string(reason) }); i >= 0 {
+		state = reasons[i].state
+	}
+	return find(state, reason, format, args...)
 }
 
 func find(state State, reason Reason, format string, args ...any) Finding {

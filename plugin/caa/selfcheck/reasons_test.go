@@ -21,4 +21,7 @@ func TestReasons(t *testing.T) {
 		}
 		seen[e.Code] = true
 	}
+	if f := Find("not-in-the-table", "a cause"); f.State != AtRisk || f.Cause != "a cause" {
+		t.Errorf("%+v", f)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -97,15 +96,11 @@ func (s *File) Read(at time.Time) ([]byte, error) {
 	return data, nil
 }
 
-// unreadable is the error of a file that cannot be read, for people: with the path that was tried, whatever the working
-// directory is.
+// unreadable is the error of a file that cannot be read, for people. A PathError of regularfile has the path that was
+// tried, whatever the working directory is.
 func (s *File) unreadable(err error) error {
-	path, cause := s.path, err
-	if absolute, err := filepath.Abs(path); err == nil {
-		path = absolute
-	}
 	if of := new(fs.PathError); errors.As(err, &of) {
-		cause = of.Err
+		return fmt.Errorf("%s: cannot open the policy %s: %w", s.from, of.Path, of.Err)
 	}
-	return fmt.Errorf("%s: cannot open the policy %s: %w", s.from, path, cause)
+	return fmt.Errorf("%s: cannot read the policy: %w", s.from, err)
 }

@@ -116,7 +116,7 @@ func (vs *versions) tick() {
 	*vs = slices.DeleteFunc(*vs, func(v version) bool { return v.serving == 0 && v.left <= 0 })
 }
 
-// goals are what people set and ask for, and how often in one exploration the world may do what.
+// budget is what people set and ask for, and how often in one exploration the world may do what.
 type budget struct {
 	rolls, urgent, zskRolls, zskUrgent, retires, insecure, back int8
 	callOffs                                                    int8
@@ -514,7 +514,7 @@ func chains(trusted, signers, all mask, strict bool) bool {
 	return (trusted&firsts == 0 || all&firsts != 0) && (trusted&seconds == 0 || all&seconds != 0)
 }
 
-// ages turns times into numbers that do not move with the epoch.
+// age turns times into numbers that do not move with the epoch.
 func (w *world) age(t time.Time) int8 {
 	if t.IsZero() {
 		return -100
@@ -522,6 +522,7 @@ func (w *world) age(t time.Time) int8 {
 	return int8(max(-horizon, min(horizon, int(w.time().Sub(t)/unit))))
 }
 
+// at is the inverse of age.
 func (w *world) at(age int8) time.Time {
 	if age == -100 {
 		return time.Time{}
