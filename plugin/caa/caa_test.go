@@ -505,7 +505,7 @@ func TestCorefilePathErrors(t *testing.T) {
 	for _, c := range []struct{ block, want string }{
 		{"key file Kexample.org.+013+00001", "Testfile:2:1: key file: open FOLDER/Kexample.org.+013+00001.key: no such file or directory"},
 		{"key auto keys\n\ncosigner b.txt", "Testfile:4:1: cosigner: open FOLDER/b.txt: no such file or directory"},
-		{"key auto keys\ncosigner a.txt", "Testfile:3:1: cosigner FOLDER/a.txt: the file has a A record of a.example.org.: it may have DNSKEY records only"},
+		{"key auto keys\ncosigner a.txt", "Testfile:3:1: cosigner FOLDER/a.txt: the file has the record a.example.org. A: it may have DNSKEY records only"},
 		{"key auto keys\nstate file/state", "Testfile:3:1: state: mkdir FOLDER/file: not a directory"},
 		{"key auto file/keys\nparent off", "Testfile:2:1: key auto FOLDER/file/keys: mkdir FOLDER/file: not a directory"},
 		{"unsigned\nparent off", "Testfile:1:1: cannot open the policy FOLDER/p.yaml: no such file or directory"},

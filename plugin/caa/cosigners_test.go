@@ -107,7 +107,7 @@ func TestBadCosigners(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, c := range map[string]struct{ text, want string }{
-		"no DNSKEY":      {"example.org. 60 IN A 192.0.2.1\n", "has a A record of example.org.: it may have DNSKEY records only"},
+		"no DNSKEY":      {"example.org. 60 IN A 192.0.2.1\n", "has the record example.org. A: it may have DNSKEY records only"},
 		"another zone":   {"example.net. 60 IN DNSKEY 257 3 13 AAAA\n", "a key of example.net., which this block does not serve"},
 		"no zone file":   {"\x00\x01", "dns: "},
 		"empty":          {"", "the file has no DNSKEY record"},

@@ -83,10 +83,10 @@ func (l *layout) servers(ctx context.Context, keysOf func(*policy.Zone) (*keyrin
 // reportFound logs a zone that was found in the next plugin's answers.
 func (l *layout) reportFound(z *zones.Zone) {
 	if !z.Signed() && z.Keys.Refused == nil && !l.cfg.unsigned {
-		log.Warningf("The next plugin now serves zone %s, and no key is given for it: it is served unsigned, with the CAA of the policy's default", z.Name())
+		log.Warningf("The next plugin now serves zone %s, and no key is given for it: it is served unsigned, with the CAA of the policy's default", dnsname.Bare(z.Name()))
 		return
 	}
-	log.Infof("The next plugin now serves zone %s: the policy's default protects it", z.Name())
+	log.Infof("The next plugin now serves zone %s: the policy's default protects it", dnsname.Bare(z.Name()))
 	for _, line := range z.Keys.Publish() {
 		log.Info(line)
 	}

@@ -3,6 +3,7 @@ package caa
 import (
 	"time"
 
+	"github.com/coredns-caa/caa/plugin/caa/linelog"
 	"github.com/coredns-caa/caa/plugin/caa/source"
 	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/terminal"
@@ -57,7 +58,7 @@ func (l *loader) announce(c source.Candidate, from string) {
 		log.Warning(warning.String())
 	}
 	reportReplaced(c)
-	log.Infof("%sServing %s, revision %s: %d zones, %s", l.layout.routing.label(), from, c.Policy.Revision, len(c.Zones), l.unserved.proved(c.Policy, c.Operator))
+	log.Infof("%sServing %s, revision %s: %s, %s", l.layout.routing.label(), from, c.Policy.Revision, linelog.Count(len(c.Zones), "zone"), l.unserved.proved(c.Policy, c.Operator))
 }
 
 func (l *loader) logRefused(problem terminal.Lines) {

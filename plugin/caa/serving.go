@@ -57,7 +57,7 @@ func (s *serving) forget(z *zones.Zone) {
 	if s.zones.Forget(z) {
 		s.overlay.Forget(z)
 		s.meters.Delete(z)
-		log.Infof("Zone %s is no longer served by the next plugin: dropping it", z.Name())
+		log.Infof("Zone %s is no longer served by the next plugin: dropping it", dnsname.Bare(z.Name()))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coredns-caa/caa/plugin/caa/linelog"
 	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/guard"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -34,7 +35,7 @@ func (u *unserved) proved(p *policy.Snapshot, operator []guard.Requirement) stri
 			nowhere++
 		}
 	}
-	text := fmt.Sprintf("%d required issuances proved", here)
+	text := linelog.Count(here, "required issuance") + " proved"
 	if others > 0 {
 		text += fmt.Sprintf(", %d in other blocks", others)
 	}
@@ -103,12 +104,16 @@ func (u *unserved) unlisted() (zones []string) {
 // count says how many zones there are, and the first few of them.
 func count(names []string) string {
 	const shown = 3
+	var first []string
+	for _, name := range names[:min(len(names), shown)] {
+		first = append(first, dnsname.Bare(name))
+	}
 	switch n := len(names); {
 	case n == 1:
-		return "the zone " + names[0]
+		return "the zone " + first[0]
 	case n <= shown:
-		return fmt.Sprintf("the zones %s", strings.Join(names, ", "))
+		return fmt.Sprintf("the zones %s", strings.Join(first, ", "))
 	default:
-		return fmt.Sprintf("%d zones (%s and %d more)", n, strings.Join(names[:shown], ", "), n-shown)
+		return fmt.Sprintf("%d zones (%s and %d more)", n, strings.Join(first, ", "), n-shown)
 	}
 }

@@ -31,22 +31,22 @@ func TestZonesNotServed(t *testing.T) {
 		cause                  string // of what fails
 	}{
 		"misspelt in the policy": {policy: misspelt, zones: "example.org", proved: "0 required issuances proved, 1 in zones that this server does not serve",
-			want: "[WARNING] plugin/caa: $FILE: no caa block of this server serves the zone exmaple.org. of the policy: what is required there is not checked here, and nothing is required in this block's zones, so the policy protects nothing\n" +
+			want: "[WARNING] plugin/caa: $FILE: no caa block of this server serves the zone exmaple.org of the policy: what is required there is not checked here, and nothing is required in this block's zones, so the policy protects nothing\n" +
 				"[WARNING] plugin/caa: $FILE:5:9: the policy lists exmaple.org, but this server serves example.org, which the policy does not list: is one of them misspelt?", counts: map[selfcheck.State]int{selfcheck.NotServed: 1}},
-		"another server's": {policy: two, zones: "example.org", proved: "1 required issuances proved, 1 in zones that this server does not serve",
-			want: "no caa block of this server serves the zone example.net. of the policy: what is required there is not checked here\n", not: "misspelt", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1, selfcheck.NotServed: 1}},
-		"another server's, and alike": {policy: alike, zones: "a1.example", proved: "1 required issuances proved, 1 in zones that this server does not serve",
+		"another server's": {policy: two, zones: "example.org", proved: "1 required issuance proved, 1 in zones that this server does not serve",
+			want: "no caa block of this server serves the zone example.net of the policy: what is required there is not checked here\n", not: "misspelt", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1, selfcheck.NotServed: 1}},
+		"another server's, and alike": {policy: alike, zones: "a1.example", proved: "1 required issuance proved, 1 in zones that this server does not serve",
 			want: "no caa block", not: "misspelt", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1, selfcheck.NotServed: 1}},
-		"another block's": {policy: two, zones: "example.org", others: same("example.net"), proved: "1 required issuances proved, 1 in other blocks",
-			want: "[INFO] plugin/caa: example.org (Testfile:1): $FILE: this block does not serve the zone example.net. of the policy; another block does", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
-		"another block's, which serves all": {policy: two, zones: "example.org", others: same("."), proved: "1 required issuances proved, 1 in other blocks", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
+		"another block's": {policy: two, zones: "example.org", others: same("example.net"), proved: "1 required issuance proved, 1 in other blocks",
+			want: "[INFO] plugin/caa: example.org (Testfile:1): $FILE: this block does not serve the zone example.net of the policy; another block does", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
+		"another block's, which serves all": {policy: two, zones: "example.org", others: same("."), proved: "1 required issuance proved, 1 in other blocks", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
 		"all served":                        {policy: two, zones: ".", proved: "2 required issuances proved", not: "not serve", counts: map[selfcheck.State]int{selfcheck.MayIssue: 2}},
 		"the operator's issuer": {policy: two, zones: "example.org", options: "issuer letsencrypt.org", proved: "2 required issuances proved, 1 in zones that this server does not serve",
 			counts: map[selfcheck.State]int{selfcheck.MayIssue: 2, selfcheck.NotServed: 1}},
-		"the operator's name": {policy: two, zones: "example.org", options: "issuer letsencrypt.org www.example.net", proved: "1 required issuances proved, 2 in zones that this server does not serve",
+		"the operator's name": {policy: two, zones: "example.org", options: "issuer letsencrypt.org www.example.net", proved: "1 required issuance proved, 2 in zones that this server does not serve",
 			counts: map[selfcheck.State]int{selfcheck.MayIssue: 1, selfcheck.NotServed: 2}, cause: "no caa block of this server serves its zone"},
 		"the operator's name, in another block": {policy: two, zones: "example.org", others: same("example.net"), options: "issuer letsencrypt.org www.example.net",
-			proved: "1 required issuances proved, 2 in other blocks", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
+			proved: "1 required issuance proved, 2 in other blocks", not: "WARNING", counts: map[selfcheck.State]int{selfcheck.MayIssue: 1}},
 	} {
 		next := answers{"": saying(0, "!example.org. 60 IN SOA ns. h. 7 1 1 1 60")}
 		h := buildIn(t, c.zones, c.policy, "unsigned\n"+c.options, next)

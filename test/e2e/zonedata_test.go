@@ -99,8 +99,8 @@ example.net:$PORT {
 `, map[string]string{"z": "@ 300 IN SOA ns1 h 1 1 1 1 300\n@ 300 IN NS ns1\nns1 300 IN A 192.0.2.1\n"})
 	for _, want := range []string{
 		"0 required issuances proved, 1 in other blocks, 1 in zones that this server does not serve",
-		"1 required issuances proved, 1 in zones that this server does not serve",
-		"[WARNING] plugin/caa: " + s.policy() + ": no caa block of this server serves the zone exmaple.org. of the policy",
+		"1 required issuance proved, 1 in zones that this server does not serve",
+		"[WARNING] plugin/caa: " + s.policy() + ": no caa block of this server serves the zone exmaple.org of the policy",
 		"[WARNING] plugin/caa: " + s.policy() + ":5:3: the policy lists exmaple.org, but this server serves example.org, which the policy does not list: is one of them misspelt?",
 		"Ready: the served answers allow every required issuance; 1 required issuances",
 	} {

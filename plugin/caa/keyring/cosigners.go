@@ -234,7 +234,7 @@ func (f *cosignerFile) add(keys map[string][]*zonesign.Key, rr dns.RR) error {
 	case rr.Header().Rrtype == dns.TypeRRSIG:
 		return nil // of the answer that it was taken from
 	case !isKey:
-		return fmt.Errorf("the file has a %s record of %s: it may have DNSKEY records only", dns.Type(rr.Header().Rrtype), rr.Header().Name)
+		return fmt.Errorf("the file has the record %s %s: it may have DNSKEY records only", rr.Header().Name, dns.Type(rr.Header().Rrtype))
 	}
 	zone := dns.CanonicalName(key.Hdr.Name)
 	if !f.covers(zone) {

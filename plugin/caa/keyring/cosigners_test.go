@@ -74,7 +74,7 @@ func TestCosignerFiles(t *testing.T) {
 		"half a record":                {before[:len(before)-20] + "\n", time.Hour, held, "FILE: key b.example.+015+"},
 		"half of base64's four":        {before[:len(before)-10], time.Hour, held, "FILE: key b.example.+015+"},
 		"half of a line":               {before[:len(before)-60], time.Hour, held, "FILE: "},
-		"another type":                 {before + "a.example. 60 IN A 192.0.2.1\n", time.Hour, held, "FILE: the file has a A record"},
+		"another type":                 {before + "a.example. 60 IN A 192.0.2.1\n", time.Hour, held, "FILE: the file has the record a.example. A"},
 		"another's zone":               {before + key("example.net.", 1), time.Hour, held, "FILE: the file has a key of example.net."},
 		"gone":                         {"-", time.Hour, held, "FILE: no such file"},
 		"changes, half a minute":       {"...", 30 * time.Second, held, ""},

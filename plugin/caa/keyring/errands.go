@@ -152,7 +152,7 @@ func (r *rolling) restoreZones(ctx context.Context, e *keyfolder.Errand, held ma
 	}
 	news, err := r.step(ctx, mine, nil)
 	if err != nil {
-		log.Errorf("The keys were written, then: %v", err)
+		log.Errorf("The keys held in memory were written to %s, but could not be served from there: %v", r.dir, err)
 	}
 	return len(news) > 0
 }

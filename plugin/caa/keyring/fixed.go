@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -162,7 +163,7 @@ func (f *fixed) log(name string, z *fixedZone) {
 	if f.parents.orphans[name] {
 		logged = log.Warning
 	}
-	z.problem.log(f.now(), text, logged, name+": the parent's DS matches a served key again")
+	z.problem.log(f.now(), text, logged, dnsname.Bare(name)+": the parent's DS matches a served key again")
 }
 
 // Status implements Keyring.

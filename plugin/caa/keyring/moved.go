@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coredns-caa/caa/plugin/caa/linelog"
 	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
@@ -105,7 +106,7 @@ func (r *rolling) dropMoved() {
 			err = writeRecord(path, zones)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			log.Warningf("The record %s still has %d zones that had keys in another folder before, and could not be written: %v", path, len(names), err)
+			log.Warningf("The record %s still lists %s whose keys are in %s now, and could not be written: %v", path, linelog.Count(len(names), "zone"), r.dir, err)
 		}
 	}
 }

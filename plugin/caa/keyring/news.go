@@ -26,7 +26,7 @@ func (r *rolling) complaints(name string, z *rollingZone, result *keyfolder.Resu
 	}
 	for _, refusal := range result.Decision.Problems() {
 		if refusal.Code != keyroll.Orphaned {
-			lines = append(lines, terminal.Clean(name+": "+refusal.String()))
+			lines = append(lines, terminal.Clean(dnsname.Bare(name)+": "+refusal.String()))
 		}
 	}
 	if err := r.orphaned(name, z, slices.Concat(z.last.Refusals, z.last.Warnings)); err != nil {

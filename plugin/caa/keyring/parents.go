@@ -10,6 +10,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/coredns-caa/caa/plugin/caa/linelog"
 	"github.com/coredns-caa/caa/plugin/caa/parent"
 	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
@@ -104,7 +105,7 @@ func (p *parents) logSilence(observed map[string][]keyroll.Observation) {
 	}
 	switch are := len(p.silent); {
 	case were == 0 && are > 0:
-		log.Warningf("The parents of %d zones could not be queried for DS (%s). It is unknown whether their DS matches the zones' keys; keys that wait for a DS keep waiting", are, example)
+		log.Warningf("The parents of %s could not be queried for DS (%s). It is unknown whether their DS matches the zones' keys; keys that wait for a DS keep waiting", linelog.Count(are, "zone"), example)
 	case were > 0 && are == 0:
 		log.Info("The parents of all zones answer again")
 	}

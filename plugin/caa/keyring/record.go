@@ -84,7 +84,7 @@ func openRecord(path, folder string) record {
 		}
 		zones, err := readRecord(other)
 		if err != nil {
-			log.Errorf("The record of which zones had keys cannot be read: %v", err)
+			log.Errorf("A record of which zones had keys in other folders cannot be read: %v", err)
 			continue
 		}
 		for name, z := range zones {

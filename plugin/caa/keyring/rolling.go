@@ -168,7 +168,7 @@ func (r *rolling) notifyParents(ctx context.Context) {
 		go func() {
 			switch notified, err := r.parents.notify(ctx, name); {
 			case err != nil:
-				log.Warningf("%s: the parent could not be notified of the new CDS, and will find it at its next scan: %v", name, err)
+				log.Warningf("%s: the parent could not be notified of the new CDS, and will find it at its next scan: %v", dnsname.Bare(name), err)
 			case notified != "":
 				log.Infof("%s: notified %s of the new CDS (RFC 9859)", dnsname.Bare(name), notified)
 			}

@@ -196,7 +196,7 @@ func (r *rolling) take(name string, z *rollingZone, result *keyfolder.Result, tt
 			changed, z.keys, z.others = z.keys != nil, keys, others
 		}
 	}
-	z.unfit.log(r.now(), unfit, log.Error, name+": the other signers' keys are published as in their files again")
+	z.unfit.log(r.now(), unfit, log.Error, dnsname.Bare(name)+": the other signers' keys are published as in their files again")
 	if r.parents.notify != nil && len(result.Changes) > 0 && !sameCDS(z.last.Sets, result.Sets) {
 		z.notify = r.now().Add(r.settings.Propagation) // when all servers have them (RFC 9859 4.2)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll"
 	"github.com/coredns-caa/caa/plugin/pkg/keyroll/keyfolder"
 	"github.com/coredns-caa/caa/plugin/pkg/policy"
@@ -129,7 +130,7 @@ func (z *rollingZone) log(name string, now time.Time, complaints []string, error
 		}
 	}
 	if len(lines) == 0 && len(z.logged) > 0 {
-		log.Infof("%s: all problems with its keys are resolved", name)
+		log.Infof("%s: all problems with its keys are resolved", dnsname.Bare(name))
 	}
 	z.logged = lines
 }

@@ -37,6 +37,14 @@ func (l Logger) Warning(message any) { l.Warningf("%v", message) }
 // Error is Info with the level ERROR.
 func (l Logger) Error(message any) { l.Errorf("%v", message) }
 
+// Count is a number of things, for people: "1 zone", "2 zones".
+func Count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 func each(log func(...any), format string, args []any) {
 	out := make([]any, len(args))
 	for i, arg := range args {

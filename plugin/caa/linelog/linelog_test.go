@@ -52,3 +52,12 @@ func TestEachLineIsOurs(t *testing.T) {
 		}
 	}
 }
+
+func TestCount(t *testing.T) {
+	t.Parallel()
+	for n, want := range []string{"0 zones", "1 zone", "2 zones"} {
+		if got := Count(n, "zone"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

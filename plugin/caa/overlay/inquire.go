@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/coredns-caa/caa/plugin/caa/zones"
+	"github.com/coredns-caa/caa/plugin/pkg/dnsname"
 	"github.com/coredns-caa/caa/plugin/pkg/zonesign"
 )
 
@@ -103,7 +104,7 @@ func (g *gathering) askOnce(ctx context.Context, z *zones.Zone, name string, qty
 // logConflict says once that the data of an overlay hold CAA of their own.
 func (o *Overlay) logConflict(z *zones.Zone, name string) {
 	o.of(z).conflict.Do(func() {
-		log.Warningf("The data of %s have CAA records, for example at %s; the policy's CAA is served instead. Remove CAA from the data", z.Name(), name)
+		log.Warningf("The data of %s have CAA records, for example at %s; the policy's CAA is served instead. Remove CAA from the data", dnsname.Bare(z.Name()), dnsname.Bare(name))
 	})
 }
 
