@@ -89,7 +89,7 @@ func (l LastGood) elsewhere(policyFile string) ([]byte, error) {
 	if err != nil {
 		return nil, nil // it is reported as the policy
 	}
-	dir, name := filepath.Split(l.path)
+	dir, name := filepath.Dir(l.path), filepath.Base(l.path)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
