@@ -18,9 +18,20 @@ import (
 )
 
 // documents are those whose examples of caacheck are run.
-var documents = []string{"README.md", "docs/first-policy.md", "docs/observations.md", "docs/perspectives.md", "docs/watch.md"}
+var documents = []string{"README.md", "docs/first-policy.md", "docs/migration.md", "docs/observations.md", "docs/perspectives.md", "docs/watch.md"}
 
 const root = "../../"
+
+// policyBlock is a policy or a perspectives file in a document.
+var policyBlock = regexp.MustCompile(`(?m)^    version: 1\n(?:    .*\n|\n)*`)
+
+// documentData is the zone file that docs/migration.md compares with its policy.
+const documentData = `$TTL 300
+@    SOA ns1 admin 1 7200 3600 1209600 300
+@    NS  ns1
+@    CAA 0 issue "letsencrypt.org"
+shop CAA 0 issue "digicert.com"
+`
 
 // documentZones is the world of the documents' examples.
 var documentZones = []lab.Zone{
@@ -93,6 +104,23 @@ func documented(t *testing.T, line string, flags []string) string {
 		}
 		replace = []string{filepath.Join(dir, "policy.yaml"), args[1]}
 		args[1] = filepath.Join(dir, "policy.yaml")
+	case "diff": // of a zone file with the policy of its page
+		dir := t.TempDir()
+		page, err := os.ReadFile(root + "docs/migration.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy := strings.ReplaceAll("\n"+policyBlock.FindString(string(page)), "\n    ", "\n")
+		for name, text := range map[string]string{"db.example.org": documentData, "caa.yaml": policy} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, arg := range args {
+			if strings.Contains(arg, ".") {
+				args[i] = filepath.Join(dir, arg)
+			}
+		}
 	case "keys":
 		for {
 			now := time.Now()
@@ -151,7 +179,7 @@ func indented(text string) string {
 // Every command in the documents has the flags that it is shown with.
 func TestCommandsInDocuments(t *testing.T) {
 	t.Parallel()
-	commandLine := regexp.MustCompile("(?m)^    (caacheck [^#\n]*)|`(caacheck [^`]*)`")
+	commandLine := regexp.MustCompile("(?m)^ {4,8}(caacheck [^#\n]*)|`(caacheck [^`]*)`")
 	found := 0
 	for _, document := range append(documents, "plugin/caa/README.md", "docs/reasons.md", "docs/findings.md") {
 		text, err := os.ReadFile(root + document)
@@ -186,14 +214,13 @@ func TestCommandsInDocuments(t *testing.T) {
 // The policies and the perspectives file of the documents are accepted.
 func TestFilesInDocuments(t *testing.T) {
 	t.Parallel()
-	block := regexp.MustCompile(`(?m)^    version: 1\n(?:    .*\n|\n)*`)
 	policies, perspectives := 0, 0
 	for _, document := range documents {
 		text, err := os.ReadFile(root + document)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, indentedText := range block.FindAllString(string(text), -1) {
+		for _, indentedText := range policyBlock.FindAllString(string(text), -1) {
 			data := []byte(strings.ReplaceAll("\n"+indentedText, "\n    ", "\n"))
 			if strings.Contains(indentedText, "perspectives:") {
 				perspectives++
