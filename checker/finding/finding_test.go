@@ -323,7 +323,9 @@ var worlds = []world{
 	{name: "signatures that begin now", edit: shifted(0, 20*day), want: []string{"signature-without-leeway"}},
 	{name: "the same, and the first server has no address", edit: shifted(0, 20*day), parent: text("example NS ns.absent.test.\n"), want: []string{"signature-without-leeway", "server-without-address"}},
 	{name: "DS of an algorithm that signs nothing", parent: text("example DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"algorithm-missing", "ds-dangling"}},
-	{name: "the DS that fits has SHA-1, and another has SHA-256", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, parent: text("example DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone", "ds-dangling"}},
+	{name: "the DS that fits has SHA-1, and another has SHA-256", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, parent: text("example DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone"}},
+	{name: "the DS that fits has RSASHA1, and another does not", edit: func(z *lab.Zone) { z.Algorithm = dns.RSASHA1 }, parent: text("example DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone"}},
+	{name: "DS of an algorithm that few know", edit: func(z *lab.Zone) { z.DS = func(ds *dns.DS) { ds.Algorithm = 16 } }, want: []string{"algorithm-unsupported"}},
 	{name: "signed, and the parent does not know", edit: func(z *lab.Zone) { z.NoDS = true }, want: []string{"key-without-ds"}},
 	{name: "signed, below a zone that is not", at: "a.island.test.", more: []lab.Zone{
 		{Name: "island.test.", Servers: []string{first, second}, Unsigned: true},

@@ -142,11 +142,19 @@ var signatureRules = []rule{
 	},
 	{
 		catalog: catalog.Entry{
-			Code: "ds-sha1-alone", Severity: catalog.Error, Section: "RFC 4509 3",
-			Text: "the only DS record that matches a key has a SHA-1 digest, and others have SHA-256: resolvers ignore SHA-1 then, and find the zone bogus",
-			Fix:  "publish a DS record with a SHA-256 digest of the key that signs the DNSKEY RRset, and remove the others from the parent",
+			Code: "ds-sha1-alone", Severity: catalog.Error, Section: "RFC 4509 3, RFC 9905 2",
+			Text: "the only DS records that lead to a key rest on SHA-1, and there are others that do not: resolvers that ignore SHA-1 find the zone bogus",
+			Fix:  "publish a DS record with a SHA-256 digest of a key that signs the DNSKEY RRset, and remove the others from the parent",
 		},
-		find: perZone(dsSHA1Alone),
+		find: perZone(dsSHA1Alone), symptoms: []string{"ds-dangling", "algorithm-missing"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "algorithm-unsupported", Severity: catalog.Warning, Section: "RFC 4035 5.2, RFC 9904",
+			Text: "no DS record has an algorithm and a digest type that every validating resolver knows: to those that do not, the zone is unsigned",
+			Fix:  "roll the keys over to ECDSAP256SHA256 (algorithm 13), with a DS record with a SHA-256 digest (digest type 2)",
+		},
+		find: perZone(algorithmUnsupported),
 	},
 	{
 		catalog: catalog.Entry{
@@ -571,20 +579,19 @@ func dsDangling(s Survey) (sign, bool) {
 	return sign{}, false
 }
 
-// dsSHA1Alone is where the DS record that matches a key has SHA-1, and others, that do not, have SHA-256: resolvers
-// that follow RFC 4509 3 ignore the one that matches, and find the zone bogus.
+// dsSHA1Alone is where the DS records that lead to a key of the zone rest on SHA-1, and others, that do not, lead to none:
+// resolvers that follow RFC 4509 3 or RFC 9905 2 ignore the former, and find the zone bogus.
 func dsSHA1Alone(s Survey) (sign, bool) {
-	matches := map[bool]bool{} // by whether it is SHA-1
-	strong := false
-	for _, ds := range s.Zone.DS {
-		weak := ds.DigestType == dns.SHA1
-		strong = strong || !weak
-		if slices.ContainsFunc(s.Zone.Keys.RRs, func(key *dns.DNSKEY) bool { return dnssec.Names(ds, key) }) {
-			matches[weak] = true
-		}
-	}
-	found := signf(s.Zone.Name, "of the DS records of %s only one with SHA-1 matches a key, and none with SHA-256: BIND and others find the zone bogus", dnsname.Bare(s.Zone.Name))
-	return found.fixed("%s", publishDS(s.Zone.DNSKEY)), s.Zone.Trust.Status == dnssec.Secure && s.Zone.Parent != nil && strong && matches[true] && !matches[false]
+	detail := s.Zone.Disputed()
+	found := signf(s.Zone.Name, "of the DS records of %s only those with SHA-1 lead to a key that signs its DNSKEY RRset, and there are others: BIND and others ignore SHA-1 then, and find the zone bogus", dnsname.Bare(s.Zone.Name))
+	return found.fixed("%s; then remove the DS records of keys that the zone does not have", publishDS(s.Zone.DNSKEY)).seen(detail), detail != "" && s.Zone.Parent != nil
+}
+
+// algorithmUnsupported is where a zone is unsigned to whoever does not know the algorithms and digest types of its DS records.
+func algorithmUnsupported(s Survey) (sign, bool) {
+	t := s.Zone.Trust
+	found := signf(s.Zone.Name, "no DS record of %s has an algorithm and a digest type that every validating resolver knows: to those that do not, the zone is unsigned", dnsname.Bare(s.Zone.Name))
+	return found.seen(t.Detail), t.Status == dnssec.Insecure && t.Reason == dnssec.AlgorithmUnknown && !s.Zone.Inherits
 }
 
 // dsSHA1 is where every DS record has SHA-1.

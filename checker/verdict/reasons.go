@@ -66,8 +66,8 @@ var reasons = []catalog.Entry{
 		Fix: `sign the zone of the target and publish its DS record, or add CAA at the target, or add a CNAME record at the name itself`},
 	{Code: "servers-disagree", Severity: catalog.Error, Section: "BR 3.2.2.9", Text: "by the answers of some of the zone's servers the CA may issue, and by those of others it may not",
 		Fix: `have every server of the zone give the same answers: a finding shows which one differs, and why`},
-	{Code: "validators-differ", Severity: catalog.Error, Section: "RFC 9905 2", Text: "the lookup fails for resolvers that validate the zone, and others treat it as unsigned because of SHA-1",
-		Fix: `fix what fails, and roll over to keys and DS records without SHA-1: findings show both`},
+	{Code: "validators-differ", Severity: catalog.Error, Section: "RFC 4509 3, RFC 9905 2", Text: "the lookup fails for some validating resolvers and not for others, by the algorithms and digests that they accept",
+		Fix: `publish only DS records of keys that sign the zone, and roll over to keys and DS records without SHA-1: findings show what fails`},
 	{Code: "caa-beside-cname", Severity: catalog.Error, Section: "RFC 1034 3.6.2", Text: "the name has CAA records, and a CNAME record for other types: which one counts depends on the resolver's cache",
 		Fix: `let the name be an alias for every type, or give it addresses of its own instead of the CNAME record`},
 

@@ -59,7 +59,7 @@ const (
 	BogusUnchecked   issuance.Reason = "dnssec-bogus-unchecked" // the same, before validation was compulsory
 	FailedSigned     issuance.Reason = "lookup-failed-signed"   // the lookup fails, and the zone is not proven to be unsigned
 	FailedUnsigned   issuance.Reason = "lookup-failed-unsigned" // the lookup fails, and the zone is unsigned: a CA may take that as permission
-	ValidatorsDiffer issuance.Reason = "validators-differ"      // resolvers that validate the zone fail, and others treat it as unsigned
+	ValidatorsDiffer issuance.Reason = "validators-differ"      // some validating resolvers fail, and others do not, by the algorithms and digests that they accept
 	WithoutSOA       issuance.Reason = "denial-without-soa"     // some resolvers discard a negative answer of the climb
 	Misread          issuance.Reason = "wildcard-alias-misread" // some resolvers take a wildcard's proof as the denial at its alias's target
 	Incomplete       issuance.Reason = "lookup-incomplete"      // the lookup did not reach the name's servers
@@ -108,12 +108,16 @@ func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
 }
 
 // weakened puts a lock-out at risk that rests on validation of a zone which some resolvers treat as unsigned, because of
-// SHA-1 (RFC 9905): their CAs do not see what fails.
+// SHA-1 (RFC 9905), or may find secure by an algorithm that is not known here: their CAs do not see what fails.
 func (v Verdict) weakened(zone *resolve.Zone) Verdict {
 	for z := zone; z != nil && v.Outcome == LockedOut; z = z.Parent {
-		if z.Weak() != resolve.Strong {
+		switch ds := z.OfUnknownAlgorithm(); {
+		case z.Weak() != resolve.Strong:
 			v.Outcome, v.Reason = AtRisk, ValidatorsDiffer
 			v.Detail = fmt.Sprintf("CAs' resolvers may differ: those that do not accept SHA-1 treat %s as unsigned (RFC 9905), and the others fail: %s", dnsname.Bare(z.Name), v.Detail)
+		case z.Trust.Status == dnssec.Bogus && ds != nil:
+			v.Outcome, v.Reason = AtRisk, ValidatorsDiffer
+			v.Detail = fmt.Sprintf("CAs' resolvers may differ: %s has a DS record of algorithm %d and digest type %d, by which those that know both may validate it, and the others fail: %s", dnsname.Bare(z.Name), ds.Algorithm, ds.DigestType, v.Detail)
 		}
 	}
 	return v
@@ -138,12 +142,19 @@ var doubts = []struct {
 		}
 		return fmt.Sprintf("a wildcard alias of %s leads to %s in the unsigned zone %s, which has no CAA there: unbound, Let's Encrypt's resolver, answers SERVFAIL", z.Name, s.GovernedBy(), s.Answer.Zone.Name)
 	}},
+	{ValidatorsDiffer, func(s climb.Step) string { return s.Answer.Disputed() }},
 }
 
 // doubted puts a permission at risk that rests on a step to which some resolvers answer SERVFAIL.
 func (v Verdict) doubted(c climb.Climb) Verdict {
 	if v.Outcome != MayIssue {
 		return v
+	}
+	for _, z := range c.Zones() {
+		if detail := z.Disputed(); detail != "" {
+			v.Outcome, v.Reason, v.Detail = AtRisk, ValidatorsDiffer, detail
+			return v
+		}
 	}
 	for _, step := range c.Steps {
 		for _, doubt := range doubts {

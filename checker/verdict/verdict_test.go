@@ -54,7 +54,16 @@ func TestVerdicts(t *testing.T) {
 	}
 	old := func(sig *dns.RRSIG) { sig.Inception, sig.Expiration = sig.Inception-7200, sig.Inception }
 	l := lab.New(t, map[string]lab.Hook{"ns.fail.test.": fail, "ns.nosoa.test.": withoutSOA, "ns.silent.test.": silent, "a.broken.": fail},
-		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}, Text: `
+twodigests DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000
+twoalgorithms DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000
+standby DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000
+unknown DS 1 16 2 0000000000000000000000000000000000000000000000000000000000000000
+`},
+		lab.Zone{Name: "twodigests.test.", Servers: []string{"ns.ok.test."}, Digest: dns.SHA1, Text: `@ CAA 0 issue "ca.example"`},
+		lab.Zone{Name: "twoalgorithms.test.", Servers: []string{"ns.ok.test."}, Algorithm: dns.RSASHA1, Text: `@ CAA 0 issue "ca.example"`},
+		lab.Zone{Name: "standby.test.", Servers: []string{"ns.ok.test."}, Text: `@ CAA 0 issue "ca.example"`},
+		lab.Zone{Name: "unknown.test.", Servers: []string{"ns.ok.test."}, Text: `@ CAA 0 issue "ca.example"`, DS: func(ds *dns.DS) { ds.KeyTag++ }},
 		lab.Zone{Name: "broken.", Servers: []string{"a.broken."}},
 		lab.Zone{Name: "shielded.broken.", Servers: []string{"ns.shielded.broken."}, Text: `@ CAA 0 issue "ca.example"`},
 		lab.Zone{Name: "open.broken.", Servers: []string{"ns.open.broken."}},
@@ -114,6 +123,11 @@ old     CAA 0 issue "digicert.com"
 		{"expired signatures with SHA-1, which some resolvers do not look at (RFC 9905 2)", guard.Requirement{Name: "sha1.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
 		{"SERVFAIL, signed, and DS with SHA-1 alone", guard.Requirement{Name: "x.digest.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
 		{"signed with SHA-1", guard.Requirement{Name: "sound.test.", Domain: "ca.example"}, today, verdict.MayIssue, issuance.Authorized},
+		{"a DS with SHA-1 that fits, and one with SHA-256 that does not (RFC 4509 3)", guard.Requirement{Name: "twodigests.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
+		{"the same, and the CA is not named", guard.Requirement{Name: "twodigests.test.", Domain: "other.example"}, today, verdict.LockedOut, issuance.IssuerNotListed},
+		{"a DS of RSASHA1 that fits, and one of another algorithm that does not (RFC 9905 2)", guard.Requirement{Name: "twoalgorithms.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
+		{"a DS of a standby key", guard.Requirement{Name: "standby.test.", Domain: "ca.example"}, today, verdict.MayIssue, issuance.Authorized},
+		{"a DS that fits no key, and one of an algorithm that is not known here", guard.Requirement{Name: "unknown.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
 		{"a denial without SOA on the way up (RFC 2308 3)", guard.Requirement{Name: "www.nosoa.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.WithoutSOA},
 		{"NXDOMAIN without SOA on the way up", guard.Requirement{Name: "x.nosoa.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.WithoutSOA},
 		{"a denial without SOA, and nobody may", guard.Requirement{Name: "www.nosoa.test.", Domain: "other.example"}, today, verdict.LockedOut, issuance.IssuerNotListed},
