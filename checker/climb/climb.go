@@ -9,6 +9,7 @@ package climb
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
 	"golang.org/x/net/publicsuffix"
@@ -76,11 +77,13 @@ func (c Climb) Last() Step {
 }
 
 // MissingDomain returns the domain in which the name is if its registry denies that it exists: then no CA can validate
-// control of a name in it. It returns "" for a domain that exists, and for one that was not asked for since an RRset was
-// found below it.
+// control of a name in it. It returns "" for a domain that exists, for one that was not asked for since an RRset was
+// found below it, and under a suffix that is no registry's, such as github.io: there whoever has the suffix makes names.
 func (c Climb) MissingDomain() string {
-	domain, err := publicsuffix.EffectiveTLDPlusOne(dnsname.Bare(c.Name))
-	if err != nil { // a public suffix itself
+	name := dnsname.Bare(c.Name)
+	suffix, registry := publicsuffix.PublicSuffix(name)
+	domain, err := publicsuffix.EffectiveTLDPlusOne(name)
+	if err != nil || !registry && strings.Contains(suffix, ".") { // a public suffix itself, or one of a provider
 		return ""
 	}
 	for _, s := range c.Steps {

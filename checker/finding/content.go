@@ -22,7 +22,7 @@ import (
 var contentRules = []rule{
 	{
 		catalog: catalog.Entry{
-			Code: "domain-missing", Severity: catalog.Warning, Section: "RFC 8020 2, BR 3.2.2.4",
+			Code: "domain-missing", Severity: catalog.Error, Section: "RFC 8020 2, BR 3.2.2.4",
 			Text: "the name is in a domain that does not exist: CAA restricts nobody there, and no CA can validate control of it",
 			Fix:  "correct the spelling of the name, or register the domain and have its delegation published",
 		},

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/coredns-caa/caa/checker/verdict"
 	"github.com/coredns-caa/caa/plugin/pkg/catalog"
@@ -11,7 +12,9 @@ import (
 type totals struct {
 	names      int
 	outcomes   map[verdict.Outcome]int
-	nobody     int // names without a verdict whose CAA permits no CA
+	nobody     int // names without a verdict whose CAA permits no CA, as their policy wants
+	missing    int // names in domains that do not exist
+	closed     int // names in others for which no CA may issue
 	drift      int // names with drift
 	severities map[catalog.Severity]int
 	only       string // the name, where there is one alone
@@ -27,6 +30,17 @@ func (n Name) worst() (out verdict.Outcome, ok bool) {
 	return out, len(n.Verdicts) > 0
 }
 
+// missing reports whether the name is in a domain that does not exist.
+func (n Name) missing() bool {
+	return slices.ContainsFunc(n.Verdicts, func(v Verdict) bool { return v.Reason == verdict.DomainMissing })
+}
+
+// closed reports whether every CA is locked out.
+func (n Name) closed() bool { return slices.ContainsFunc(n.Verdicts, Verdict.everyCA) }
+
+// everyCA reports whether the verdict is that no CA may issue, whichever it is.
+func (v Verdict) everyCA() bool { return v.Issuer == "" && v.Outcome == verdict.LockedOut }
+
 // fine reports whether there is nothing to fix or to find out about the name's verdicts.
 func (n Name) fine() bool {
 	worst, ok := n.worst()
@@ -39,6 +53,12 @@ func (r *Report) totals() totals {
 		t.only = n.Name
 		if worst, ok := n.worst(); ok {
 			t.outcomes[worst]++
+			switch {
+			case n.missing():
+				t.missing++
+			case n.closed():
+				t.closed++
+			}
 		} else if n.Relevant != nil {
 			t.nobody++
 		}
@@ -86,11 +106,15 @@ func (t totals) answer() (text, class string) {
 	case len(t.outcomes) == 0 && t.nobody == 0:
 		return "Unknown: nothing was checked", "doubtful"
 	case len(t.outcomes) == 0:
-		return "Nobody may issue for " + t.which(t.nobody), "plain"
+		text = "No CA may issue for " + t.which(t.nobody) + ", as the policy says"
+		if n := t.severities[catalog.Error]; n > 0 {
+			return text + ", but " + counted(n, "error") + " must be fixed", "doubtful"
+		}
+		return text, "plain"
 	}
 	yes := "every CA that was checked may issue for " + t.which(t.outcomes[verdict.MayIssue])
 	if t.nobody > 0 {
-		yes += fmt.Sprintf(", and nobody for %d", t.nobody)
+		yes += fmt.Sprintf(", and none for %d, as the policy says", t.nobody)
 	}
 	if n := t.severities[catalog.Error]; n > 0 {
 		return "Yes today, but " + counted(n, "error") + " must be fixed: " + yes, "doubtful"
@@ -98,8 +122,21 @@ func (t totals) answer() (text, class string) {
 	return "Yes: " + yes, "good"
 }
 
-// bad says how many names are locked out, at risk and unknown.
+// bad says how many names are locked out, at risk and unknown; of those locked out, why, where no CA can do anything about it.
 func (t totals) bad() string {
+	switch locked := t.outcomes[verdict.LockedOut]; {
+	case t.names == 1 && t.missing == 1:
+		return t.only + " is in a domain that does not exist"
+	case t.names == 1 && t.closed == 1:
+		return "no CA may issue for " + t.only
+	case locked > 0 && t.missing > 0:
+		return t.each() + " (" + t.which(t.missing) + " in domains that do not exist)"
+	}
+	return t.each()
+}
+
+// each says how many names are locked out, at risk and unknown.
+func (t totals) each() string {
 	text := ""
 	for _, o := range []verdict.Outcome{verdict.LockedOut, verdict.AtRisk, verdict.Unknown} {
 		switch n := t.outcomes[o]; {

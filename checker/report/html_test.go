@@ -180,8 +180,11 @@ func TestAnswer(t *testing.T) {
 		"drift and unknown":      "bad No: servers do not return the policy's CAA records for 1 of 2 names, 1 unknown.",
 		"error":                  "doubtful Yes today, but 1 error must be fixed: every CA that was checked may issue for n0.example.",
 		"nothing":                "doubtful Unknown: nothing was checked.",
-		"nobody":                 "plain Nobody may issue for n.example.",
-		"nobody, and errors":     "plain Nobody may issue for n.example.",
+		"nobody":                 "plain No CA may issue for n.example, as the policy says.",
+		"nobody, and errors":     "doubtful No CA may issue for n.example, as the policy says, but 1 error must be fixed.",
+		"every CA locked out":    "bad No: no CA may issue for n0.example.",
+		"domain missing":         "bad No: n0.example is in a domain that does not exist.",
+		"domains missing":        "bad No: 2 of 3 names are locked out (1 of 3 names in domains that do not exist).",
 	}
 	for name, found := range results() {
 		text, class := Of(found).answer()

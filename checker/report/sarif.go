@@ -127,7 +127,7 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 				required[n.Name] = v.RequiredBy
 			}
 			if rule, broken := sarifOutcomes[v.Outcome]; broken {
-				run.add(rule, rule.Default.Level, v.sarifMessage(n), sarifPlace(n.Name, n.Name, v.RequiredBy), n.Name, v.who())
+				run.add(rule, rule.Default.Level, v.sarifMessage(n), sarifPlace(n.Name, n.Name, v.RequiredBy), n.Name, v.asked())
 			}
 		}
 		for _, d := range n.Drift {

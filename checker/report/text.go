@@ -195,8 +195,16 @@ func (n Name) text(s Style) string {
 	return out.String()
 }
 
-// who is the issuer, with what narrows the request.
+// who is the issuer, with what narrows the request, as the subject of the outcome.
 func (v Verdict) who() string {
+	if v.everyCA() {
+		return "every" + strings.TrimPrefix(v.asked(), "any")
+	}
+	return v.asked()
+}
+
+// asked is the issuer, with what narrows the request, whatever the outcome.
+func (v Verdict) asked() string {
 	who := v.Issuer
 	if v.Issuer == "" {
 		who = "any CA"

@@ -70,6 +70,8 @@ var reasons = []catalog.Entry{
 		Fix: `publish only DS records of keys that sign the zone, and roll over to keys and DS records without SHA-1: findings show what fails`},
 	{Code: "caa-beside-cname", Severity: catalog.Error, Section: "RFC 1034 3.6.2", Text: "the name has CAA records, and a CNAME record for other types: which one counts depends on the resolver's cache",
 		Fix: `let the name be an alias for every type, or give it addresses of its own instead of the CNAME record`},
+	{Code: "domain-missing", Severity: catalog.Error, Section: "RFC 8020 2, BR 3.2.2.4", Text: "the name is in a domain that does not exist: no CA can validate control of it",
+		Fix: `correct the spelling of the name, or register the domain and have its delegation published`},
 
 	// This machine.
 	{Code: "lookup-incomplete", Severity: catalog.Warning, Section: "RFC 8659 3", Text: "the lookup did not reach the name's servers",

@@ -62,6 +62,7 @@ const (
 	ValidatorsDiffer issuance.Reason = "validators-differ"      // some validating resolvers fail, and others do not, by the algorithms and digests that they accept
 	WithoutSOA       issuance.Reason = "denial-without-soa"     // some resolvers discard a negative answer of the climb
 	Misread          issuance.Reason = "wildcard-alias-misread" // some resolvers take a wildcard's proof as the denial at its alias's target
+	DomainMissing    issuance.Reason = "domain-missing"         // the registry denies the domain: CAA permits, and no CA can validate control
 	Incomplete       issuance.Reason = "lookup-incomplete"      // the lookup did not reach the name's servers
 	AnchorFails      issuance.Reason = "trust-anchor-fails"     // not even the trust anchor's zone validates from here
 	Offline          issuance.Reason = "offline"                // no server replies, not even the root's
@@ -101,7 +102,8 @@ func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
 		return v.weakened(last.Answer.Zone)
 	}
 	v = v.decided(last.RRset, at).doubted(c)
-	if domain := c.MissingDomain(); v.Reason == issuance.NoRRset && domain != "" {
+	if domain := c.MissingDomain(); v.Outcome != LockedOut && domain != "" {
+		v.Outcome, v.Reason, v.Property, v.Denies = LockedOut, DomainMissing, nil, nil
 		v.Detail = fmt.Sprintf("the domain %s does not exist, so that no CA can validate control of a name in it", dnsname.Bare(domain))
 	}
 	return v

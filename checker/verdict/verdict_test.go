@@ -145,19 +145,30 @@ old     CAA 0 issue "digicert.com"
 	}
 }
 
-// The verdict of a name in a domain that does not exist says so.
+// No CA can issue for a name in a domain that its registry denies (BR 3.2.2.4), whatever CAA is above. Names in a domain that
+// exists, and names under a suffix that is no registry's, may come to exist while a CA validates control.
 func TestMissingDomain(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, nil,
 		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "et.", Servers: []string{"a.nic.test."}, Text: `@ CAA 0 issue "ca.example"`},
 		lab.Zone{Name: "there.test.", Servers: []string{"ns.there.test."}},
+		lab.Zone{Name: "io.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "github.io.", Servers: []string{"a.nic.test."}},
 	)
 	r := resolver(t, l)
-	for name, missing := range map[string]bool{"nowhere.test.": true, "www.nowhere.test.": true, "none.there.test.": false, "test.": false} {
-		got := decide(t, r, guard.Requirement{Name: name}, today)
-		if got.Outcome != verdict.MayIssue || strings.Contains(got.Detail, "the domain nowhere.test does not exist") != missing {
+	for name, missing := range map[string]bool{"nowhere.test.": true, "www.nowhere.test.": true, "nowhere.et.": true, "none.there.test.": false, "test.": false, "nobody.github.io.": false, "nobody.io.": true} {
+		got := decide(t, r, guard.Requirement{Name: name, Domain: "ca.example"}, today)
+		want := verdict.MayIssue
+		if missing {
+			want = verdict.LockedOut
+		}
+		if got.Outcome != want || (got.Reason == verdict.DomainMissing) != missing || strings.Contains(got.Detail, " does not exist, so that no CA") != missing {
 			t.Errorf("%s: %v (%s): %q", name, got.Outcome, got.Reason, got.Detail)
 		}
+	}
+	if got := decide(t, r, guard.Requirement{Name: "nowhere.et.", Domain: "other.example"}, today); got.Reason != issuance.IssuerNotListed {
+		t.Errorf("another CA: %v (%s)", got.Outcome, got.Reason)
 	}
 }
 

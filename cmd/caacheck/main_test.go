@@ -102,6 +102,7 @@ func start(t *testing.T) (dir string, flags []string) {
 	write("refused.yaml", strings.Replace(goodPolicy, "    names:\n", "    names:\n      www: {issue: [digicert]}\n", 1))
 	write("mistaken.yaml", strings.Replace(goodPolicy, "issuewild: none", "issuewlid: none", 1))
 	write("requires-nothing.yaml", "version: 1\nissuers: {letsencrypt: {domain: letsencrypt.org}}\nzones: {example.test: {issue: [letsencrypt]}}\n")
+	write("none.yaml", "version: 1\nzones: {none.example.test: {issue: none}}\n")
 	write("names", "www.example.test # ours\nshop.example.test\n")
 	write("bad-names", "www.example.test\nhttps://x.test/\n")
 	write("empty", "# nothing\n")
@@ -144,12 +145,16 @@ func TestCaacheck(t *testing.T) {
 	}{
 		{args: "www.example.test", code: 0, out: []string{"letsencrypt.org  may issue  0 issue \"letsencrypt.org\" at example.test, secure", "Yes: every CA that was checked may issue for www.example.test."}},
 		{args: "www.example.test --issuer letsencrypt.org --issuer digicert.com", code: 1, out: []string{"digicert.com     locked out  issuer-not-listed", "No: www.example.test is locked out.", `fix: if the CA is to issue, add a record that names it, at every server: issue, or for a wildcard name with issuewild records, issuewild: example.test CAA 0 issue "digicert.com"`}},
-		{args: "*.www.example.test", code: 0, out: []string{"nobody may issue"}},
+		{args: "*.www.example.test", code: 1, out: []string{"No: no CA may issue for *.www.example.test.", "every CA  locked out  nobody-authorized: 0 issuewild \";\" at example.test"}},
+		{args: "none.example.test", code: 1, out: []string{"No: no CA may issue for none.example.test.", "every CA  locked out  nobody-authorized"}},
+		{args: "www.nowhere.test", code: 1, out: []string{"No: www.nowhere.test is in a domain that does not exist.", "every CA  locked out  domain-missing: the domain nowhere.test does not exist"}},
+		{args: "www.nowhere.test none.example.test www.example.test", code: 1, out: []string{"No: 2 of 3 names are locked out (1 of 3 names in domains that do not exist)."}},
+		{args: "--policy $D/none.yaml", code: 0, out: []string{"No CA may issue for none.example.test, as the policy says."}},
 		{args: "none.example.test --issuer digicert.com", code: 1, out: []string{"locked out  nobody-authorized"}},
 		{args: "open.example.test", code: 0, out: []string{"any CA  may issue", "warning  open.example.test  issue-missing"}},
 		{args: "shop.example.test", code: 1, out: []string{"digicert.com     may issue", "letsencrypt.org  at risk    issuer-name-not-exact", "readings-differ"}},
 		{args: "store.example.test", code: 0, out: []string{"x.provider.test, secure", "governed-by-alias", "the CAA of x.provider.test, in another zone, decides"}},
-		{args: "down.test", code: 1, out: []string{"any CA  locked out  lookup-failed-signed", "server-fails"}},
+		{args: "down.test", code: 1, out: []string{"every CA  locked out  lookup-failed-signed", "server-fails"}},
 		{args: "-v refuses.test", code: 1, out: []string{`servfail, at the servers of refuses.test. (EDE 14 Not Ready: "loading \x1b[2J")`, "error: ns1.refuses.test (", `over UDP: servfail, EDE 14 Not Ready: "loading \x1b[2J"`, "fix: have the zone's servers answer"}},
 		{args: "stale.test", code: 1, out: []string{"servers-disagree", "servers-differ"}},
 		{args: "provider.test", code: 0, out: []string{"any CA  may issue  no CAA at the name or above it", "caa-missing"}},
