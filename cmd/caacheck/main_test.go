@@ -102,6 +102,7 @@ func start(t *testing.T) (dir string, flags []string) {
 	write("refused.yaml", strings.Replace(goodPolicy, "    names:\n", "    names:\n      www: {issue: [digicert]}\n", 1))
 	write("mistaken.yaml", strings.Replace(goodPolicy, "issuewild: none", "issuewlid: none", 1))
 	write("requires-nothing.yaml", "version: 1\nissuers: {letsencrypt: {domain: letsencrypt.org}}\nzones: {example.test: {issue: [letsencrypt]}}\n")
+	write("account.yaml", strings.Replace(goodPolicy, "issue: [letsencrypt]\n", "issue: [{issuer: letsencrypt, accounts: [\"https://acme-v02.api.letsencrypt.org/acme/acct/1\"]}]\n", 1))
 	write("none.yaml", "version: 1\nzones: {none.example.test: {issue: none}}\n")
 	write("names", "www.example.test # ours\nshop.example.test\n")
 	write("bad-names", "www.example.test\nhttps://x.test/\n")
@@ -185,10 +186,12 @@ func TestCaacheck(t *testing.T) {
 		{args: "lint $D/refused.yaml", code: 1, out: []string{"www.example.test: letsencrypt cannot issue", "refused"}},
 		{args: "lint $D/mistaken.yaml", code: 1, out: []string{"issuewlid", "mistaken.yaml:6:5"}},
 		{args: "lint --json $D/refused.yaml", code: 1, out: []string{`"code": "issuer-not-listed"`}},
-		{args: "explain $D/policy.yaml a.shop.example.test", code: 0, out: []string{"governed by shop.example.test", "digicert.com"}},
+		{args: "explain $D/policy.yaml a.shop.example.test", code: 0, out: []string{"governed by shop.example.test", "    tls       digicert.com\n", "    smime     any CA\n"}},
 		{args: "explain $D/policy.yaml www.example.test", code: 0, out: []string{"required\n", "www.example.test for letsencrypt"}},
 		{args: "diff $D/policy.yaml $D/policy.yaml", code: 0, out: []string{"Nobody gains or loses permission."}},
 		{args: "diff $D/policy.yaml $D/other.yaml", code: 0, out: []string{"Nobody loses permission. Permission is gained at 1 name:\n", "+ example.test  tls  digicert.com"}},
+		{args: "diff $D/account.yaml $D/policy.yaml", code: 0, out: []string{"Nobody loses permission. Permission is gained at 1 name:\n+ example.test  tls  letsencrypt.org\n"}},
+		{args: "diff $D/policy.yaml $D/account.yaml", code: 1, out: []string{"Permission is lost at 1 name, and gained at none:\n- example.test  tls  letsencrypt.org\n  example.test  tls  letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1 is left\n"}},
 		{args: "diff $D/other.yaml $D/policy.yaml", code: 1, out: []string{"Permission is lost at 1 name, and gained at none:\n", "- example.test  tls  digicert.com"}},
 		{args: "--help", code: 0, out: []string{"caacheck NAME...", "Exit status"}},
 		{args: "lint --help", code: 0, out: []string{"caacheck lint FILE", "--sarif FILE", "2  the command line or a file is wrong"}},
