@@ -277,6 +277,15 @@ var worlds = []world{
 	{name: "a secondary with an old copy", edit: func(z *lab.Zone) {
 		z.Serial, z.At = 7, map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.Serial, z.Text = 5, strings.ReplaceAll(z.Text, "letsencrypt", "sectigo") }}
 	}, want: []string{"servers-differ"}, also: []string{"serials-differ", "issuer-unknown", "issuer-misspelt"}},
+	{name: "a signed secondary without the record", edit: func(z *lab.Zone) {
+		z.At = map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.Text = strings.Replace(z.Text, "www   CAA 0 issue \"letsencrypt.org\"", "www A 192.0.2.3", 1) }}
+	}, want: []string{"servers-differ"}},
+	{name: "a signed secondary without any CAA", edit: func(z *lab.Zone) {
+		z.At = map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.Text = "@ MX 10 mail\nmail A 192.0.2.1\n" }}
+	}, want: []string{"servers-differ"}},
+	{name: "a signed secondary without the apex's CAA", at: "host.example.test.", edit: func(z *lab.Zone) {
+		z.At = map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.Text = "@ MX 10 mail\nmail A 192.0.2.1\nhost A 192.0.2.2\n" }}
+	}, want: []string{"servers-differ"}},
 	{name: "signed with RSASHA1", edit: func(z *lab.Zone) { z.Algorithm, z.Digest = dns.RSASHA1, dns.SHA1 }, want: []string{"algorithm-deprecated"}},
 	{name: "DS with SHA-1 alone", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, want: []string{"ds-sha1"}},
 	{name: "expired", edit: shifted(-2*day, -day), want: []string{"signature-expired"}},

@@ -3,6 +3,7 @@ package finding
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -419,7 +420,7 @@ func denialHidesCAA(c *Case) []sign {
 			}
 			denial := dnssec.NewDenial(s.Zone.Keys, dnssec.RRsets(denier.Msg.Ns), c.Now)
 			for _, name := range names {
-				if denier.Type == dns.TypeCAA && denier.Name == name { // the servers differ: another finding
+				if s.deniesCAA(denier.Addr, name) { // the servers differ: another finding
 					continue
 				}
 				proof := denial.NoData(name, dns.TypeCAA)
@@ -460,6 +461,16 @@ func (s Survey) withCAA() []string {
 		}
 	}
 	return out
+}
+
+// deniesCAA reports whether an address denies CAA at a name when it is asked for that.
+func (s Survey) deniesCAA(addr netip.AddrPort, name string) bool {
+	for i, o := range s.Seen {
+		if kind := s.read[i].Kind; o.Type == dns.TypeCAA && o.Name == name && o.Addr == addr && !o.Truncated && (kind == resolve.NoData || kind == resolve.NoName) {
+			return true
+		}
+	}
+	return false
 }
 
 // deniers yields the negative answers.
