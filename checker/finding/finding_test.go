@@ -52,6 +52,7 @@ type world struct {
 	more   []lab.Zone
 	want   []string // all that must be found beside what `also` allows
 	also   []string
+	text   string // that a finding has, or the beginning of its fix after a semicolon
 }
 
 func onCAA(change func(m *dns.Msg) *dns.Msg) lab.Hook {
@@ -188,6 +189,18 @@ var worlds = []world{
 		}
 		return m
 	}), want: []string{"caa-nxdomain"}},
+	{name: "CAA answered NXDOMAIN, signed, with the proof that the name exists", at: "host.example.test.", hooks: onBoth(onCAA(func(m *dns.Msg) *dns.Msg {
+		if len(m.Answer) == 0 {
+			m.Rcode = dns.RcodeNameError
+		}
+		return m
+	})), want: []string{"caa-nxdomain"}},
+	{name: "CAA answered NXDOMAIN, signed, by one server", at: "host.example.test.", hook: onCAA(func(m *dns.Msg) *dns.Msg {
+		if len(m.Answer) == 0 {
+			m.Rcode = dns.RcodeNameError
+		}
+		return m
+	}), want: []string{"caa-nxdomain"}},
 	{name: "healthy, at a name that does not exist", at: "none.example.test."},
 	{name: "a name in a domain that does not exist", at: "www.nowhere.test.", want: []string{"domain-missing"}},
 	{name: "CAA dropped", hook: onCAA(func(*dns.Msg) *dns.Msg { return nil }), want: []string{"caa-dropped"}},
@@ -297,6 +310,7 @@ var worlds = []world{
 		return m
 	}, want: []string{"signature-missing"}},
 	{name: "the parent names the old key", edit: func(z *lab.Zone) { z.DS = func(ds *dns.DS) { ds.KeyTag++ } }, want: []string{"ds-without-key"}},
+	{name: "the parent names a key, and the zone is not signed", edit: func(z *lab.Zone) { z.Unsigned = true }, parent: text("example DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-without-key"}, text: "its servers have no DNSKEY record; sign the zone and publish its DNSKEY RRset on every name server, or remove its DS records at the registrar"},
 	{name: "a server without denials", hook: func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
 		m.Ns = slices.DeleteFunc(slices.Clone(m.Ns), func(rr dns.RR) bool {
 			sig, ok := rr.(*dns.RRSIG)
@@ -556,6 +570,9 @@ func TestFindings(t *testing.T) {
 					if !slices.Contains(codes, code) {
 						t.Errorf("%s was not found", code)
 					}
+				}
+				if w.text != "" && !slices.ContainsFunc(found, func(f finding.Finding) bool { return strings.Contains(f.Text+"; "+f.Fix, w.text) }) {
+					t.Errorf("%q is not in %+v", w.text, found)
 				}
 				for _, f := range found {
 					if !slices.Contains(w.want, f.Code) && !slices.Contains(w.also, f.Code) {

@@ -54,7 +54,7 @@ var signatureRules = []rule{
 		catalog: catalog.Entry{
 			Code: "ds-without-key", Severity: catalog.Error, Section: "RFC 4035 5.2, RFC 6781 4.1.2",
 			Text: "no key that signs the DNSKEY RRset matches the DS RRset at the parent",
-			Fix:  "publish at the parent a DS record of the key that signs the DNSKEY RRset",
+			Fix:  "publish at the parent a DS record of the key that signs the DNSKEY RRset; of a zone that is not signed any more, remove the DS records at the registrar",
 		},
 		find: bogusFor("the DS RRset matches no key that signs the DNSKEY RRset", dnssec.KeyMissing, dnssec.KeyUnsigned), say: group.ofRRsets,
 	},
@@ -239,7 +239,11 @@ func bogusFor(cause string, reasons ...dnssec.Reason) func(*Case) []sign {
 			if t := z.Trust; t.Status == dnssec.Bogus && z.AnchorFault() == "" && slices.Contains(reasons, t.Reason) {
 				found := signf(z.Name, "%s", cause).of(dnsname.Bare(z.Name) + " DNSKEY").seen(t.Detail)
 				found.when = bound(t.Reason, z.DNSKEY.Sigs, c.Now)
-				if len(z.DNSKEY.RRs) > 0 && t.Reason != dnssec.SignatureExpired && t.Reason != dnssec.SignatureEarly {
+				switch {
+				case len(z.DNSKEY.RRs) == 0 && t.Reason == dnssec.KeyMissing:
+					found.cause = "the parent has a DS RRset for the zone, and its servers have no DNSKEY record"
+					found = found.fixed("sign the zone and publish its DNSKEY RRset on every name server, or remove its DS records at the registrar")
+				case len(z.DNSKEY.RRs) > 0 && t.Reason != dnssec.SignatureExpired && t.Reason != dnssec.SignatureEarly:
 					found = found.fixed("%s", publishDS(z.DNSKEY))
 				}
 				signs = append(signs, found)
