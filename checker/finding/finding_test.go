@@ -291,7 +291,9 @@ var worlds = []world{
 		z.Serial, z.At = 7, map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.Serial, z.Text = 5, strings.ReplaceAll(z.Text, "letsencrypt", "sectigo") }}
 	}, want: []string{"servers-differ"}, also: []string{"serials-differ", "issuer-unknown", "issuer-misspelt"}},
 	{name: "a signed secondary without the record", edit: func(z *lab.Zone) {
-		z.At = map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.Text = strings.Replace(z.Text, "www   CAA 0 issue \"letsencrypt.org\"", "www A 192.0.2.3", 1) }}
+		z.At = map[string]func(*lab.Zone){second: func(z *lab.Zone) {
+			z.Text = strings.Replace(z.Text, "www   CAA 0 issue \"letsencrypt.org\"", "www A 192.0.2.3", 1)
+		}}
 	}, want: []string{"servers-differ"}},
 	{name: "a signed secondary without any CAA", edit: func(z *lab.Zone) {
 		z.At = map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.Text = "@ MX 10 mail\nmail A 192.0.2.1\n" }}

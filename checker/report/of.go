@@ -6,8 +6,6 @@ import (
 
 	"github.com/coredns-caa/caa/plugin/pkg/catalog"
 
-	"github.com/miekg/dns"
-
 	"github.com/coredns-caa/caa/checker/check"
 	"github.com/coredns-caa/caa/checker/climb"
 	"github.com/coredns-caa/caa/checker/finding"
@@ -123,9 +121,7 @@ func steps(way climb.Climb) []Step {
 		if s.Answer.Err != nil {
 			step.Failure = s.Answer.Err.Error()
 		}
-		for _, l := range s.Answer.Chain {
-			step.Aliases = append(step.Aliases, dnsname.Bare(l.Owner)+" "+dns.Type(l.Type).String()+" "+dnsname.Bare(l.Target))
-		}
+		step.Aliases = s.Answer.Aliases()
 		if len(s.RRset) > 0 {
 			step.Properties = properties(s.RRset)
 		}

@@ -60,6 +60,8 @@ var reasons = []catalog.Entry{
 		Fix: `have the zone's servers answer queries for CAA at that name, with an empty answer if there is no record; --observations FILE keeps their replies`},
 	{Code: "lookup-failed-unsigned", Severity: catalog.Error, Section: "BR 4.2.2.1", Text: "the lookup of CAA fails in an unsigned zone: some CAs issue then, and others do not",
 		Fix: `have the zone's servers answer queries for CAA at that name, with an empty answer if there is no record; --observations FILE keeps their replies`},
+	{Code: "alias-loop", Severity: catalog.Error, Section: "RFC 1034 3.6.2, RFC 8659 3", Text: "the aliases of the name loop, or are more than resolvers follow: CAs treat the lookup as failed",
+		Fix: `change one of these CNAME or DNAME records, so that the chain ends after a few steps at a name that is not an alias`},
 	{Code: "denial-without-soa", Severity: catalog.Error, Section: "RFC 2308 3", Text: "an empty answer comes without the zone's SOA record, and some resolvers answer SERVFAIL then",
 		Fix: `have every server add the zone's SOA record to empty and NXDOMAIN answers`},
 	{Code: "wildcard-alias-misread", Severity: catalog.Error, Section: "RFC 4035 5.3.4", Text: "some resolvers answer SERVFAIL for a wildcard CNAME record that leads to an unsigned zone",

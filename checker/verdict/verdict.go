@@ -62,6 +62,7 @@ const (
 	ValidatorsDiffer issuance.Reason = "validators-differ"      // some validating resolvers fail, and others do not, by the algorithms and digests that they accept
 	WithoutSOA       issuance.Reason = "denial-without-soa"     // some resolvers discard a negative answer of the climb
 	Misread          issuance.Reason = "wildcard-alias-misread" // some resolvers take a wildcard's proof as the denial at its alias's target
+	AliasLoop        issuance.Reason = "alias-loop"             // the aliases of the name do not end
 	DomainMissing    issuance.Reason = "domain-missing"         // the registry denies the domain: CAA permits, and no CA can validate control
 	Incomplete       issuance.Reason = "lookup-incomplete"      // the lookup did not reach the name's servers
 	AnchorFails      issuance.Reason = "trust-anchor-fails"     // not even the trust anchor's zone validates from here
@@ -93,7 +94,7 @@ func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
 		v.Reason, v.Detail = AnchorFails, fault+"; check the anchor, this machine's clock, and the network"
 		return v
 	case last.Answer.Err != nil:
-		return v.failed(last.Answer.Err, at)
+		return v.failed(last.Answer.Err, at).endless(last.Answer)
 	case last.Answer.Result.Status == dnssec.Bogus:
 		v.Outcome, v.Reason, v.Detail = LockedOut, Bogus, last.Answer.Result.Detail
 		if at.Before(ValidationFrom) {
@@ -182,12 +183,35 @@ func (v Verdict) failed(err *resolve.LookupError, at time.Time) Verdict {
 		v.Outcome, v.Reason = Unknown, Incomplete
 	case err.Trust().Status == dnssec.Insecure:
 		v.Outcome, v.Reason = AtRisk, FailedUnsigned
-		v.Detail += "; a CA may take that as permission (BR 4.2.2.1), and Let's Encrypt does not"
+		v.Detail += asPermission
 	default:
 		v.Outcome, v.Reason = LockedOut, FailedSigned
 		return v.weakened(err.Zone)
 	}
 	return v
+}
+
+// asPermission is what may become of a lookup that fails in a zone that is unsigned, or unsigned to some.
+const asPermission = "; a CA may take that as permission (BR 4.2.2.1), and Let's Encrypt does not"
+
+// endless names the aliases where it is they that fail, and not the servers.
+func (v Verdict) endless(a resolve.Answer) Verdict {
+	if cause := a.Endless(); cause != "" && v.Outcome != Unknown {
+		v.Reason, v.Detail = AliasLoop, cause+": "+shortened(a.Aliases())
+		if v.Outcome == AtRisk {
+			v.Detail += asPermission
+		}
+	}
+	return v
+}
+
+// shortened is a list of aliases, without those in the middle of a long one.
+func shortened(aliases []string) string {
+	const most = 6
+	if n := len(aliases); n > most {
+		aliases = slices.Concat(aliases[:most-1], []string{fmt.Sprintf("and so on for %d aliases", n-most)}, aliases[n-1:])
+	}
+	return strings.Join(aliases, ", ")
 }
 
 // outcomes are what the judgement of an RRset is to a name.

@@ -70,7 +70,7 @@ unknown DS 1 16 2 00000000000000000000000000000000000000000000000000000000000000
 		lab.Zone{Name: "fail.test.", Servers: []string{"ns.fail.test."}},
 		lab.Zone{Name: "unsigned.test.", Servers: []string{"ns.fail.test."}, Unsigned: true},
 		lab.Zone{Name: "silent.test.", Servers: []string{"ns.silent.test."}},
-		lab.Zone{Name: "nosoa.test.", Servers: []string{"ns.nosoa.test."}, Unsigned: true, Text: "@ CAA 0 issue \"ca.example\"\nwww A 192.0.2.1\nown CAA 0 issue \"ca.example\"\n"},
+		lab.Zone{Name: "nosoa.test.", Servers: []string{"ns.nosoa.test."}, Unsigned: true, Text: "@ CAA 0 issue \"ca.example\"\nwww A 192.0.2.1\nown CAA 0 issue \"ca.example\"\nloop CNAME loop\n"},
 		lab.Zone{Name: "expired.test.", Servers: []string{"ns.ok.test."}, Sign: old},
 		lab.Zone{Name: "sha1.test.", Servers: []string{"ns.ok.test."}, Algorithm: dns.RSASHA1, Sign: old},
 		lab.Zone{Name: "digest.test.", Servers: []string{"ns.fail.test."}, Digest: dns.SHA1},
@@ -87,6 +87,8 @@ tbs     CAA 128 tbs "x"
 one     CAA 1 tbs "x"
 alias   CNAME x.provider.test.
 old     CAA 0 issue "digicert.com"
+loop    CNAME loop2
+loop2   CNAME loop
 `},
 		lab.Zone{Name: "provider.test.", Servers: []string{"ns.ok.test."}, Text: `x CAA 0 issue "provider.example"`},
 	)
@@ -123,6 +125,8 @@ old     CAA 0 issue "digicert.com"
 		{"expired signatures with SHA-1, which some resolvers do not look at (RFC 9905 2)", guard.Requirement{Name: "sha1.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
 		{"SERVFAIL, signed, and DS with SHA-1 alone", guard.Requirement{Name: "x.digest.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
 		{"signed with SHA-1", guard.Requirement{Name: "sound.test.", Domain: "ca.example"}, today, verdict.MayIssue, issuance.Authorized},
+		{"aliases that loop (RFC 1034 3.6.2)", guard.Requirement{Name: "loop.ok.test.", Domain: "ca.example"}, today, verdict.LockedOut, verdict.AliasLoop},
+		{"aliases that loop, in an unsigned zone", guard.Requirement{Name: "loop.nosoa.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.AliasLoop},
 		{"a DS with SHA-1 that fits, and one with SHA-256 that does not (RFC 4509 3)", guard.Requirement{Name: "twodigests.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
 		{"the same, and the CA is not named", guard.Requirement{Name: "twodigests.test.", Domain: "other.example"}, today, verdict.LockedOut, issuance.IssuerNotListed},
 		{"a DS of RSASHA1 that fits, and one of another algorithm that does not (RFC 9905 2)", guard.Requirement{Name: "twoalgorithms.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
