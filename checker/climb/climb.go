@@ -77,13 +77,20 @@ func (c Climb) Last() Step {
 }
 
 // MissingDomain returns the domain in which the name is if its registry denies that it exists: then no CA can validate
-// control of a name in it. It returns "" for a domain that exists, for one that was not asked for since an RRset was
-// found below it, and under a suffix that is no registry's, such as github.io: there whoever has the suffix makes names.
+// control of a name in it. It returns "" for a domain that exists, and for one that was not asked for since an RRset was
+// found below it. Registries are those of the Public Suffix List, without suffixes of providers, such as github.io, where
+// whoever has the suffix makes names; of a top-level domain that is not there, as of a private root, it is missing itself
+// or not.
 func (c Climb) MissingDomain() string {
 	name := dnsname.Bare(c.Name)
-	suffix, registry := publicsuffix.PublicSuffix(name)
-	domain, err := publicsuffix.EffectiveTLDPlusOne(name)
-	if err != nil || !registry && strings.Contains(suffix, ".") { // a public suffix itself, or one of a provider
+	domain, registry := publicsuffix.PublicSuffix(name)
+	switch {
+	case registry:
+		var err error
+		if domain, err = publicsuffix.EffectiveTLDPlusOne(name); err != nil { // a public suffix itself
+			return ""
+		}
+	case strings.Contains(domain, "."):
 		return ""
 	}
 	for _, s := range c.Steps {

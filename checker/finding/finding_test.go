@@ -202,7 +202,8 @@ var worlds = []world{
 		return m
 	}), want: []string{"caa-nxdomain"}},
 	{name: "healthy, at a name that does not exist", at: "none.example.test."},
-	{name: "a name in a domain that does not exist", at: "www.nowhere.test.", want: []string{"domain-missing"}},
+	{name: "a name in a domain that does not exist", at: "www.nowhere.org.", more: []lab.Zone{{Name: "org.", Servers: []string{"a.nic.test.", "b.nic.test."}}}, want: []string{"domain-missing"}},
+	{name: "a name in a top-level domain that does not exist", at: "www.example.tset.", want: []string{"domain-missing"}},
 	{name: "CAA dropped", hook: onCAA(func(*dns.Msg) *dns.Msg { return nil }), want: []string{"caa-dropped"}},
 	{name: "CAA dropped over TCP", hook: func(transport string, q dns.Question, m *dns.Msg) *dns.Msg {
 		if transport == "tcp" && q.Qtype == dns.TypeCAA {

@@ -32,7 +32,9 @@ var signatureRules = []rule{
 			Text: "signatures have expired: validating resolvers, and so every CA, answer SERVFAIL",
 			Fix:  "sign the zone again, and find out why the signer stopped",
 		},
-		find: bogusFor("expired", dnssec.SignatureExpired), say: func(g group) string { return g.dated("expired", "all expired on") },
+		find: bogusFor("expired", dnssec.SignatureExpired), say: func(g group) string {
+			return g.dated("expired on %s", "all expired on %s", "expired between %s and %s")
+		},
 	},
 	{
 		catalog: catalog.Entry{
@@ -40,7 +42,9 @@ var signatureRules = []rule{
 			Text: "signatures are not valid yet",
 			Fix:  "correct the signer's clock, and set the inception of signatures to an hour before they are made",
 		},
-		find: bogusFor("not yet valid", dnssec.SignatureEarly), say: func(g group) string { return g.dated("not valid before", "not valid before") },
+		find: bogusFor("not yet valid", dnssec.SignatureEarly), say: func(g group) string {
+			return g.dated("not valid before %s", "not valid before %s", "not valid before a day between %s and %s")
+		},
 	},
 	{
 		catalog: catalog.Entry{
@@ -308,25 +312,19 @@ func (g group) rrsets() string {
 	return some(g.items.all)
 }
 
-// dated is the text of a finding about RRsets with a time: that of one day, or the first and the last.
-func (g group) dated(one, all string) string {
+// dated is the text of a finding about RRsets with a time: that of one RRset, that of one day, or the first and the last.
+// one, all and several take those times.
+func (g group) dated(one, all, several string) string {
 	text := g.where() + g.rrsets()
 	switch {
 	case g.first.IsZero():
 		return text + ": " + g.cause
 	case len(g.items.all) == 1:
-		return text + ": " + one + " " + when(one, g.first)
+		return text + ": " + fmt.Sprintf(one, moment(g.first))
 	case day(g.first) == day(g.last):
-		return text + ", " + all + " " + day(g.first)
+		return text + ", " + fmt.Sprintf(all, day(g.first))
 	}
-	return text + ", " + one + " between " + day(g.first) + " and " + day(g.last)
-}
-
-func when(verb string, t time.Time) string {
-	if strings.HasSuffix(verb, "before") {
-		return moment(t)
-	}
-	return "on " + moment(t)
+	return text + ", " + fmt.Sprintf(several, day(g.first), day(g.last))
 }
 
 // ofRRsets is the text of a finding about RRsets.

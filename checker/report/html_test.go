@@ -243,7 +243,7 @@ func TestComing(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 12, 20, 0, 0, 0, 0, time.UTC)
 	zone := func(name string, days int, over string) Zone {
-		return Zone{Name: name, Ends: []End{{At: at.AddDate(0, 0, days), Over: over}}}
+		return Zone{Name: name, Ends: []End{{At: at.AddDate(0, 0, days), Over: over, keys: strings.HasSuffix(over, " DNSKEY")}}}
 	}
 	r := &Report{At: at, Names: []Name{
 		{Name: "a.example", Zones: []Zone{zone(".", 10, ". DNSKEY"), zone("example", 5, "a.example CAA")}},

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/coredns-caa/caa/plugin/pkg/catalog"
 
 	"github.com/coredns-caa/caa/checker/check"
@@ -152,7 +154,7 @@ func zones(way climb.Climb, ends map[string][]finding.End) []Zone {
 			}
 		}
 		for _, end := range ends[z.Name] {
-			zone.Ends = append(zone.Ends, End{At: end.At, From: end.From, Over: end.Over()})
+			zone.Ends = append(zone.Ends, End{At: end.At, From: end.From, Over: end.Over(), keys: end.Type == dns.TypeDNSKEY})
 		}
 		for _, s := range z.Servers {
 			zone.Servers = append(zone.Servers, describe(s))

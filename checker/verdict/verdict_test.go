@@ -150,18 +150,20 @@ loop2   CNAME loop
 }
 
 // No CA can issue for a name in a domain that its registry denies (BR 3.2.2.4), whatever CAA is above. Names in a domain that
-// exists, and names under a suffix that is no registry's, may come to exist while a CA validates control.
+// exists, under a suffix that is no registry's, and in a private root's
+// top-level domain, may come to exist while a CA validates control.
 func TestMissingDomain(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, nil,
 		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
 		lab.Zone{Name: "et.", Servers: []string{"a.nic.test."}, Text: `@ CAA 0 issue "ca.example"`},
-		lab.Zone{Name: "there.test.", Servers: []string{"ns.there.test."}},
+		lab.Zone{Name: "org.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "there.org.", Servers: []string{"ns.there.org."}},
 		lab.Zone{Name: "io.", Servers: []string{"a.nic.test."}},
 		lab.Zone{Name: "github.io.", Servers: []string{"a.nic.test."}},
 	)
 	r := resolver(t, l)
-	for name, missing := range map[string]bool{"nowhere.test.": true, "www.nowhere.test.": true, "nowhere.et.": true, "none.there.test.": false, "test.": false, "nobody.github.io.": false, "nobody.io.": true} {
+	for name, missing := range map[string]bool{"nowhere.org.": true, "www.nowhere.org.": true, "nowhere.et.": true, "com.et.": false, "nowhere.com.et.": true, "none.there.org.": false, "org.": false, "test.": false, "nowhere.test.": false, "www.nowhere.tset.": true, "nobody.github.io.": false, "nobody.io.": true} {
 		got := decide(t, r, guard.Requirement{Name: name, Domain: "ca.example"}, today)
 		want := verdict.MayIssue
 		if missing {
@@ -171,7 +173,7 @@ func TestMissingDomain(t *testing.T) {
 			t.Errorf("%s: %v (%s): %q", name, got.Outcome, got.Reason, got.Detail)
 		}
 	}
-	if got := decide(t, r, guard.Requirement{Name: "nowhere.et.", Domain: "other.example"}, today); got.Reason != issuance.IssuerNotListed {
+	if got := decide(t, r, guard.Requirement{Name: "nowhere.com.et.", Domain: "other.example"}, today); got.Reason != issuance.IssuerNotListed {
 		t.Errorf("another CA: %v (%s)", got.Outcome, got.Reason)
 	}
 }
