@@ -96,7 +96,7 @@ func (t totals) answer() (text, class string) {
 	case t.outcomes[verdict.LockedOut]+t.outcomes[verdict.AtRisk] > 0:
 		return "No: " + t.bad(), "bad"
 	case t.drift > 0: // as in ExitCode, what must be fixed goes before what is unknown
-		text = "No: servers do not return the policy's CAA records for " + t.which(t.drift)
+		text = "No: servers do not return the policy's CAA records for " + t.any(t.drift)
 		if n := t.outcomes[verdict.Unknown]; n > 0 {
 			text += fmt.Sprintf(", %d %s", n, verdict.Unknown)
 		}
@@ -106,7 +106,7 @@ func (t totals) answer() (text, class string) {
 	case len(t.outcomes) == 0 && t.nobody == 0:
 		return "Unknown: nothing was checked", "doubtful"
 	case len(t.outcomes) == 0:
-		text = "No CA may issue for " + t.which(t.nobody) + ", as the policy says"
+		text = "No CA may issue for " + t.any(t.nobody) + ", as the policy says"
 		if n := t.severities[catalog.Error]; n > 0 {
 			return text + ", but " + counted(n, "error") + " must be fixed", "doubtful"
 		}
@@ -130,7 +130,7 @@ func (t totals) bad() string {
 	case t.names == 1 && t.closed == 1:
 		return "no CA may issue for " + t.only
 	case locked > 0 && t.missing > 0:
-		return t.each() + " (" + t.which(t.missing) + " in domains that do not exist)"
+		return t.each() + fmt.Sprintf(" (%d in a domain that does not exist)", t.missing)
 	}
 	return t.each()
 }
@@ -161,6 +161,14 @@ func (t totals) which(n int) string {
 		return fmt.Sprintf("all %d names", n)
 	}
 	return fmt.Sprintf("%d of %d names", n, t.names)
+}
+
+// any names so many of the names, of none of which something is true.
+func (t totals) any(n int) string {
+	if n == t.names && n > 1 {
+		return fmt.Sprintf("any of the %d names", n)
+	}
+	return t.which(n)
 }
 
 func are(n int) string {

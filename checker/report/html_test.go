@@ -182,9 +182,10 @@ func TestAnswer(t *testing.T) {
 		"nothing":                "doubtful Unknown: nothing was checked.",
 		"nobody":                 "plain No CA may issue for n.example, as the policy says.",
 		"nobody, and errors":     "doubtful No CA may issue for n.example, as the policy says, but 1 error must be fixed.",
+		"nobody for several":     "plain No CA may issue for any of the 2 names, as the policy says.",
 		"every CA locked out":    "bad No: no CA may issue for n0.example.",
 		"domain missing":         "bad No: n0.example is in a domain that does not exist.",
-		"domains missing":        "bad No: 2 of 3 names are locked out (1 of 3 names in domains that do not exist).",
+		"domains missing":        "bad No: 2 of 3 names are locked out (1 in a domain that does not exist).",
 	}
 	for name, found := range results() {
 		text, class := Of(found).answer()

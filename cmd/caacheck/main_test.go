@@ -103,6 +103,7 @@ func start(t *testing.T) (dir string, flags []string) {
 	write("mistaken.yaml", strings.Replace(goodPolicy, "issuewild: none", "issuewlid: none", 1))
 	write("requires-nothing.yaml", "version: 1\nissuers: {letsencrypt: {domain: letsencrypt.org}}\nzones: {example.test: {issue: [letsencrypt]}}\n")
 	write("account.yaml", strings.Replace(goodPolicy, "issue: [letsencrypt]\n", "issue: [{issuer: letsencrypt, accounts: [\"https://acme-v02.api.letsencrypt.org/acme/acct/1\"]}]\n", 1))
+	write("closed.yaml", "version: 1\nzones: {example.test: {issue: none, names: {c: {issue: none}}}}\n")
 	write("none.yaml", "version: 1\nzones: {none.example.test: {issue: none}}\n")
 	write("names", "www.example.test # ours\nshop.example.test\n")
 	write("bad-names", "www.example.test\nhttps://x.test/\n")
@@ -149,7 +150,10 @@ func TestCaacheck(t *testing.T) {
 		{args: "*.www.example.test", code: 1, out: []string{"No: no CA may issue for *.www.example.test.", "every CA  locked out  nobody-authorized: 0 issuewild \";\" at example.test"}},
 		{args: "none.example.test", code: 1, out: []string{"No: no CA may issue for none.example.test.", "every CA  locked out  nobody-authorized"}},
 		{args: "www.nowhere.tset", code: 1, out: []string{"No: www.nowhere.tset is in a domain that does not exist.", "every CA  locked out  domain-missing: the domain tset does not exist"}},
-		{args: "www.nowhere.tset none.example.test www.example.test", code: 1, out: []string{"No: 2 of 3 names are locked out (1 of 3 names in domains that do not exist)."}},
+		{args: "www.nowhere.tset none.example.test www.example.test", code: 1, out: []string{"No: 2 of 3 names are locked out (1 in a domain that does not exist)."}},
+		{args: "--policy $D/closed.yaml", code: 1, out: []string{"No: servers do not return the policy's CAA records for any of the 2 names.", "the policy permits no CA, and DNS has 0 issue \"letsencrypt.org\", 0 issuewild \";\" at example.test", "has 0 issue \";\"; ns1.example.test (", ") and ns2.example.test ("}},
+		{args: "www.example.test -v stale.test", code: 1, out: []string{"chain of trust (insecure: proven to be unsigned)\n"}},
+		{args: "a.provider.test b.provider.test", code: 0, out: []string{"no CAA at or above a.provider.test and b.provider.test: every CA may issue\n    fix: "}},
 		{args: "--policy $D/none.yaml", code: 0, out: []string{"No CA may issue for none.example.test, as the policy says."}},
 		{args: "none.example.test --issuer digicert.com", code: 1, out: []string{"locked out  nobody-authorized"}},
 		{args: "open.example.test", code: 0, out: []string{"any CA  may issue", "warning  open.example.test  issue-missing"}},
@@ -207,6 +211,9 @@ func TestCaacheck(t *testing.T) {
 		{args: "--version", code: 0, out: []string{"caacheck ", "go1."}},
 
 		{args: "", code: 2, err: "no names"},
+		{args: "-v keys $D zone.test", code: 2, err: "the command comes first: caacheck keys "},
+		{args: "--json keys roll x zone.test", code: 2, err: "the command comes first: caacheck keys roll x zone.test "},
+		{args: "-v check www.example.test", code: 2, err: "the command comes first: caacheck check www.example.test "},
 		{args: "check", code: 2, err: "no names"},
 		{args: "test", code: 2, err: "write a top-level domain with a final dot, test."},
 		{args: "lnit $D/policy.yaml", code: 2, err: "did you mean caacheck lint?"},
