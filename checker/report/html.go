@@ -301,9 +301,9 @@ func (n Name) section(id string, rows []row, open bool) section {
 		if v.Corroboration == nil {
 			continue
 		}
-		judged, sights, notes := v.corroboration()
+		judged, observations, notes := v.corroboration()
 		views := pageViews{Who: short(v.who()), Judged: judged, Notes: notes}
-		for _, s := range sights {
+		for _, s := range observations {
 			badge := viewBadges[s.view]
 			if !s.counts {
 				badge = uncountedBadge

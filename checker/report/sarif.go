@@ -173,9 +173,9 @@ func (v Verdict) perspectives() string {
 	if v.Corroboration == nil {
 		return ""
 	}
-	judged, sights, notes := v.corroboration()
+	judged, observations, notes := v.corroboration()
 	parts := []string{judged}
-	for _, s := range sights {
+	for _, s := range observations {
 		if s.view != quorum.Permits || !s.counts {
 			parts = append(parts, fmt.Sprintf("%s (%s) %s (%s)", s.who, s.where, s.result(), s.why))
 		}
