@@ -12,6 +12,7 @@ import (
 type totals struct {
 	names      int
 	outcomes   map[verdict.Outcome]int
+	open       int // names for which any CA may issue, whichever it is
 	nobody     int // names without a verdict whose CAA permits no CA, as their policy wants
 	missing    int // names in domains that do not exist
 	closed     int // names in others for which no CA may issue
@@ -58,6 +59,8 @@ func (r *Report) totals() totals {
 				t.missing++
 			case n.closed():
 				t.closed++
+			case worst == verdict.MayIssue && !slices.ContainsFunc(n.Verdicts, func(v Verdict) bool { return v.Issuer != "" }):
+				t.open++
 			}
 		} else if n.Relevant != nil {
 			t.nobody++
@@ -113,6 +116,9 @@ func (t totals) answer() (text, class string) {
 		return text, "plain"
 	}
 	yes := "every CA that was checked may issue for " + t.which(t.outcomes[verdict.MayIssue])
+	if t.open == t.outcomes[verdict.MayIssue] {
+		yes = "any CA may issue for " + t.which(t.open)
+	}
 	if t.nobody > 0 {
 		yes += fmt.Sprintf(", and none for %d, as the policy says", t.nobody)
 	}

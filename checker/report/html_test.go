@@ -183,6 +183,7 @@ func TestAnswer(t *testing.T) {
 		"nobody":                 "plain No CA may issue for n.example, as the policy says.",
 		"nobody, and errors":     "doubtful No CA may issue for n.example, as the policy says, but 1 error must be fixed.",
 		"nobody for several":     "plain No CA may issue for any of the 2 names, as the policy says.",
+		"any CA":                 "good Yes: any CA may issue for n0.example.",
 		"every CA locked out":    "bad No: no CA may issue for n0.example.",
 		"domain missing":         "bad No: n0.example is in a domain that does not exist.",
 		"domains missing":        "bad No: 2 of 3 names are locked out (1 in a domain that does not exist).",

@@ -95,10 +95,12 @@ func results() map[string]*check.Result {
 	closed.Names = append(closed.Names, nobody.Names[0], nobody.Names[0])
 	every := of(verdict.LockedOut)
 	every.Names[0].Requests[0].Verdict.Requirement.Domain = ""
+	anyCA := of(verdict.MayIssue)
+	anyCA.Names[0].Requests[0].Verdict.Requirement.Domain = ""
 	missing, several := of(verdict.LockedOut), of(verdict.LockedOut, verdict.MayIssue, verdict.LockedOut)
 	missing.Names[0].Requests[0].Verdict.Reason, several.Names[2].Requests[0].Verdict.Reason = verdict.DomainMissing, verdict.DomainMissing
 	return map[string]*check.Result{
-		"every CA locked out": every, "domain missing": missing, "domains missing": several,
+		"any CA": anyCA, "every CA locked out": every, "domain missing": missing, "domains missing": several,
 		"nobody for several": closed, "nobody": nobody, "nobody, and errors": broken,
 		"fine": of(verdict.MayIssue, verdict.MayIssue), "locked out": of(verdict.MayIssue, verdict.LockedOut), "at risk": of(verdict.AtRisk),
 		"unknown": of(verdict.Unknown), "unknown and locked out": of(verdict.Unknown, verdict.LockedOut), "interrupted": interrupted,

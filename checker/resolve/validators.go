@@ -10,7 +10,7 @@ import (
 )
 
 // Validating resolvers differ in the algorithms and digests that they accept. Here all count that any of the usual ones
-// accepts, and what the others make of a zone or an answer is said by the functions of this file.
+// accepts, and the functions of this file return what the others make of a zone or an answer.
 
 // Weakness is why some validating resolvers treat a secure zone as unsigned (RFC 9905 2).
 type Weakness uint8

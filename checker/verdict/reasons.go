@@ -19,7 +19,7 @@ var reasons = []catalog.Entry{
 	{Code: "issuer-not-listed", Severity: catalog.Error, Section: "RFC 8659 4.2", Text: "the CAA records name other CAs only",
 		Fix: `if the CA is to issue, add a record that names it, at every server: issue, or for a wildcard name with issuewild records, issuewild`},
 	{Code: "nobody-authorized", Severity: catalog.Error, Section: "RFC 8659 4.2", Text: "the CAA records permit no CA",
-		Fix: `if the CA is to issue, add a record that names it`},
+		Fix: `if the CA is to issue, add a record that names it, with the tag of the record that permits no CA`},
 	{Code: "malformed", Severity: catalog.Error, Section: "RFC 8659 4.2", Text: "the value of a record cannot be parsed, and no other record permits the CA",
 		Fix: `write the value as the CA's domain, then a semicolon before each parameter tag=value`},
 	{Code: "critical-unknown", Severity: catalog.Error, Section: "RFC 8659 4.1", Text: "a record with an unknown tag has the critical flag: CAs that do not know the tag must not issue",

@@ -156,7 +156,7 @@ func TestCaacheck(t *testing.T) {
 		{args: "a.provider.test b.provider.test", code: 0, out: []string{"no CAA at or above a.provider.test and b.provider.test: every CA may issue\n    fix: "}},
 		{args: "--policy $D/none.yaml", code: 0, out: []string{"No CA may issue for none.example.test, as the policy says."}},
 		{args: "none.example.test --issuer digicert.com", code: 1, out: []string{"locked out  nobody-authorized"}},
-		{args: "open.example.test", code: 0, out: []string{"any CA  may issue", "warning  open.example.test  issue-missing"}},
+		{args: "open.example.test", code: 0, out: []string{"Yes: any CA may issue for open.example.test.", "any CA  may issue", "warning  open.example.test  issue-missing"}},
 		{args: "shop.example.test", code: 1, out: []string{"digicert.com     may issue", "letsencrypt.org  at risk    issuer-name-not-exact", "readings-differ"}},
 		{args: "store.example.test", code: 0, out: []string{"x.provider.test, secure", "governed-by-alias", "the CAA of x.provider.test, in another zone, decides"}},
 		{args: "down.test", code: 1, out: []string{"every CA  locked out  lookup-failed-signed", "server-fails"}},
