@@ -69,7 +69,7 @@ func PolicyJobs(p *policy.Snapshot, only []certname.Name) []Job {
 
 // requirements returns the job's or, without any, one for each issuer that the policy names there or, without
 // that, the Relevant RRset by any server's answer. Where nothing restricts issuance, or the lookup failed, it is one for
-// any CA: without an issuer's name.
+// any CA: without an issuer's name. So it is where no CA may issue, unless that is what a policy's node wants.
 func (j Job) requirements(way climb.Climb, others []alternative) []guard.Requirement {
 	if len(j.Requirements) > 0 {
 		return j.Requirements
@@ -81,7 +81,7 @@ func (j Job) requirements(way climb.Climb, others []alternative) []guard.Require
 		r.Domain, r.Origin, r.Unlisted = domain, guard.Published, j.unlisted(domain)
 		out = append(out, r)
 	}
-	if len(out) == 0 && (way.Last().Failed() || verdict.Decide(way, like, time.Time{}).Outcome != verdict.LockedOut) {
+	if len(out) == 0 && (j.Node == nil || way.Last().Failed() || verdict.Decide(way, like, time.Time{}).Outcome != verdict.LockedOut) {
 		out = append(out, like)
 	}
 	return out

@@ -9,6 +9,7 @@ package climb
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
 	"golang.org/x/net/publicsuffix"
@@ -77,10 +78,19 @@ func (c Climb) Last() Step {
 
 // MissingDomain returns the domain in which the name is if its registry denies that it exists: then no CA can validate
 // control of a name in it. It returns "" for a domain that exists, and for one that was not asked for since an RRset was
-// found below it.
+// found below it. Registries are those of the Public Suffix List, without suffixes of providers, such as github.io, where
+// whoever has the suffix makes names; of a top-level domain that is not there, as of a private root, it is missing itself
+// or not.
 func (c Climb) MissingDomain() string {
-	domain, err := publicsuffix.EffectiveTLDPlusOne(dnsname.Bare(c.Name))
-	if err != nil { // a public suffix itself
+	name := dnsname.Bare(c.Name)
+	domain, registry := publicsuffix.PublicSuffix(name)
+	switch {
+	case registry:
+		var err error
+		if domain, err = publicsuffix.EffectiveTLDPlusOne(name); err != nil { // a public suffix itself
+			return ""
+		}
+	case strings.Contains(domain, "."):
 		return ""
 	}
 	for _, s := range c.Steps {

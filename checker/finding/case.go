@@ -26,6 +26,8 @@ type Case struct {
 	At       time.Time // the day whose rules hold
 	Asked    []string  // Issuer Domain Names that were asked for: they are intended
 	Unlisted []string  // those that a policy marks as unlisted: the directory does not have them
+	// OneServer is set where one server is asked for everything, rather than those that delegations name.
+	OneServer bool
 	// Private is set where the root's addresses are not on the Internet: in a test network.
 	Private bool
 }

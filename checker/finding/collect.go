@@ -16,7 +16,7 @@ func (k *Collector) Collect(ctx context.Context, c climb.Climb) *Case {
 	out.Cuts = k.cuts(ctx, c)
 	out.Others, out.Aliases, out.Targets = k.others(ctx, out), k.aliases(ctx, out), k.targets(ctx, out)
 	out.Mail = k.mailboxes(ctx, c)
-	out.Private = k.private()
+	out.Private, out.OneServer = k.private(), k.Resolver.OneServer()
 	return out
 }
 

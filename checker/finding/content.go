@@ -22,7 +22,7 @@ import (
 var contentRules = []rule{
 	{
 		catalog: catalog.Entry{
-			Code: "domain-missing", Severity: catalog.Warning, Section: "RFC 8020 2, BR 3.2.2.4",
+			Code: "domain-missing", Severity: catalog.Error, Section: "RFC 8020 2, BR 3.2.2.4",
 			Text: "the name is in a domain that does not exist: CAA restricts nobody there, and no CA can validate control of it",
 			Fix:  "correct the spelling of the name, or register the domain and have its delegation published",
 		},
@@ -314,29 +314,17 @@ func governedByAlias(c *Case) []sign {
 		return nil
 	}
 	s := signf(last.Answer.Chain[0].Zone.Name, "an alias: the CAA of %s, in another zone, decides", dnsname.Bare(last.GovernedBy()))
-	return []sign{s.of(last.Name).seen(links(last.Answer.Chain)...)}
+	return []sign{s.of(last.Name).seen(last.Answer.Aliases()...)}
 }
 
 // aliasLoop finds a chain of aliases that loops, or is longer than resolvers follow.
 func aliasLoop(c *Case) []sign {
 	last := c.Climb.Last()
-	if last.Answer.Err == nil || last.Answer.Err.Failure != resolve.AliasLoop {
+	cause := last.Answer.Endless()
+	if cause == "" {
 		return nil
 	}
-	cause := "the CNAME chain is longer than resolvers follow"
-	if slices.ContainsFunc(last.Answer.Chain, func(l resolve.Link) bool { return l.From == last.Answer.Owner }) {
-		cause = "the CNAME chain loops"
-	}
-	return []sign{signf(c.home(), "%s", cause).of(last.Name).seen(links(last.Answer.Chain)...)}
-}
-
-// links are a chain's aliases, for people.
-func links(chain []resolve.Link) []string {
-	var out []string
-	for _, l := range chain {
-		out = append(out, fmt.Sprintf("%s %s %s", dnsname.Bare(l.Owner), typeName(l.Type), dnsname.Bare(l.Target)))
-	}
-	return out
+	return []sign{signf(c.home(), "%s", cause).of(last.Name).seen(last.Answer.Aliases()...)}
 }
 
 // shareZone reports whether a chain of aliases stays in one zone: then its target has the same operator.

@@ -20,6 +20,8 @@ type Finding struct {
 	Evidence []string         `json:"evidence,omitempty"` // what was observed, and where
 	Section  string           `json:"section"`            // of the RFC or the Baseline Requirements
 	Fix      string           `json:"fix"`
+
+	Zone string `json:"-"` // that the fault is in; "" where the same fault shows in several
 }
 
 // Found is a finding with the names that it was found for.

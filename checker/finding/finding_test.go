@@ -52,6 +52,7 @@ type world struct {
 	more   []lab.Zone
 	want   []string // all that must be found beside what `also` allows
 	also   []string
+	text   string // that a finding has, or the beginning of its fix after a semicolon
 }
 
 func onCAA(change func(m *dns.Msg) *dns.Msg) lab.Hook {
@@ -188,8 +189,21 @@ var worlds = []world{
 		}
 		return m
 	}), want: []string{"caa-nxdomain"}},
+	{name: "CAA answered NXDOMAIN, signed, with the proof that the name exists", at: "host.example.test.", hooks: onBoth(onCAA(func(m *dns.Msg) *dns.Msg {
+		if len(m.Answer) == 0 {
+			m.Rcode = dns.RcodeNameError
+		}
+		return m
+	})), want: []string{"caa-nxdomain"}},
+	{name: "CAA answered NXDOMAIN, signed, by one server", at: "host.example.test.", hook: onCAA(func(m *dns.Msg) *dns.Msg {
+		if len(m.Answer) == 0 {
+			m.Rcode = dns.RcodeNameError
+		}
+		return m
+	}), want: []string{"caa-nxdomain"}},
 	{name: "healthy, at a name that does not exist", at: "none.example.test."},
-	{name: "a name in a domain that does not exist", at: "www.nowhere.test.", want: []string{"domain-missing"}},
+	{name: "a name in a domain that does not exist", at: "www.nowhere.org.", more: []lab.Zone{{Name: "org.", Servers: []string{"a.nic.test.", "b.nic.test."}}}, want: []string{"domain-missing"}},
+	{name: "a name in a top-level domain that does not exist", at: "www.example.tset.", want: []string{"domain-missing"}},
 	{name: "CAA dropped", hook: onCAA(func(*dns.Msg) *dns.Msg { return nil }), want: []string{"caa-dropped"}},
 	{name: "CAA dropped over TCP", hook: func(transport string, q dns.Question, m *dns.Msg) *dns.Msg {
 		if transport == "tcp" && q.Qtype == dns.TypeCAA {
@@ -277,6 +291,17 @@ var worlds = []world{
 	{name: "a secondary with an old copy", edit: func(z *lab.Zone) {
 		z.Serial, z.At = 7, map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.Serial, z.Text = 5, strings.ReplaceAll(z.Text, "letsencrypt", "sectigo") }}
 	}, want: []string{"servers-differ"}, also: []string{"serials-differ", "issuer-unknown", "issuer-misspelt"}},
+	{name: "a signed secondary without the record", edit: func(z *lab.Zone) {
+		z.At = map[string]func(*lab.Zone){second: func(z *lab.Zone) {
+			z.Text = strings.Replace(z.Text, "www   CAA 0 issue \"letsencrypt.org\"", "www A 192.0.2.3", 1)
+		}}
+	}, want: []string{"servers-differ"}},
+	{name: "a signed secondary without any CAA", edit: func(z *lab.Zone) {
+		z.At = map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.Text = "@ MX 10 mail\nmail A 192.0.2.1\n" }}
+	}, want: []string{"servers-differ"}},
+	{name: "a signed secondary without the apex's CAA", at: "host.example.test.", edit: func(z *lab.Zone) {
+		z.At = map[string]func(*lab.Zone){second: func(z *lab.Zone) { z.Text = "@ MX 10 mail\nmail A 192.0.2.1\nhost A 192.0.2.2\n" }}
+	}, want: []string{"servers-differ"}},
 	{name: "signed with RSASHA1", edit: func(z *lab.Zone) { z.Algorithm, z.Digest = dns.RSASHA1, dns.SHA1 }, want: []string{"algorithm-deprecated"}},
 	{name: "DS with SHA-1 alone", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, want: []string{"ds-sha1"}},
 	{name: "expired", edit: shifted(-2*day, -day), want: []string{"signature-expired"}},
@@ -288,6 +313,7 @@ var worlds = []world{
 		return m
 	}, want: []string{"signature-missing"}},
 	{name: "the parent names the old key", edit: func(z *lab.Zone) { z.DS = func(ds *dns.DS) { ds.KeyTag++ } }, want: []string{"ds-without-key"}},
+	{name: "the parent names a key, and the zone is not signed", edit: func(z *lab.Zone) { z.Unsigned = true }, parent: text("example DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-without-key"}, text: "its servers have no DNSKEY record; sign the zone and publish its DNSKEY RRset on every name server, or remove its DS records at the registrar"},
 	{name: "a server without denials", hook: func(_ string, q dns.Question, m *dns.Msg) *dns.Msg {
 		m.Ns = slices.DeleteFunc(slices.Clone(m.Ns), func(rr dns.RR) bool {
 			sig, ok := rr.(*dns.RRSIG)
@@ -323,7 +349,9 @@ var worlds = []world{
 	{name: "signatures that begin now", edit: shifted(0, 20*day), want: []string{"signature-without-leeway"}},
 	{name: "the same, and the first server has no address", edit: shifted(0, 20*day), parent: text("example NS ns.absent.test.\n"), want: []string{"signature-without-leeway", "server-without-address"}},
 	{name: "DS of an algorithm that signs nothing", parent: text("example DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"algorithm-missing", "ds-dangling"}},
-	{name: "the DS that fits has SHA-1, and another has SHA-256", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, parent: text("example DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone", "ds-dangling"}},
+	{name: "the DS that fits has SHA-1, and another has SHA-256", edit: func(z *lab.Zone) { z.Digest = dns.SHA1 }, parent: text("example DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone"}},
+	{name: "the DS that fits has RSASHA1, and another does not", edit: func(z *lab.Zone) { z.Algorithm = dns.RSASHA1 }, parent: text("example DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000\n"), want: []string{"ds-sha1-alone"}},
+	{name: "DS of an algorithm that few know", edit: func(z *lab.Zone) { z.DS = func(ds *dns.DS) { ds.Algorithm = 16 } }, want: []string{"algorithm-unsupported"}},
 	{name: "signed, and the parent does not know", edit: func(z *lab.Zone) { z.NoDS = true }, want: []string{"key-without-ds"}},
 	{name: "signed, below a zone that is not", at: "a.island.test.", more: []lab.Zone{
 		{Name: "island.test.", Servers: []string{first, second}, Unsigned: true},
@@ -545,6 +573,9 @@ func TestFindings(t *testing.T) {
 					if !slices.Contains(codes, code) {
 						t.Errorf("%s was not found", code)
 					}
+				}
+				if w.text != "" && !slices.ContainsFunc(found, func(f finding.Finding) bool { return strings.Contains(f.Text+"; "+f.Fix, w.text) }) {
+					t.Errorf("%q is not in %+v", w.text, found)
 				}
 				for _, f := range found {
 					if !slices.Contains(w.want, f.Code) && !slices.Contains(w.also, f.Code) {

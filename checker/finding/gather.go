@@ -135,7 +135,7 @@ func (g *group) observed(evidence []string) {
 
 func (g *group) finding() Finding {
 	e := g.rule.catalog
-	f := Finding{Code: e.Code, Severity: e.Severity, Evidence: g.evidence.all, Section: e.Section, Fix: cmp.Or(g.fix, e.Fix), Text: g.String()}
+	f := Finding{Code: e.Code, Severity: e.Severity, Evidence: g.evidence.all, Section: e.Section, Fix: cmp.Or(g.fix, e.Fix), Text: g.String(), Zone: g.zone}
 	if g.rule.say != nil {
 		f.Text = g.rule.say(*g)
 	}

@@ -351,13 +351,15 @@ func caaNXDOMAIN(c *Case) []sign {
 	for _, s := range c.Surveys {
 		exists := map[at]string{}
 		for r := range s.replies() {
-			if r.Kind == resolve.Data || r.Kind == resolve.NoData || r.Kind == resolve.Alias {
+			if r.Kind == resolve.Data || r.Kind == resolve.NoData && r.Rcode != dns.RcodeNameError || r.Kind == resolve.Alias {
 				exists[at{r.server(), r.Name}] = r.what()
 			}
 		}
 		for r := range s.replies() {
 			other := exists[at{r.server(), r.Name}]
-			if r.Type == dns.TypeCAA && r.Msg != nil && r.Rcode == dns.RcodeNameError && r.Kind == resolve.NoName && r.Result.Status != dnssec.Secure && other != "" {
+			proved := r.Kind == resolve.NoName && r.Result.Status == dnssec.Secure // then what it has for other types is wrong
+			denies := r.Kind == resolve.NoName || r.Kind == resolve.NoData         // by its RCODE, whatever it proves
+			if r.Type == dns.TypeCAA && r.Msg != nil && r.Rcode == dns.RcodeNameError && denies && !proved && other != "" {
 				signs = append(signs, signf(s.Zone.Name, "answers NXDOMAIN to queries for CAA, and has other types").at(r.server()).of(r.Name).seen("NXDOMAIN: "+r.what(), "the name exists: "+other))
 			}
 		}

@@ -3,7 +3,6 @@ package finding
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/catalog"
@@ -66,7 +65,7 @@ func Signs(c *Case) []Sign {
 		}
 		for _, s := range r.find(c) {
 			switch {
-			case r.content || !c.registry(s.zone) || strings.HasPrefix(s.server, "("): // a server without a name is asked for all zones
+			case r.content || !c.registry(s.zone) || c.OneServer && s.server != "": // which is asked for all zones
 				out = append(out, Sign{s, r})
 			case r.about == aboutServers: // a fault of the registry's server, which the zone's owner can only report
 				s.fix = ""

@@ -3,6 +3,7 @@ package finding
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +32,9 @@ var signatureRules = []rule{
 			Text: "signatures have expired: validating resolvers, and so every CA, answer SERVFAIL",
 			Fix:  "sign the zone again, and find out why the signer stopped",
 		},
-		find: bogusFor("expired", dnssec.SignatureExpired), say: func(g group) string { return g.dated("expired", "all expired on") },
+		find: bogusFor("expired", dnssec.SignatureExpired), say: func(g group) string {
+			return g.dated("expired on %s", "all expired on %s", "expired between %s and %s")
+		},
 	},
 	{
 		catalog: catalog.Entry{
@@ -39,7 +42,9 @@ var signatureRules = []rule{
 			Text: "signatures are not valid yet",
 			Fix:  "correct the signer's clock, and set the inception of signatures to an hour before they are made",
 		},
-		find: bogusFor("not yet valid", dnssec.SignatureEarly), say: func(g group) string { return g.dated("not valid before", "not valid before") },
+		find: bogusFor("not yet valid", dnssec.SignatureEarly), say: func(g group) string {
+			return g.dated("not valid before %s", "not valid before %s", "not valid before a day between %s and %s")
+		},
 	},
 	{
 		catalog: catalog.Entry{
@@ -53,7 +58,7 @@ var signatureRules = []rule{
 		catalog: catalog.Entry{
 			Code: "ds-without-key", Severity: catalog.Error, Section: "RFC 4035 5.2, RFC 6781 4.1.2",
 			Text: "no key that signs the DNSKEY RRset matches the DS RRset at the parent",
-			Fix:  "publish at the parent a DS record of the key that signs the DNSKEY RRset",
+			Fix:  "publish at the parent a DS record of the key that signs the DNSKEY RRset; of a zone that is not signed any more, remove the DS records at the registrar",
 		},
 		find: bogusFor("the DS RRset matches no key that signs the DNSKEY RRset", dnssec.KeyMissing, dnssec.KeyUnsigned), say: group.ofRRsets,
 	},
@@ -142,11 +147,19 @@ var signatureRules = []rule{
 	},
 	{
 		catalog: catalog.Entry{
-			Code: "ds-sha1-alone", Severity: catalog.Error, Section: "RFC 4509 3",
-			Text: "the only DS record that matches a key has a SHA-1 digest, and others have SHA-256: resolvers ignore SHA-1 then, and find the zone bogus",
-			Fix:  "publish a DS record with a SHA-256 digest of the key that signs the DNSKEY RRset, and remove the others from the parent",
+			Code: "ds-sha1-alone", Severity: catalog.Error, Section: "RFC 4509 3, RFC 9905 2",
+			Text: "the only DS records that lead to a key rest on SHA-1, and there are others that do not: resolvers that ignore SHA-1 find the zone bogus",
+			Fix:  "publish a DS record with a SHA-256 digest of a key that signs the DNSKEY RRset, and remove the others from the parent",
 		},
-		find: perZone(dsSHA1Alone),
+		find: perZone(dsSHA1Alone), symptoms: []string{"ds-dangling", "algorithm-missing"},
+	},
+	{
+		catalog: catalog.Entry{
+			Code: "algorithm-unsupported", Severity: catalog.Warning, Section: "RFC 4035 5.2, RFC 9904",
+			Text: "no DS record has an algorithm and a digest type that every validating resolver knows: to those that do not, the zone is unsigned",
+			Fix:  "roll the keys over to ECDSAP256SHA256 (algorithm 13), with a DS record with a SHA-256 digest (digest type 2)",
+		},
+		find: perZone(algorithmUnsupported),
 	},
 	{
 		catalog: catalog.Entry{
@@ -230,7 +243,11 @@ func bogusFor(cause string, reasons ...dnssec.Reason) func(*Case) []sign {
 			if t := z.Trust; t.Status == dnssec.Bogus && z.AnchorFault() == "" && slices.Contains(reasons, t.Reason) {
 				found := signf(z.Name, "%s", cause).of(dnsname.Bare(z.Name) + " DNSKEY").seen(t.Detail)
 				found.when = bound(t.Reason, z.DNSKEY.Sigs, c.Now)
-				if len(z.DNSKEY.RRs) > 0 && t.Reason != dnssec.SignatureExpired && t.Reason != dnssec.SignatureEarly {
+				switch {
+				case len(z.DNSKEY.RRs) == 0 && t.Reason == dnssec.KeyMissing:
+					found.cause = "the parent has a DS RRset for the zone, and its servers have no DNSKEY record"
+					found = found.fixed("sign the zone and publish its DNSKEY RRset on every name server, or remove its DS records at the registrar")
+				case len(z.DNSKEY.RRs) > 0 && t.Reason != dnssec.SignatureExpired && t.Reason != dnssec.SignatureEarly:
 					found = found.fixed("%s", publishDS(z.DNSKEY))
 				}
 				signs = append(signs, found)
@@ -295,25 +312,19 @@ func (g group) rrsets() string {
 	return some(g.items.all)
 }
 
-// dated is the text of a finding about RRsets with a time: that of one day, or the first and the last.
-func (g group) dated(one, all string) string {
+// dated is the text of a finding about RRsets with a time: that of one RRset, that of one day, or the first and the last.
+// one, all and several take those times.
+func (g group) dated(one, all, several string) string {
 	text := g.where() + g.rrsets()
 	switch {
 	case g.first.IsZero():
 		return text + ": " + g.cause
 	case len(g.items.all) == 1:
-		return text + ": " + one + " " + when(one, g.first)
+		return text + ": " + fmt.Sprintf(one, moment(g.first))
 	case day(g.first) == day(g.last):
-		return text + ", " + all + " " + day(g.first)
+		return text + ", " + fmt.Sprintf(all, day(g.first))
 	}
-	return text + ", " + one + " between " + day(g.first) + " and " + day(g.last)
-}
-
-func when(verb string, t time.Time) string {
-	if strings.HasSuffix(verb, "before") {
-		return moment(t)
-	}
-	return "on " + moment(t)
+	return text + ", " + fmt.Sprintf(several, day(g.first), day(g.last))
 }
 
 // ofRRsets is the text of a finding about RRsets.
@@ -411,7 +422,7 @@ func denialHidesCAA(c *Case) []sign {
 			}
 			denial := dnssec.NewDenial(s.Zone.Keys, dnssec.RRsets(denier.Msg.Ns), c.Now)
 			for _, name := range names {
-				if denier.Type == dns.TypeCAA && denier.Name == name { // the servers differ: another finding
+				if s.deniesCAA(denier.Addr, name) { // the servers differ: another finding
 					continue
 				}
 				proof := denial.NoData(name, dns.TypeCAA)
@@ -452,6 +463,16 @@ func (s Survey) withCAA() []string {
 		}
 	}
 	return out
+}
+
+// deniesCAA reports whether an address denies CAA at a name when it is asked for that.
+func (s Survey) deniesCAA(addr netip.AddrPort, name string) bool {
+	for i, o := range s.Seen {
+		if kind := s.read[i].Kind; o.Type == dns.TypeCAA && o.Name == name && o.Addr == addr && !o.Truncated && (kind == resolve.NoData || kind == resolve.NoName) {
+			return true
+		}
+	}
+	return false
 }
 
 // deniers yields the negative answers.
@@ -571,20 +592,19 @@ func dsDangling(s Survey) (sign, bool) {
 	return sign{}, false
 }
 
-// dsSHA1Alone is where the DS record that matches a key has SHA-1, and others, that do not, have SHA-256: resolvers
-// that follow RFC 4509 3 ignore the one that matches, and find the zone bogus.
+// dsSHA1Alone is where the DS records that lead to a key of the zone rest on SHA-1, and others, that do not, lead to none:
+// resolvers that follow RFC 4509 3 or RFC 9905 2 ignore the former, and find the zone bogus.
 func dsSHA1Alone(s Survey) (sign, bool) {
-	matches := map[bool]bool{} // by whether it is SHA-1
-	strong := false
-	for _, ds := range s.Zone.DS {
-		weak := ds.DigestType == dns.SHA1
-		strong = strong || !weak
-		if slices.ContainsFunc(s.Zone.Keys.RRs, func(key *dns.DNSKEY) bool { return dnssec.Names(ds, key) }) {
-			matches[weak] = true
-		}
-	}
-	found := signf(s.Zone.Name, "of the DS records of %s only one with SHA-1 matches a key, and none with SHA-256: BIND and others find the zone bogus", dnsname.Bare(s.Zone.Name))
-	return found.fixed("%s", publishDS(s.Zone.DNSKEY)), s.Zone.Trust.Status == dnssec.Secure && s.Zone.Parent != nil && strong && matches[true] && !matches[false]
+	detail := s.Zone.Disputed()
+	found := signf(s.Zone.Name, "of the DS records of %s only those with SHA-1 lead to a key that signs its DNSKEY RRset, and there are others: BIND and others ignore SHA-1 then, and find the zone bogus", dnsname.Bare(s.Zone.Name))
+	return found.fixed("%s; then remove the DS records of keys that the zone does not have", publishDS(s.Zone.DNSKEY)).seen(detail), detail != "" && s.Zone.Parent != nil
+}
+
+// algorithmUnsupported is where a zone is unsigned to whoever does not know the algorithms and digest types of its DS records.
+func algorithmUnsupported(s Survey) (sign, bool) {
+	t := s.Zone.Trust
+	found := signf(s.Zone.Name, "no DS record of %s has an algorithm and a digest type that every validating resolver knows: to those that do not, the zone is unsigned", dnsname.Bare(s.Zone.Name))
+	return found.seen(t.Detail), t.Status == dnssec.Insecure && t.Reason == dnssec.AlgorithmUnknown && !s.Zone.Inherits
 }
 
 // dsSHA1 is where every DS record has SHA-1.

@@ -240,10 +240,11 @@ func (z *Zone) named(id keyroll.ID) Seen {
 			names++
 		}
 	}
-	return sight(names, silent, len(z.view.Report.Parent))
+	return seenBy(names, silent, len(z.view.Report.Parent))
 }
 
-func sight(names, silent, all int) Seen {
+// seenBy is what it means for a DS record that so many of a parent's servers have it, and so many did not answer.
+func seenBy(names, silent, all int) Seen {
 	switch {
 	case all > 0 && names == all:
 		return Everywhere

@@ -225,7 +225,7 @@ func (o *outside) conclude(z *resolve.Zone) {
 				names++
 			}
 		}
-		o.zone.Keys = append(o.zone.Keys, Key{Key: id, Role: k.role(), InDS: sight(names, silent, len(o.zone.Parent)),
+		o.zone.Keys = append(o.zone.Keys, Key{Key: id, Role: k.role(), InDS: seenBy(names, silent, len(o.zone.Parent)),
 			InDNSKEY: k.key != nil, InCDS: k.cds, SignsDNSKEY: k.signsDNSKEY, SignsData: k.signsSOA})
 	}
 	slices.SortFunc(o.zone.Keys, func(a, b Key) int {

@@ -345,9 +345,9 @@ func (p perspective) ask(ctx context.Context, r guard.Requirement, at time.Time,
 	return seen
 }
 
-func (s *Set) views(sights []Observation) (primary quorum.Perspective, remotes []quorum.Perspective) {
+func (s *Set) views(observations []Observation) (primary quorum.Perspective, remotes []quorum.Perspective) {
 	for i, p := range s.all {
-		seen := quorum.Perspective{Name: p.Name, Region: p.Region, Place: p.Place, View: sights[i].View}
+		seen := quorum.Perspective{Name: p.Name, Region: p.Region, Place: p.Place, View: observations[i].View}
 		if i == s.primary {
 			primary = seen
 			continue

@@ -294,9 +294,9 @@ func TestSilence(t *testing.T) {
 	got := s.ask(t, guard.Requirement{Name: "silent.test.", Domain: "ca.example"}, 8*time.Second,
 		"kind: self", agentEntry(s.agent(t), ""), agentEntry(hangs, ""), fmt.Sprintf("kind: udp, address: %q", closed.LocalAddr()), agentEntry(refusing, ""), fmt.Sprintf("kind: dot, address: %q", refusing))
 	want := []quorum.View{quorum.Denies, quorum.Denies, quorum.Unknown, quorum.Unknown, quorum.Unknown, quorum.Unknown}
-	for i, sight := range got.Observations {
-		if sight.View != want[i] || (want[i] == quorum.Unknown) != (sight.Reason == perspective.NoAnswer) {
-			t.Errorf("%s: %v (%s) %s, want %v", sight.Perspective, sight.View, sight.Reason, sight.Detail, want[i])
+	for i, seen := range got.Observations {
+		if seen.View != want[i] || (want[i] == quorum.Unknown) != (seen.Reason == perspective.NoAnswer) {
+			t.Errorf("%s: %v (%s) %s, want %v", seen.Perspective, seen.View, seen.Reason, seen.Detail, want[i])
 		}
 	}
 	if got.Quorum.Outcome != quorum.NotCorroborated {
@@ -446,9 +446,9 @@ func TestCodes(t *testing.T) {
 	got := s.ask(t, guard.Requirement{Name: "ok.test.", Domain: "ca.example"}, 5*time.Second,
 		agentEntry(addr, header+", code: us"), agentEntry(addr, header+", code: eu"), agentEntry(addr, header+", code: ap"), agentEntry(addr, header))
 	want := []quorum.View{quorum.Permits, quorum.Denies, quorum.Unknown, quorum.Unknown}
-	for i, sight := range got.Observations {
-		if sight.View != want[i] {
-			t.Errorf("%s: %v %s, want %v", sight.Perspective, sight.View, sight.Detail, want[i])
+	for i, seen := range got.Observations {
+		if seen.View != want[i] {
+			t.Errorf("%s: %v %s, want %v", seen.Perspective, seen.View, seen.Detail, want[i])
 		}
 	}
 	if n := requests.Load(); n != 1 {
@@ -470,9 +470,9 @@ func TestTokenStaysHome(t *testing.T) {
 	elsewhere := s.serve(t, http.HandlerFunc(thief))
 	redirecting := s.serve(t, http.RedirectHandler("https://"+elsewhere+"/mpic", http.StatusTemporaryRedirect))
 	got := s.ask(t, guard.Requirement{Name: "ok.test.", Domain: "ca.example"}, 5*time.Second, agentEntry(untrusted, ""), agentEntry(redirecting, ""))
-	for _, sight := range got.Observations {
-		if sight.View != quorum.Unknown || sight.Reason != perspective.NoAnswer || strings.Contains(sight.Detail, token) {
-			t.Errorf("%+v", sight)
+	for _, seen := range got.Observations {
+		if seen.View != quorum.Unknown || seen.Reason != perspective.NoAnswer || strings.Contains(seen.Detail, token) {
+			t.Errorf("%+v", seen)
 		}
 	}
 }

@@ -171,10 +171,12 @@ type Change struct {
 	Kind   string   `json:"kind"`
 	Gained []string `json:"gained"`
 	Lost   []string `json:"lost"`
+	Left   []string `json:"left,omitempty"` // what narrower permissions are left of those that are lost
 }
 
 // Diff compares two policies at every name for which one of them has a node. Other names follow the closest one. A
-// permission that is bound to an account or a method counts as one for that account or method.
+// permission that is bound to an account or a method counts as one for that account or method, and a wider one has it: who
+// is bound no more loses nothing.
 func Diff(before, after *policy.Snapshot, at time.Time) []Change {
 	var out []Change
 	for _, name := range slices.Sorted(maps.Keys(names(before, after))) {
@@ -206,12 +208,17 @@ type side struct {
 // changesAt compares who may issue at a name.
 func changesAt(name string, before, after side, at time.Time) (out []Change) {
 	issuers := issuersIn(before.rrset, after.rrset)
-	permitted := func(s side, k kind) []string {
+	permitted := func(s side, k kind) []grant {
 		return grants(judged(s.policy, s.rrset, issuers, k.kind, k.wildcard, at), s.rrset)
 	}
 	for _, k := range kinds {
 		had, has := permitted(before, k), permitted(after, k)
-		change := Change{Name: name, Kind: k.label, Gained: without(has, had), Lost: without(had, has)}
+		change := Change{Name: name, Kind: k.label, Gained: texts(without(has, had)), Lost: texts(without(had, has))}
+		for _, g := range has {
+			if slices.ContainsFunc(without(had, has), g.within) {
+				change.Left = append(change.Left, g.text())
+			}
+		}
 		if len(change.Gained)+len(change.Lost) > 0 {
 			out = append(out, change)
 		}
@@ -242,16 +249,39 @@ func rrsetAt(p *policy.Snapshot, name string) issuance.RRset {
 	return nil
 }
 
+// grant is a permission, with what it is bound to.
+type grant struct {
+	issuer     string // or AnyoneElse
+	parameters []issuance.Parameter
+}
+
+func (g grant) text() string {
+	text := g.issuer
+	for _, p := range g.parameters {
+		text += " " + p.Tag + "=" + p.Value
+	}
+	return text
+}
+
+// within reports whether another grant permits all that this one permits: it is bound to nothing else, and to no less of it.
+func (g grant) within(other grant) bool {
+	return g.issuer == other.issuer && !slices.ContainsFunc(other.parameters, func(p issuance.Parameter) bool {
+		return !slices.ContainsFunc(g.parameters, func(own issuance.Parameter) bool {
+			return own.Tag == p.Tag && !slices.ContainsFunc(own.Entries(), func(entry string) bool { return !slices.Contains(p.Entries(), entry) })
+		})
+	})
+}
+
 // grants returns permissions, with the account and the method that they are bound to.
-func grants(all []judgement, rrset issuance.RRset) []string {
-	var out []string
+func grants(all []judgement, rrset issuance.RRset) []grant {
+	var out []grant
 	for _, one := range all {
 		if one.Outcome != guard.MayIssue {
 			continue
 		}
 		narrow := narrowed(rrset, one)
 		if len(narrow) == 0 {
-			narrow = []string{one.issuer}
+			narrow = []grant{{issuer: one.issuer}}
 		}
 		out = append(out, narrow...)
 	}
@@ -259,8 +289,8 @@ func grants(all []judgement, rrset issuance.RRset) []string {
 }
 
 // narrowed are an issuer's properties that bind an account or a method; nothing where one binds neither.
-func narrowed(rrset issuance.RRset, one judgement) []string {
-	var out []string
+func narrowed(rrset issuance.RRset, one judgement) []grant {
+	var out []grant
 	tag := one.Request.DecidingTag(rrset)
 	for _, p := range rrset {
 		v, err := issuance.ParseIssueValue(p.Value)
@@ -270,15 +300,20 @@ func narrowed(rrset issuance.RRset, one judgement) []string {
 		if len(v.Parameters) == 0 {
 			return nil
 		}
-		text := one.issuer
-		for _, parameter := range v.Parameters {
-			text += " " + parameter.Tag + "=" + parameter.Value
-		}
-		out = append(out, text)
+		out = append(out, grant{one.issuer, v.Parameters})
 	}
 	return out
 }
 
-func without(a, b []string) []string {
-	return slices.DeleteFunc(slices.Clone(append([]string{}, a...)), func(s string) bool { return slices.Contains(b, s) })
+// without are the grants that none of others permits.
+func without(grants, others []grant) []grant {
+	return slices.DeleteFunc(slices.Clone(grants), func(g grant) bool { return slices.ContainsFunc(others, g.within) })
+}
+
+func texts(grants []grant) []string {
+	out := []string{}
+	for _, g := range grants {
+		out = append(out, g.text())
+	}
+	return out
 }

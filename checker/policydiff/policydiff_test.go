@@ -88,13 +88,13 @@ func TestDiff(t *testing.T) {
     names:
       shop: {issue: [digicert, letsencrypt]}
       _x: {issue: [digicert]}
-`, "[{example.org. tls [digicert.com] []} {example.org. wildcard [digicert.com] []}]"},
+`, "[{example.org. tls [digicert.com] [] []} {example.org. wildcard [digicert.com] [] []}]"},
 		{"a name less follows the one above", `zones:
   example.org:
     issue: [letsencrypt]
     names:
       _x: {issue: [digicert]}
-`, "[{shop.example.org. tls [] [digicert.com]} {shop.example.org. wildcard [] [digicert.com]}]"},
+`, "[{shop.example.org. tls [] [digicert.com] []} {shop.example.org. wildcard [] [digicert.com] []}]"},
 		{"no wildcards", `zones:
   example.org:
     issue: [letsencrypt]
@@ -102,28 +102,28 @@ func TestDiff(t *testing.T) {
     names:
       shop: {issue: [digicert, letsencrypt], issuewild: [digicert, letsencrypt]}
       _x: {issue: [digicert], issuewild: [digicert]}
-`, "[{example.org. wildcard [] [letsencrypt.org]}]"},
+`, "[{example.org. wildcard [] [letsencrypt.org] []}]"},
 		{"another account", `zones:
   example.org:
     issue: [{issuer: letsencrypt, accounts: ["https://acme-v02.api.letsencrypt.org/acme/acct/1"]}]
     names:
       shop: {issue: [digicert, letsencrypt]}
       _x: {issue: [digicert]}
-`, "[{example.org. tls [letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1] [letsencrypt.org]} {example.org. wildcard [letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1] [letsencrypt.org]}]"},
+`, "[{example.org. tls [] [letsencrypt.org] [letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1]} {example.org. wildcard [] [letsencrypt.org] [letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1]}]"},
 		{"methods that validate no wildcard", `zones:
   example.org:
     issue: [{issuer: letsencrypt, methods: [http-01]}]
     names:
       shop: {issue: [digicert, letsencrypt]}
       _x: {issue: [digicert]}
-`, "[{example.org. tls [letsencrypt.org validationmethods=http-01] [letsencrypt.org]} {example.org. wildcard [] [letsencrypt.org]}]"},
+`, "[{example.org. tls [] [letsencrypt.org] [letsencrypt.org validationmethods=http-01]} {example.org. wildcard [] [letsencrypt.org] []}]"},
 		{"an invalid method", `zones:
   example.org:
     issue: [{issuer: letsencrypt, methods: [dns01]}]
     names:
       shop: {issue: [digicert, letsencrypt]}
       _x: {issue: [digicert]}
-`, "[{example.org. tls [] [letsencrypt.org]} {example.org. wildcard [] [letsencrypt.org]}]"},
+`, "[{example.org. tls [] [letsencrypt.org] []} {example.org. wildcard [] [letsencrypt.org] []}]"},
 		{"open", `report: ["mailto:a@example.org"]
 zones:
   example.org:
@@ -131,7 +131,7 @@ zones:
     names:
       shop: {issue: [digicert, letsencrypt]}
       _x: {issue: [digicert]}
-`, "[{example.org. tls [any other CA] []} {example.org. wildcard [any other CA] []}]"},
+`, "[{example.org. tls [any other CA] [] []} {example.org. wildcard [any other CA] [] []}]"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -140,5 +140,30 @@ zones:
 				t.Errorf("got %s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// A wider grant is no loss, and a narrower one no gain (RFC 8657).
+func TestDiffOfParameters(t *testing.T) {
+	t.Parallel()
+	const account = `accounts: ["https://acme-v02.api.letsencrypt.org/acme/acct/1"]`
+	const uri = "letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1"
+	with := func(grants string) *policy.Snapshot {
+		return load(t, "zones: {example.org: {issuewild: none, issue: ["+grants+"]}, example.net: {issue: [letsencrypt, digicert]}}\n")
+	}
+	le := func(parameters string) string { return "{issuer: letsencrypt, " + parameters + "}" }
+	for _, tt := range []struct{ name, before, after, want string }{
+		{"an account restriction removed", le(account), "letsencrypt", "[{example.org. tls [letsencrypt.org] [] []}]"},
+		{"a method restriction removed", le("methods: [dns-01]"), "letsencrypt", "[{example.org. tls [letsencrypt.org] [] []}]"},
+		{"a method more", le("methods: [dns-01]"), le("methods: [dns-01, http-01]"), "[{example.org. tls [letsencrypt.org validationmethods=dns-01,http-01] [] []}]"},
+		{"a method less", le("methods: [dns-01, http-01]"), le("methods: [http-01]"), "[{example.org. tls [] [letsencrypt.org validationmethods=dns-01,http-01] [letsencrypt.org validationmethods=http-01]}]"},
+		{"methods in another order", le("methods: [dns-01, http-01]"), le("methods: [http-01, dns-01]"), "[]"},
+		{"an account beside another CA", le(account), le(account) + ", digicert", "[{example.org. tls [digicert.com] [] []}]"},
+		{"an account bound to a method, too", le(account), le(account + ", methods: [dns-01]"), "[{example.org. tls [] [" + uri + "] [" + uri + " validationmethods=dns-01]}]"},
+		{"an account for a method", le("methods: [dns-01]"), le(account), "[{example.org. tls [" + uri + "] [letsencrypt.org validationmethods=dns-01] []}]"},
+	} {
+		if got := fmt.Sprint(Diff(with(tt.before), with(tt.after), today)); got != tt.want {
+			t.Errorf("%s: got %s\nwant %s", tt.name, got, tt.want)
+		}
 	}
 }

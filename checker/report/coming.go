@@ -15,6 +15,8 @@ type End struct {
 	At   time.Time `json:"at"`
 	From time.Time `json:"from"` // when that signature began
 	Over string    `json:"over"` // name and type
+
+	keys bool // of the DNSKEY RRset
 }
 
 // Coming is a day from which something that is fine today may be wrong.
@@ -105,8 +107,7 @@ func (r *Report) ends() []Coming {
 	for _, n := range r.Names {
 		for _, z := range n.Zones {
 			for _, end := range z.Ends {
-				keys := strings.HasSuffix(end.Over, " DNSKEY")
-				key := fmt.Sprint(z.Name, keys)
+				key := fmt.Sprint(z.Name, end.keys)
 				i, known := index[key]
 				if !known {
 					i = len(out)
@@ -114,7 +115,7 @@ func (r *Report) ends() []Coming {
 				}
 				if c := &out[i]; !known || end.At.Before(c.At) {
 					c.At, c.Text = end.At, fmt.Sprintf("Signatures of %s expire, the first one over %s.", zoneName(z.Name), end.Over)
-					if keys {
+					if end.keys {
 						c.Text = fmt.Sprintf("The signature over the DNSKEY RRset of %s expires.", zoneName(z.Name))
 					}
 				}

@@ -21,8 +21,8 @@ var (
 // uncounted is written for a perspective that does not count, in place of what it saw.
 const uncounted = "does not count"
 
-// sighting is what one perspective saw, in words.
-type sighting struct {
+// observation is what one perspective saw, in words.
+type observation struct {
 	who, where string // its name; its region, and whether it is the primary
 	view       quorum.View
 	counts     bool
@@ -31,11 +31,11 @@ type sighting struct {
 
 // corroboration is what the perspectives saw, in words: the quorum, each of them, and what the outcome hangs on.
 // There must be one.
-func (v Verdict) corroboration() (judged string, sights []sighting, notes []string) {
+func (v Verdict) corroboration() (judged string, observations []observation, notes []string) {
 	q := v.Corroboration.Quorum
 	judged = q.Outcome.String() + byWhom(q)
-	for _, sight := range v.Corroboration.Observations {
-		sights = append(sights, sightingOf(sight, q))
+	for _, seen := range v.Corroboration.Observations {
+		observations = append(observations, observed(seen, q))
 	}
 	if len(q.Pivotal) > 0 {
 		notes = append(notes, terminal.Clean("the outcome depends on one perspective: "+strings.Join(q.Pivotal, " or ")))
@@ -46,7 +46,7 @@ func (v Verdict) corroboration() (judged string, sights []sighting, notes []stri
 	for _, later := range v.Corroboration.Later {
 		notes = append(notes, fmt.Sprintf("from %s on: %s%s", later.Rule.From.Format(time.DateOnly), later.Outcome, failed(later)))
 	}
-	return judged, sights, notes
+	return judged, observations, notes
 }
 
 // byWhom is what follows a quorum's outcome.
@@ -58,8 +58,8 @@ func byWhom(q quorum.Result) string {
 	return text + phase(q.Rule) + failed(q)
 }
 
-func sightingOf(s perspective.Observation, q quorum.Result) sighting {
-	out := sighting{who: terminal.Clean(s.Perspective), where: terminal.Clean(string(s.Region)), view: s.View, counts: true}
+func observed(s perspective.Observation, q quorum.Result) observation {
+	out := observation{who: terminal.Clean(s.Perspective), where: terminal.Clean(string(s.Region)), view: s.View, counts: true}
 	if s.Primary {
 		out.where += ", primary"
 	}
@@ -78,8 +78,8 @@ func sightingOf(s perspective.Observation, q quorum.Result) sighting {
 	return out
 }
 
-// cells are the sighting as a line of text.
-func (s sighting) cells() []cell {
+// cells are the observation as a line of text.
+func (s observation) cells() []cell {
 	colour := viewColours[s.view]
 	if !s.counts {
 		colour = dim
@@ -88,7 +88,7 @@ func (s sighting) cells() []cell {
 }
 
 // result is the view in words.
-func (s sighting) result() string {
+func (s observation) result() string {
 	if s.counts {
 		return s.view.String()
 	}
@@ -101,13 +101,13 @@ func (v Verdict) writeCorroboration(out *strings.Builder, s Style) {
 	if v.Corroboration == nil {
 		return
 	}
-	_, sights, notes := v.corroboration()
+	_, observations, notes := v.corroboration()
 	q := v.Corroboration.Quorum
 	out.WriteString(Wrap("        "+s.paint(quorumColours[q.Outcome], q.Outcome.String()), byWhom(q), "          ", s.Columns) + "\n")
 	var rows [][]cell
-	for _, sight := range sights {
-		if sight.view != quorum.Permits || !sight.counts || s.Verbose {
-			rows = append(rows, sight.cells())
+	for _, seen := range observations {
+		if seen.view != quorum.Permits || !seen.counts || s.Verbose {
+			rows = append(rows, seen.cells())
 		}
 	}
 	for _, line := range s.table("            ", rows) {

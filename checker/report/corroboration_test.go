@@ -14,7 +14,7 @@ import (
 func TestWriteCorroboration(t *testing.T) {
 	t.Parallel()
 	place := func(i int) quorum.Coordinates { return quorum.Coordinates{Longitude: 20 * float64(i)} }
-	sights := []perspective.Observation{
+	observations := []perspective.Observation{
 		{Perspective: "here", View: quorum.Permits, Reason: "authorized", Records: []string{`0 issue "ca.example"`}, FoundAt: "example.org."},
 		{Perspective: "ohio", View: quorum.Permits, Reason: "authorized"},
 		{Perspective: "oslo", View: quorum.Denies, Reason: "issuer-not-listed", Records: []string{`0 issue "x.example"`}, FoundAt: "example.org."},
@@ -23,15 +23,15 @@ func TestWriteCorroboration(t *testing.T) {
 		{Perspective: "cairo", View: quorum.Permits, Reason: "authorized"},
 	}
 	var all []quorum.Perspective
-	for i := range sights {
-		s := &sights[i]
+	for i := range observations {
+		s := &observations[i]
 		s.Region, s.Primary = quorum.Regions()[i%5], i == 0
 		all = append(all, quorum.Perspective{Name: s.Perspective, View: s.View, Place: place(i), Region: s.Region})
 	}
 	all[4].Place.Longitude = 61
 	day := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 	v := Verdict{Issuer: "ca.example", Outcome: verdict.Unknown, Reason: "quorum-undetermined", Detail: "may issue from here; why", Fix: "find out why perspectives do not answer", Corroboration: &perspective.Judged{
-		Observations: sights, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(day)), Later: quorum.Later(all[0], all[1:], day),
+		Observations: observations, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(day)), Later: quorum.Later(all[0], all[1:], day),
 	}}
 	r := &Report{Complete: true, Names: []Name{{Name: "www.example.org", Verdicts: []Verdict{v}}}}
 	well := *v.Corroboration
@@ -75,18 +75,18 @@ www.example.org
 // does not corroborate in SARIF.
 func TestCorroborationElsewhere(t *testing.T) {
 	t.Parallel()
-	sights := []perspective.Observation{
+	observations := []perspective.Observation{
 		{Perspective: "here", View: quorum.Permits, Reason: "authorized"},
 		{Perspective: "ohio<b>", View: quorum.Permits, Reason: "authorized"},
 		{Perspective: "oslo", View: quorum.Denies, Reason: "issuer-not-listed", Records: []string{`0 issue "x.example"`}, FoundAt: "example.org."},
 	}
 	var all []quorum.Perspective
-	for i := range sights {
-		s := &sights[i]
+	for i := range observations {
+		s := &observations[i]
 		s.Region, s.Primary = quorum.Regions()[i%5], i == 0
 		all = append(all, quorum.Perspective{Name: s.Perspective, View: s.View, Place: quorum.Coordinates{Longitude: 20 * float64(i)}, Region: s.Region})
 	}
-	judged := &perspective.Judged{Observations: sights, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)))}
+	judged := &perspective.Judged{Observations: observations, Quorum: quorum.Judge(all[0], all[1:], quorum.RuleOf(time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)))}
 	relevant := &Relevant{Owner: "example.org"}
 	r := &Report{Complete: true, Names: []Name{{Name: "www.example.org", Relevant: relevant, Climb: []Step{{Name: "www.example.org"}}, Verdicts: []Verdict{
 		{Issuer: "ca.example", Outcome: verdict.LockedOut, Reason: "not-corroborated", Corroboration: judged},

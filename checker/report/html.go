@@ -249,7 +249,7 @@ func (n Name) rows() []row {
 		}
 		out = append(out, line)
 	}
-	if len(n.Verdicts) == 0 {
+	if len(n.Verdicts) == 0 && (n.Relevant == nil || len(n.Drift) == 0) { // otherwise the drift is what there is to show
 		line := like
 		line.Outcome, line.rank = uncheckedBadge, nobodyRank
 		if n.Relevant != nil {
@@ -257,7 +257,7 @@ func (n Name) rows() []row {
 		}
 		out = append(out, line)
 	}
-	for _, d := range n.Drift {
+	for _, d := range together(n.Drift) {
 		line := like
 		line.Outcome, line.Detail, line.Fix, line.rank = driftBadge, short(d.text()), d.Fix, driftRank
 		out = append(out, line)
@@ -294,16 +294,16 @@ func (n Name) section(id string, rows []row, open bool) section {
 		}
 		out.Zones = append(out.Zones, zone)
 	}
-	for _, d := range n.Drift {
+	for _, d := range together(n.Drift) {
 		out.Drift = append(out.Drift, terminal.Clean(d.text()))
 	}
 	for _, v := range n.Verdicts {
 		if v.Corroboration == nil {
 			continue
 		}
-		judged, sights, notes := v.corroboration()
+		judged, observations, notes := v.corroboration()
 		views := pageViews{Who: short(v.who()), Judged: judged, Notes: notes}
-		for _, s := range sights {
+		for _, s := range observations {
 			badge := viewBadges[s.view]
 			if !s.counts {
 				badge = uncountedBadge

@@ -180,8 +180,13 @@ func TestAnswer(t *testing.T) {
 		"drift and unknown":      "bad No: servers do not return the policy's CAA records for 1 of 2 names, 1 unknown.",
 		"error":                  "doubtful Yes today, but 1 error must be fixed: every CA that was checked may issue for n0.example.",
 		"nothing":                "doubtful Unknown: nothing was checked.",
-		"nobody":                 "plain Nobody may issue for n.example.",
-		"nobody, and errors":     "plain Nobody may issue for n.example.",
+		"nobody":                 "plain No CA may issue for n.example, as the policy says.",
+		"nobody, and errors":     "doubtful No CA may issue for n.example, as the policy says, but 1 error must be fixed.",
+		"nobody for several":     "plain No CA may issue for any of the 2 names, as the policy says.",
+		"any CA":                 "good Yes: any CA may issue for n0.example.",
+		"every CA locked out":    "bad No: no CA may issue for n0.example.",
+		"domain missing":         "bad No: n0.example is in a domain that does not exist.",
+		"domains missing":        "bad No: 2 of 3 names are locked out (1 in a domain that does not exist).",
 	}
 	for name, found := range results() {
 		text, class := Of(found).answer()
@@ -240,7 +245,7 @@ func TestComing(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 12, 20, 0, 0, 0, 0, time.UTC)
 	zone := func(name string, days int, over string) Zone {
-		return Zone{Name: name, Ends: []End{{At: at.AddDate(0, 0, days), Over: over}}}
+		return Zone{Name: name, Ends: []End{{At: at.AddDate(0, 0, days), Over: over, keys: strings.HasSuffix(over, " DNSKEY")}}}
 	}
 	r := &Report{At: at, Names: []Name{
 		{Name: "a.example", Zones: []Zone{zone(".", 10, ". DNSKEY"), zone("example", 5, "a.example CAA")}},

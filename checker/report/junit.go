@@ -95,7 +95,7 @@ func (r *Report) WriteJUnit(w io.Writer) error {
 func (n Name) junit() []junitCase {
 	var out []junitCase
 	for _, v := range n.Verdicts {
-		c := junitCase{Class: terminal.Clean(n.Name), Name: terminal.Clean(v.who()) + " may issue"}
+		c := junitCase{Class: terminal.Clean(n.Name), Name: terminal.Clean(v.asked()) + " may issue"}
 		because := &junitProblem{Type: string(v.Reason), Message: v.Outcome.String() + ": " + terminal.Clean(v.because(n)), Text: strings.TrimSuffix(v.corroborated()+"fix: "+terminal.Clean(v.Fix), "\n")}
 		switch v.Outcome {
 		case verdict.MayIssue:

@@ -4,9 +4,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/coredns-caa/caa/plugin/pkg/catalog"
-
 	"github.com/miekg/dns"
+
+	"github.com/coredns-caa/caa/plugin/pkg/catalog"
 
 	"github.com/coredns-caa/caa/checker/check"
 	"github.com/coredns-caa/caa/checker/climb"
@@ -123,9 +123,7 @@ func steps(way climb.Climb) []Step {
 		if s.Answer.Err != nil {
 			step.Failure = s.Answer.Err.Error()
 		}
-		for _, l := range s.Answer.Chain {
-			step.Aliases = append(step.Aliases, dnsname.Bare(l.Owner)+" "+dns.Type(l.Type).String()+" "+dnsname.Bare(l.Target))
-		}
+		step.Aliases = s.Answer.Aliases()
 		if len(s.RRset) > 0 {
 			step.Properties = properties(s.RRset)
 		}
@@ -156,7 +154,7 @@ func zones(way climb.Climb, ends map[string][]finding.End) []Zone {
 			}
 		}
 		for _, end := range ends[z.Name] {
-			zone.Ends = append(zone.Ends, End{At: end.At, From: end.From, Over: end.Over()})
+			zone.Ends = append(zone.Ends, End{At: end.At, From: end.From, Over: end.Over(), keys: end.Type == dns.TypeDNSKEY})
 		}
 		for _, s := range z.Servers {
 			zone.Servers = append(zone.Servers, describe(s))

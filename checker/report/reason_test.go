@@ -220,6 +220,15 @@ JUnit and SARIF, and as ` + "`fix`" + ` in JSON, followed by the record to write
 	for _, e := range append(verdict.Reasons(), drift) {
 		fmt.Fprintf(&out, "| `%s` | %s | %s | %s |\n", e.Code, e.Text, e.Fix, e.Section)
 	}
+	out.WriteString(`
+What was looked up, and each zone on the way to it, has a security status (RFC 4035 4.3):
+
+| status | what it means |
+|---|---|
+`)
+	for _, m := range statusMeanings {
+		fmt.Fprintf(&out, "| `%v` | %s |\n", m.status, m.text)
+	}
 	const file = "../../docs/reasons.md"
 	if *update {
 		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {

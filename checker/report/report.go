@@ -113,6 +113,8 @@ type Drift struct {
 	Alias  string          `json:"alias,omitempty"` // the target, where the name is an alias for the server
 	Server string          `json:"server"`          // that returns it
 	Fix    string          `json:"fix"`
+
+	several bool // Server is several, for text
 }
 
 // Finding is a finding with the names that it was found for.

@@ -91,8 +91,17 @@ func results() map[string]*check.Result {
 	last := climb.Step{Name: "example.", RRset: issuance.RRset{{Tag: "issue", Value: ";"}}, Answer: resolve.Answer{Owner: "example.", Zone: &resolve.Zone{Name: "example."}}}
 	nobody.Names = []check.Name{{Subject: certname.Name{Domain: "n.example."}, Climb: climb.Climb{Name: "n.example.", Steps: []climb.Step{last}}}}
 	broken.Names, broken.Findings = nobody.Names, wrong.Findings
+	closed := of()
+	closed.Names = append(closed.Names, nobody.Names[0], nobody.Names[0])
+	every := of(verdict.LockedOut)
+	every.Names[0].Requests[0].Verdict.Requirement.Domain = ""
+	anyCA := of(verdict.MayIssue)
+	anyCA.Names[0].Requests[0].Verdict.Requirement.Domain = ""
+	missing, several := of(verdict.LockedOut), of(verdict.LockedOut, verdict.MayIssue, verdict.LockedOut)
+	missing.Names[0].Requests[0].Verdict.Reason, several.Names[2].Requests[0].Verdict.Reason = verdict.DomainMissing, verdict.DomainMissing
 	return map[string]*check.Result{
-		"nobody": nobody, "nobody, and errors": broken,
+		"any CA": anyCA, "every CA locked out": every, "domain missing": missing, "domains missing": several,
+		"nobody for several": closed, "nobody": nobody, "nobody, and errors": broken,
 		"fine": of(verdict.MayIssue, verdict.MayIssue), "locked out": of(verdict.MayIssue, verdict.LockedOut), "at risk": of(verdict.AtRisk),
 		"unknown": of(verdict.Unknown), "unknown and locked out": of(verdict.Unknown, verdict.LockedOut), "interrupted": interrupted,
 		"drift": drift, "drift and unknown": driftToo, "error": wrong, "warning": warned, "nothing": of(),

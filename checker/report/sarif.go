@@ -33,6 +33,8 @@ type (
 		Invocations []sarifInvocation `json:"invocations,omitempty"`
 		Results     []sarifResult     `json:"results"`
 		ColumnKind  string            `json:"columnKind"`
+
+		seen map[string]int // how many results have an identity
 	}
 	sarifTool struct {
 		Driver sarifDriver `json:"driver"`
@@ -98,7 +100,7 @@ const (
 	sarifSchema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 	sarifHome   = "https://github.com/coredns-caa/caa"
 	// sarifPrint names how a result's fingerprint is made, with a version (3.27.17).
-	sarifPrint = "caacheck/v1"
+	sarifPrint = "caacheck/v2"
 )
 
 // sarifLevels are findings' (3.27.10).
@@ -127,7 +129,7 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 				required[n.Name] = v.RequiredBy
 			}
 			if rule, broken := sarifOutcomes[v.Outcome]; broken {
-				run.add(rule, rule.Default.Level, v.sarifMessage(n), sarifPlace(n.Name, n.Name, v.RequiredBy), n.Name, v.who())
+				run.add(rule, rule.Default.Level, v.sarifMessage(n), sarifPlace(n.Name, n.Name, v.RequiredBy), n.Name, v.asked())
 			}
 		}
 		for _, d := range n.Drift {
@@ -144,7 +146,7 @@ func (r *Report) WriteSARIF(w io.Writer) error {
 		if len(f.Names) > 0 {
 			name = f.Names[0]
 		}
-		run.add(rule, sarifLevels[f.Severity], text, sarifPlace(name, f.Subject, required[name]), f.Subject, f.Text)
+		run.add(rule, sarifLevels[f.Severity], text, sarifPlace(name, f.Subject, required[name]), f.Zone, first(f.Subjects, f.Subject))
 	}
 	invocation := sarifInvocation{Successful: r.Complete, EndTime: r.At.UTC().Format(time.RFC3339), ExitCode: r.exit}
 	for _, note := range r.Notes {
@@ -171,9 +173,9 @@ func (v Verdict) perspectives() string {
 	if v.Corroboration == nil {
 		return ""
 	}
-	judged, sights, notes := v.corroboration()
+	judged, observations, notes := v.corroboration()
 	parts := []string{judged}
-	for _, s := range sights {
+	for _, s := range observations {
 		if s.view != quorum.Permits || !s.counts {
 			parts = append(parts, fmt.Sprintf("%s (%s) %s (%s)", s.who, s.where, s.result(), s.why))
 		}
@@ -193,7 +195,7 @@ func WriteLintSARIF(w io.Writer, found guard.Report) error {
 		if fix := r.Advice(); fix != "" {
 			text += ". Fix: " + fix
 		}
-		run.add(rule, "error", terminal.Clean(text), sarifLine(r.Pos), slices.Concat(r.Names, []string{r.Text})...)
+		run.add(rule, "error", terminal.Clean(text), sarifLine(r.Pos), first(r.Names, r.Text))
 	}
 	for _, warning := range found.Warnings {
 		rule := lintRule(warning.Code, "warning")
@@ -226,8 +228,17 @@ func (run *sarifRun) write(w io.Writer) error {
 // sarifWords is a code in words.
 func sarifWords(code string) sarifText { return sarifText{strings.ReplaceAll(code, "-", " ")} }
 
+// first is the first of several in order, or what there is without any: a part of an identity that does not change as their
+// number does.
+func first(of []string, without string) string {
+	if len(of) == 0 {
+		return without
+	}
+	return slices.Min(of)
+}
+
 // add adds a result and, if it is the first of its rule, the rule. identity is what makes it the same
-// result in another run.
+// result in another run; of results with the same identity, the second counts as such, and so on.
 func (run *sarifRun) add(rule sarifRule, level, text string, place sarifLocation, identity ...string) {
 	index := 0
 	for index < len(run.Tool.Driver.Rules) && run.Tool.Driver.Rules[index].ID != rule.ID {
@@ -236,7 +247,14 @@ func (run *sarifRun) add(rule sarifRule, level, text string, place sarifLocation
 	if index == len(run.Tool.Driver.Rules) {
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, rule)
 	}
-	sum := sha256.Sum256([]byte(rule.ID + "\x00" + strings.Join(identity, "\x00")))
+	id := rule.ID + "\x00" + strings.Join(identity, "\x00")
+	if run.seen == nil {
+		run.seen = map[string]int{}
+	}
+	if run.seen[id]++; run.seen[id] > 1 {
+		id += fmt.Sprintf("\x00%d", run.seen[id])
+	}
+	sum := sha256.Sum256([]byte(id))
 	run.Results = append(run.Results, sarifResult{
 		RuleID: rule.ID, RuleIndex: index, Level: level, Message: sarifText{text}, Locations: []sarifLocation{place},
 		Fingerprints: map[string]string{sarifPrint: hex.EncodeToString(sum[:16])},

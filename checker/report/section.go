@@ -2,6 +2,7 @@ package report
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -39,11 +40,38 @@ func firstLink(section string) string {
 // advice is how to fix a finding, and by which document.
 func (f Finding) advice() string { return f.Fix + " (" + f.Section + ")" }
 
+// together is the drifts of a name with those of the same content as one, of several servers.
+func together(drifts []Drift) []Drift {
+	var out []Drift
+	servers := map[int][]string{}
+	for _, d := range drifts {
+		i := slices.IndexFunc(out, func(o Drift) bool {
+			return o.Pos == d.Pos && o.Alias == d.Alias && slices.Equal(o.Seen, d.Seen)
+		})
+		if i < 0 {
+			i = len(out)
+			out = append(out, d)
+		}
+		servers[i] = append(servers[i], d.Server)
+	}
+	for i, by := range servers {
+		if n := len(by); n > 1 {
+			out[i].Server = strings.Join(by[:n-1], ", ") + " and " + by[n-1]
+			out[i].several = true
+		}
+	}
+	return out
+}
+
 // text is what differs.
 func (d Drift) text() string {
 	seen := list(d.Seen)
 	if d.Alias != "" {
 		seen = "a CNAME record to " + d.Alias + ", whose CAA counts"
 	}
-	return "the policy (" + d.Pos.String() + ") has " + list(d.Policy) + "; " + d.Server + " returns " + seen
+	returns := "returns"
+	if d.several {
+		returns = "return"
+	}
+	return "the policy (" + d.Pos.String() + ") has " + list(d.Policy) + "; " + d.Server + " " + returns + " " + seen
 }

@@ -185,7 +185,7 @@ func (n Name) text(s Style) string {
 	if len(n.Verdicts) == 0 {
 		out.WriteString(s.wrap("    ", n.nobody()))
 	}
-	for _, d := range n.Drift {
+	for _, d := range together(n.Drift) {
 		out.WriteString(s.table("    ", [][]cell{{{drift.Code, red}, {terminal.Clean(d.text()), ""}}})[0] + "\n")
 		out.WriteString(s.wrap("        fix: ", d.Fix))
 	}
@@ -195,8 +195,16 @@ func (n Name) text(s Style) string {
 	return out.String()
 }
 
-// who is the issuer, with what narrows the request.
+// who is the issuer, with what narrows the request, as the subject of the outcome.
 func (v Verdict) who() string {
+	if v.everyCA() {
+		return "every" + strings.TrimPrefix(v.asked(), "any")
+	}
+	return v.asked()
+}
+
+// asked is the issuer, with what narrows the request, whatever the outcome.
+func (v Verdict) asked() string {
 	who := v.Issuer
 	if v.Issuer == "" {
 		who = "any CA"
@@ -237,6 +245,9 @@ func (n Name) nobody() string {
 	if n.Relevant == nil {
 		return "not checked: its CAA records could not be determined"
 	}
+	if len(n.Drift) > 0 { // what the policy permits is what was checked
+		return "the policy permits no CA, and DNS has " + list(n.Relevant.Properties) + " at " + n.Relevant.Owner + ", " + n.Relevant.Security.Status.String()
+	}
 	return "nobody may issue: " + list(n.Relevant.Properties) + " at " + n.Relevant.Owner + ", " + n.Relevant.Security.Status.String()
 }
 
@@ -270,7 +281,7 @@ func (n Name) writeTree(out *strings.Builder, s Style) {
 			lines = append(lines, indent+"     error: "+words)
 		}
 	}
-	lines = append(lines, "chain of trust")
+	lines = append(lines, "chain of trust"+n.legend())
 	for _, z := range n.Zones {
 		indent := strings.Repeat("   ", len(n.path(z))-1)
 		line := indent + "└─ " + z.Name + "  " + z.Security.Status.String()
@@ -287,6 +298,27 @@ func (n Name) writeTree(out *strings.Builder, s Style) {
 		indent := "    " + line[:len(line)-len(text)]
 		out.WriteString(s.paint(dim, Wrap(indent, terminal.Clean(text), indent+"     ", s.Columns)) + "\n")
 	}
+}
+
+// legend says what the statuses of the name's answers and zones mean, other than secure; "" where they are all that.
+func (n Name) legend() string {
+	found := map[dnssec.Status]bool{}
+	for _, step := range n.Climb {
+		found[step.Security.Status] = step.Failure == "" || found[step.Security.Status]
+	}
+	for _, z := range n.Zones {
+		found[z.Security.Status] = true
+	}
+	var parts []string
+	for _, m := range statusMeanings {
+		if found[m.status] && m.status != dnssec.Secure {
+			parts = append(parts, m.status.String()+": "+m.text)
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, "; ") + ")"
 }
 
 func (step Step) what() string {
@@ -333,7 +365,7 @@ func (f Finding) write(out *strings.Builder, s Style, names int) {
 	if n := len(f.Evidence) - len(shown); n > 0 {
 		out.WriteString("    " + s.paint(dim, fmt.Sprintf("- and %d more (-v)", n)) + "\n")
 	}
-	if names > 1 && !(len(f.Names) == 1 && f.Names[0] == f.Subject) {
+	if names > 1 && !slices.Equal(f.Names, f.Subjects) && !(len(f.Names) == 1 && f.Names[0] == f.Subject) { // it has not named them
 		out.WriteString(s.wrap("    for ", others(f.Names)))
 	}
 	out.WriteString(s.wrap("    fix: ", f.advice()) + "\n")

@@ -25,6 +25,11 @@ type Link struct {
 	denials []dnssec.RRset // that came along signed
 }
 
+// String is the record that makes the alias, for people.
+func (l Link) String() string {
+	return dnsname.Bare(l.Owner) + " " + dns.Type(l.Type).String() + " " + dnsname.Bare(l.Target)
+}
+
 // Answer is the result of a lookup.
 type Answer struct {
 	Name  string
@@ -42,6 +47,26 @@ type Answer struct {
 	Err        *LookupError
 
 	denials []dnssec.RRset // that came signed with the answer at the end
+}
+
+// Endless says how the chain of aliases does not end, "" where it does or nothing is known of that.
+func (a Answer) Endless() string {
+	switch {
+	case a.Err == nil || a.Err.Failure != AliasLoop:
+		return ""
+	case slices.ContainsFunc(a.Chain, func(l Link) bool { return l.From == a.Owner }):
+		return "the CNAME chain loops"
+	}
+	return "the CNAME chain is longer than resolvers follow"
+}
+
+// Aliases are the records of the chain, for people.
+func (a Answer) Aliases() []string {
+	var out []string
+	for _, l := range a.Chain {
+		out = append(out, l.String())
+	}
+	return out
 }
 
 // WithoutMessages is the answer with what was read of the messages that it was found in, and without them.

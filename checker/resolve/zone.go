@@ -346,33 +346,3 @@ func addressesIn(set dnssec.RRset) []netip.Addr {
 	}
 	return addrs
 }
-
-// Weakness is why some validating resolvers treat a secure zone as unsigned (RFC 9905 2).
-type Weakness uint8
-
-// The weaknesses.
-const (
-	Strong        Weakness = iota
-	WeakAlgorithm          // every DS record is of RSASHA1 or NSEC3RSASHA1
-	WeakDigest             // every other DS record has a SHA-1 digest
-)
-
-// Weak returns why some validating resolvers treat the zone as unsigned, though it is secure to others.
-func (z *Zone) Weak() Weakness {
-	if z == nil || z.Trust.Status != dnssec.Secure && z.Trust.Status != dnssec.Bogus || z.Inherits {
-		return Strong
-	}
-	out := Strong
-	for _, ds := range z.DS {
-		switch {
-		case !dnssec.Supported(ds.Algorithm) || !slices.Contains([]uint8{dns.SHA1, dns.SHA256, dns.SHA384}, ds.DigestType): // counts for nobody
-		case ds.Algorithm == dns.RSASHA1 || ds.Algorithm == dns.RSASHA1NSEC3SHA1:
-			out = max(out, WeakAlgorithm)
-		case ds.DigestType == dns.SHA1:
-			out = WeakDigest
-		default:
-			return Strong
-		}
-	}
-	return out
-}

@@ -59,9 +59,11 @@ const (
 	BogusUnchecked   issuance.Reason = "dnssec-bogus-unchecked" // the same, before validation was compulsory
 	FailedSigned     issuance.Reason = "lookup-failed-signed"   // the lookup fails, and the zone is not proven to be unsigned
 	FailedUnsigned   issuance.Reason = "lookup-failed-unsigned" // the lookup fails, and the zone is unsigned: a CA may take that as permission
-	ValidatorsDiffer issuance.Reason = "validators-differ"      // resolvers that validate the zone fail, and others treat it as unsigned
+	ValidatorsDiffer issuance.Reason = "validators-differ"      // some validating resolvers fail, and others do not, by the algorithms and digests that they accept
 	WithoutSOA       issuance.Reason = "denial-without-soa"     // some resolvers discard a negative answer of the climb
 	Misread          issuance.Reason = "wildcard-alias-misread" // some resolvers take a wildcard's proof as the denial at its alias's target
+	AliasLoop        issuance.Reason = "alias-loop"             // the aliases of the name do not end
+	DomainMissing    issuance.Reason = "domain-missing"         // the registry denies the domain: CAA permits, and no CA can validate control
 	Incomplete       issuance.Reason = "lookup-incomplete"      // the lookup did not reach the name's servers
 	AnchorFails      issuance.Reason = "trust-anchor-fails"     // not even the trust anchor's zone validates from here
 	Offline          issuance.Reason = "offline"                // no server replies, not even the root's
@@ -92,7 +94,7 @@ func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
 		v.Reason, v.Detail = AnchorFails, fault+"; check the anchor, this machine's clock, and the network"
 		return v
 	case last.Answer.Err != nil:
-		return v.failed(last.Answer.Err, at)
+		return v.failed(last.Answer.Err, at).endless(last.Answer)
 	case last.Answer.Result.Status == dnssec.Bogus:
 		v.Outcome, v.Reason, v.Detail = LockedOut, Bogus, last.Answer.Result.Detail
 		if at.Before(ValidationFrom) {
@@ -101,19 +103,24 @@ func Decide(c climb.Climb, r guard.Requirement, at time.Time) Verdict {
 		return v.weakened(last.Answer.Zone)
 	}
 	v = v.decided(last.RRset, at).doubted(c)
-	if domain := c.MissingDomain(); v.Reason == issuance.NoRRset && domain != "" {
+	if domain := c.MissingDomain(); v.Outcome != LockedOut && domain != "" {
+		v.Outcome, v.Reason, v.Property, v.Denies = LockedOut, DomainMissing, nil, nil
 		v.Detail = fmt.Sprintf("the domain %s does not exist, so that no CA can validate control of a name in it", dnsname.Bare(domain))
 	}
 	return v
 }
 
 // weakened puts a lock-out at risk that rests on validation of a zone which some resolvers treat as unsigned, because of
-// SHA-1 (RFC 9905): their CAs do not see what fails.
+// SHA-1 (RFC 9905), or may find secure by an algorithm that is not known here: their CAs do not see what fails.
 func (v Verdict) weakened(zone *resolve.Zone) Verdict {
 	for z := zone; z != nil && v.Outcome == LockedOut; z = z.Parent {
-		if z.Weak() != resolve.Strong {
+		switch ds := z.OfUnknownAlgorithm(); {
+		case z.Weak() != resolve.Strong:
 			v.Outcome, v.Reason = AtRisk, ValidatorsDiffer
 			v.Detail = fmt.Sprintf("CAs' resolvers may differ: those that do not accept SHA-1 treat %s as unsigned (RFC 9905), and the others fail: %s", dnsname.Bare(z.Name), v.Detail)
+		case z.Trust.Status == dnssec.Bogus && ds != nil:
+			v.Outcome, v.Reason = AtRisk, ValidatorsDiffer
+			v.Detail = fmt.Sprintf("CAs' resolvers may differ: %s has a DS record of algorithm %d and digest type %d, by which those that know both may validate it, and the others fail: %s", dnsname.Bare(z.Name), ds.Algorithm, ds.DigestType, v.Detail)
 		}
 	}
 	return v
@@ -138,12 +145,19 @@ var doubts = []struct {
 		}
 		return fmt.Sprintf("a wildcard alias of %s leads to %s in the unsigned zone %s, which has no CAA there: unbound, Let's Encrypt's resolver, answers SERVFAIL", z.Name, s.GovernedBy(), s.Answer.Zone.Name)
 	}},
+	{ValidatorsDiffer, func(s climb.Step) string { return s.Answer.Disputed() }},
 }
 
 // doubted puts a permission at risk that rests on a step to which some resolvers answer SERVFAIL.
 func (v Verdict) doubted(c climb.Climb) Verdict {
 	if v.Outcome != MayIssue {
 		return v
+	}
+	for _, z := range c.Zones() {
+		if detail := z.Disputed(); detail != "" {
+			v.Outcome, v.Reason, v.Detail = AtRisk, ValidatorsDiffer, detail
+			return v
+		}
 	}
 	for _, step := range c.Steps {
 		for _, doubt := range doubts {
@@ -169,12 +183,35 @@ func (v Verdict) failed(err *resolve.LookupError, at time.Time) Verdict {
 		v.Outcome, v.Reason = Unknown, Incomplete
 	case err.Trust().Status == dnssec.Insecure:
 		v.Outcome, v.Reason = AtRisk, FailedUnsigned
-		v.Detail += "; a CA may take that as permission (BR 4.2.2.1), and Let's Encrypt does not"
+		v.Detail += asPermission
 	default:
 		v.Outcome, v.Reason = LockedOut, FailedSigned
 		return v.weakened(err.Zone)
 	}
 	return v
+}
+
+// asPermission is what may become of a lookup that fails in a zone that is unsigned, or unsigned to some.
+const asPermission = "; a CA may take that as permission (BR 4.2.2.1), and Let's Encrypt does not"
+
+// endless names the aliases where it is they that fail, and not the servers.
+func (v Verdict) endless(a resolve.Answer) Verdict {
+	if cause := a.Endless(); cause != "" && v.Outcome != Unknown {
+		v.Reason, v.Detail = AliasLoop, cause+": "+shortened(a.Aliases())
+		if v.Outcome == AtRisk {
+			v.Detail += asPermission
+		}
+	}
+	return v
+}
+
+// shortened is a list of aliases, without those in the middle of a long one.
+func shortened(aliases []string) string {
+	const most = 6
+	if n := len(aliases); n > most {
+		aliases = slices.Concat(aliases[:most-1], []string{fmt.Sprintf("and so on for %d aliases", n-most)}, aliases[n-1:])
+	}
+	return strings.Join(aliases, ", ")
 }
 
 // outcomes are what the judgement of an RRset is to a name.

@@ -54,14 +54,23 @@ func TestVerdicts(t *testing.T) {
 	}
 	old := func(sig *dns.RRSIG) { sig.Inception, sig.Expiration = sig.Inception-7200, sig.Inception }
 	l := lab.New(t, map[string]lab.Hook{"ns.fail.test.": fail, "ns.nosoa.test.": withoutSOA, "ns.silent.test.": silent, "a.broken.": fail},
-		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}, Text: `
+twodigests DS 1 15 2 0000000000000000000000000000000000000000000000000000000000000000
+twoalgorithms DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000
+standby DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000
+unknown DS 1 16 2 0000000000000000000000000000000000000000000000000000000000000000
+`},
+		lab.Zone{Name: "twodigests.test.", Servers: []string{"ns.ok.test."}, Digest: dns.SHA1, Text: `@ CAA 0 issue "ca.example"`},
+		lab.Zone{Name: "twoalgorithms.test.", Servers: []string{"ns.ok.test."}, Algorithm: dns.RSASHA1, Text: `@ CAA 0 issue "ca.example"`},
+		lab.Zone{Name: "standby.test.", Servers: []string{"ns.ok.test."}, Text: `@ CAA 0 issue "ca.example"`},
+		lab.Zone{Name: "unknown.test.", Servers: []string{"ns.ok.test."}, Text: `@ CAA 0 issue "ca.example"`, DS: func(ds *dns.DS) { ds.KeyTag++ }},
 		lab.Zone{Name: "broken.", Servers: []string{"a.broken."}},
 		lab.Zone{Name: "shielded.broken.", Servers: []string{"ns.shielded.broken."}, Text: `@ CAA 0 issue "ca.example"`},
 		lab.Zone{Name: "open.broken.", Servers: []string{"ns.open.broken."}},
 		lab.Zone{Name: "fail.test.", Servers: []string{"ns.fail.test."}},
 		lab.Zone{Name: "unsigned.test.", Servers: []string{"ns.fail.test."}, Unsigned: true},
 		lab.Zone{Name: "silent.test.", Servers: []string{"ns.silent.test."}},
-		lab.Zone{Name: "nosoa.test.", Servers: []string{"ns.nosoa.test."}, Unsigned: true, Text: "@ CAA 0 issue \"ca.example\"\nwww A 192.0.2.1\nown CAA 0 issue \"ca.example\"\n"},
+		lab.Zone{Name: "nosoa.test.", Servers: []string{"ns.nosoa.test."}, Unsigned: true, Text: "@ CAA 0 issue \"ca.example\"\nwww A 192.0.2.1\nown CAA 0 issue \"ca.example\"\nloop CNAME loop\n"},
 		lab.Zone{Name: "expired.test.", Servers: []string{"ns.ok.test."}, Sign: old},
 		lab.Zone{Name: "sha1.test.", Servers: []string{"ns.ok.test."}, Algorithm: dns.RSASHA1, Sign: old},
 		lab.Zone{Name: "digest.test.", Servers: []string{"ns.fail.test."}, Digest: dns.SHA1},
@@ -78,6 +87,8 @@ tbs     CAA 128 tbs "x"
 one     CAA 1 tbs "x"
 alias   CNAME x.provider.test.
 old     CAA 0 issue "digicert.com"
+loop    CNAME loop2
+loop2   CNAME loop
 `},
 		lab.Zone{Name: "provider.test.", Servers: []string{"ns.ok.test."}, Text: `x CAA 0 issue "provider.example"`},
 	)
@@ -114,6 +125,13 @@ old     CAA 0 issue "digicert.com"
 		{"expired signatures with SHA-1, which some resolvers do not look at (RFC 9905 2)", guard.Requirement{Name: "sha1.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
 		{"SERVFAIL, signed, and DS with SHA-1 alone", guard.Requirement{Name: "x.digest.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
 		{"signed with SHA-1", guard.Requirement{Name: "sound.test.", Domain: "ca.example"}, today, verdict.MayIssue, issuance.Authorized},
+		{"aliases that loop (RFC 1034 3.6.2)", guard.Requirement{Name: "loop.ok.test.", Domain: "ca.example"}, today, verdict.LockedOut, verdict.AliasLoop},
+		{"aliases that loop, in an unsigned zone", guard.Requirement{Name: "loop.nosoa.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.AliasLoop},
+		{"a DS with SHA-1 that fits, and one with SHA-256 that does not (RFC 4509 3)", guard.Requirement{Name: "twodigests.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
+		{"the same, and the CA is not named", guard.Requirement{Name: "twodigests.test.", Domain: "other.example"}, today, verdict.LockedOut, issuance.IssuerNotListed},
+		{"a DS of RSASHA1 that fits, and one of another algorithm that does not (RFC 9905 2)", guard.Requirement{Name: "twoalgorithms.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
+		{"a DS of a standby key", guard.Requirement{Name: "standby.test.", Domain: "ca.example"}, today, verdict.MayIssue, issuance.Authorized},
+		{"a DS that fits no key, and one of an algorithm that is not known here", guard.Requirement{Name: "unknown.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.ValidatorsDiffer},
 		{"a denial without SOA on the way up (RFC 2308 3)", guard.Requirement{Name: "www.nosoa.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.WithoutSOA},
 		{"NXDOMAIN without SOA on the way up", guard.Requirement{Name: "x.nosoa.test.", Domain: "ca.example"}, today, verdict.AtRisk, verdict.WithoutSOA},
 		{"a denial without SOA, and nobody may", guard.Requirement{Name: "www.nosoa.test.", Domain: "other.example"}, today, verdict.LockedOut, issuance.IssuerNotListed},
@@ -131,19 +149,32 @@ old     CAA 0 issue "digicert.com"
 	}
 }
 
-// The verdict of a name in a domain that does not exist says so.
+// No CA can issue for a name in a domain that its registry denies (BR 3.2.2.4), whatever CAA is above. Names in a domain that
+// exists, under a suffix that is no registry's, and in a private root's
+// top-level domain, may come to exist while a CA validates control.
 func TestMissingDomain(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, nil,
 		lab.Zone{Name: "test.", Servers: []string{"a.nic.test."}},
-		lab.Zone{Name: "there.test.", Servers: []string{"ns.there.test."}},
+		lab.Zone{Name: "et.", Servers: []string{"a.nic.test."}, Text: `@ CAA 0 issue "ca.example"`},
+		lab.Zone{Name: "org.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "there.org.", Servers: []string{"ns.there.org."}},
+		lab.Zone{Name: "io.", Servers: []string{"a.nic.test."}},
+		lab.Zone{Name: "github.io.", Servers: []string{"a.nic.test."}},
 	)
 	r := resolver(t, l)
-	for name, missing := range map[string]bool{"nowhere.test.": true, "www.nowhere.test.": true, "none.there.test.": false, "test.": false} {
-		got := decide(t, r, guard.Requirement{Name: name}, today)
-		if got.Outcome != verdict.MayIssue || strings.Contains(got.Detail, "the domain nowhere.test does not exist") != missing {
+	for name, missing := range map[string]bool{"nowhere.org.": true, "www.nowhere.org.": true, "nowhere.et.": true, "com.et.": false, "nowhere.com.et.": true, "none.there.org.": false, "org.": false, "test.": false, "nowhere.test.": false, "www.nowhere.tset.": true, "nobody.github.io.": false, "nobody.io.": true} {
+		got := decide(t, r, guard.Requirement{Name: name, Domain: "ca.example"}, today)
+		want := verdict.MayIssue
+		if missing {
+			want = verdict.LockedOut
+		}
+		if got.Outcome != want || (got.Reason == verdict.DomainMissing) != missing || strings.Contains(got.Detail, " does not exist, so that no CA") != missing {
 			t.Errorf("%s: %v (%s): %q", name, got.Outcome, got.Reason, got.Detail)
 		}
+	}
+	if got := decide(t, r, guard.Requirement{Name: "nowhere.com.et.", Domain: "other.example"}, today); got.Reason != issuance.IssuerNotListed {
+		t.Errorf("another CA: %v (%s)", got.Outcome, got.Reason)
 	}
 }
 

@@ -184,7 +184,10 @@ func (c Condition) line(s Status) string {
 		return fmt.Sprintf("%s: %s (%s)", c.Subject, s.Outcome, c.Code)
 	}
 	issuer := c.Issuer
-	if issuer == "" {
+	switch {
+	case issuer == "" && s.Outcome == verdict.LockedOut.String():
+		issuer = "every CA"
+	case issuer == "":
 		issuer = "any CA"
 	}
 	if s.Reason == "" {

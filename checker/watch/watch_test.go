@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,35 @@ import (
 	"github.com/coredns-caa/caa/plugin/pkg/regularfile/regularfiletest"
 	"github.com/coredns-caa/caa/test/world"
 )
+
+// The example of a webhook's message in docs/watch.md is what is sent.
+func TestWebhookInDocument(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/watch.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "**Webhook.**")
+	begin, end := strings.Index(after, "    {"), strings.Index(after, "}]}\n")
+	if begin < 0 || end < begin {
+		t.Fatal("docs/watch.md has no example")
+	}
+	var sent json.RawMessage
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _ = json.NewDecoder(r.Body).Decode(&sent) }))
+	defer server.Close()
+	at := time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
+	news := News{At: at, Changes: []Change{{
+		Condition: Condition{Kind: "verdict", Subject: "www.example.org", Issuer: "letsencrypt.org", Type: "tls"},
+		Was:       Status{Outcome: "may issue", Reason: "authorized"}, Now: Status{Outcome: "locked out", Reason: "issuer-not-listed"}, Since: at,
+	}}}
+	if err := (Webhook{URL: server.URL, Client: server.Client()}).Notify(t.Context(), news); err != nil {
+		t.Fatal(err)
+	}
+	var got, want any
+	if err := errors.Join(json.Unmarshal(sent, &got), json.Unmarshal([]byte(after[begin:end+3]), &want)); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v: sent %s, and the document has %s", err, sent, after[begin:end+3])
+	}
+}
 
 // saw is a result: `name issuer outcome`, `!subject code` for an error, and `interrupted`.
 func saw(text string) *check.Result {

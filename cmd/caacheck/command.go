@@ -90,6 +90,20 @@ func find(args []string) (c command, rest []string, ok bool) {
 	return command{}, args, false
 }
 
+// commandFirst returns a command line with the command moved to its beginning from where it is: at a word that is no name. It
+// returns "" if that is no command.
+func commandFirst(args []string, word string) string {
+	i := slices.Index(args, word)
+	if i < 0 {
+		return ""
+	}
+	c, rest, ok := find(args[i:])
+	if !ok {
+		return ""
+	}
+	return strings.Join(slices.Concat([]string{"caacheck", c.name}, rest, args[:i]), " ")
+}
+
 // wordsAfter returns the words that may follow others, such as "keys ", in a command line.
 func wordsAfter(before string) (out []string) {
 	for _, c := range commands() {

@@ -30,7 +30,11 @@ func main() {
 func run(ctx context.Context, args []string, std stdio) int {
 	code, err := dispatch(ctx, args, std)
 	if wrong, ok := errors.AsType[wrongWord](err); ok {
-		err = meant(wrong.err, wrong.word, "caacheck", wordsAfter(""))
+		if moved := commandFirst(args, wrong.word); moved != "" {
+			err = fmt.Errorf("the command comes first: %s", moved)
+		} else {
+			err = meant(wrong.err, wrong.word, "caacheck", wordsAfter(""))
+		}
 	}
 	switch {
 	case errors.Is(err, syscall.EPIPE):

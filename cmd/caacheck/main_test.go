@@ -102,6 +102,9 @@ func start(t *testing.T) (dir string, flags []string) {
 	write("refused.yaml", strings.Replace(goodPolicy, "    names:\n", "    names:\n      www: {issue: [digicert]}\n", 1))
 	write("mistaken.yaml", strings.Replace(goodPolicy, "issuewild: none", "issuewlid: none", 1))
 	write("requires-nothing.yaml", "version: 1\nissuers: {letsencrypt: {domain: letsencrypt.org}}\nzones: {example.test: {issue: [letsencrypt]}}\n")
+	write("account.yaml", strings.Replace(goodPolicy, "issue: [letsencrypt]\n", "issue: [{issuer: letsencrypt, accounts: [\"https://acme-v02.api.letsencrypt.org/acme/acct/1\"]}]\n", 1))
+	write("closed.yaml", "version: 1\nzones: {example.test: {issue: none, names: {c: {issue: none}}}}\n")
+	write("none.yaml", "version: 1\nzones: {none.example.test: {issue: none}}\n")
 	write("names", "www.example.test # ours\nshop.example.test\n")
 	write("bad-names", "www.example.test\nhttps://x.test/\n")
 	write("empty", "# nothing\n")
@@ -144,12 +147,19 @@ func TestCaacheck(t *testing.T) {
 	}{
 		{args: "www.example.test", code: 0, out: []string{"letsencrypt.org  may issue  0 issue \"letsencrypt.org\" at example.test, secure", "Yes: every CA that was checked may issue for www.example.test."}},
 		{args: "www.example.test --issuer letsencrypt.org --issuer digicert.com", code: 1, out: []string{"digicert.com     locked out  issuer-not-listed", "No: www.example.test is locked out.", `fix: if the CA is to issue, add a record that names it, at every server: issue, or for a wildcard name with issuewild records, issuewild: example.test CAA 0 issue "digicert.com"`}},
-		{args: "*.www.example.test", code: 0, out: []string{"nobody may issue"}},
+		{args: "*.www.example.test", code: 1, out: []string{"No: no CA may issue for *.www.example.test.", "every CA  locked out  nobody-authorized: 0 issuewild \";\" at example.test"}},
+		{args: "none.example.test", code: 1, out: []string{"No: no CA may issue for none.example.test.", "every CA  locked out  nobody-authorized"}},
+		{args: "www.nowhere.tset", code: 1, out: []string{"No: www.nowhere.tset is in a domain that does not exist.", "every CA  locked out  domain-missing: the domain tset does not exist"}},
+		{args: "www.nowhere.tset none.example.test www.example.test", code: 1, out: []string{"No: 2 of 3 names are locked out (1 in a domain that does not exist)."}},
+		{args: "--policy $D/closed.yaml", code: 1, out: []string{"No: servers do not return the policy's CAA records for any of the 2 names.", "the policy permits no CA, and DNS has 0 issue \"letsencrypt.org\", 0 issuewild \";\" at example.test", "has 0 issue \";\"; ns1.example.test (", ") and ns2.example.test ("}},
+		{args: "www.example.test -v stale.test", code: 1, out: []string{"chain of trust (insecure: proven to be unsigned)\n"}},
+		{args: "a.provider.test b.provider.test", code: 0, out: []string{"no CAA at or above a.provider.test and b.provider.test: every CA may issue\n    fix: "}},
+		{args: "--policy $D/none.yaml", code: 0, out: []string{"No CA may issue for none.example.test, as the policy says."}},
 		{args: "none.example.test --issuer digicert.com", code: 1, out: []string{"locked out  nobody-authorized"}},
-		{args: "open.example.test", code: 0, out: []string{"any CA  may issue", "warning  open.example.test  issue-missing"}},
+		{args: "open.example.test", code: 0, out: []string{"Yes: any CA may issue for open.example.test.", "any CA  may issue", "warning  open.example.test  issue-missing"}},
 		{args: "shop.example.test", code: 1, out: []string{"digicert.com     may issue", "letsencrypt.org  at risk    issuer-name-not-exact", "readings-differ"}},
 		{args: "store.example.test", code: 0, out: []string{"x.provider.test, secure", "governed-by-alias", "the CAA of x.provider.test, in another zone, decides"}},
-		{args: "down.test", code: 1, out: []string{"any CA  locked out  lookup-failed-signed", "server-fails"}},
+		{args: "down.test", code: 1, out: []string{"every CA  locked out  lookup-failed-signed", "server-fails"}},
 		{args: "-v refuses.test", code: 1, out: []string{`servfail, at the servers of refuses.test. (EDE 14 Not Ready: "loading \x1b[2J")`, "error: ns1.refuses.test (", `over UDP: servfail, EDE 14 Not Ready: "loading \x1b[2J"`, "fix: have the zone's servers answer"}},
 		{args: "stale.test", code: 1, out: []string{"servers-disagree", "servers-differ"}},
 		{args: "provider.test", code: 0, out: []string{"any CA  may issue  no CAA at the name or above it", "caa-missing"}},
@@ -180,10 +190,12 @@ func TestCaacheck(t *testing.T) {
 		{args: "lint $D/refused.yaml", code: 1, out: []string{"www.example.test: letsencrypt cannot issue", "refused"}},
 		{args: "lint $D/mistaken.yaml", code: 1, out: []string{"issuewlid", "mistaken.yaml:6:5"}},
 		{args: "lint --json $D/refused.yaml", code: 1, out: []string{`"code": "issuer-not-listed"`}},
-		{args: "explain $D/policy.yaml a.shop.example.test", code: 0, out: []string{"governed by shop.example.test", "digicert.com"}},
+		{args: "explain $D/policy.yaml a.shop.example.test", code: 0, out: []string{"governed by shop.example.test", "    tls       digicert.com\n", "    smime     any CA\n"}},
 		{args: "explain $D/policy.yaml www.example.test", code: 0, out: []string{"required\n", "www.example.test for letsencrypt"}},
 		{args: "diff $D/policy.yaml $D/policy.yaml", code: 0, out: []string{"Nobody gains or loses permission."}},
 		{args: "diff $D/policy.yaml $D/other.yaml", code: 0, out: []string{"Nobody loses permission. Permission is gained at 1 name:\n", "+ example.test  tls  digicert.com"}},
+		{args: "diff $D/account.yaml $D/policy.yaml", code: 0, out: []string{"Nobody loses permission. Permission is gained at 1 name:\n+ example.test  tls  letsencrypt.org\n"}},
+		{args: "diff $D/policy.yaml $D/account.yaml", code: 1, out: []string{"Permission is lost at 1 name, and gained at none:\n- example.test  tls  letsencrypt.org\n  example.test  tls  letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1 is left\n"}},
 		{args: "diff $D/other.yaml $D/policy.yaml", code: 1, out: []string{"Permission is lost at 1 name, and gained at none:\n", "- example.test  tls  digicert.com"}},
 		{args: "--help", code: 0, out: []string{"caacheck NAME...", "Exit status"}},
 		{args: "lint --help", code: 0, out: []string{"caacheck lint FILE", "--sarif FILE", "2  the command line or a file is wrong"}},
@@ -199,6 +211,9 @@ func TestCaacheck(t *testing.T) {
 		{args: "--version", code: 0, out: []string{"caacheck ", "go1."}},
 
 		{args: "", code: 2, err: "no names"},
+		{args: "-v keys $D zone.test", code: 2, err: "the command comes first: caacheck keys "},
+		{args: "--json keys roll x zone.test", code: 2, err: "the command comes first: caacheck keys roll x zone.test "},
+		{args: "-v check www.example.test", code: 2, err: "the command comes first: caacheck check www.example.test "},
 		{args: "check", code: 2, err: "no names"},
 		{args: "test", code: 2, err: "write a top-level domain with a final dot, test."},
 		{args: "lnit $D/policy.yaml", code: 2, err: "did you mean caacheck lint?"},

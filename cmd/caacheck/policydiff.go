@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,7 +67,10 @@ func writeExplanation(w io.Writer, e policydiff.Explanation) error {
 	}
 	for _, permission := range e.Permissions {
 		who := "nobody"
-		if len(permission.Issuers) > 0 {
+		switch {
+		case slices.Contains(permission.Issuers, policydiff.AnyoneElse): // nothing restricts it, whoever is named
+			who = "any CA"
+		case len(permission.Issuers) > 0:
 			who = strings.Join(permission.Issuers, ", ")
 		}
 		for i, risk := range permission.AtRisk {
@@ -178,6 +182,9 @@ func writeDiff(w io.Writer, changes []policydiff.Change) error {
 		for _, who := range c.Gained {
 			gains[name] = true
 			writeLine(&gained, "+ %s  %s  %s", name, c.Kind, who)
+		}
+		for _, who := range c.Left {
+			writeLine(&lost, "  %s  %s  %s is left", name, c.Kind, who)
 		}
 	}
 	switch {

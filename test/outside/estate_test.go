@@ -48,7 +48,7 @@ func TestEstates(t *testing.T) {
 	}
 	t.Logf("%d estates from seed %d: %v", *estates, *seed, total)
 	for kind := range total.counts {
-		of := sights
+		of := observations
 		if kind == misreads {
 			of = agreed
 		}
@@ -61,10 +61,10 @@ func TestEstates(t *testing.T) {
 // What is counted, and held against each other at the end: what resolvers do by their own fault is rare, except for one
 // estate's names.
 const (
-	agreed   = "names that unbound sees as the model does"
-	misreads = "names to which unbound answers SERVFAIL by its own fault"
-	sights   = "sights of perspectives"
-	servfail = "SERVFAIL of its own by "
+	agreed       = "names that unbound sees as the model does"
+	misreads     = "names to which unbound answers SERVFAIL by its own fault"
+	observations = "observations of perspectives"
+	servfail     = "SERVFAIL of its own by "
 )
 
 // tally counts, for people.
@@ -576,7 +576,7 @@ func (w *surroundings) corroborated(t *testing.T, e *estate, cfg resolve.Config,
 	return together(jobs, func(job check.Job) (failed []string) {
 		name := job.Subject.String()
 		for _, s := range set.Ask(t.Context(), job.Requirements[0], rulesOf).Observations {
-			w.total.add(sights)
+			w.total.add(observations)
 			if s.Perspective == "here" && mixed(views[name]) {
 				continue // it climbs once
 			}

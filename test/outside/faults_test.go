@@ -367,6 +367,6 @@ var labFaults = []labFault{
 	{what: "a server of the registry fails", parent: func(_ string, _ dns.Question, m *dns.Msg) *dns.Msg {
 		return withRcode(m, dns.RcodeServerFailure)
 	}, code: "parent-server-fails", text: []string{"%p: ", "delegations of test", "%z"}},
-	{what: "a domain that does not exist", ask: "www.exampel.test.", code: "domain-missing", text: []string{"exampel.test does not exist", "www.exampel.test"}},
+	{what: "a domain that does not exist", ask: "www.exampel.tset.", code: "domain-missing", text: []string{"the domain tset does not exist", "www.exampel.tset"}},
 	{what: "a malformed value", edit: func(z *lab.Zone) { z.Text = `www CAA 0 issue "letsencrypt.org; accounturi"` }, code: "value-malformed", text: []string{"malformed", "letsencrypt.org; accounturi", "www.%z"}},
 }

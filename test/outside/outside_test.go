@@ -195,6 +195,9 @@ func decide(t *testing.T, unbound netip.AddrPort, r *resolve.Resolver, name, wha
 				t.Errorf("%s\n  in %s\n  fails for unbound; the checker: %v (%s)", name, what, got.Outcome, got.Reason)
 			}
 		}
+		if got.Reason == verdict.ValidatorsDiffer && want.Outcome == verdict.MayIssue && slices.ContainsFunc(ours.Steps, func(s climb.Step) bool { return leansOnSHA1(s.Answer) }) {
+			continue // unbound takes a DS record with SHA-1 beside another, and others do not (RFC 4509 3)
+		}
 		if want.Outcome != got.Outcome || want.Reason != got.Reason || theirs.Last().Name != ours.Last().Name {
 			t.Errorf("%s wildcard %v\n  in %s\n  by unbound's data: %v (%s) at %s\n  the checker: %v (%s) at %s: %s", name, wildcard, what, want.Outcome, want.Reason, theirs.Last().Name, got.Outcome, got.Reason, ours.Last().Name, got.Detail)
 		}

@@ -27,16 +27,53 @@ func Supported(algorithm uint8) bool {
 	return slices.Contains([]uint8{dns.RSASHA1, dns.RSASHA1NSEC3SHA1, dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519}, algorithm)
 }
 
-// supportedDS are those of a DS RRset that count: of known algorithms and digests. RFC 4509 3 would leave
-// SHA-1 out beside SHA-256, as BIND does; unbound, with which Let's Encrypt resolves, takes any.
-func supportedDS(set []*dns.DS) []*dns.DS {
+// SupportedDS reports whether a DS record counts here: of a known algorithm and digest type. RFC 4509 3 would leave
+// SHA-1 out beside SHA-256, as BIND does; unbound, with which Let's Encrypt resolves, takes any: see [Disputed].
+func SupportedDS(ds *dns.DS) bool {
+	return Supported(ds.Algorithm) && slices.Contains([]uint8{dns.SHA1, dns.SHA256, dns.SHA384}, ds.DigestType)
+}
+
+func supportedDS(set []*dns.DS) []*dns.DS { return filter(set, SupportedDS) }
+
+func filter(set []*dns.DS, counts func(*dns.DS) bool) []*dns.DS {
 	var out []*dns.DS
 	for _, ds := range set {
-		if Supported(ds.Algorithm) && slices.Contains([]uint8{dns.SHA1, dns.SHA256, dns.SHA384}, ds.DigestType) {
+		if counts(ds) {
 			out = append(out, ds)
 		}
 	}
 	return out
+}
+
+// WithSHA1 reports whether signatures of an algorithm rest on SHA-1, which some validators do not accept (RFC 9905 2).
+func WithSHA1(algorithm uint8) bool {
+	return algorithm == dns.RSASHA1 || algorithm == dns.RSASHA1NSEC3SHA1
+}
+
+// stricter are the validators that ignore DS records which count here, while others are left.
+var stricter = []struct {
+	name   string
+	counts func(*dns.DS) bool
+}{
+	{"ignore SHA-1 digests beside others (RFC 4509 3)", func(ds *dns.DS) bool { return ds.DigestType != dns.SHA1 }},
+	{"do not accept SHA-1 (RFC 9905 2)", func(ds *dns.DS) bool { return ds.DigestType != dns.SHA1 && !WithSHA1(ds.Algorithm) }},
+}
+
+// Disputed returns why some validators find a zone bogus that Authenticate makes secure: of the DS records, those that they
+// count lead to no key. It is Secure where none does. A zone without DS records that they count is unsigned to them.
+func Disputed(zone string, ds []*dns.DS, set RRset, memory *Memory, now time.Time) Result {
+	usable := supportedDS(ds)
+	for _, v := range stricter {
+		counted := filter(usable, v.counts)
+		if len(counted) == 0 || len(counted) == len(usable) {
+			continue
+		}
+		if _, result := Authenticate(zone, counted, set, memory, now); result.Status == Bogus {
+			result.Detail = "validators that " + v.name + " find it bogus: " + result.Detail
+			return result
+		}
+	}
+	return Result{Status: Secure}
 }
 
 // Authenticate makes a zone's DNSKEY RRset its Keys: a key that one of the DS records names must

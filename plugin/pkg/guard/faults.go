@@ -20,11 +20,10 @@ func (c *check) issuers() {
 			return
 		}
 		name := exact(issuer.Domain)
-		if name != issuer.Domain {
+		entry := issuers.Lookup(name)
+		if replaced := c.directory(issuer, name, entry); name != issuer.Domain && !replaced {
 			c.refuseDomain(issuer, string(issuance.NameNotExact), fmt.Sprintf("the issuer %s has the domain %q, and CAs compare the Issuer Domain Name byte for byte", issuer.Key, issuer.Domain), name, "")
 		}
-		entry := issuers.Lookup(name)
-		c.directory(issuer, name, entry)
 		c.accounts(issuer, name, entry)
 	}
 }
@@ -41,7 +40,9 @@ func (c *check) refuseIssuer(issuer *policy.Issuer, r Refusal) {
 	c.issuerFaults[key] = append(c.issuerFaults[key], c.refuse(r))
 }
 
-func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entry) {
+// directory holds an issuer against the directory. It reports whether it has refused the name for another one, so that how the
+// name is written does not matter.
+func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entry) (replaced bool) {
 	names := preferred(entry)
 	switch {
 	case entry.Status == issuers.Listed:
@@ -60,30 +61,35 @@ func (c *check) directory(issuer *policy.Issuer, name string, entry issuers.Entr
 			or = fmt.Sprintf("; it also orders from %s: declare each of them, unless you know which CA issues", strings.Join(names[1:], ", "))
 		}
 		c.refuseDomain(issuer, string(Reseller), nameFaultText(name, Reseller), names[0], or)
+		return true
 	case entry.Status == issuers.Retired:
 		c.badNames[name] = true
 		c.refuseDomain(issuer, string(Retired), nameFaultText(name, Retired), names[0], "")
+		return true
 	default:
 		c.badNames[name] = true
-		c.unknownIssuer(issuer, name)
+		return c.unknownIssuer(issuer, name)
 	}
+	return false
 }
 
-// unknownIssuer refuses a name that the directory does not have: a slip, or newer than the directory.
-func (c *check) unknownIssuer(issuer *policy.Issuer, name string) {
+// unknownIssuer refuses a name that the directory does not have: a slip, or newer than the directory. It reports whether it
+// proposes another name.
+func (c *check) unknownIssuer(issuer *policy.Issuer, name string) bool {
 	const unlisted = "for a private CA or one newer than the directory"
 	if c.full() {
-		return // nobody would read the name
+		return false // nobody would read the name
 	}
 	c.work.Take(lookFor)
-	text := fmt.Sprintf("%s is not in the directory of public CAs", name)
+	text := fmt.Sprintf("%s is not in the directory of public CAs", issuer.Domain)
 	if near := issuers.Meant(name); near != "" {
 		c.refuseDomain(issuer, issuerUnknown, text, near, "; or add unlisted: true "+unlisted)
-		return
+		return true
 	}
 	edit := &Edit{Pos: issuer.Pos, Op: Set, Key: "unlisted", Value: "true"}
 	c.refuse(Refusal{Pos: issuer.DomainPos, Code: issuerUnknown, Text: text, Edit: edit,
 		Fix: fmt.Sprintf("%s %s; or write the Issuer Domain Name that the CA's documents give", edit, unlisted)})
+	return false
 }
 
 // lookFor is some of the steps that it takes to find the name that was meant for one.
