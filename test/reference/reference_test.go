@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -52,18 +51,8 @@ var catalogs = []struct {
 	{"Reasons of perspectives", perspective.Reasons()},
 	{"Problems of keys (caacheck keys)", keys.Entries()},
 	{"Refusals of requests about keys", keyroll.Entries()},
-	{"Refusals and warnings of a policy", ofGuard()},
+	{"Refusals and warnings of a policy", guard.Entries()},
 	{"Reasons of the server's self-check", selfcheck.Reasons()},
-}
-
-func ofGuard() (entries []catalog.Entry) {
-	for _, e := range guard.Entries() {
-		if !e.From.IsZero() {
-			e.Text += fmt.Sprintf(" (%s until %s, %s from that day on)", e.Before, e.From.Format(time.DateOnly), e.Severity)
-		}
-		entries = append(entries, e.Entry)
-	}
-	return entries
 }
 
 // documents are the JSON documents with a published schema.
@@ -76,12 +65,12 @@ var documents = []struct {
 	{"The policy file (plugin/pkg/policy/schema.json)", policy.Schema()},
 }
 
-// values are the other JSON outputs, by the types that they are made of.
+// values are the other JSON outputs, by what they are made of, with what a field may depend on: the section of a code.
 var values = []struct {
 	title string
 	value any
 }{
-	{"caacheck lint --json", guard.Report{}},
+	{"caacheck lint --json", guard.Report{Refusals: []guard.Refusal{{Code: string(guard.MethodUnknown)}}, Warnings: []guard.Warning{{Code: string(guard.MethodUnknown)}}}},
 	{"caacheck explain --json", policydiff.Explanation{}},
 	{"caacheck diff --json, an element of the list", policydiff.Change{}},
 	{"A change in a webhook of caacheck watch", watch.Change{}},
@@ -136,19 +125,13 @@ func writeCommands(t *testing.T, out *bytes.Buffer) {
 func writeCodes(t *testing.T, out *bytes.Buffer) {
 	t.Helper()
 	out.WriteString("\n## Codes\n\nCodes are stable.\n")
-	form := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	for _, c := range catalogs {
-		if len(c.entries) == 0 {
-			t.Errorf("%s: no entries", c.title)
+		if err := catalog.Check(c.entries); err != nil {
+			t.Errorf("%s: %v", c.title, err)
 		}
 		fmt.Fprintf(out, "\n### %s\n\n| code | severity | what it means | how to fix it | section |\n|---|---|---|---|---|\n", c.title)
-		known := map[string]bool{}
 		for _, e := range c.entries {
-			if known[e.Code] || !form.MatchString(e.Code) || e.Text == "" {
-				t.Errorf("%s: %+v is listed twice, or incomplete", c.title, e)
-			}
-			known[e.Code] = true
-			fmt.Fprintf(out, "| `%s` | %s | %s | %s | %s |\n", e.Code, e.Severity, cell(e.Text), cell(e.Fix), e.Section)
+			fmt.Fprintf(out, "| `%s` | %s | %s | %s | %s |\n", e.Code, e.Severities(), cell(e.Text), cell(e.Fix), e.Section)
 		}
 	}
 }
@@ -215,7 +198,7 @@ func writeFields(t *testing.T, out *bytes.Buffer) {
 	}
 	for _, v := range values {
 		fmt.Fprintf(out, "\n### %s\n\n", v.title)
-		for _, field := range fieldsOf(reflect.TypeOf(v.value), "", nil) {
+		for _, field := range fieldsOf(t, v.value) {
 			fmt.Fprintf(out, "- `%s`\n", field)
 		}
 	}
@@ -315,32 +298,95 @@ func (w *walker) description(schema map[string]any) string {
 	return kind
 }
 
-// fieldsOf returns the JSON fields of a type, each with its path.
-func fieldsOf(of reflect.Type, path string, within []reflect.Type) (out []string) {
-	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
-		if of.Kind() == reflect.Slice {
-			path += "[]"
+// fieldsOf returns the JSON fields of a value of that kind, each with its path, in the order in which they are written. No
+// field of it is left empty, and it is written, so that those count which a MarshalJSON adds.
+func fieldsOf(t *testing.T, of any) []string {
+	t.Helper()
+	value := reflect.New(reflect.TypeOf(of)).Elem()
+	value.Set(reflect.ValueOf(of))
+	fill(value, nil)
+	text, err := json.Marshal(value.Interface())
+	if err != nil {
+		t.Fatalf("%T: %v", of, err)
+	}
+	fields, err := fieldsIn(json.NewDecoder(bytes.NewReader(text)), "")
+	if err != nil {
+		t.Fatalf("%T: %v", of, err)
+	}
+	return fields
+}
+
+// fill gives a value something in every exported field that is empty. A type within itself stays empty.
+func fill(v reflect.Value, within []reflect.Type) {
+	if slices.Contains(within, v.Type()) {
+		return
+	}
+	within = append(slices.Clone(within), v.Type())
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), within)
+	case reflect.Slice:
+		if v.Len() == 0 {
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		}
-		of = of.Elem()
-	}
-	if of.Kind() != reflect.Struct || slices.Contains(within, of) || of.PkgPath() == "time" {
-		return nil
-	}
-	within = append(within, of)
-	for i := range of.NumField() {
-		field := of.Field(i)
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		switch {
-		case name == "-" || !field.IsExported():
-			continue
-		case name == "" && field.Anonymous:
-			out = append(out, fieldsOf(field.Type, path, within)...)
-			continue
-		case name == "":
-			name = field.Name
+		fill(v.Index(0), within)
+	case reflect.Map:
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(key, within)
+		fill(value, within)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(key, value)
+	case reflect.Struct:
+		for _, field := range v.Fields() {
+			if field.CanSet() {
+				fill(field, within)
+			}
 		}
-		out = append(out, join(path, name))
-		out = append(out, fieldsOf(field.Type, join(path, name), within)...)
+	case reflect.String:
+		if v.Len() == 0 {
+			v.SetString("*")
+		}
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(1)
+	case reflect.Float32, reflect.Float64:
+		v.SetFloat(1)
 	}
-	return out
+}
+
+// fieldsIn reads a JSON value and returns its fields.
+func fieldsIn(in *json.Decoder, path string) (out []string, err error) {
+	token, err := in.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch token {
+	case json.Delim('['):
+		path += "[]"
+	case json.Delim('{'):
+	default:
+		return nil, nil
+	}
+	for in.More() {
+		to := path
+		if token == json.Delim('{') {
+			name, err := in.Token()
+			if err != nil {
+				return nil, err
+			}
+			to = join(path, fmt.Sprint(name))
+			out = append(out, to)
+		}
+		fields, err := fieldsIn(in, to)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, fields...)
+	}
+	_, err = in.Token() // the end
+	return out, err
 }

@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"slices"
 	"time"
 
 	"github.com/coredns-caa/caa/plugin/pkg/catalog"
@@ -10,23 +9,13 @@ import (
 )
 
 // Entry is one row of the table of refusals and warnings. An error refuses the policy, a warning does not, and what is
-// less is not reported. A row with a day is a dated rule: until that day it has another severity.
+// less is not reported.
 type Entry struct {
 	catalog.Entry
-	From   time.Time        // the day from which on the entry's Severity holds; zero: always
-	Before catalog.Severity // until that day
 
 	// property finds it in a Property of the policy: what is wrong, for people, "" for nothing. Where it is nil, the
 	// code that proves issuances finds it.
 	property func(issuance.Property) string
-}
-
-// At returns the severity on a day.
-func (e Entry) At(day time.Time) catalog.Severity {
-	if day.Before(e.From) {
-		return e.Before
-	}
-	return e.Severity
 }
 
 // NothingRequired is the code of the warning that nothing is protected.
@@ -87,11 +76,11 @@ var entries = []Entry{
 	row(string(issuance.NameNotExact), catalog.Error, "RFC 8659 4.2", "CAs compare the Issuer Domain Name byte for byte, and this one differs from the CA's", "write the name in lower case, without a last dot"),
 	row(string(Reseller), catalog.Error, "RFC 8659 4.2", "the name is a reseller's, and authorises no CA", "write the Issuer Domain Name of the CA that issues"),
 	row(string(Retired), catalog.Error, "CCADB, CAA identifiers", "the CA no longer honours the name", "write the CA's present Issuer Domain Name"),
-	row(string(Misspelt), catalog.Error, "CCADB, CAA identifiers", "no public CA has the name, and it is near to the name of one", "write the name as the CA writes it"),
+	lenient("for an unlisted issuer", row(string(Misspelt), catalog.Error, "CCADB, CAA identifiers", "no public CA has the name, and it is near to the name of one", "write the name as the CA writes it")),
 	row(issuerUnknown, catalog.Error, "CCADB, CAA identifiers", "the name is not in the directory of public CAs", "write the Issuer Domain Name that the CA's documents give, or add unlisted: true for a private CA"),
 	row(issuerDeprecated, catalog.Warning, "CCADB, CAA identifiers", "the CA deprecates the name", "write the name that the CA prefers"),
 	row(issuerUnconfirmed, catalog.Warning, "CCADB, CAA identifiers", "the CCADB's report of August 2026 does not list the name", "ask the CA whether it still honours the name"),
-	row(string(MethodUnknown), catalog.Error, "RFC 8657 4", "no CA is known to have the validation method", asMethod),
+	lenient("for an unlisted issuer, or next to a known method", row(string(MethodUnknown), catalog.Error, "RFC 8657 4", "no CA is known to have the validation method", asMethod)),
 	row(accountOfExample, catalog.Warning, "RFC 8657 3", "the account is the one of this project's examples, so that no client of yours can use it", "write the URI of your own account, as the ACME client shows it"),
 	dated(issuance.ParametersBind.From, catalog.Warning, row(parametersNotYetBound, catalog.Info, issuance.ParametersBind.Section, "the CA is not known to process accounts and methods before it has to", "check that renewals use these accounts and methods before they bind")),
 
@@ -130,6 +119,12 @@ func dated(from time.Time, before catalog.Severity, e Entry) Entry {
 	return e
 }
 
+// lenient returns a row of what is only a warning somewhere.
+func lenient(where string, e Entry) Entry {
+	e.Lenient = where
+	return e
+}
+
 // found returns a row with what finds it in a property.
 func found(e Entry, property func(issuance.Property) string) Entry {
 	e.property = property
@@ -137,7 +132,13 @@ func found(e Entry, property func(issuance.Property) string) Entry {
 }
 
 // Entries returns the table of all that can be refused and warned of.
-func Entries() []Entry { return slices.Clone(entries) }
+func Entries() []catalog.Entry {
+	out := make([]catalog.Entry, len(entries))
+	for i, e := range entries {
+		out[i] = e.Entry
+	}
+	return out
+}
 
 var byCode = func() map[string]Entry {
 	out := make(map[string]Entry, len(entries))
