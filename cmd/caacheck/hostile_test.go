@@ -46,7 +46,7 @@ func FuzzHostilePolicy(f *testing.F) {
 }
 
 // oursBesides are the other beginnings of our lines.
-var oursBesides = regexp.MustCompile(`^(    |caacheck: |warning: |note: lint does not read the Corefile: |accepted: |accepted, but it protects nothing \(revision [0-9a-f]{16}\)$|refused, for |who may issue$|required$|[+-] |Nobody gains or loses permission\.$|Nobody loses permission\. |Permission is lost at |no zone of the file covers (www\.)?example\.org: |challenge makes |(www\.)?example\.org (is|has) |$)`)
+var oursBesides = regexp.MustCompile(`^(    |caacheck: |warning: |note: lint does not read the Corefile: |accepted: |accepted, but it protects nothing \(revision [0-9a-f]{16}\)$|refused, for |who may issue$|required$|[+=-] |Nobody gains or loses permission\.$|Nobody loses permission\. |Permission is lost at |no zone of the file covers (www\.)?example\.org: |challenge makes |(www\.)?example\.org (is|has) |$)`)
 
 func checkOurs(t *testing.T, text, file string) {
 	t.Helper()

@@ -195,7 +195,7 @@ func TestCaacheck(t *testing.T) {
 		{args: "diff $D/policy.yaml $D/policy.yaml", code: 0, out: []string{"Nobody gains or loses permission."}},
 		{args: "diff $D/policy.yaml $D/other.yaml", code: 0, out: []string{"Nobody loses permission. Permission is gained at 1 name:\n", "+ example.test  tls  digicert.com"}},
 		{args: "diff $D/account.yaml $D/policy.yaml", code: 0, out: []string{"Nobody loses permission. Permission is gained at 1 name:\n+ example.test  tls  letsencrypt.org\n"}},
-		{args: "diff $D/policy.yaml $D/account.yaml", code: 1, out: []string{"Permission is lost at 1 name, and gained at none:\n- example.test  tls  letsencrypt.org\n  example.test  tls  letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1 is left\n"}},
+		{args: "diff $D/policy.yaml $D/account.yaml", code: 1, out: []string{"Permission is lost at 1 name, and gained at none:\n- example.test  tls  letsencrypt.org\n= example.test  tls  letsencrypt.org accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1 (remains)\n"}},
 		{args: "diff $D/other.yaml $D/policy.yaml", code: 1, out: []string{"Permission is lost at 1 name, and gained at none:\n", "- example.test  tls  digicert.com"}},
 		{args: "--help", code: 0, out: []string{"caacheck NAME...", "Exit status"}},
 		{args: "lint --help", code: 0, out: []string{"caacheck lint FILE", "--sarif FILE", "2  the command line or a file is wrong"}},

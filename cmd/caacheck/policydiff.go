@@ -184,7 +184,7 @@ func writeDiff(w io.Writer, changes []policydiff.Change) error {
 			writeLine(&gained, "+ %s  %s  %s", name, c.Kind, who)
 		}
 		for _, who := range c.Left {
-			writeLine(&lost, "  %s  %s  %s is left", name, c.Kind, who)
+			writeLine(&lost, "= %s  %s  %s (remains)", name, c.Kind, who)
 		}
 	}
 	switch {
