@@ -46,7 +46,7 @@ func TestParseRefuses(t *testing.T) {
 	const good = "  - {name: a, kind: self, region: ARIN, coordinates: [1, 2]}\n"
 	tests := []struct{ name, text, want string }{
 		{"empty", "", "p.yaml:1:1: the file is empty"},
-		{"no YAML", "version: [", "p.yaml:1:1: not YAML"},
+		{"no YAML", "version: [", "p.yaml:1:10: this [ is closed nowhere"},
 		{"a list", "- 1", "p.yaml:1:1: a perspectives file must be a mapping"},
 		{"no version", "perspectives:\n" + good, "p.yaml:1:1: version is missing"},
 		{"another version", "version: 2\nperspectives:\n" + good, "p.yaml:1:10: version must be 1"},

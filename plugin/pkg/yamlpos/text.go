@@ -105,6 +105,9 @@ func syntaxError(name string, data []byte, err error) (Position, string, string)
 			break
 		}
 	}
+	if line, column, problem, found := misplaced(data); found && !strings.Contains(text, "exceeded max depth") {
+		return Position{name, line, column}, "%s", problem
+	}
 	return pos, "%s", "not YAML: " + Shorten(text)
 }
 
