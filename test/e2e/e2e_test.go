@@ -119,7 +119,7 @@ func TestExample(t *testing.T) {
 			}{
 				{"corp.example.org", dns.TypeCAA, true, issue},
 				{"vpn.corp.example.org", dns.TypeCAA, true, `0 issuewild ";"`},
-				{"dev.corp.example.org", dns.TypeCAA, true, `0 issuewild "letsencrypt.org;`},
+				{"dev.corp.example.org", dns.TypeCAA, true, `0 issuewild "letsencrypt.org"`},
 				{"_acme-challenge.vpn.corp.example.org", dns.TypeCNAME, true, "vpn.corp.example.org.acme.example.net."},
 				{"www.example.net", dns.TypeCAA, false, issue},
 				{"shop.example.net", dns.TypeCAA, false, `0 issue "digicert.com"`},
