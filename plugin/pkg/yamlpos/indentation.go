@@ -23,7 +23,11 @@ func misplaced(data []byte) (line, column int, problem string, found bool) {
 	}
 	if len(o.open) > 0 {
 		first := o.open[0]
-		return first.line, first.column, fmt.Sprintf("this %c is closed nowhere; write the closing bracket", first.bracket), true
+		for _, text := range linesFrom(data, first.line) {
+			column = utf8.RuneCount(text[:first.at]) + 1
+			break
+		}
+		return first.line, column, fmt.Sprintf("this %c is closed nowhere; write the closing bracket", first.bracket), true
 	}
 	return 0, 0, "", false
 }
@@ -39,8 +43,8 @@ type outline struct {
 }
 
 type bracket struct {
-	bracket      byte
-	line, column int
+	bracket  byte
+	line, at int // the octet in the line, from 0
 }
 
 // line takes the next line, and says what is wrong with it, "" for nothing.
@@ -145,7 +149,7 @@ func (o *outline) scan(n int, text []byte, from int) []byte {
 			o.quote = c
 		case c == '[' || c == '{':
 			if len(o.open) > 0 || i == from || text[i-1] == ' ' {
-				o.open = append(o.open, bracket{c, n, utf8.RuneCount(text[:i]) + 1})
+				o.open = append(o.open, bracket{c, n, i})
 			}
 		case (c == ']' || c == '}') && len(o.open) > 0:
 			o.open = o.open[:len(o.open)-1]

@@ -38,7 +38,7 @@ func TestMisplaced(t *testing.T) {
 	}
 }
 
-// Of a text that is YAML nothing is said: else the word for what is wrong elsewhere could be about a right line.
+// A right line is not named where a text is YAML: the word for what is wrong elsewhere would mislead.
 func TestNothingIsMisplacedInYAML(t *testing.T) {
 	t.Parallel()
 	texts := []string{
@@ -73,6 +73,20 @@ func TestNothingIsMisplacedInYAML(t *testing.T) {
 		if line, column, problem, found := misplaced([]byte(text)); found {
 			t.Errorf("%d:%d: %s, in\n%s", line, column, problem, text)
 		}
+	}
+}
+
+// A file of brackets, dashes or deeper and deeper lines takes time in proportion to its size: a second for 16 MB, and
+// hours if each looked at all before it.
+func TestMisplacedIsLinear(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 20
+	var deeper strings.Builder
+	for n := 0; deeper.Len() < size; n++ {
+		deeper.WriteString(strings.Repeat(" ", n) + "a:\n")
+	}
+	for _, text := range []string{strings.Repeat("[", size), strings.Repeat("a: [\n", size/5), strings.Repeat("- ", size/2) + "\n a", deeper.String(), strings.Repeat("'", size)} {
+		misplaced([]byte(text)) // it ends, long before the test's time
 	}
 }
 

@@ -105,7 +105,10 @@ func syntaxError(name string, data []byte, err error) (Position, string, string)
 			break
 		}
 	}
-	if line, column, problem, found := misplaced(data); found && !strings.Contains(text, "exceeded max depth") {
+	if strings.Contains(text, "exceeded max depth") {
+		return pos, "%s", "not YAML: " + text
+	}
+	if line, column, problem, found := misplaced(data); found {
 		return Position{name, line, column}, "%s", problem
 	}
 	return pos, "%s", "not YAML: " + Shorten(text)
